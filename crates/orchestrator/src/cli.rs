@@ -13,7 +13,7 @@ use pb_state::Timing;
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// Deploys Flask, Celery and Redis to AWS ECS Fargate, one stack for each workspace.
+/// Deploys Flask, Celery and Redis to AWS ECS Fargate, one stack per workspace.
 #[derive(Debug, Parser)]
 #[command(name = "pb-deploy", version, max_term_width = 100, after_help = EXIT_CODES)]
 pub struct Cli {
@@ -27,47 +27,47 @@ const EXIT_CODES: &str = "\
 Exit codes:
   0    done
   1    failed
-  2    the plan has changes (with --detailed-exitcode), or something has drifted (drift)
-  3    locked by another
-  4    all is made but the services whose images are yet to be pushed
-  64   usage
+  2    the plan has changes (with --detailed-exitcode), or there is drift (drift)
+  3    another run holds the lock
+  4    deployed, but some images still have to be pushed
+  64   invalid usage
   130  interrupted";
 
 #[derive(Debug, Args)]
 pub struct Global {
-    /// The configuration
+    /// Configuration file
     #[arg(long, global = true, value_name = "FILE", default_value = "pb_deploy.toml", env = "PB_DEPLOY_CONFIG")]
     pub config: PathBuf,
-    /// The profile of ~/.aws
+    /// Profile in ~/.aws
     #[arg(long, global = true, value_name = "PROFILE")]
     pub profile: Option<String>,
-    /// The region, instead of the configured one
+    /// Region, instead of the configured one
     #[arg(long, global = true, value_name = "REGION")]
     pub region: Option<String>,
-    /// The endpoint of all services, instead of AWS
+    /// Endpoint for all services, instead of AWS
     #[arg(long, global = true, value_name = "URL")]
     pub endpoint_url: Option<String>,
-    /// One JSON document for a query, JSON lines of events for a run, on stdout
+    /// Write JSON to stdout: one document for a query, one line per event for a run
     #[arg(long, global = true)]
     pub json: bool,
-    /// No colour, whatever the terminal can do
+    /// Do not use colour
     #[arg(long, global = true)]
     pub no_color: bool,
-    /// Show unchanged resources and every event
+    /// Also show unchanged resources and every event
     #[arg(short, long, global = true)]
     pub verbose: bool,
-    /// For how many seconds a lease holds without a heartbeat: for tests. All who share a workspace need the same, else one
-    /// takes the lease from a holder that lives.
+    /// Seconds until a lock without a heartbeat expires, for tests. All runs that share a workspace need the same
+    /// value, or one takes the lock from a live holder.
     #[arg(long, global = true, hide = true, env = "PB_DEPLOY_LEASE_SECONDS", default_value_t = LEASE_SECONDS,
           value_parser = clap::value_parser!(u64).range(1..=600))]
     pub lease_seconds: u64,
 }
 
-/// As [`Timing::default`].
+/// Default of `--lease-seconds`, the same as in [`Timing::default`].
 const LEASE_SECONDS: u64 = 20;
 
 impl Global {
-    /// How the lease is kept.
+    /// Returns the duration and the heartbeat interval of the lease.
     pub fn timing(&self) -> Timing {
         let lease = Duration::from_secs(self.lease_seconds);
         Timing { lease, heartbeat: lease / 4 }
@@ -79,24 +79,24 @@ pub enum Command {
     /// Show what a deploy would do; changes nothing
     Plan {
         workspace: String,
-        /// Save the plan, for `apply`
+        /// Save the plan to a file, for `apply`
         #[arg(long, value_name = "FILE")]
         out: Option<PathBuf>,
-        /// Exit with 2 when the plan has changes
+        /// Exit with 2 if the plan has changes
         #[arg(long)]
         detailed_exitcode: bool,
-        /// Plan to destroy instead
+        /// Plan a destroy instead
         #[arg(long)]
         destroy: bool,
         #[command(flatten)]
         images: ImageOptions,
         #[command(flatten)]
         selection: Selection,
-        /// Show it as Markdown, for a pull request
+        /// Print the plan as Markdown, for a pull request
         #[arg(long, conflicts_with = "json")]
         markdown: bool,
     },
-    /// Make what is configured: plan, show, ask, act
+    /// Create or update a workspace: shows the plan, asks, applies
     Deploy {
         workspace: String,
         #[command(flatten)]
@@ -109,20 +109,20 @@ pub enum Command {
         images: ImageOptions,
         #[command(flatten)]
         wait: WaitOptions,
-        /// What becomes of a rollout when this run is interrupted; a terminal is asked, without one it is left going
+        /// Action for running rollouts on Ctrl-C [default: ask on a terminal, otherwise leave]
         #[arg(long, value_enum)]
         on_interrupt: Option<OnInterrupt>,
     },
-    /// Do what a saved plan says, if the world is still as the plan saw it; never asks
+    /// Apply a saved plan, if nothing that it is bound to has changed; never asks
     Apply {
         file: PathBuf,
         #[command(flatten)]
         consent: Consent,
     },
-    /// Remove all that was made: plan, show, ask, act
+    /// Delete all managed resources of a workspace: shows the plan, asks, applies
     Destroy {
         workspace: String,
-        /// Only this resource, with all that needs it; may be given several times. `net` is all of net/...
+        /// Delete only this resource and what depends on it; can be repeated. `net` stands for all of net/...
         #[arg(long = "target", value_name = "ADDRESS")]
         targets: Vec<String>,
         #[command(flatten)]
@@ -130,53 +130,53 @@ pub enum Command {
         #[command(flatten)]
         acceptance: Acceptance,
     },
-    /// Make what a first deploy needs: state bucket, lock table, execution role; what is there is used
+    /// Set up an AWS account for the first deploy (state bucket, lock table, role); safe to repeat
     Bootstrap {
         workspace: String,
-        /// Make the public hosted zone too, and print its name servers
+        /// Also create the public hosted zone, and print its name servers
         #[arg(long)]
         zone: bool,
         #[command(flatten)]
         consent: Consent,
     },
-    /// Check everything that a deploy needs, and say what to do; changes nothing
+    /// Check everything that a deploy needs, and suggest fixes; changes nothing
     Doctor { workspace: String },
-    /// Take over what is there already, from Terraform or by hand: by its tags, and nothing else
+    /// Import existing AWS resources, for example from Terraform (only tags are changed)
     Adopt {
         workspace: String,
         #[command(flatten)]
         adoption: AdoptOptions,
     },
-    /// Let go of what shall no longer be ours; it stays as it is
+    /// Stop managing resources without deleting them
     Forget {
         workspace: String,
-        /// What stands at these addresses
+        /// Addresses of the resources
         #[arg(required = true, value_name = "ADDRESS")]
         addresses: Vec<String>,
         #[command(flatten)]
         consent: Consent,
-        /// Show what would be done, and no more
+        /// Only show what would be done
         #[arg(long)]
         dry_run: bool,
     },
-    /// Show what somebody else changed since the last run; exits with 2 when there is something
+    /// Show what changed outside of pb-deploy since the last run; exits with 2 if anything did
     Drift { workspace: String },
-    /// Show which resource needs which, without any call
+    /// Print which resource depends on which; makes no AWS calls
     Graph {
         workspace: String,
         #[arg(long, value_enum, default_value_t = GraphFormat::Dot)]
         format: GraphFormat,
     },
-    /// Show services, health, image, drift, address and lock
+    /// Show services, target health, images, drift, address and lock
     Status {
         workspace: String,
-        /// Show it again every two seconds, until interrupted
+        /// Refresh every two seconds until interrupted
         #[arg(long)]
         watch: bool,
     },
-    /// Show the revisions of each service: image, who released it when, and what came of it
+    /// Show the revisions of each service: image, who released it and when, and the outcome
     History { workspace: String },
-    /// Go back to what ran before the last deploy, or to a revision such as flask:3
+    /// Return to what ran before the last deploy, or to a revision such as flask:3
     Rollback {
         workspace: String,
         revision: Option<String>,
@@ -185,7 +185,7 @@ pub enum Command {
         #[command(flatten)]
         wait: WaitOptions,
     },
-    /// Replace the tasks of all services, or of the named ones, as in a rollout
+    /// Replace the tasks of all services, or of the named ones, in a rollout
     Restart {
         workspace: String,
         services: Vec<String>,
@@ -194,7 +194,7 @@ pub enum Command {
         #[command(flatten)]
         wait: WaitOptions,
     },
-    /// Set how many tasks of a service run: celery=8
+    /// Set the number of tasks of a service: celery=8
     Scale {
         workspace: String,
         #[arg(required = true, value_name = "SERVICE=COUNT", value_parser = count)]
@@ -204,64 +204,64 @@ pub enum Command {
         #[command(flatten)]
         wait: WaitOptions,
     },
-    /// Wait until what was released last serves
+    /// Wait for the latest rollout to finish
     Wait {
         workspace: String,
-        /// Wait so long, in seconds, instead of the configured time
+        /// Seconds to wait, instead of the configured time
         #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(1..=86_400))]
         wait_timeout: Option<u32>,
     },
-    /// Show what the last run gave: the address, names and ids
+    /// Show the outputs of the last run: address, names and ids
     Output {
         workspace: String,
-        /// Only this one, bare
+        /// Print only the value of this output
         name: Option<String>,
     },
-    /// The configured workspaces
+    /// List the configured workspaces
     Workspace {
         #[command(subcommand)]
         command: WorkspaceCommand,
     },
-    /// The snapshot of a workspace
+    /// Inspect and edit the state of a workspace
     State {
         #[command(subcommand)]
         command: StateCommand,
     },
-    /// Take the lock from a holder that will never come back
+    /// Break a stale lock
     #[command(visible_alias = "force-unlock")]
     Unlock {
         workspace: String,
-        /// The id that `status` and the refusal show
+        /// Id of the lock, as shown by `status` and by the run that was refused
         id: String,
     },
-    /// Show what the services wrote, oldest first
+    /// Print the logs of the services, oldest line first
     Logs {
         workspace: String,
-        /// Only this service: flask, celery or another that is configured
+        /// Only this configured service, such as flask or celery
         service: Option<String>,
         #[command(flatten)]
         options: LogOptions,
     },
-    /// Show the tasks that run, and those that stopped within the last hour, with their reasons
+    /// List running tasks, and tasks that stopped within the last hour, with the reason
     Tasks { workspace: String },
     /// Open a shell, or run a command, in a running task of a service
     Exec {
         workspace: String,
         service: String,
-        /// This task, by the beginning of its id; else the one that was started last
+        /// Task whose id starts with ID [default: the task that was started last]
         #[arg(long, value_name = "ID")]
         task: Option<String>,
-        /// The command; a shell without one
+        /// Command to run [default: a shell]
         #[arg(last = true)]
         command: Vec<String>,
     },
     /// Run a command in a task of its own, show its log, and exit with its exit code
     Run {
         workspace: String,
-        /// In the image, network and environment of this service, as they are deployed
+        /// Service whose image, network and environment are used, as they are deployed
         #[arg(long, value_name = "SERVICE", default_value = "celery")]
         service: String,
-        /// The command
+        /// Command to run
         #[arg(last = true, required = true)]
         command: Vec<String>,
     },
@@ -270,25 +270,25 @@ pub enum Command {
         #[command(subcommand)]
         command: LocalCommand,
     },
-    /// Check the configuration, without any call
+    /// Check the configuration; makes no AWS calls
     Validate,
-    /// Write a first configuration, commented, from nothing or from a Terraform configuration
+    /// Write a commented configuration, from scratch or from a Terraform configuration
     Init(InitOptions),
-    /// Show the JSON schema of the configuration or of a saved plan
+    /// Print the JSON schema of the configuration or of a saved plan
     Schema {
         #[arg(value_enum)]
         of: SchemaOf,
     },
-    /// Write the configuration in its usual form; comments, order and values stay
+    /// Format the configuration; comments, order and values stay
     Fmt {
-        /// Change nothing; exit with 1 when there is something to change
+        /// Change nothing; exit with 1 if the file is not formatted
         #[arg(long)]
         check: bool,
     },
     /// Show a saved plan
     Show {
         file: PathBuf,
-        /// As Markdown, for a pull request
+        /// Print it as Markdown, for a pull request
         #[arg(long, conflicts_with = "json")]
         markdown: bool,
     },
@@ -296,7 +296,7 @@ pub enum Command {
 
 #[derive(Debug, Subcommand)]
 pub enum LocalCommand {
-    /// Start the queue and one process of each service, with the command and environment of its task definition
+    /// Start the queue and one process per service, with the command and environment of its task definition
     Up {
         workspace: String,
         #[command(flatten)]
@@ -306,30 +306,30 @@ pub enum LocalCommand {
 
 #[derive(Debug, Subcommand)]
 pub enum WorkspaceCommand {
-    /// List them
+    /// List the workspaces
     List,
 }
 
 #[derive(Debug, Subcommand)]
 pub enum StateCommand {
-    /// List the addresses of what is remembered
+    /// List the recorded addresses
     List { workspace: String },
-    /// Show what is remembered, of all or of one resource
+    /// Show the records of all resources, or of one
     Show { workspace: String, address: Option<String> },
-    /// Write the snapshot to stdout as it is stored
+    /// Write the snapshot to stdout, byte for byte as it is stored
     Pull { workspace: String },
-    /// Write a snapshot from a file as the newest one, under the lock
+    /// Write a snapshot from a file as the newest version, under the lock
     Push {
         workspace: String,
-        /// As `state pull` wrote it; it may have been edited
+        /// Snapshot as written by `state pull`; may be edited
         file: PathBuf,
-        /// Also one of another lineage, or an older one
+        /// Also accept a snapshot of another lineage, or an older one
         #[arg(long)]
         force: bool,
         #[command(flatten)]
         consent: Consent,
     },
-    /// Forget what is remembered of a resource, under the lock; the resource itself stays, and is found again by its tags
+    /// Remove the records of resources, under the lock; the resources stay, and are found again by their tags
     Rm {
         workspace: String,
         #[arg(required = true)]
@@ -337,25 +337,25 @@ pub enum StateCommand {
         #[command(flatten)]
         consent: Consent,
     },
-    /// Give what is there the address that the configuration has for it now; what AWS calls it stays
+    /// Move existing resources to the address that the configuration has for them; their names in AWS stay
     Mv {
         workspace: String,
-        /// The address that it has; or the key of a service, for all that is its
+        /// Current address, or the old key of a service for all of its resources
         from: String,
-        /// The address that it is to have; or the key that the service has now
+        /// New address, or the new key of the service
         to: String,
         #[command(flatten)]
         consent: Consent,
-        /// Show what would be done, and no more
+        /// Only show what would be done
         #[arg(long)]
         dry_run: bool,
     },
-    /// List the versions that the bucket keeps, the latest first
+    /// List the versions that the bucket keeps, newest first
     Versions { workspace: String },
     /// Write an older version as the newest one, under the lock
     Restore {
         workspace: String,
-        /// The id that `state versions` shows
+        /// Id of the version, as shown by `state versions`
         version: String,
         #[command(flatten)]
         consent: Consent,

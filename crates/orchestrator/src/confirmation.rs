@@ -1,4 +1,4 @@
-//! Asking before acting.
+//! Confirmation prompts.
 
 use crate::exit::Error;
 use crate::render::{BOLD, WARN, paint};
@@ -6,7 +6,7 @@ use pb_config::PRODUCTION;
 use pb_engine::Goal;
 use std::io::{BufRead, IsTerminal};
 
-/// Asks whether to bring `goal` about.
+/// Asks for confirmation of a deploy or a destroy.
 ///
 /// # Errors
 /// As [`confirm`].
@@ -14,18 +14,18 @@ pub fn confirm_goal(workspace: &str, goal: Goal, yes: bool) -> Result<(), Error>
     confirm(workspace, if goal == Goal::Destroy { "destroy" } else { "deploy" }, yes)
 }
 
-/// Asks whether to go on: production's name has to be typed, elsewhere `yes` will do.
+/// Asks for confirmation: the user has to type `yes`, or the workspace's name for production.
 ///
 /// # Errors
-/// `Usage` without a terminal to ask on; `Other` when the answer is no.
+/// `Usage` if stdin is not a terminal; `Other` for any other answer.
 pub fn confirm(workspace: &str, verb: &str, yes: bool) -> Result<(), Error> {
     if yes {
         return Ok(());
     }
     if !std::io::stdin().is_terminal() {
         return Err(Error::usage(
-            "there is no terminal to ask on, and --yes is not given",
-            "look at the plan, then add --yes",
+            "confirmation needed, but stdin is not a terminal",
+            "review the plan, then pass --yes",
         ));
     }
     let expected = if workspace == PRODUCTION { PRODUCTION } else { "yes" };
@@ -34,6 +34,6 @@ pub fn confirm(workspace: &str, verb: &str, yes: bool) -> Result<(), Error> {
     let read = std::io::stdin().lock().read_line(&mut answer);
     match read {
         Ok(_) if answer.trim() == expected => Ok(()),
-        _ => Err(Error::other("not confirmed: nothing was changed", format!("type {expected}, or give --yes"))),
+        _ => Err(Error::other("cancelled: nothing was changed", format!("type {expected} to confirm, or pass --yes"))),
     }
 }

@@ -1,4 +1,4 @@
-//! One workspace, ready to be planned: its configuration, its way into AWS, what was looked up, its graph.
+//! Context of a command about one workspace: configuration, AWS client configuration, prerequisites, snapshot, graph.
 
 use crate::cli::{Global, OnInterrupt, Selection, WaitOptions};
 use crate::exit::Error;
@@ -15,7 +15,7 @@ use pb_state::{AccountRegion, Session, StateLocation, Store};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-/// One workspace, ready to be planned.
+/// Workspace with everything that planning needs.
 pub struct WorkspaceContext {
     pub workspace: Workspace,
     pub aws: SdkConfig,
@@ -23,65 +23,65 @@ pub struct WorkspaceContext {
     pub owner: Arc<Ownership>,
     pub location: StateLocation,
     pub graph: Graph,
-    /// The snapshot as it was when the context was opened.
+    /// Snapshot at the time when the context was opened.
     pub snapshot: Snapshot,
-    /// What an index says carries our tags; good for looking, not for acting.
+    /// Index of the ownership tags; for previews only, not for runs that change something.
     index: Option<TagIndex>,
-    /// What of it the run is about: everything, unless something was chosen.
+    /// ReadScope of the run; everything by default.
     pub scope: PlanScope,
-    /// What becomes of a rollout when the run is interrupted.
+    /// Handling of a rollout if the run is interrupted.
     pub on_interrupt: Option<OnInterrupt>,
 }
 
-/// What the command line asks for, besides what is configured.
+/// Options from the command line.
 #[derive(Debug, Clone, Default)]
 pub struct RunOptions {
     /// Images by service.
     pub images: ImageOverrides,
-    /// How rollouts are waited for.
+    /// Options of the wait for rollouts.
     pub wait: WaitOptions,
-    /// What of the stack the run is about.
+    /// Selected targets.
     pub selection: Selection,
-    /// The repository that is about to be taken over, under its name.
+    /// Name of the repository that is about to be imported.
     pub repository: Option<String>,
-    /// What becomes of a rollout when the run is interrupted.
+    /// Handling of a rollout if the run is interrupted.
     pub on_interrupt: Option<OnInterrupt>,
-    /// Set when a plan may be applied that deletes or replaces more than the one that was shown.
+    /// Set if a plan may be applied that deletes or replaces more than the one that was shown.
     pub accept_changed_plan: bool,
 }
 
-/// The address of the image repository.
+/// Address of the image repository.
 pub const REPOSITORY: &str = "fargate/repository";
 
-/// What was seen, and what is to be done about it.
+/// Plan with the values that it is bound to.
 pub struct PlanResult {
     pub plan: Plan,
     pub binding: PlanBinding,
 }
 
-/// The configuration of one workspace.
+/// Loads the configuration of one workspace.
 ///
 /// # Errors
-/// A configuration with mistakes, or without this workspace.
+/// An invalid configuration, or one without this workspace.
 pub fn load_workspace(global: &Global, name: &str) -> Result<Workspace, Error> {
     let mut workspace = Config::load(&global.config)?.workspace(name)?;
     if let Some(region) = &global.region {
         pb_rules::account::region(region)
-            .map_err(|why| Error::usage(format!("invalid region: {why}"), "name a region such as us-east-2"))?;
+            .map_err(|why| Error::usage(format!("invalid region: {why}"), "use a region such as us-east-2"))?;
         workspace.region.clone_from(region);
     }
     Ok(workspace)
 }
 
-/// The way into AWS for one workspace.
+/// Returns the AWS client configuration for one workspace.
 ///
 /// # Errors
-/// A profile that is not there; an endpoint that is empty, or at which nothing listens.
+/// An unknown profile; an empty endpoint URL, or an endpoint on which nothing listens.
 pub async fn connect(global: &Global, workspace: &Workspace) -> Result<SdkConfig, Error> {
     let named = || std::env::var("AWS_ENDPOINT_URL").ok();
     if global.endpoint_url.clone().or_else(named).is_some_and(|url| url.trim().is_empty()) {
-        let hint = "name one, or unset AWS_ENDPOINT_URL and leave --endpoint-url out to reach AWS";
-        return Err(Error::usage("the URL of the endpoint is empty", hint));
+        let hint = "set a URL, or unset AWS_ENDPOINT_URL and omit --endpoint-url to use AWS";
+        return Err(Error::usage("the endpoint URL is empty", hint));
     }
     let access = pb_aws::Access {
         profile: global.profile.clone(),
@@ -93,11 +93,11 @@ pub async fn connect(global: &Global, workspace: &Workspace) -> Result<SdkConfig
     Ok(config)
 }
 
-/// The configuration of one workspace, its way into AWS, and what is remembered of it, with the names of what is there. A
-/// snapshot that cannot be read keeps nobody from looking: then by the names that are configured.
+/// Loads one workspace with its AWS client configuration and its snapshot, and uses the recorded names. An unreadable
+/// snapshot is no error: the configured names are used then.
 ///
 /// # Errors
-/// As [`load_workspace`] and [`connect`]; a snapshot that was deployed to another account or region.
+/// As [`load_workspace`] and [`connect`]; a snapshot that belongs to another account or region.
 pub async fn load_with_recorded_names(global: &Global, name: &str) -> Result<(Workspace, SdkConfig, Snapshot), Error> {
     let mut workspace = load_workspace(global, name)?;
     let aws = connect(global, &workspace).await?;
@@ -109,7 +109,7 @@ pub async fn load_with_recorded_names(global: &Global, name: &str) -> Result<(Wo
     Ok((workspace, aws, snapshot))
 }
 
-/// Where the state of a workspace is kept.
+/// Returns the location of the state of a workspace.
 pub fn state_location(workspace: &Workspace) -> StateLocation {
     StateLocation {
         bucket: workspace.state.bucket.clone(),
@@ -119,25 +119,25 @@ pub fn state_location(workspace: &Workspace) -> StateLocation {
     }
 }
 
-/// The account and region that a run is for; the account as far as it is known.
+/// Returns the account and region of a run; the account only if it is known.
 pub fn account_region(workspace: &Workspace, account: Option<String>) -> AccountRegion {
     AccountRegion { account, region: workspace.region.clone() }
 }
 
-/// The state of one workspace as a run finds it that looks up nothing else.
+/// Snapshot of one workspace, for runs that need neither prerequisites nor a graph.
 pub struct StateContext {
-    /// Where it is, with the account and region that a write records.
+    /// Store of the snapshot, with the account and region that a write records.
     pub store: Store,
     pub snapshot: Snapshot,
     pub account_region: AccountRegion,
 }
 
 impl StateContext {
-    /// Reads the snapshot, and asks for the account of the credentials meanwhile.
+    /// Reads the snapshot and the account of the credentials, concurrently.
     ///
     /// # Errors
-    /// A snapshot that cannot be read, or was deployed to another account or region; credentials of an account that is not
-    /// allowed.
+    /// A snapshot that cannot be read, or that belongs to another account or region; credentials of an account that is
+    /// not allowed.
     pub async fn open(aws: &SdkConfig, workspace: &Workspace) -> Result<Self, Failure> {
         let store = Store::new(aws, &state_location(workspace));
         let (snapshot, account) = tokio::join!(Session::read_only(&store), prerequisites::account(aws, workspace));
@@ -148,20 +148,20 @@ impl StateContext {
     }
 }
 
-/// The graph of a workspace, with the fields that others may change.
+/// Builds the graph of a workspace, with the fields in `ignore_changes`.
 fn build_graph(aws: &SdkConfig, workspace: &Workspace, prerequisites: &Prerequisites) -> Result<Graph, Error> {
     let mut graph = stack::build(aws, workspace, prerequisites)?;
-    // A service whose image is yet to be pushed is not in the graph.
+    // A service whose image is not pushed yet is not in the graph.
     let whole = prerequisites.images.missing().next().is_none();
     select::apply_ignore_changes(&mut graph, workspace, whole)?;
     Ok(graph)
 }
 
 impl WorkspaceContext {
-    /// Reads the configuration, looks up what must be there, and loads the snapshot. Changes nothing.
+    /// Reads the configuration, the prerequisites and the snapshot. Changes nothing.
     ///
     /// # Errors
-    /// A configuration with mistakes; what must be there and is not; a snapshot that cannot be read, or was deployed to another
+    /// An invalid configuration; missing prerequisites; a snapshot that cannot be read, or that belongs to another
     /// account or region.
     pub async fn open(global: &Global, name: &str, goal: Goal, options: &RunOptions) -> Result<Self, Error> {
         let mut workspace = load_workspace(global, name)?;
@@ -181,12 +181,12 @@ impl WorkspaceContext {
             tag_index::look_up(&aws, &location.owner),
         );
         let snapshot = snapshot?;
-        // Before anything else that was answered: in another place all of it would seem to be gone.
+        // Before the other results are used: in another account or region, all resources would seem to be missing.
         account_region(&workspace, ahead.account()).check(&snapshot, name)?;
         let moved = use_recorded_repository(&mut workspace, &snapshot, options.repository.as_deref());
         keep_manual_counts(&mut workspace, &snapshot);
         let prerequisites = prerequisites::resolve(&aws, &workspace, &snapshot, goal, ahead, moved).await?;
-        // What a run that did not end may have made is not in the index yet.
+        // The index may still lack resources that an unfinished run created.
         let index = index.filter(|_| snapshot.intents.is_none());
         let graph = build_graph(&aws, &workspace, &prerequisites)?;
         let scope = select::plan_scope(&graph, &snapshot, &options.selection)?;
@@ -195,16 +195,16 @@ impl WorkspaceContext {
         Ok(Self { workspace, aws, prerequisites, owner, location, graph, snapshot, index, scope, on_interrupt })
     }
 
-    /// Where the snapshot is, with the account and region that a write records.
+    /// Returns the store of the snapshot, with the account and region that a write records.
     pub fn store(&self) -> Store {
         Store::new(&self.aws, &self.location)
             .at(account_region(&self.workspace, Some(self.prerequisites.account.clone())))
     }
 
-    /// The same context, once images that it waits for were pushed meanwhile; none while they were not.
+    /// Returns this context with newly pushed images; `None` if no missing image has been pushed meanwhile.
     ///
     /// # Errors
-    /// What a graph fails with.
+    /// A graph that cannot be built.
     pub async fn with_pushed_images(&self) -> Result<Option<Self>, Error> {
         let Ok(images) = Images::look_up(&self.aws, &self.workspace).await else { return Ok(None) };
         if images.missing().count() >= self.prerequisites.images.missing().count() {
@@ -225,8 +225,8 @@ impl WorkspaceContext {
         }))
     }
 
-    /// [`plan`](Self::plan) before there is a lease: what a run that did not end may have made is not waited for, which may
-    /// still be at work. Under the lease it is.
+    /// Previews the [`plan`](Self::plan) without a lease. Resources that an unfinished run may have created are not
+    /// waited for, because that run may still be active. Under the lease, they are.
     ///
     /// # Errors
     /// As [`plan`](Self::plan).
@@ -239,16 +239,16 @@ impl WorkspaceContext {
         self.plan_observed(&snapshot, &observed, goal).await
     }
 
-    /// Observes and decides. Changes nothing.
+    /// Reads AWS and computes the plan. Changes nothing.
     ///
     /// # Errors
-    /// A read that fails; everything that stands in the way of a plan.
+    /// A failed read; a refused plan.
     pub async fn plan(&self, snapshot: &Snapshot, goal: Goal, cancel: &Cancel) -> Result<PlanResult, Error> {
         let observed = self.with_checks(snapshot, goal, self.observe(snapshot, cancel)).await?;
         self.plan_observed(snapshot, &observed, goal).await
     }
 
-    /// An observation with the state of the checks, which a destroy has no use for.
+    /// Adds the state of the checks to a read, except for a destroy, which does not need them.
     async fn with_checks(
         &self,
         snapshot: &Snapshot,
@@ -275,23 +275,23 @@ impl WorkspaceContext {
         Ok(PlanResult { plan, binding })
     }
 
-    /// What of this workspace is there.
+    /// Reads the resources of this workspace.
     ///
     /// # Errors
-    /// A read that fails.
+    /// A failed read.
     pub async fn observe(&self, snapshot: &Snapshot, cancel: &Cancel) -> Result<Observed, Failure> {
         observe(&self.graph, snapshot, &self.owner, cancel).await
     }
 
-    /// What of this workspace is there, with as few calls as can be: for those who do not act on it.
+    /// Reads the resources of this workspace with as few calls as possible, for callers that change nothing.
     ///
     /// # Errors
-    /// A read that fails.
+    /// A failed read.
     pub async fn observe_cached(&self, snapshot: &Snapshot) -> Result<Observed, Failure> {
         observe_with_index(&self.graph, snapshot, &self.owner, self.index.as_ref(), &Cancel::never()).await
     }
 
-    /// What a plan made of this is bound to.
+    /// Returns the values that a plan from this read is bound to.
     pub fn plan_binding(&self, snapshot: &Snapshot, observed: &Observed) -> PlanBinding {
         PlanBinding {
             account: self.prerequisites.account.clone(),
@@ -306,8 +306,8 @@ impl WorkspaceContext {
         }
     }
 
-    /// Returns the services that a run with this goal leaves out, because their images are yet to be pushed. A run that is about a
-    /// part of the stack is not asked about the others.
+    /// Returns the services that a run with this goal leaves out because their images are not pushed yet. Empty for a
+    /// run with targets.
     pub fn not_deployed(&self, goal: Goal) -> Vec<NotDeployed> {
         if goal == Goal::Destroy || !self.scope.is_all() {
             return Vec::new();
@@ -316,22 +316,23 @@ impl WorkspaceContext {
         self.prerequisites.images.not_deployed(&self.workspace, uri)
     }
 
-    /// `staging (account 123456789012, us-east-2)`
+    /// Returns a title such as `staging (account 123456789012, us-east-2)`.
     pub fn title(&self) -> String {
         format!("{} (account {}, {})", self.workspace.name, self.prerequisites.account, self.workspace.region)
     }
 }
 
-/// The repository may have been taken over under another name, and images are looked for in it. Tells whether it was.
+/// Uses the name of an imported repository, in which images are then looked up. Returns whether it differs from the
+/// configured one.
 fn use_recorded_repository(workspace: &mut Workspace, snapshot: &Snapshot, adopted: Option<&str>) -> bool {
-    let stands = snapshot.resources.iter().find(|(address, _)| address.as_str() == REPOSITORY);
-    let name = stands.and_then(|(_, record)| record.attrs.get("name")?.as_str());
+    let record = snapshot.resources.iter().find(|(address, _)| address.as_str() == REPOSITORY);
+    let name = record.and_then(|(_, record)| record.attrs.get("name")?.as_str());
     let Some(name) = adopted.or(name).filter(|name| *name != workspace.names.repository) else { return false };
     name.clone_into(&mut workspace.names.repository);
     true
 }
 
-/// The counts that were set by hand stay, where that is configured and the configured count has not been changed since.
+/// Keeps counts that `scale` set, if `keep_scale` is configured and the configured count has not changed since.
 fn keep_manual_counts(workspace: &mut Workspace, snapshot: &Snapshot) {
     for (address, scaled) in &snapshot.scaled {
         if let Some(service) = workspace.services.get_mut(releases::key(address))
@@ -343,7 +344,7 @@ fn keep_manual_counts(workspace: &mut Workspace, snapshot: &Snapshot) {
     }
 }
 
-/// Whether the snapshot already says all that an empty plan would record.
+/// Returns whether the snapshot already contains everything that an empty plan would record.
 pub fn is_recorded(snapshot: &Snapshot, plan: &Plan) -> bool {
     let steps = || plan.steps.iter().filter(|step| step.action != Action::Delete);
     let kept: BTreeSet<_> = steps().map(|step| &step.address).collect();
@@ -352,14 +353,14 @@ pub fn is_recorded(snapshot: &Snapshot, plan: &Plan) -> bool {
         && snapshot.resources.keys().all(|address| kept.contains(address))
 }
 
-/// The name in ECS of a configured service.
+/// Returns the name in ECS of a configured service.
 ///
 /// # Errors
-/// `Usage` for a service that is not configured; it says which there are.
+/// `Usage` for a service that is not configured, with the configured ones in the hint.
 pub fn service_name(workspace: &Workspace, key: &str) -> Result<String, Error> {
     let known: Vec<&str> = workspace.services.all().map(|(key, _)| key).collect();
     let unknown = || {
-        let hint = format!("there are: {}", known.join(", "));
+        let hint = format!("configured services: {}", known.join(", "));
         Error::usage(format!("{} has no service {key:?}", workspace.name), hint)
     };
     workspace.names.service(key).map(str::to_owned).ok_or_else(unknown)

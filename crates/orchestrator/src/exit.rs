@@ -1,24 +1,25 @@
-//! How a command ends.
+//! Exit codes and errors of commands.
 
+use crate::render::count;
 use pb_config::ConfigError;
 use pb_engine::{Class, Failure, PlanError};
 
-/// How a command ends well enough to have an answer.
+/// Result of a command that ended without an [`Error`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Exit {
-    /// Done.
+    /// Success.
     Done,
-    /// Failed; everything about it was said.
+    /// Failure that has already been printed.
     Failed,
-    /// The plan has changes.
+    /// Plan with changes.
     Changes,
-    /// Locked by another; everything about it was said.
+    /// Locked by another run; already printed.
     Locked,
-    /// All is done but what waits for images that are yet to be pushed.
+    /// Success, except for services whose images are not pushed yet.
     ImagesMissing,
-    /// A command that was run in a task ended with this exit code.
+    /// Exit code of a command that ran in a task.
     TaskExit(u8),
-    /// Somebody asked to stop.
+    /// Interrupted by a signal.
     Interrupted,
 }
 
@@ -36,29 +37,29 @@ impl Exit {
     }
 }
 
-/// The exit code for a command line that makes no sense.
+/// Exit code for an invalid command line.
 pub const USAGE: u8 = 64;
 
-/// Why a command could not do what it was asked. Nothing was said about it yet.
+/// Any error of a command; not printed yet.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     #[error("{0}")]
     Config(ConfigError),
     #[error("{0}")]
     Failure(Failure),
-    /// What stands in the way of a plan.
-    #[error("nothing was changed: {} in the way", if .0.len() == 1 { "1 thing is" } else { "several things are" })]
+    /// Problems that a plan was refused for.
+    #[error("cannot continue: {} (nothing was changed)", count(.0.len(), "problem"))]
     Refused(Vec<PlanError>),
-    /// Refusals of a plan, among them recorded resources that have lost their ownership tags.
-    #[error("nothing was changed: ownership tags are missing")]
+    /// Problems that a plan was refused for, among them recorded resources that have lost their ownership tags.
+    #[error("cannot continue: ownership tags are missing (nothing was changed)")]
     Untagged { refused: Vec<PlanError>, hint: String },
-    /// Several things that a deploy needs are not there.
-    #[error("several things that this needs are not there")]
+    /// Failed lookups of several prerequisites.
+    #[error("missing prerequisites")]
     MissingPrerequisites(Vec<Failure>),
-    /// A command line that makes no sense.
+    /// Invalid command line.
     #[error("{message}")]
     Usage { message: String, hint: String },
-    /// Anything else that a person can mend.
+    /// Any other error that the user can fix.
     #[error("{message}")]
     Other { message: String, hint: String },
 }
@@ -99,9 +100,10 @@ impl From<Failure> for Error {
 impl From<ConfigError> for Error {
     fn from(error: ConfigError) -> Self {
         match &error {
-            ConfigError::Unreadable { source, .. } => {
-                Self::other(format!("{error}: {source}"), "go to the folder that it is in, or name it with --config")
-            }
+            ConfigError::Unreadable { source, .. } => Self::other(
+                format!("{error}: {source}"),
+                "run from the project folder, pass --config FILE, or create one with `pb-deploy init`",
+            ),
             _ => Self::Config(error),
         }
     }

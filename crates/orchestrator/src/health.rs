@@ -8,50 +8,52 @@ use pb_fargate::{ServiceAttrs, ServiceSpec};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// The end of the addresses of these checks.
+/// Suffix of the addresses of these checks.
 const SUFFIX: &str = "_health";
 
-/// The address of the check of a service.
+/// Returns the address of the check of a service.
 pub fn address(key: &str) -> String {
     format!("edge/{key}{SUFFIX}")
 }
 
-/// The key of the service that a check is about.
+/// Returns the key of the service that a check is about.
 pub fn key(address: &Address) -> Option<&str> {
     address.as_str().strip_prefix("edge/")?.strip_suffix(SUFFIX)
 }
 
-/// The kind of these checks in a workspace. A run waits for one health period, in which a target that answers becomes healthy
-/// and one that does not becomes unhealthy; but no longer than for a rollout.
+/// Returns the kind of these checks in a workspace. A run waits for one health period, in which a target becomes either
+/// healthy or unhealthy, but no longer than for a rollout.
 pub fn kind(aws: &SdkConfig, workspace: &Workspace, rollout: Option<Duration>) -> Arc<HealthyTargets> {
     let period = period(&workspace.load_balancer);
     let within = rollout.map_or(period, |rollout| period.min(rollout));
     Arc::new(HealthyTargets::new(LoadBalancerClient::new(aws), within))
 }
 
-/// The kind of these checks where targets are reached only now: ECS may have to start other tasks first.
+/// Returns the kind of these checks for targets whose routing has just been repaired: ECS may have to start other tasks
+/// first, so `within` is the only limit.
 pub fn kind_within(aws: &SdkConfig, within: Option<Duration>) -> Arc<HealthyTargets> {
     Arc::new(HealthyTargets::new(LoadBalancerClient::new(aws), within.unwrap_or_default()))
 }
 
-/// The longest time until the state of a target is known: so many checks in a row, the last of which may time out.
+/// Returns the longest time until the state of a target is known: as many checks as the larger threshold, of which the
+/// last may time out.
 fn period(balancer: &LoadBalancer) -> Duration {
     let checks = balancer.healthy_threshold.max(balancer.unhealthy_threshold);
     let seconds = balancer.health_interval.saturating_mul(checks).saturating_add(balancer.health_timeout);
     Duration::from_secs(u64::try_from(seconds).unwrap_or_default())
 }
 
-/// The number of targets that a service of `count` tasks must have. Where others may change the count, one is enough to tell
-/// that the service is reached.
+/// Returns the number of healthy targets that a service of `count` tasks must have. If something else may change the
+/// count (`ignore_changes`), one target proves that the load balancer reaches the service.
 pub fn at_least(workspace: &Workspace, key: &str, count: i32) -> i32 {
     let field = format!("{}.desired_count", crate::releases::address(key));
     if workspace.ignore_changes.contains(&field) { 1 } else { count }
 }
 
-/// Adds the checks of one service as it is, or is going to be: one for each of its target groups.
+/// Adds the checks of one service, one for each target group in `spec`.
 ///
 /// # Errors
-/// `Bug` when an address is taken.
+/// `Bug` if an address is already in use.
 pub fn add(
     graph: &mut Graph,
     kind: &Arc<HealthyTargets>,

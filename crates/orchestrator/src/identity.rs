@@ -1,6 +1,6 @@
-//! Who runs this, for others to read.
+//! Identity of the user and machine of this run, shown to other users.
 
-/// `ana@build-7, pid 4711`
+/// Returns the user, host and process id: `ana@build-7, pid 4711`.
 pub fn user_at_host() -> String {
     let variable =
         |names: &[&str]| names.iter().find_map(|name| std::env::var(name).ok().filter(|value| !value.is_empty()));
@@ -10,7 +10,7 @@ pub fn user_at_host() -> String {
     format!("{user}@{host}, pid {}", std::process::id())
 }
 
-/// The name of the machine, where the kernel tells it in a file.
+/// Returns the host name from `/proc`, on systems that have it.
 fn kernel_hostname() -> Option<String> {
     let name = std::fs::read_to_string("/proc/sys/kernel/hostname").ok()?;
     let name = name.trim();

@@ -1,4 +1,4 @@
-//! The images of the services: what their tags mean now, and which are yet to be pushed.
+//! Images of the services: the digests behind their tags, and the images that are not pushed yet.
 
 use crate::exit::Error;
 use aws_config::SdkConfig;
@@ -11,13 +11,13 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// What a digest begins with.
+/// Prefix of a digest.
 const DIGEST: &str = "sha256:";
 
-/// Images that were given on the command line, by service; they take the place of the configured ones for one run.
+/// Images from the command line, by service. They override the configured ones for one run.
 pub type ImageOverrides = BTreeMap<String, String>;
 
-/// The images of all services, by service.
+/// Images of all services, by service.
 #[derive(Debug, Clone, Default)]
 pub struct Images(BTreeMap<String, ServiceImage>);
 
@@ -25,39 +25,39 @@ pub struct Images(BTreeMap<String, ServiceImage>);
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct NotDeployed {
-    /// Its key in the configuration.
+    /// Key in the configuration.
     pub service: String,
-    /// Its name in ECS.
+    /// Name in ECS.
     pub name: String,
-    /// The reference of its image.
+    /// Reference of its image.
     pub image: String,
-    /// Why it is not deployed; absent where that is not known.
+    /// Reason; absent if unknown.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
 }
 
-/// Why a service is not deployed whose image is not in the repository yet.
+/// Reason for a service whose image is not in the repository yet.
 pub const NOT_PUSHED: &str = "image not pushed";
 
-/// The image of one service.
+/// Image of one service.
 #[derive(Debug, Clone)]
 struct ServiceImage {
-    /// What is asked for: a tag of the own repository, or a full reference.
+    /// Requested image: a tag in the own repository, or a full reference.
     requested: String,
-    /// What it is; absent: not pushed yet.
+    /// Resolved image; absent if not pushed yet.
     image: Option<pb_fargate::Image>,
 }
 
-/// Puts the given images into a workspace's configuration.
+/// Replaces configured images of a workspace with those from the command line.
 ///
 /// # Errors
-/// `Usage` for a service that is not configured, and for what is no tag, digest or reference.
+/// `Usage` for a service that is not configured, and for text that is not a valid tag, digest or reference.
 pub fn apply_overrides(workspace: &mut Workspace, given: &ImageOverrides) -> Result<(), Error> {
     for (key, text) in given {
         let known: Vec<String> = workspace.services.all().map(|(key, _)| key.to_owned()).collect();
         let Some(service) = workspace.services.get_mut(key) else {
-            let hint = format!("there are: {}", known.join(", "));
-            return Err(Error::usage(format!("there is no service {key:?} to give an image to"), hint));
+            let hint = format!("configured services: {}", known.join(", "));
+            return Err(Error::usage(format!("unknown service {key:?} in --image"), hint));
         };
         let (image, verdict) = match text {
             text if text.contains('/') => (Image::Reference(text.clone()), rules::image(text)),
@@ -65,8 +65,8 @@ pub fn apply_overrides(workspace: &mut Workspace, given: &ImageOverrides) -> Res
             tag => (Image::Tag(tag.clone()), rules::image_tag(tag)),
         };
         verdict.map_err(|why| {
-            let hint = "give a tag of the workspace's own repository, a digest (sha256:...) or a full reference";
-            Error::usage(format!("invalid image of {key}: {why}"), hint)
+            let hint = "use a tag in the workspace's own repository, a digest (sha256:...) or a full reference";
+            Error::usage(format!("invalid image for {key}: {why}"), hint)
         })?;
         service.image = image;
     }
@@ -74,10 +74,10 @@ pub fn apply_overrides(workspace: &mut Workspace, given: &ImageOverrides) -> Res
 }
 
 impl Images {
-    /// Looks up what the tags mean now: each tag of ECR once, all at a time.
+    /// Resolves the tags of all services, each tag in ECR once and concurrently.
     ///
     /// # Errors
-    /// Every tag that does not exist in a repository which has images.
+    /// One failure for each tag that does not exist in a repository that contains images.
     pub async fn look_up(aws: &SdkConfig, workspace: &Workspace) -> Result<Self, Vec<Failure>> {
         let services = workspace.services.all();
         let requested: Vec<(String, Image)> =
@@ -114,25 +114,25 @@ impl Images {
         Ok(Self(requested.into_iter().map(image).collect()))
     }
 
-    /// The image of a service; none while it waits to be pushed.
+    /// Returns the image of a service; `None` if it is not pushed yet.
     #[must_use]
     pub fn of(&self, key: &str) -> Option<&pb_fargate::Image> {
         self.0.get(key)?.image.as_ref()
     }
 
-    /// Whether some image of the workspace's own repository was seen in it.
+    /// Returns whether at least one image was found in the workspace's own repository.
     #[must_use]
     pub fn has_pushed(&self) -> bool {
         self.0.values().any(|service| matches!(service.image, Some(pb_fargate::Image::Digest(_))))
     }
 
-    /// Whether the image of a service is yet to be pushed.
+    /// Returns whether the image of a service is not pushed yet.
     #[must_use]
     pub fn is_missing(&self, key: &str) -> bool {
         self.0.get(key).is_some_and(|service| service.image.is_none())
     }
 
-    /// The services whose images are yet to be pushed, each with the tag that it waits for.
+    /// Returns the services whose images are not pushed yet, each with the missing tag.
     pub fn missing(&self) -> impl Iterator<Item = (&str, &str)> {
         self.0
             .iter()
@@ -140,7 +140,7 @@ impl Images {
             .map(|(key, service)| (key.as_str(), service.requested.as_str()))
     }
 
-    /// Returns the services that are not deployed, because their images are yet to be pushed to the repository at `uri`.
+    /// Returns the services that are not deployed because their images are missing from the repository at `uri`.
     #[must_use]
     pub fn not_deployed(&self, workspace: &Workspace, uri: &str) -> Vec<NotDeployed> {
         let one = |(key, service): (&str, &Service)| {
@@ -150,7 +150,8 @@ impl Images {
         workspace.services.all().filter_map(one).collect()
     }
 
-    /// What each service is to run, for people and for comparing: `sha256:...` or a full reference; empty when it waits.
+    /// Returns the image of each service, for display and comparison: `sha256:...` or a full reference; empty if it is
+    /// not pushed yet.
     #[must_use]
     pub fn identities(&self) -> BTreeMap<String, String> {
         let identity = |service: &ServiceImage| match &service.image {
@@ -162,16 +163,16 @@ impl Images {
         self.0.iter().map(|(key, service)| (key.clone(), identity(service))).collect()
     }
 
-    /// What was asked for, as a person wrote it.
+    /// Returns the image of a service as the user wrote it.
     #[must_use]
     pub fn requested(&self, key: &str) -> Option<&str> {
         self.0.get(key).map(|service| service.requested.as_str())
     }
 
-    /// A service that runs must not be taken away because its image is not in the repository any more.
+    /// Refuses a plan that would delete a running service because its image has disappeared from the repository.
     ///
     /// # Errors
-    /// The services that the plan would delete for want of an image.
+    /// The services that the plan would delete because of missing images.
     pub fn check_deletions(&self, plan: &Plan) -> Result<(), Error> {
         let waits: BTreeMap<String, &str> = self
             .missing()
@@ -181,14 +182,16 @@ impl Images {
         let refused: Vec<PlanError> = lost
             .filter_map(|step| {
                 let tag = waits.get(step.address.as_str())?;
-                let why = format!("its image `{tag}` is not in the repository any more; push it, or name another one");
+                let why = format!(
+                    "it would be deleted because image `{tag}` is not in the repository; push it, or use another one"
+                );
                 Some(PlanError { address: step.address.clone(), why })
             })
             .collect();
         if refused.is_empty() { Ok(()) } else { Err(Error::Refused(refused)) }
     }
 
-    /// The commands that push what is missing to the repository at `uri`, for a shell.
+    /// Returns shell commands that push the missing images to the repository at `uri`.
     #[must_use]
     pub fn push_commands(&self, uri: &str, region: &str) -> Vec<String> {
         let tags: BTreeSet<&str> = self.missing().map(|(_, tag)| tag).collect();
@@ -206,7 +209,7 @@ impl Images {
     }
 }
 
-/// A service of a workspace that is not deployed for a reason that is not known. The own repository is at `uri`.
+/// Returns the entry of a service that is not deployed for an unknown reason. The own repository is at `uri`.
 pub fn not_deployed(workspace: &Workspace, key: &str, service: &Service, uri: &str) -> NotDeployed {
     NotDeployed {
         service: key.to_owned(),
@@ -220,12 +223,12 @@ pub fn not_deployed(workspace: &Workspace, key: &str, service: &Service, uri: &s
     }
 }
 
-/// Returns the URI of the workspace's own repository, or its name where the repository is not there yet.
+/// Returns the URI of the workspace's own repository, or its name if the repository does not exist yet.
 pub fn repository<'a>(workspace: &'a Workspace, outputs: &'a BTreeMap<String, Value>) -> &'a str {
     outputs.get("repository").and_then(Value::as_str).unwrap_or(&workspace.names.repository)
 }
 
-/// A word for the folder that an image is built from, which stands out in a command: it has to be filled in.
+/// Returns a placeholder for the folder that an image is built from, in capitals, because the user has to replace it.
 fn folder_placeholder(tag: &str) -> String {
     tag.chars().map(|letter| if letter.is_ascii_alphanumeric() { letter.to_ascii_uppercase() } else { '_' }).collect()
 }
@@ -236,14 +239,14 @@ fn reference_text(image: &Image) -> &str {
     }
 }
 
-/// An image as it was asked for, and what it is now; none when it is yet to be pushed.
+/// Requested image and its resolution; `None` if it is not pushed yet.
 type LookupResult = (String, Result<Option<pb_fargate::Image>, Failure>);
 
-/// What these tags of the workspace's own repository are now.
+/// Resolves tags in the workspace's own repository.
 async fn own_images(aws: &SdkConfig, repository: &str, tags: BTreeSet<String>) -> Vec<LookupResult> {
     let pushed = match look_up_tags(aws, repository, &tags).await {
         Ok(pushed) => pushed,
-        // Whatever it is, it is about the repository, and said once.
+        // The failure concerns the whole repository, so it is reported once.
         Err(failure) => return tags.into_iter().take(1).map(|tag| (tag, Err(failure.clone()))).collect(),
     };
     let image = |(tag, pushed): (String, ImageLookup)| {
@@ -257,20 +260,20 @@ async fn own_images(aws: &SdkConfig, repository: &str, tags: BTreeSet<String>) -
     pushed.into_iter().map(image).collect()
 }
 
-/// What an image of another repository is now.
+/// Resolves an image of another repository.
 async fn external_image(aws: &SdkConfig, reference: &str) -> Result<Option<pb_fargate::Image>, Failure> {
     let as_written = Some(pb_fargate::Image::Reference(reference.to_owned()));
     let Some(external_image) = EcrImage::of_reference(reference) else { return Ok(as_written) };
     match external_image.look_up(aws).await {
         Ok(ImageLookup::Digest(digest)) => Ok(Some(pb_fargate::Image::Reference(pinned(reference, &digest)))),
         Ok(ImageLookup::NoRepository) => {
-            let message = format!("there is no repository {:?} for the image {reference}", external_image.repository);
+            let message = format!("repository {:?} of image {reference} not found", external_image.repository);
             Err(Failure::new(Class::NotFound, "ecr:DescribeImages", message))
         }
         Ok(ImageLookup::Empty | ImageLookup::NoSuchTag) => {
             Err(image_not_found(&external_image.repository, &external_image.tag))
         }
-        // Another account may let its images be pulled and not be described: ECS resolves the tag then.
+        // Another account may allow pulling its images but not describing them. ECS then resolves the tag.
         Err(failure) if failure.class == Class::Denied => Ok(as_written),
         Err(failure) => Err(failure),
     }
@@ -279,7 +282,7 @@ async fn external_image(aws: &SdkConfig, reference: &str) -> Result<Option<pb_fa
 fn image_not_found(repository: &str, tag: &str) -> Failure {
     let message = format!("the repository {repository} has no image {tag:?}");
     Failure::new(Class::NotFound, "ecr:DescribeImages", message)
-        .hint("push it, or name another one in the configuration or with --image SERVICE=TAG")
+        .hint("push it, or choose another one in the configuration or with --image SERVICE=TAG")
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
-//! The command line of this process, as somebody would type it again.
+//! Command line of this process, as the user would type it.
 
-/// Returns the command that runs this again, with `more` at its end.
+/// Returns the command line of this process, with `more` appended.
 pub fn rerun_command(more: &str) -> String {
     let arguments = std::env::args_os().skip(1).map(|argument| argument.to_string_lossy().into_owned());
     line(arguments, more)
@@ -13,7 +13,7 @@ fn line(arguments: impl Iterator<Item = String>, more: &str) -> String {
     words.join(" ")
 }
 
-/// Returns `word` in the quotes that a POSIX shell needs, if any.
+/// Quotes `word` for a POSIX shell if necessary.
 fn quoted(word: &str) -> String {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_=./:,@%+".contains(c);
     if !word.is_empty() && word.chars().all(is_plain) {

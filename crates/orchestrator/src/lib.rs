@@ -1,7 +1,7 @@
-//! `pb-deploy`: the configuration, the stack, the commands and what people see. Only this crate reads the environment,
+//! `pb-deploy`: the configuration, the stack, the commands and the output. Only this crate reads the environment,
 //! prints, handles signals and exits.
 //!
-//! It is a program; what it offers as a library is its stack, for programs and tests that run it in another way.
+//! The crate is a program. As a library it offers the stack, for programs and tests that run it in another way.
 
 mod cli;
 mod commands;
@@ -32,13 +32,13 @@ mod untagged;
 use clap::Parser;
 use std::process::ExitCode;
 
-/// Does what the command line says. The exit code is documented in `--help`.
+/// Runs the command of the command line. `--help` documents the exit codes.
 pub fn run() -> ExitCode {
     let cli = match cli::Cli::try_parse() {
         Ok(cli) => cli,
         Err(message) => {
             let code = if message.use_stderr() { exit::USAGE } else { 0 };
-            // Nothing is left to tell when the terminal is gone.
+            // If the terminal is gone, nobody reads the message.
             let _ = message.print();
             return code.into();
         }

@@ -1,4 +1,4 @@
-//! The binary.
+//! The `pb-deploy` binary.
 
 use std::process::ExitCode;
 

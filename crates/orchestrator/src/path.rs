@@ -1,8 +1,8 @@
-//! Programs of this machine.
+//! Lookup of programs on the PATH.
 
 use std::path::PathBuf;
 
-/// Where a program is on the PATH.
+/// Returns the path of a program on the PATH.
 pub fn find(program: &str) -> Option<PathBuf> {
     let folders = std::env::var_os("PATH")?;
     std::env::split_paths(&folders).map(|folder| folder.join(program)).find(|file| file.is_file())

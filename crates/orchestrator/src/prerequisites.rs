@@ -1,5 +1,5 @@
-//! What must be there before a deploy: an account that is allowed, the roles, the zone, two Availability Zones, images. All of
-//! it is looked up, none of it is made.
+//! Prerequisites of a deploy: an allowed account, the roles, the hosted zone, two Availability Zones, images. They are
+//! looked up and never created.
 
 use crate::exit::Error;
 use crate::images::Images;
@@ -9,25 +9,25 @@ use pb_config::Workspace;
 use pb_edge::Zone;
 use pb_engine::{Class, Failure, Goal, Snapshot};
 
-/// What was looked up.
+/// Values of the prerequisites.
 #[derive(Debug, Clone)]
 pub struct Prerequisites {
-    /// The account of the credentials.
+    /// Account of the credentials.
     pub account: String,
-    /// What ECS uses to start tasks.
+    /// Role with which ECS starts tasks.
     pub execution_role_arn: String,
-    /// What the application itself may do.
+    /// Role of the application itself.
     pub task_role_arn: Option<String>,
-    /// The public hosted zone.
+    /// Public hosted zone.
     pub zone: Zone,
-    /// The Availability Zones of the two subnets.
+    /// Availability Zones of the two subnets.
     pub zones: [String; 2],
-    /// What the services run.
+    /// Images of the services.
     pub images: Images,
 }
 
 impl Prerequisites {
-    /// Stand-ins for all that would have to be looked up: for what is the same whatever the answers are.
+    /// Returns placeholders for all values, for results that do not depend on them.
     #[must_use]
     pub fn unknown(workspace: &Workspace) -> Self {
         let unknown = pb_engine::unknown;
@@ -46,7 +46,7 @@ impl Prerequisites {
     }
 }
 
-/// What is looked up while the snapshot is still on its way.
+/// Results of the lookups that run while the snapshot is being read.
 pub struct IndependentLookups {
     account: Result<String, Failure>,
     execution_role_arn: Result<String, Failure>,
@@ -56,13 +56,13 @@ pub struct IndependentLookups {
 }
 
 impl IndependentLookups {
-    /// The account of the credentials, when it was answered and is allowed.
+    /// Returns the account of the credentials if it could be read and is allowed.
     pub fn account(&self) -> Option<String> {
         self.account.as_ref().ok().cloned()
     }
 }
 
-/// Looks up at once what needs no snapshot.
+/// Runs all lookups that do not depend on the snapshot, concurrently.
 pub async fn fetch_independent(aws: &SdkConfig, workspace: &Workspace, goal: Goal) -> IndependentLookups {
     let task_role = async {
         match &workspace.roles.task {
@@ -80,7 +80,7 @@ pub async fn fetch_independent(aws: &SdkConfig, workspace: &Workspace, goal: Goa
     IndependentLookups { account, execution_role_arn, task_role_arn, zone, images }
 }
 
-/// What the services run; to destroy nothing needs it.
+/// Resolves the images of the services. A destroy does not need them.
 async fn images(aws: &SdkConfig, workspace: &Workspace, goal: Goal) -> Result<Images, Vec<Failure>> {
     match goal {
         Goal::Deploy => Images::look_up(aws, workspace).await,
@@ -88,11 +88,11 @@ async fn images(aws: &SdkConfig, workspace: &Workspace, goal: Goal) -> Result<Im
     }
 }
 
-/// Looks up the rest, and tells everything that is missing at once. `moved` says that the images are in another repository than
-/// was looked into ahead.
+/// Completes the lookups and reports all missing prerequisites together. `moved` says that the images are in another
+/// repository than the one that [`fetch_independent`] read, and have to be resolved again.
 ///
 /// # Errors
-/// Missing or refused credentials alone; otherwise all that is missing.
+/// All failures; only one of them if it explains the others, such as refused credentials.
 pub async fn resolve(
     aws: &SdkConfig,
     workspace: &Workspace,
@@ -116,7 +116,7 @@ pub async fn resolve(
     }
 }
 
-/// One failure alone, and what explains all others alone.
+/// Combines failures. A failure that explains all others is reported alone.
 fn combined_error(mut failures: Vec<Failure>) -> Error {
     let explains =
         |failure: &Failure| matches!(failure.class, Class::Credentials | Class::Unreachable | Class::Refused);
@@ -127,60 +127,62 @@ fn combined_error(mut failures: Vec<Failure>) -> Error {
     }
 }
 
-/// The account of the credentials.
+/// Returns the account of the credentials.
 ///
 /// # Errors
-/// `Refused` when it is not one that may be deployed to.
+/// `Refused` if the configuration does not allow the account.
 pub async fn account(aws: &SdkConfig, workspace: &Workspace) -> Result<String, Failure> {
     let operation = "sts:GetCallerIdentity";
     let identity = aws_sdk_sts::Client::new(aws).get_caller_identity().send().await.for_operation(operation)?;
     let account = identity.account().unwrap_or_default().to_owned();
     match &workspace.allowed_account_ids {
         Some(allowed) if !allowed.contains(&account) => {
-            let message =
-                format!("these are credentials of account {account}, and {} may be deployed to", allowed.join(", "));
-            let hint = "choose other credentials (AWS_PROFILE), or add the account to `allowed_account_ids`";
+            let message = format!(
+                "the credentials belong to account {account}; `allowed_account_ids` contains only {}",
+                allowed.join(", ")
+            );
+            let hint = "use other credentials (AWS_PROFILE), or add the account to `allowed_account_ids`";
             Err(Failure::new(Class::Refused, "check the account", message).hint(hint))
         }
         _ => Ok(account),
     }
 }
 
-/// The ARN of a role; `key` names it in the configuration. To destroy nothing needs it: one that is gone is then as good as one
-/// that is there.
+/// Returns the ARN of a role, which `key` in the configuration names. A destroy does not need the role: if it is
+/// missing, the ARN is unknown.
 ///
 /// # Errors
-/// `NotFound` when there is none.
+/// `NotFound` if the role does not exist.
 pub async fn role(aws: &SdkConfig, name: &str, key: &str, goal: Goal) -> Result<String, Failure> {
     let answer = aws_sdk_iam::Client::new(aws).get_role().role_name(name).send().await.for_operation("iam:GetRole");
     if let (Goal::Destroy, Err(Class::NotFound)) = (goal, answer.as_ref().map_err(|failure| failure.class)) {
         return Ok(pb_engine::unknown());
     }
     let output = answer.map_err(|failure| match failure.class {
-        Class::NotFound => Failure::new(Class::NotFound, "iam:GetRole", format!("there is no role {name:?}"))
-            .hint(format!("make the role, or name another with `{key}` in the configuration")),
+        Class::NotFound => Failure::new(Class::NotFound, "iam:GetRole", format!("role {name:?} not found"))
+            .hint(format!("create the role, or set `{key}` to another one in the configuration")),
         _ => failure,
     })?;
     let role = output.role().map(|role| role.arn().to_owned());
-    role.ok_or_else(|| Failure::new(Class::NotFound, "iam:GetRole", format!("the role {name:?} was not described")))
+    role.ok_or_else(|| Failure::new(Class::NotFound, "iam:GetRole", format!("the response contains no role {name:?}")))
 }
 
-/// The zone, with what it means for a destroy that it is not there.
+/// Looks up the zone. For a destroy, a missing zone gets a hint of its own.
 async fn zone(aws: &SdkConfig, workspace: &Workspace, goal: Goal) -> Result<Zone, Failure> {
     let found = pb_edge::find_zone(aws, &workspace.zone, workspace.zone_id.as_deref()).await;
     found.map_err(|failure| match (goal, failure.class) {
         (Goal::Destroy, Class::NotFound) => failure.hint(
-            "these may be credentials of another account; if the zone was deleted, its records went with it: create an empty \
-             public zone of this name until the destroy is done",
+            "check that the credentials belong to the right account; if the zone was deleted, its records are gone: \
+             create an empty public zone with this name, and keep it until the destroy is done",
         ),
         _ => failure,
     })
 }
 
-/// The configured zones; else those that the subnets are in; else the region's first two.
+/// Returns the configured Availability Zones; else those of the recorded subnets; else the first two of the region.
 ///
 /// # Errors
-/// `Refused` when the region has fewer than two.
+/// `Refused` if the region has fewer than two.
 pub async fn zones(aws: &SdkConfig, workspace: &Workspace, snapshot: &Snapshot) -> Result<[String; 2], Failure> {
     if let Some(zones) = &workspace.network.zones {
         return Ok(zones.clone());
@@ -194,13 +196,13 @@ pub async fn zones(aws: &SdkConfig, workspace: &Workspace, snapshot: &Snapshot) 
         _ => Err(Failure::new(
             Class::Refused,
             "ec2:DescribeAvailabilityZones",
-            "the region has fewer than two Availability Zones with Fargate, and a load balancer needs two",
+            "the region has fewer than two Availability Zones with Fargate; a load balancer needs two",
         )
         .hint("choose another `region`")),
     }
 }
 
-/// Zones that a region gains or loses must not move subnets that are there.
+/// Returns the recorded zones, so that a zone that the region gains or loses does not move existing subnets.
 fn recorded_zones(snapshot: &Snapshot) -> Option<[String; 2]> {
     let zone = |name: &str| {
         let (_, record) = snapshot.resources.iter().find(|(address, _)| address.as_str() == name)?;

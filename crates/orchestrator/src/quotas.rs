@@ -1,4 +1,4 @@
-//! The quotas of the account: read from Service Quotas, and compared with the use of them that a plan comes to.
+//! Quotas of the account: read from Service Quotas and compared with the usage that a plan leads to.
 
 use aws_config::SdkConfig;
 use aws_sdk_servicequotas::Client;
@@ -12,12 +12,12 @@ use pb_net::Ec2;
 use pb_rules::quotas::{Quota, Usage};
 use std::fmt;
 
-/// The value of a quota.
+/// Value of a quota.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum QuotaValue {
-    /// The account's own.
+    /// Value applied to the account.
     Applied(f64),
-    /// The default: the account has requested no other, or its own is unknown.
+    /// AWS default: the account has requested no other value, or its value is unknown.
     Default(f64),
 }
 
@@ -30,7 +30,7 @@ impl QuotaValue {
     }
 }
 
-/// As it is shown.
+/// Value for display.
 impl fmt::Display for QuotaValue {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -40,14 +40,14 @@ impl fmt::Display for QuotaValue {
     }
 }
 
-/// Returns the value of a quota. GetServiceQuota may not know a quota that was never changed for the account
-/// (NoSuchResourceException): then it is the default. (Service Quotas API: GetServiceQuota, GetAWSDefaultServiceQuota)
+/// Returns the value of a quota. If GetServiceQuota does not know a quota (NoSuchResourceException), it was never
+/// changed for the account, and the default applies. (Service Quotas API: GetServiceQuota, GetAWSDefaultServiceQuota)
 ///
 /// # Errors
 /// The error of these calls.
 pub async fn current_value(client: &Client, service: &str, code: &str) -> Result<QuotaValue, Failure> {
     let value = |quota: Option<ServiceQuota>| {
-        let none = || Failure::new(Class::Refused, "servicequotas:GetServiceQuota", "no value was answered");
+        let none = || Failure::new(Class::Refused, "servicequotas:GetServiceQuota", "the response contains no value");
         quota.and_then(|quota| quota.value()).ok_or_else(none)
     };
     let own = client.get_service_quota().service_code(service).quota_code(code).send().await;
@@ -62,12 +62,13 @@ pub async fn current_value(client: &Client, service: &str, code: &str) -> Result
     }
 }
 
-/// Has a plan refused for which the account has no room: rules of security groups, target groups, listener rules.
+/// Adds a preflight check that refuses plans beyond the quotas of the account: security group rules, target groups,
+/// listener rules.
 pub fn add_preflight_check(graph: &mut Graph, aws: &SdkConfig) {
     graph.add_preflight_check(QuotaCheck(aws.clone()));
 }
 
-/// The room that the account has.
+/// Preflight check of the account's quotas.
 struct QuotaCheck(SdkConfig);
 
 impl PreflightCheck for QuotaCheck {
@@ -86,15 +87,15 @@ impl PreflightCheck for QuotaCheck {
     }
 }
 
-/// Returns the refusal of what goes beyond the quota. Only here is the account's own value needed, which is the default
-/// or more.
+/// Returns the refusal of a usage beyond the quota. The account's value, which is never below the default, is read only
+/// here.
 async fn refusal(client: &Client, address: Address, usage: &Usage) -> Result<Option<PlanError>, Failure> {
     let Quota { service, code, default, adjustable, .. } = usage.quota;
     let default = f64::from(u32::try_from(*default).unwrap_or(u32::MAX));
     let (limit, note) = match *adjustable {
         true => match current_value(client, service, code).await {
             Ok(allowed) => (allowed.value(), None),
-            // Not to be asked, or nobody to ask: the plan is judged by what every account has.
+            // Without permission or without the API, the default of every account applies.
             Err(failure) if matches!(failure.class, Class::Denied | Class::Refused | Class::NotFound) => {
                 (default, Some(format!("the default; the value of this account is unknown: {failure}")))
             }
@@ -132,7 +133,7 @@ mod tests {
         })
     }
 
-    /// The words of the refusal, if there is one.
+    /// Returns the text of the refusal, if any.
     async fn refusal_reason(rule: &Rule, quota: &'static Quota) -> Result<Option<String>, Class> {
         let client = pb_aws::mock_client!(aws_sdk_servicequotas, [rule]);
         let (now, more) = (quota.default, 1);

@@ -1,12 +1,12 @@
-//! The names that stand: what was taken over from another tool, or was made under another key, is called otherwise than the
-//! configuration would call it. By these it is looked at; what is made anew gets the configured ones.
+//! Recorded names. Resources that were imported, or created under another key, keep names that differ from the
+//! configured ones. Reads use the recorded names; new resources get the configured ones.
 
 use crate::releases;
 use pb_config::Workspace;
 use pb_engine::Snapshot;
 use serde_json::{Map, Value};
 
-/// Gives the workspace the names of what is there, instead of those that new ones would get.
+/// Replaces the configured names of a workspace with the recorded ones.
 pub fn use_recorded_names(workspace: &mut Workspace, snapshot: &Snapshot) {
     let keep = |slot: &mut String, address: &str| {
         if let Some(name) = text(snapshot, address, "name") {
@@ -23,25 +23,25 @@ pub fn use_recorded_names(workspace: &mut Workspace, snapshot: &Snapshot) {
     }
 }
 
-/// The family of the task definitions of a service.
+/// Returns the family of the task definitions of a service.
 pub fn family(workspace: &Workspace, snapshot: &Snapshot, key: &str) -> String {
-    let stands = text(snapshot, &task(key), "family").or_else(|| workspace.names.service(key));
-    stands.unwrap_or(key).to_owned()
+    let recorded = text(snapshot, &task(key), "family").or_else(|| workspace.names.service(key));
+    recorded.unwrap_or(key).to_owned()
 }
 
-/// The container of a service that runs what is configured: the one of its key, or the only one.
+/// Returns the application container of a service: the one with its key as name, or the only one.
 pub fn container(snapshot: &Snapshot, key: &str) -> String {
     let containers = containers(snapshot, key);
     let only = containers.filter(|all| !all.contains_key(key)).and_then(|all| all.keys().next());
     only.map_or(key, String::as_str).to_owned()
 }
 
-/// What the names of the log streams of a service begin with.
+/// Returns the prefix of the log streams of a service.
 pub fn log_streams(workspace: &Workspace, snapshot: &Snapshot, key: &str) -> String {
     let logs =
         containers(snapshot, key).and_then(|all| all.get(&container(snapshot, key))?.pointer("/log/stream_prefix"));
-    let stands = logs.and_then(Value::as_str).or_else(|| workspace.names.service(key));
-    format!("{}/", stands.unwrap_or(key))
+    let recorded = logs.and_then(Value::as_str).or_else(|| workspace.names.service(key));
+    format!("{}/", recorded.unwrap_or(key))
 }
 
 fn task(key: &str) -> String {

@@ -1,4 +1,4 @@
-//! What runs gave to services: noted for `history`, and for knowing what to go back to.
+//! Releases: the revisions that runs gave to services, recorded for `history` and `rollback`.
 
 use crate::images::Images;
 use pb_engine::{
@@ -6,33 +6,33 @@ use pb_engine::{
 };
 use std::collections::BTreeMap;
 
-/// The kind of resource that is released to.
+/// Kind of the resources that releases change.
 pub const SERVICE: &str = "ecs.service";
 
-/// What the addresses of services begin with.
+/// Prefix of the addresses of services.
 const CONCERN: &str = "fargate/";
 
-/// The address of a service.
+/// Returns the address of a service.
 pub fn address(key: &str) -> String {
     format!("{CONCERN}{key}")
 }
 
-/// The key of a service in the configuration, from its address.
+/// Returns the key of a service in the configuration, from its address.
 pub fn key(address: &Address) -> &str {
     address.as_str().strip_prefix(CONCERN).unwrap_or(address.as_str())
 }
 
-/// Family and number of a revision: `staging-flask:3`.
+/// Returns family and number of a revision, such as `staging-flask:3`.
 pub fn revision(arn: &str) -> &str {
     arn.rsplit('/').next().unwrap_or(arn)
 }
 
-/// The latest release that gave something to a service, and what.
+/// Returns the latest release of a service, and the part of it about this service.
 pub fn last_release<'a>(snapshot: &'a Snapshot, address: &Address) -> Option<(&'a Release, &'a Released)> {
     snapshot.releases.iter().rev().find_map(|release| Some((release, release.services.get(address)?)))
 }
 
-/// What a run gave to services; none when it gave them nothing else to run.
+/// Returns the release of a run; `None` if it gave no service another revision or count.
 pub fn release_of_run(
     plan: &Plan,
     outcome: &Outcome,
@@ -63,7 +63,8 @@ pub fn release_of_run(
     })
 }
 
-/// Whether a step gives a service something else to run; asked for by hand, everything does.
+/// Returns whether a step is part of a release. In a deploy, it is if the service gets another revision or recovers
+/// from a failed rollout; in the other operations, every update is.
 fn starts_rollout(step: &Step, operation: &str) -> bool {
     let starts = |field: &str| ["task_definition", "failed"].contains(&field);
     match step.action {
@@ -73,21 +74,21 @@ fn starts_rollout(step: &Step, operation: &str) -> bool {
     }
 }
 
-/// Returns the failure of a step, or of a check that is about its resource.
+/// Returns the failure of a step, or of a check of its resource.
 pub fn failure_of<'a>(step: &Step, plan: &Plan, outcome: &'a Outcome) -> Option<&'a Failure> {
     let checks = || plan.checks.iter().filter(|check| check.about.contains(&step.address));
     let is_about = |address: &Address| *address == step.address || checks().any(|check| check.address == *address);
     outcome.failed.iter().find(|failed| is_about(&failed.address)).map(|failed| &failed.failure)
 }
 
-/// Returns the result of a step; none when it was not begun. A service whose check failed has failed.
+/// Returns the outcome of a step; `None` if it was not started. A service whose check failed has failed.
 fn release_outcome(step: &Step, plan: &Plan, outcome: &Outcome, waited: bool) -> Option<ReleaseOutcome> {
     if let Some(failure) = failure_of(step, plan, outcome) {
         let back = failure.details.iter().find(|detail| detail.starts_with(pb_fargate::ROLLED_BACK));
         return Some(match (failure.class, back) {
             (Class::Interrupted, None) => ReleaseOutcome::Interrupted,
             (Class::Interrupted, Some(back)) => ReleaseOutcome::Failed(format!("interrupted; {back}")),
-            // By its text: only a wait leaves a rollout to go on.
+            // The message becomes the outcome: only a wait that timed out leaves its rollout running.
             (Class::TimedOut, _) => failure.message.clone().into(),
             _ => ReleaseOutcome::Failed(failure.message.clone()),
         });
@@ -96,7 +97,7 @@ fn release_outcome(step: &Step, plan: &Plan, outcome: &Outcome, waited: bool) ->
     done.then_some(if waited { ReleaseOutcome::Succeeded } else { ReleaseOutcome::NotWaited })
 }
 
-/// The revision in the spec of a service, by ARN; none while it is not known.
+/// Returns the ARN of the task definition in the spec of a service; `None` while it is unknown.
 pub fn task_definition_arn(spec: Option<&serde_json::Value>) -> Option<String> {
     spec?.get("task_definition")?.as_str().filter(|arn| arn.starts_with("arn:")).map(str::to_owned)
 }

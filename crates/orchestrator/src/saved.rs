@@ -1,4 +1,4 @@
-//! Saved plans: bound to what they were made for, readable, applied at most once.
+//! Saved plans: bound to everything that they were computed from, readable, and applied at most once.
 
 use crate::exit::Error;
 use crate::images::{ImageOverrides, NotDeployed};
@@ -8,69 +8,69 @@ use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use std::path::Path;
 
-/// The format that this version writes, and the only one it reads.
+/// Format that this version writes, and the only one that it reads.
 const FORMAT: u32 = 1;
 
-/// A plan with everything that it is bound to.
+/// Plan with everything that it is bound to.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SavedPlan {
-    /// The format of this file.
+    /// Format of this file.
     pub format: u32,
-    /// The id of the plan; a plan is applied at most once.
+    /// Id of the plan, by which it is applied at most once.
     pub id: String,
     /// `deploy`, `destroy` or `refresh`.
     pub operation: String,
-    /// The images that were given on the command line, by service.
+    /// Images from the command line, by service.
     #[serde(default, skip_serializing_if = "ImageOverrides::is_empty")]
     pub images: ImageOverrides,
-    /// What it is bound to.
+    /// Values that the plan is bound to.
     #[serde(rename = "bound")]
     pub binding: PlanBinding,
-    /// What of the stack it is about.
+    /// ReadScope of the plan.
     #[serde(rename = "part", default, skip_serializing_if = "is_everything")]
     pub scope: PlanScope,
-    /// What will be done in AWS.
+    /// Changes in AWS.
     pub plan: Plan,
-    /// The services that the plan leaves out, because their images are not pushed yet.
+    /// Services that the plan leaves out because their images are not pushed yet.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub not_deployed: Vec<NotDeployed>,
-    /// What will be recorded, where nothing is done in AWS (`refresh`).
+    /// Drift that will be recorded without any change in AWS (`refresh`).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub drift: Vec<Drift>,
 }
 
-fn is_everything(part: &PlanScope) -> bool {
-    *part == PlanScope::default()
+fn is_everything(scope: &PlanScope) -> bool {
+    *scope == PlanScope::default()
 }
 
-/// What a plan is bound to: when any of it differs, the plan is refused.
+/// Values that a plan is bound to: if any of them differs, the plan is refused.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PlanBinding {
-    /// The account.
+    /// Account.
     pub account: String,
-    /// The region.
+    /// Region.
     pub region: String,
-    /// The stack.
+    /// Stack.
     pub stack: String,
-    /// The workspace.
+    /// Workspace.
     pub workspace: String,
-    /// The lineage of the snapshot; empty when there was none.
+    /// Lineage of the snapshot; empty if there was none.
     pub lineage: String,
-    /// The serial of the snapshot.
+    /// Serial of the snapshot.
     pub serial: u64,
-    /// A hash of the resolved configuration.
+    /// Hash of the resolved configuration.
     pub configuration: String,
-    /// What each service is to run: a digest or a full reference; empty while it waits to be pushed.
+    /// Image of each service: a digest or a full reference; empty if it is not pushed yet.
     #[serde(default)]
     pub images: BTreeMap<String, String>,
-    /// A hash of what was observed.
+    /// Hash of the observed resources.
     pub observed: String,
 }
 
 impl PlanBinding {
-    /// What of the place differs from `now`, in words.
+    /// Returns the differences from `now` in account, region, stack and workspace, as messages.
     fn location_mismatches(&self, now: &Self) -> Vec<String> {
         let mut reasons = Vec::new();
         let pairs = [
@@ -81,37 +81,40 @@ impl PlanBinding {
         ];
         for (what, planned, current) in pairs {
             if planned != current {
-                reasons.push(format!("it was made for {what} {planned}, and this is {current}"));
+                reasons.push(format!("it was created for {what} {planned}, not {current}"));
             }
         }
         reasons
     }
 
-    /// What differs from `now`, in words.
+    /// Returns the differences from `now`, as messages.
     pub fn mismatches(&self, now: &Self) -> Vec<String> {
         let mut reasons = self.location_mismatches(now);
         if self.lineage != now.lineage {
-            reasons.push("the state is another one (its lineage differs)".to_owned());
+            reasons.push("the state has another lineage".to_owned());
         } else if self.serial != now.serial {
-            reasons.push(format!("something was deployed since (serial {} then, {} now)", self.serial, now.serial));
+            reasons.push(format!(
+                "another run has changed the state since (serial {} then, {} now)",
+                self.serial, now.serial
+            ));
         }
         if self.configuration != now.configuration {
-            reasons.push("the configuration was changed since".to_owned());
+            reasons.push("the configuration has changed since".to_owned());
         }
         let moved = self.images.iter().filter(|(service, image)| now.images.get(*service) != Some(image));
         let moved: Vec<&str> = moved.map(|(service, _)| service.as_str()).collect();
         if !moved.is_empty() {
-            reasons.push(format!("the tag of an image means another one since ({})", moved.join(", ")));
+            reasons.push(format!("image tags point to other images now ({})", moved.join(", ")));
         }
         if self.observed != now.observed {
-            reasons.push("what is in AWS was changed since".to_owned());
+            reasons.push("resources in AWS have changed since".to_owned());
         }
         reasons
     }
 }
 
 impl SavedPlan {
-    /// A plan with an id of its own.
+    /// Creates a saved plan with a new id.
     pub fn new(operation: &str, binding: PlanBinding, scope: PlanScope, plan: Plan) -> Self {
         let id = uuid::Uuid::new_v4().to_string();
         let operation = operation.to_owned();
@@ -119,30 +122,31 @@ impl SavedPlan {
         Self { format: FORMAT, id, operation, images, binding, scope, plan, not_deployed, drift }
     }
 
-    /// Returns whether there is nothing to do, and everything is as it should be.
+    /// Returns whether there is nothing to do and no check fails.
     pub fn is_empty(&self) -> bool {
         self.plan.is_empty() && self.plan.failing().next().is_none() && self.drift.is_empty()
     }
 
-    /// Refuses a plan of another place, before a lease is taken in this one.
+    /// Refuses a plan of another account, region, stack or workspace, before a lease is acquired in this one.
     ///
     /// # Errors
-    /// Everything that differs.
+    /// All differences.
     pub fn check_location(&self, now: &PlanBinding) -> Result<(), Error> {
         let reasons = self.binding.location_mismatches(now);
         if reasons.is_empty() { Ok(()) } else { Err(refused(&reasons)) }
     }
 
-    /// Refuses a plan whose world is gone, or that was applied. `now` is what it would be bound to now.
+    /// Refuses a plan that is outdated or has been applied. `now` has the values that a new plan would be bound to;
+    /// `same` says that a new plan would be the same.
     ///
     /// # Errors
-    /// Everything that differs.
+    /// All differences.
     pub fn check(&self, now: &PlanBinding, applied: &[String], same: bool) -> Result<(), Error> {
         let mut reasons = self.binding.mismatches(now);
         if applied.contains(&self.id) {
-            reasons = vec!["it was applied already".to_owned()];
+            reasons = vec!["it has already been applied".to_owned()];
         } else if reasons.is_empty() && !same {
-            reasons.push("this version of pb-deploy would do something else".to_owned());
+            reasons.push("this version of pb-deploy would compute a different plan".to_owned());
         }
         if reasons.is_empty() {
             return Ok(());
@@ -150,10 +154,10 @@ impl SavedPlan {
         Err(refused(&reasons))
     }
 
-    /// Writes the file; an older one is replaced only when the new one is complete.
+    /// Writes the file. An existing file is replaced only once the new one is complete.
     ///
     /// # Errors
-    /// When the file cannot be written.
+    /// If the file cannot be written.
     pub fn write(&self, path: &Path) -> Result<(), Error> {
         let cannot =
             |why: String| Error::other(format!("cannot write {}: {why}", path.display()), "choose another --out");
@@ -164,10 +168,10 @@ impl SavedPlan {
     /// Reads a file.
     ///
     /// # Errors
-    /// When it cannot be read, is no plan, or was written in another format.
+    /// If it cannot be read, is not a plan, or has another format.
     pub fn read(path: &Path) -> Result<Self, Error> {
         let name = path.display();
-        let hint = "make it anew: `pb-deploy plan WORKSPACE --out FILE`";
+        let hint = "create it again: `pb-deploy plan WORKSPACE --out FILE`";
         let text = std::fs::read_to_string(path).map_err(|e| Error::other(format!("cannot read {name}: {e}"), hint))?;
         let value: serde_json::Value =
             serde_json::from_str(&text).map_err(|e| Error::other(format!("{name} is not a saved plan: {e}"), hint))?;
@@ -176,8 +180,8 @@ impl SavedPlan {
                 Self::deserialize(value).map_err(|e| Error::other(format!("{name} is not a saved plan: {e}"), hint))
             }
             Some(format) => {
-                let message = format!("{name} was written in format {format}, and this version reads {FORMAT}");
-                Err(Error::other(message, "apply it with the version of pb-deploy that made it"))
+                let message = format!("{name} has format {format}; this version of pb-deploy reads format {FORMAT}");
+                Err(Error::other(message, "apply it with the version of pb-deploy that created it"))
             }
             None => Err(Error::other(format!("{name} is not a saved plan"), hint)),
         }
@@ -185,26 +189,26 @@ impl SavedPlan {
 }
 
 fn refused(reasons: &[String]) -> Error {
-    let message = format!("the saved plan is refused, nothing was changed: {}", reasons.join("; "));
-    Error::other(message, "make a new plan and look at it")
+    let message = format!("saved plan refused (nothing was changed): {}", reasons.join("; "));
+    Error::other(message, "create a new plan and review it")
 }
 
-/// A hash of anything that can be written as JSON: 64 hexadecimal digits.
+/// Returns a hash of the JSON form of a value: 64 hexadecimal digits.
 pub fn fingerprint<T: Serialize>(value: &T) -> String {
     let text = serde_json::to_vec(value).unwrap_or_default();
     Sha256::digest(text).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// A hash of what was observed, without what changes by itself: whether something is ready yet, and the fields that others
-/// may change.
+/// Returns a hash of the observed resources, without the values that change by themselves: readiness, and the fields in
+/// `ignore_changes`.
 pub fn observed_fingerprint(graph: &Graph, observed: &Observed) -> String {
-    let ours: Vec<_> = observed
+    let managed: Vec<_> = observed
         .managed
         .iter()
         .flat_map(|(address, found)| found.iter().map(move |live| (address, live)))
         .map(|(address, live)| (address, &live.kind, graph.without_ignored(address, &live.spec)))
         .collect();
-    fingerprint(&(ours, &observed.unmanaged))
+    fingerprint(&(managed, &observed.unmanaged))
 }
 
 #[cfg(test)]
@@ -236,9 +240,9 @@ mod tests {
             ("stack", |b| b.stack = "x".into()),
             ("workspace", |b| b.workspace = "x".into()),
             ("lineage", |b| b.lineage = "x".into()),
-            ("deployed since", |b| b.serial = 2),
+            ("changed the state since", |b| b.serial = 2),
             ("configuration", |b| b.configuration = "x".into()),
-            ("tag of an image", |b| drop(b.images.insert("flask".into(), "sha256:2".into()))),
+            ("image tags", |b| drop(b.images.insert("flask".into(), "sha256:2".into()))),
             ("in AWS", |b| b.observed = "x".into()),
         ];
         for (word, change) in cases {

@@ -1,4 +1,4 @@
-//! Choosing resources and fields by what people write.
+//! Selection of resources and fields by the text that users write.
 
 use crate::cli::Selection;
 use crate::exit::Error;
@@ -6,10 +6,10 @@ use pb_config::Workspace;
 use pb_engine::{Address, Graph, PlanScope, Snapshot};
 use std::collections::BTreeSet;
 
-/// The part of a stack that was chosen on the command line: an address, or a concern (`net`) for all that is in it.
+/// Returns the scope of a plan: the resources that were selected on the command line, by address or by concern (`net`).
 ///
 /// # Errors
-/// `Usage` when something that was named is neither configured nor recorded.
+/// `Usage` if an address is neither configured nor recorded.
 pub fn plan_scope(graph: &Graph, snapshot: &Snapshot, selection: &Selection) -> Result<PlanScope, Error> {
     let known: BTreeSet<&Address> = graph.addresses().chain(snapshot.resources.keys()).collect();
     let named = |texts: &[String]| {
@@ -35,10 +35,10 @@ fn is_in(address: &Address, text: &str) -> bool {
     address.as_str().strip_prefix(text).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
-/// The address that was written, of those that are known.
+/// Returns the known address that `text` names.
 ///
 /// # Errors
-/// `Usage` when it is none of them.
+/// `Usage` if it names none of them.
 pub fn known_address<'a>(text: &str, known: impl Iterator<Item = &'a Address> + Clone) -> Result<Address, Error> {
     known.clone().find(|address| address.as_str() == text).cloned().ok_or_else(|| unknown_resource(text, known))
 }
@@ -46,10 +46,10 @@ pub fn known_address<'a>(text: &str, known: impl Iterator<Item = &'a Address> + 
 fn unknown_resource<'a>(text: &str, known: impl Iterator<Item = &'a Address>) -> Error {
     let near = nearest(text, known.map(Address::as_str));
     let hint = near.map_or_else(
-        || "`pb-deploy state list WORKSPACE` and the plan show the addresses".to_owned(),
+        || "list the addresses with `pb-deploy state list WORKSPACE` or `pb-deploy plan WORKSPACE`".to_owned(),
         |near| format!("did you mean {near}?"),
     );
-    Error::usage(format!("there is no resource {text:?}"), hint)
+    Error::usage(format!("resource {text:?} not found"), hint)
 }
 
 fn nearest<'a>(text: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
@@ -57,26 +57,25 @@ fn nearest<'a>(text: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a s
     (near.0 <= near.1.len() / 3).then_some(near.1)
 }
 
-/// Lets others change the fields that the configuration names in `ignore_changes`. A graph that is not `whole` may lack
-/// some of them.
+/// Makes the graph ignore the fields in `ignore_changes`. A graph that is not `whole` may lack some of their resources.
 ///
 /// # Errors
-/// `Other` when one names a resource or a field that there is not.
+/// `Other` if an entry names an unknown resource or field.
 pub fn apply_ignore_changes(graph: &mut Graph, workspace: &Workspace, whole: bool) -> Result<(), Error> {
     let specs = graph.specs()?;
     for text in &workspace.ignore_changes {
         let (address, path) = text.split_once('.').unwrap_or((text, ""));
         let wrong = |message: String, near: Option<&str>, all: Vec<&str>| {
             let hint =
-                near.map_or_else(|| format!("there are {}", all.join(", ")), |near| format!("did you mean {near}?"));
-            Error::other(format!("`ignore_changes` names {text:?}: {message}"), hint)
+                near.map_or_else(|| format!("available: {}", all.join(", ")), |near| format!("did you mean {near}?"));
+            Error::other(format!("invalid entry {text:?} in `ignore_changes`: {message}"), hint)
         };
         let Some((address, spec)) = specs.iter().find(|(known, _)| known.as_str() == address) else {
             if !whole {
                 continue;
             }
             let all: Vec<&str> = specs.iter().map(|(address, _)| address.as_str()).collect();
-            return Err(wrong(format!("there is no resource {address}"), nearest(address, all.iter().copied()), all));
+            return Err(wrong(format!("resource {address} not found"), nearest(address, all.iter().copied()), all));
         };
         let fields: Vec<&str> = spec.as_object().into_iter().flat_map(|spec| spec.keys().map(String::as_str)).collect();
         let field = path.split(['.', '[']).next().unwrap_or_default();

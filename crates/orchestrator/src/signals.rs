@@ -1,19 +1,20 @@
-//! Ctrl-C and SIGTERM. The first asks the run to stop: nothing new is started, calls finish, all is recorded. The second
-//! ends the process at once; the intents in the snapshot already say what may exist.
+//! Ctrl-C and SIGTERM. The first one makes the run stop: no new steps are started, running calls finish, and everything
+//! is recorded. The second one ends the process immediately; the intents in the snapshot already say what may exist.
 
 use crate::exit::Exit;
 use pb_engine::{Cancel, Stop};
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// Whether it was SIGTERM that asked.
+/// Set by SIGTERM.
 static TERMINATED: AtomicBool = AtomicBool::new(false);
 
-/// Whether this process was told to end by another, not by somebody at a terminal.
+/// Returns whether this process received SIGTERM, which comes from another process rather than from a user at a
+/// terminal.
 pub fn terminated() -> bool {
     TERMINATED.load(Ordering::Relaxed)
 }
 
-/// Listens from now on.
+/// Starts listening for signals.
 pub fn listen() -> Cancel {
     let (stop, cancel) = Cancel::new();
     tokio::spawn(async move {
@@ -22,14 +23,14 @@ pub fn listen() -> Cancel {
             if asked > 0 {
                 std::process::exit(Exit::Interrupted.code().into());
             }
-            // Nobody listens any more when the run has just ended.
+            // The receiver is gone if the run has just ended.
             let _ = stop.send(Stop::Gently);
         }
     });
     cancel
 }
 
-/// Ends when Ctrl-C or SIGTERM comes.
+/// Waits for Ctrl-C or SIGTERM.
 #[cfg(unix)]
 pub async fn signal() {
     use tokio::signal::unix::{SignalKind, signal};
@@ -42,7 +43,7 @@ pub async fn signal() {
     }
 }
 
-/// Ends when Ctrl-C comes.
+/// Waits for Ctrl-C.
 #[cfg(not(unix))]
 pub async fn signal() {
     if tokio::signal::ctrl_c().await.is_err() {

@@ -1,4 +1,4 @@
-//! The stack of one workspace, top to bottom as it is drawn.
+//! Stack of one workspace, from the network to the outputs.
 
 #[cfg(test)]
 mod tests;
@@ -18,16 +18,16 @@ use pb_net::{Egress, NetworkNames, NetworkSpec};
 use pb_redis::{QueueInputs, QueueSpec};
 use std::time::Duration;
 
-/// The port on which the load balancer listens.
+/// Port of the load balancer's listener.
 const HTTP: u16 = 80;
 
-/// After how many seconds the load balancer closes a connection without traffic: what AWS has by itself.
+/// Idle timeout of the load balancer in seconds; the default of AWS.
 const IDLE_TIMEOUT_SECS: i32 = 60;
 
-/// The graph of one workspace: the network, the queue in it, the way in from the internet, and what runs.
+/// Builds the graph of one workspace: network, queue, load balancer, services.
 ///
 /// # Errors
-/// `Refused` when AWS would refuse what is configured; `Bug` when an address is taken.
+/// `Refused` if AWS would refuse the configuration; `Bug` if an address is already in use.
 pub fn build(aws: &SdkConfig, workspace: &Workspace, prerequisites: &Prerequisites) -> Result<Graph, Failure> {
     let mut graph = Graph::new();
     let network = pb_net::NetworkStack::add(&mut graph, aws, &network_spec(workspace, prerequisites))?;
@@ -93,7 +93,7 @@ fn add_health_checks(
     let kind = health::kind(aws, workspace, wait_limit(workspace.deploy.wait_timeout));
     let routed = edge.routes.iter().map(|(key, route)| (key.as_str(), route.targets));
     for (key, targets) in [("flask", edge.targets)].into_iter().chain(routed) {
-        // A service whose image is yet to be pushed is not in the graph.
+        // A service whose image is not pushed yet is not in the graph.
         let Some(running) = fargate.workloads.get(key) else { continue };
         let count = workspace.services.all().find(|(known, _)| *known == key).map_or(0, |(_, service)| service.count);
         let at_least = health::at_least(workspace, key, count);
@@ -107,10 +107,10 @@ fn add_health_checks(
     Ok(())
 }
 
-/// The tasks of a workspace as they would be without AWS, with a queue at `queue_host`: what their containers are given.
+/// Returns the tasks of a workspace for a local run without AWS, with a queue at `queue_host`.
 ///
 /// # Errors
-/// `Bug` when a spec cannot be made.
+/// `Bug` if a spec cannot be built.
 pub fn local_tasks(workspace: &Workspace, queue_host: &str) -> Result<Vec<LocalTask>, Failure> {
     let prerequisites = Prerequisites::unknown(workspace);
     let aws = SdkConfig::builder().behavior_version(aws_config::BehaviorVersion::latest()).build();
@@ -218,8 +218,8 @@ fn health(balancer: &LoadBalancer, path: &str, matcher: &str) -> HealthCheck {
     }
 }
 
-/// How many images without a tag are kept. Each tag that is moved leaves one, which a revision that is kept still names: with
-/// fewer, ECR would delete what a rollback or a task that is started anew has to pull.
+/// Returns the number of untagged images to keep. Each tag that moves leaves an untagged image, to which a kept
+/// revision still refers: with fewer, ECR would delete images that a rollback or a restarted task has to pull.
 fn untagged_images(workspace: &Workspace) -> u32 {
     let tagged = |service: &pb_config::Service| matches!(service.image, pb_config::Image::Tag(_));
     let own = workspace.services.all().filter(|(_, service)| tagged(service)).count();
@@ -254,8 +254,8 @@ fn fargate_spec(workspace: &Workspace, prerequisites: &Prerequisites) -> Fargate
     }
 }
 
-/// Returns the limit of a single wait: `deploy.wait_timeout` seconds. 0 (`--no-wait`) is about rollouts alone, which are not
-/// waited for then; what later steps need is waited for as long as AWS usually takes, half an hour at most.
+/// Returns the limit of a single wait: `deploy.wait_timeout` seconds. 0 (`--no-wait`) disables only the wait for
+/// rollouts; waits that later steps depend on still last as long as AWS usually takes, at most half an hour.
 pub fn wait_limit(seconds: u32) -> Option<Duration> {
     (seconds > 0).then(|| Duration::from_secs(seconds.into()))
 }

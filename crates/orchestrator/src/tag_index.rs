@@ -1,5 +1,5 @@
-//! What the tagging API says carries our tags. It spares a call for each resource where nothing has changed, and nothing depends on
-//! it: without permission for it, or at an endpoint without it, everything is asked of the services themselves.
+//! Index of the ownership tags, from the tagging API. It saves a call for each unchanged resource and is optional:
+//! without permission, or at an endpoint without this API, the services themselves are read.
 
 use aws_config::SdkConfig;
 use aws_sdk_resourcegroupstagging::Client;
@@ -9,20 +9,20 @@ use pb_aws::{ForOperation, no_retry, tag_map, timeouts};
 use pb_engine::{Ownership, STACK_TAG, TagIndex, WORKSPACE_TAG};
 use std::time::Duration;
 
-/// The types whose tags cost calls of their own. EC2 tells them with its resources, and task definitions are too many: each
-/// revision is one. (Resource Groups Tagging API: GetResources)
+/// Resource types whose tags need separate calls. EC2 returns tags together with its resources, and task definitions
+/// are too many, because each revision is one. (Resource Groups Tagging API: GetResources)
 const TYPES: [&str; 6] =
     ["ecr:repository", "ecs:cluster", "ecs:service", "elasticache", "elasticloadbalancing", "logs:log-group"];
 
-/// Resources a page, the most that there can be.
+/// Resources per page; the maximum of the API.
 const PAGE_SIZE: i32 = 100;
 
-/// What is not answered by then is not waited for: the services can be asked instead.
+/// Timeout of the call. After it, the services are read instead.
 const TIMEOUT: Duration = Duration::from_secs(2);
 
-/// The index of what carries the tags of `owner`; none when it does not answer, or not with all of it.
+/// Returns the index of the resources with the tags of `owner`; `None` if the API does not return all pages in time.
 pub async fn look_up(aws: &SdkConfig, owner: &Ownership) -> Option<TagIndex> {
-    // All else as it is for the others: with another time to connect it would have a connection pool of its own.
+    // All other timeouts stay equal: with a different connect timeout, this client would not share the connection pool.
     let within = timeouts().to_builder().operation_timeout(TIMEOUT).build();
     let config = Builder::from(aws).retry_config(no_retry()).timeout_config(within);
     let call = Client::from_conf(config.build())

@@ -1,4 +1,5 @@
-//! The effects of a plan on requests: for each web service, how they move to what is new, and for how long nobody answers them.
+//! Effects of a plan on requests: for each web service, the transition to the new tasks, or the duration of an
+//! interruption.
 
 #[cfg(test)]
 mod tests;
@@ -10,33 +11,33 @@ use pb_fargate::ServiceSpec;
 use serde::de::DeserializeOwned;
 use std::collections::BTreeSet;
 
-/// The web service that answers all requests that no other one is for.
+/// Web service that answers all requests without a matching listener rule.
 const DEFAULT_SERVICE: &str = "flask";
 
-/// Seconds from the creation of a load balancer until it answers: the middle of what AWS's users report.
+/// Seconds from the creation of a load balancer until it answers: the middle of the values that AWS users report.
 const BALANCER_SECS: u64 = 150;
 /// Seconds from the start of tasks until they are healthy targets, with checks every 5 s.
 const TASKS_SECS: u64 = 90;
-/// Seconds for which a service that is deleted drains.
+/// Seconds for which a deleted service drains.
 const DRAINING_SECS: u64 = 60;
-/// Seconds for which resolvers keep the address of a load balancer. (Route 53 developer guide: alias records)
+/// Seconds for which resolvers cache the address of a load balancer. (Route 53 developer guide: alias records)
 const DNS_TTL_SECS: u64 = 60;
-/// Seconds from the deletion of a cache until its successor can be used.
+/// Seconds from the deletion of a queue until its replacement is available.
 const QUEUE_SECS: u64 = 720;
 
-/// The effect of a plan on the requests to one web service.
+/// Effect of a plan on the requests to one web service.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Effect {
-    /// The key of the service.
+    /// Key of the service.
     pub service: String,
-    /// The time in which requests fail, where they do: about so many seconds.
+    /// Approximate duration of the interruption in seconds, if requests fail.
     pub interrupted: Option<u64>,
-    /// The way that the requests go, or the cause of the interruption.
+    /// Transition of the requests, or cause of the interruption.
     pub text: String,
 }
 
-/// Returns the effects of a plan, in the order of the services. A plan that deploys for the first time, or destroys, has none: nobody
-/// is served before, or afterwards.
+/// Returns the effects of a plan, in the order of the services. A first deploy and a destroy have none, because no
+/// requests are served before or after them.
 pub fn effects(plan: &Plan) -> Vec<Effect> {
     let services: Vec<WebService> = plan.steps.iter().filter_map(WebService::of).collect();
     let is_served = services.iter().any(|service| service.before.is_some());
@@ -47,7 +48,7 @@ pub fn effects(plan: &Plan) -> Vec<Effect> {
     services.iter().filter_map(|service| Traffic { plan, service }.effect()).collect()
 }
 
-/// A service with targets, and what the plan does to it.
+/// Service behind the load balancer, before and after the plan.
 struct WebService<'a> {
     key: &'a str,
     step: &'a Step,
@@ -72,7 +73,7 @@ impl<'a> WebService<'a> {
     }
 }
 
-/// The requests to one web service.
+/// Requests to one web service.
 struct Traffic<'a> {
     plan: &'a Plan,
     service: &'a WebService<'a>,
@@ -90,7 +91,7 @@ impl Traffic<'_> {
         if texts.is_empty() { None } else { effect(None, texts.join("; ")) }
     }
 
-    /// The first cause of failing requests, with their duration.
+    /// Returns the duration and the first cause of an interruption.
     fn interruption(&self) -> Option<(u64, String)> {
         self.service.before.as_ref()?;
         let after = self.service.after.as_ref()?;
@@ -111,7 +112,7 @@ impl Traffic<'_> {
             let seconds = longest + if waits_for_queue { QUEUE_SECS } else { 0 };
             return Some((
                 seconds,
-                format!("{} is deleted before its successor exists ({})", step.address, replacement_reason(step)),
+                format!("{} is deleted before its replacement exists ({})", step.address, replacement_reason(step)),
             ));
         }
         if after.desired_count == 0 {
@@ -126,7 +127,7 @@ impl Traffic<'_> {
         stops_all.then_some((TASKS_SECS, why))
     }
 
-    /// The step of a resource that is deleted before its successor exists.
+    /// Returns the step of a resource that is deleted before its replacement exists.
     fn deleted_first(&self, address: &str) -> Option<&Step> {
         let is_first = |step: &&Step| step.action == (Action::Replace { order: Order::DestroyBeforeCreate });
         self.plan.steps.iter().filter(is_first).find(|step| step.address.as_str() == address)
@@ -141,17 +142,17 @@ impl Traffic<'_> {
         let WebService { before, after, step, .. } = self.service;
         match (before, after) {
             (None, _) => {
-                let others = if self.service.key == DEFAULT_SERVICE { "nobody" } else { DEFAULT_SERVICE };
+                let others = if self.service.key == DEFAULT_SERVICE { "no service" } else { DEFAULT_SERVICE };
                 Some(format!("takes requests once its tasks are healthy; until then {others} answers them"))
             }
             (Some(_), None) if self.service.key == DEFAULT_SERVICE => {
-                Some("is removed: nobody answers its requests".to_owned())
+                Some("is removed: no service answers its requests".to_owned())
             }
             (Some(_), None) => Some(format!(
-                "is removed: its requests go to the services that are configured for them, or to {DEFAULT_SERVICE}"
+                "is removed: its requests go to the services with matching rules, or to {DEFAULT_SERVICE}"
             )),
             (Some(_), Some(after)) if after.desired_count == 0 && step.action == Action::Update => {
-                Some("has no tasks any more: the load balancer answers with 503".to_owned())
+                Some("is scaled to zero: the load balancer answers with 503".to_owned())
             }
             (Some(before), Some(after)) if self.is_rolled_out() => Some(rolling(before, after)),
             (Some(_), Some(_)) if matches!(step.action, Action::Replace { .. }) => {
@@ -161,7 +162,7 @@ impl Traffic<'_> {
         }
     }
 
-    /// Returns whether the plan has ECS exchange the tasks.
+    /// Returns whether the plan makes ECS replace the tasks.
     fn is_rolled_out(&self) -> bool {
         const FIELDS: [&str; 7] = [
             "task_definition",
@@ -180,32 +181,32 @@ impl Traffic<'_> {
         let (old, new): (TargetGroupSpec, TargetGroupSpec) = self.updated(&self.address("targets"))?;
         let asks = |spec: &TargetGroupSpec| (spec.health.path.clone(), spec.health.matcher.clone());
         (asks(&old) != asks(&new)).then(|| {
-            let when = if self.is_rolled_out() { "after the rollout" } else { "while requests are answered" };
-            format!("the health checks change {when}, and are restored if no target passes the new ones")
+            let when = if self.is_rolled_out() { "after the rollout" } else { "while requests are being served" };
+            format!("the health checks change {when} and are restored if no target passes the new ones")
         })
     }
 
-    /// The change of the hosts and paths of a service.
+    /// Returns the effect of changed hosts, paths or priority of a service.
     fn routing(&self) -> Option<String> {
         let (old, new): (ListenerRuleSpec, ListenerRuleSpec) = self.updated(&self.address("rule"))?;
         let differ = (old.hosts != new.hosts, old.paths != new.paths, old.priority != new.priority);
         let text = match differ {
             (true, true, _) => "hosts and paths change at once: another service may answer some requests for a second",
-            (true, ..) | (_, true, _) => "requests for its new hosts and paths move over one by one, none is lost",
-            (_, _, true) => "its rule changes its place without a gap",
+            (true, ..) | (_, true, _) => "requests for its new hosts and paths move over one by one; none is lost",
+            (_, _, true) => "its rule moves to another priority without a gap",
             _ => return None,
         };
         Some(text.to_owned())
     }
 
-    /// The spec of a resource before and after an update in place.
+    /// Returns the spec of a resource before and after an update in place.
     fn updated<S: DeserializeOwned>(&self, address: &str) -> Option<(S, S)> {
         let updates = self.plan.steps.iter().filter(|step| step.action == Action::Update);
         let step = updates.into_iter().find(|step| step.address.as_str() == address)?;
         Some((spec(step.before.as_ref())?, spec(step.after.as_ref())?))
     }
 
-    /// The address of a resource of the load balancer that is for this service alone.
+    /// Returns the address of a load balancer resource that belongs only to this service.
     fn address(&self, part: &str) -> String {
         match self.service.key {
             DEFAULT_SERVICE => format!("edge/{part}"),
@@ -220,18 +221,19 @@ fn rolling(before: &ServiceSpec, after: &ServiceSpec) -> String {
         (kept, count) => format!("{kept} of {count} tasks answer until the new ones are healthy"),
     };
     if WebService::ports(before) != WebService::ports(after) {
-        text.push_str("; the security groups let both ports through until then");
+        text.push_str("; the security groups allow both ports until then");
     }
     text
 }
 
-/// The number of tasks that ECS keeps running during a rollout. (ECS developer guide: deployment configuration; rounded up)
+/// Returns the number of tasks that ECS keeps running during a rollout. (ECS developer guide: deployment configuration;
+/// rounded up)
 fn min_running_tasks(spec: &ServiceSpec) -> i32 {
     let percent = i64::from(spec.desired_count) * i64::from(spec.min_healthy_percent);
     i32::try_from((percent + 99) / 100).unwrap_or(i32::MAX)
 }
 
-/// The reason for a replacement.
+/// Returns the reason for a replacement.
 fn replacement_reason(step: &Step) -> String {
     step.reason.clone().unwrap_or_else(|| match step.replacement_fields.as_slice() {
         [] => "it has to be replaced".to_owned(),

@@ -1,5 +1,5 @@
-//! Recorded resources that have lost their ownership tags. Terraform's refresh takes them off, since its configuration does not
-//! have them: the first `terraform apply` after `adopt` does.
+//! Recorded resources that have lost their ownership tags. The first `terraform apply` after `adopt` removes the tags,
+//! because they are not in Terraform's configuration.
 
 use crate::context::WorkspaceContext;
 use crate::exit::Error;
@@ -7,15 +7,16 @@ use crate::render::count;
 use pb_engine::{Address, Cancel, Class, Failure, Observed, PlanError, Snapshot, Untagged, observe};
 use std::collections::BTreeMap;
 
-/// The advice for a workspace in which resources have lost their tags.
+/// Returns the hint for a workspace in which resources have lost their tags.
 pub fn hint(workspace: &str) -> String {
     format!(
-        "if Terraform removed the tags, take the resources out of its state first, or it removes them again; then put them \
-         back: pb-deploy adopt {workspace} --restore-tags. To let go of a resource instead: pb-deploy forget {workspace} ADDRESS"
+        "if Terraform removed the tags, remove the resources from its state first, or it removes the tags again; then \
+         run `pb-deploy adopt {workspace} --restore-tags`. To stop managing a resource instead, run `pb-deploy forget \
+         {workspace} ADDRESS`"
     )
 }
 
-/// The error for what stands in the way of a plan.
+/// Returns the error for a refused plan.
 pub fn plan_error(workspace: &str, observed: &Observed, refused: Vec<PlanError>) -> Error {
     match refused.iter().any(|refused| observed.untagged.contains_key(&refused.address)) {
         true => Error::Untagged { refused, hint: hint(workspace) },
@@ -23,10 +24,10 @@ pub fn plan_error(workspace: &str, observed: &Observed, refused: Vec<PlanError>)
     }
 }
 
-/// Refuses to go on with resources of which some have lost their tags.
+/// Refuses to continue if resources have lost their tags.
 ///
 /// # Errors
-/// `NotOurs`, when there are any.
+/// `Class::Unmanaged` if there are any.
 pub fn refuse(workspace: &str, untagged: &BTreeMap<Address, Untagged>) -> Result<(), Failure> {
     match summary(untagged) {
         None => Ok(()),
@@ -34,19 +35,20 @@ pub fn refuse(workspace: &str, untagged: &BTreeMap<Address, Untagged>) -> Result
     }
 }
 
-/// `2 recorded resources have lost their ownership tags: net/vpc, edge/balancer`; none when there are none.
+/// Returns `2 recorded resources have lost their ownership tags: net/vpc, edge/balancer`; `None` without such
+/// resources.
 pub fn summary(untagged: &BTreeMap<Address, Untagged>) -> Option<String> {
     let addresses: Vec<&str> = untagged.keys().map(Address::as_str).collect();
-    let (resources, have) =
-        (count(addresses.len(), "recorded resource"), if addresses.len() == 1 { "has" } else { "have" });
-    (!addresses.is_empty()).then(|| format!("{resources} {have} lost the ownership tags: {}", addresses.join(", ")))
+    let resources = count(addresses.len(), "recorded resource");
+    let verb = if addresses.len() == 1 { "has lost its" } else { "have lost their" };
+    (!addresses.is_empty()).then(|| format!("{resources} {verb} ownership tags: {}", addresses.join(", ")))
 }
 
-/// The recorded resources that have lost their tags now, as the services themselves say. What a run that has not ended has just
-/// made is not waited for.
+/// Returns the recorded resources without ownership tags, according to the services themselves. Does not wait for
+/// resources that an unfinished run has just created.
 ///
 /// # Errors
-/// A read that fails.
+/// A failed read.
 pub async fn find(context: &WorkspaceContext) -> Result<BTreeMap<Address, Untagged>, Failure> {
     let mut seen = Snapshot { intents: None, ..context.snapshot.clone() };
     seen.resources.values_mut().for_each(|record| record.ready = true);

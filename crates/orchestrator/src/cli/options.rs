@@ -1,46 +1,46 @@
-//! What commands take besides the workspace.
+//! Options that several commands share.
 
 use crate::images::ImageOverrides;
 use clap::Args;
 use std::path::PathBuf;
 
-/// What of the stack a run is about.
+/// Part of the stack that a run covers.
 #[derive(Debug, Clone, Default, Args)]
 pub struct Selection {
-    /// Only this resource, with all that it needs; may be given several times. `net` is all of net/...
+    /// Only this resource and what it depends on; can be repeated. `net` stands for all of net/...
     #[arg(long = "target", value_name = "ADDRESS")]
     pub targets: Vec<String>,
-    /// Replace this resource though nothing about it differs; may be given several times
+    /// Replace this resource even if nothing about it differs; can be repeated
     #[arg(long, value_name = "ADDRESS")]
     pub replace: Vec<String>,
-    /// Only record what somebody else changed; changes nothing in AWS
+    /// Only record what changed outside of pb-deploy; changes nothing in AWS
     #[arg(long, conflicts_with_all = ["targets", "replace"])]
     pub refresh_only: bool,
 }
 
-/// What is known when a configuration is written first.
+/// Values for a new configuration.
 #[derive(Debug, Args)]
 pub struct InitOptions {
-    /// Take values from this terraform.tfvars, and from the backend in the *.tf files beside it
+    /// Take values from this terraform.tfvars, and from the backend in the *.tf files next to it
     #[arg(long, value_name = "FILE")]
     pub from: Option<PathBuf>,
-    /// The hostname of production
+    /// Hostname of production
     #[arg(long)]
     pub hostname: Option<String>,
-    /// The bucket of the state
+    /// State bucket
     #[arg(long)]
     pub bucket: Option<String>,
-    /// The table of the locks
+    /// Lock table
     #[arg(long)]
     pub lock_table: Option<String>,
 }
 
-/// What a schema is of.
+/// Format that a schema describes.
 #[derive(Debug, Clone, Copy, clap::ValueEnum)]
 pub enum SchemaOf {
     /// pb_deploy.toml, for editors
     Config,
-    /// Saved plans, and what `plan --json` and `show --json` answer
+    /// Saved plans, and the output of `plan --json` and `show --json`
     Plan,
     /// Events of a run, as `--json` prints them
     Events,
@@ -48,7 +48,7 @@ pub enum SchemaOf {
     Documents,
 }
 
-/// How a graph is written.
+/// Output format of a graph.
 #[derive(Debug, Clone, Copy, clap::ValueEnum)]
 pub enum GraphFormat {
     /// For Graphviz
@@ -59,74 +59,75 @@ pub enum GraphFormat {
 
 #[derive(Debug, Args)]
 pub struct AdoptOptions {
-    /// What is taken over at which address: `net/vpc=vpc-0123`, by id, name or ARN; `fargate/flask=CLUSTER/SERVICE`
+    /// Resource to import and its address: `net/vpc=vpc-0123`, by id, name or ARN; `fargate/flask=CLUSTER/SERVICE`
     #[arg(value_name = "ADDRESS=ID")]
     pub pairs: Vec<String>,
-    /// The state of a Terraform stack: `s3://BUCKET/KEY`, or a file
+    /// State of a Terraform stack to import: `s3://BUCKET/KEY`, or a file
     #[arg(long, value_name = "STATE")]
     pub from_terraform: Option<String>,
-    /// Put the ownership tags back on what is recorded and has lost them, as to `terraform apply` after a takeover
+    /// Restore the ownership tags of recorded resources that have lost them, for example to `terraform apply`
     #[arg(long)]
     pub restore_tags: bool,
     #[command(flatten)]
     pub consent: Consent,
-    /// Show what would be done, and no more
+    /// Only show what would be done
     #[arg(long)]
     pub dry_run: bool,
 }
 
 #[derive(Debug, Args)]
 pub struct Consent {
-    /// Do not ask
+    /// Do not ask for confirmation
     #[arg(long, short = 'y', visible_alias = "auto-approve")]
     pub yes: bool,
-    /// Wait so long for a lock that another holds: seconds, or 90s, 5m, 1h
+    /// Time to wait for another run to finish: seconds, or 90s, 5m, 1h
     #[arg(long, value_name = "TIME", default_value = "0", value_parser = seconds)]
     pub lock_timeout: u64,
 }
 
 #[derive(Debug, Clone, Copy, Default, Args)]
 pub struct Acceptance {
-    /// With --yes: also apply a plan that, by the time the lock is held, deletes or replaces more than the one that was
-    /// shown; without this option such a plan is shown, and the run exits with 1
+    /// With --yes: apply the plan even if, once the lock is held, it deletes or replaces more than the plan that was
+    /// shown. Without this option, such a plan is shown and the run exits with 1
     #[arg(long, requires = "yes")]
     pub accept_changed_plan: bool,
 }
 
 #[derive(Debug, Clone, Default, Args)]
 pub struct ImageOptions {
-    /// Run this image in a service, in this run: a tag of the workspace's own repository, a digest (sha256:...) or a full
-    /// reference. For good, write it into the configuration
+    /// Use this image for a service, in this run only: a tag of the workspace's own repository, a digest (sha256:...)
+    /// or a full reference. To use it permanently, set it in the configuration
     #[arg(long = "image", value_name = "SERVICE=TAG", value_parser = pair)]
     images: Vec<(String, String)>,
 }
 
 impl ImageOptions {
-    /// The images by service; the last one given for a service counts.
+    /// Returns the images by service. If a service is given several times, the last one counts.
     pub fn given(&self) -> ImageOverrides {
         self.images.iter().cloned().collect()
     }
 }
 
+/// Parses `SERVICE=TAG`.
 fn pair(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
         Some((service, tag)) if !service.is_empty() && !tag.is_empty() => Ok((service.to_owned(), tag.to_owned())),
-        _ => Err("SERVICE=TAG is wanted, such as flask=v2".to_owned()),
+        _ => Err("expected SERVICE=TAG, such as flask=v2".to_owned()),
     }
 }
 
 #[derive(Debug, Clone, Copy, Default, Args)]
 pub struct WaitOptions {
-    /// Wait so long for a rollout, in seconds, instead of the configured time
+    /// Seconds to wait for a rollout, instead of the configured time
     #[arg(long, value_name = "SECONDS", conflicts_with = "no_wait",
           value_parser = clap::value_parser!(u32).range(1..=86_400))]
     pub wait_timeout: Option<u32>,
-    /// Do not wait for rollouts: whether they succeed is then not known
+    /// Do not wait for rollouts; their outcome is then unknown
     #[arg(long)]
     pub no_wait: bool,
 }
 
-/// Seconds of `90`, `90s`, `5m`, `1h` or `2d`.
+/// Parses a duration such as `90`, `90s`, `5m`, `1h` or `2d` into seconds.
 fn seconds(text: &str) -> Result<u64, String> {
     let (number, unit) = match text.strip_suffix(['s', 'm', 'h', 'd']) {
         Some(number) => (number, &text[number.len()..]),
@@ -139,15 +140,15 @@ fn seconds(text: &str) -> Result<u64, String> {
         _ => 1,
     };
     let seconds = number.parse::<u64>().ok().and_then(|number| number.checked_mul(factor));
-    seconds.ok_or_else(|| "write seconds, or a number with s, m, h or d, such as 5m".to_owned())
+    seconds.ok_or_else(|| "expected seconds, or a number with s, m, h or d, such as 5m".to_owned())
 }
 
 #[derive(Debug, Args)]
 pub struct LogOptions {
-    /// Go on with what is written from now on, until Ctrl-C
+    /// Keep printing new lines until Ctrl-C
     #[arg(long, short)]
     pub follow: bool,
-    /// How far back: 90s, 10m, 1h, 2d
+    /// Age of the oldest line: 90s, 10m, 1h, 2d
     #[arg(long, value_name = "TIME", default_value = "10m", value_parser = seconds)]
     pub since: u64,
     /// Only lines that match this filter pattern of CloudWatch Logs, such as ERROR or '"connection refused"'
@@ -157,31 +158,32 @@ pub struct LogOptions {
 
 #[derive(Debug, Args)]
 pub struct LocalOptions {
-    /// The folder of the application: the processes run there, and where no command is configured it is that of the
-    /// Dockerfile there
+    /// Folder of the application. The processes run there, and a service without a configured command runs the one of
+    /// the Dockerfile there
     #[arg(long, value_name = "FOLDER", default_value = ".")]
     pub app: PathBuf,
-    /// Only these services
+    /// Start only this service; can be repeated
     #[arg(long = "only", value_name = "SERVICE")]
     pub only: Vec<String>,
-    /// A Redis or Valkey that runs already, instead of one that is started
+    /// Running Redis or Valkey to use, instead of starting one
     #[arg(long, value_name = "HOST:PORT")]
     pub queue: Option<String>,
 }
 
-/// What becomes of a rollout when the run that started it is interrupted.
+/// Action for a rollout when the run that started it is interrupted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum OnInterrupt {
-    /// It goes on in ECS.
+    /// Let it continue in ECS.
     Leave,
-    /// It is stopped, and the revision before comes back.
+    /// Stop it and return to the previous revision.
     Rollback,
 }
 
+/// Parses `SERVICE=COUNT`.
 pub(super) fn count(text: &str) -> Result<(String, i32), String> {
-    let wrong = || "SERVICE=COUNT is wanted, such as celery=8".to_owned();
-    let (service, count) = pair(text).map_err(|_| wrong())?;
-    Ok((service, count.parse().map_err(|_| wrong())?))
+    let malformed = || "expected SERVICE=COUNT, such as celery=8".to_owned();
+    let (service, count) = pair(text).map_err(|_| malformed())?;
+    Ok((service, count.parse().map_err(|_| malformed())?))
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! `apply`: a saved plan, exactly.
+//! `apply`: applies a saved plan.
 
 use crate::cli::{Consent, Global};
 use crate::commands::plan::goal;
@@ -12,20 +12,20 @@ use pb_engine::{Goal, Observed};
 use std::path::Path;
 use std::time::Duration;
 
-/// Does what a saved plan says, when nothing that it is bound to has changed. The plan was looked at: nobody is asked.
+/// Applies a saved plan, if nothing that it is bound to has changed. Asks nothing, because the plan has been reviewed.
 ///
 /// # Errors
-/// A file that is no plan; a plan that does not fit any more; a lease that another holds.
+/// A file that is not a saved plan; a plan that no longer applies; a lease that another run holds.
 pub async fn apply(global: &Global, file: &Path, consent: &Consent) -> Result<Exit, Error> {
     let saved = SavedPlan::read(file)?;
     let goal = goal(&saved.operation).ok_or_else(|| {
         let message =
-            format!("{} is a plan to {:?}, which this version does not know", file.display(), saved.operation);
-        Error::other(message, "make a new plan")
+            format!("{} is a plan of the operation {:?}, unknown to this version", file.display(), saved.operation);
+        Error::other(message, "make a new plan with `pb-deploy plan WORKSPACE --out FILE`")
     })?;
     let reporter = Reporter::new(global.json, global.verbose);
     let bound = &saved.binding;
-    // Before the first call: in another region there may be nothing to ask.
+    // Before the first call, because another region may have no endpoint or state to ask.
     let region = load_workspace(global, &bound.workspace)?.region;
     saved.check_location(&PlanBinding { region, ..bound.clone() })?;
     let options = RunOptions { images: saved.images.clone(), ..RunOptions::default() };

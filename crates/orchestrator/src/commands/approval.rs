@@ -1,8 +1,8 @@
-//! The agreement on a plan, and the plan that is made once the lease is held.
+//! The approval of a plan, and the plan that is made again once the lease is held.
 //!
-//! A plan is shown before the lease is taken, and made again under it. Between the two another run may have changed
-//! what the plan is about. A plan that differs is shown before it is applied; one that destroys more than the shown
-//! one needs consent of its own.
+//! A plan is shown before the lease is acquired, and made again under it. Between the two, another run may have changed
+//! the resources. A plan that differs is shown before it is applied; one that destroys more than the plan that was
+//! shown needs an approval of its own.
 
 use crate::exit::Error;
 use crate::invocation;
@@ -10,31 +10,33 @@ use crate::saved::SavedPlan;
 use pb_engine::{Action, Address, Plan};
 use std::collections::BTreeSet;
 
-/// The option by which a plan is accepted that destroys more than the one that was shown.
+/// The option that accepts a plan that destroys more than the one that was shown.
 const ACCEPT_OPTION: &str = "--accept-changed-plan";
 
-/// The number of addresses that a message names.
+/// The number of addresses that a message lists.
 const MAX_NAMED_ADDRESSES: usize = 5;
 
-/// The plan that somebody has agreed to, and how the one that is applied may differ from it.
+/// The approval of a plan, and the differences that it allows in the plan that is applied.
 pub enum Approval<'a> {
-    /// `--yes`: the shown plan. Another one is shown too, and refused where it destroys more, unless that is accepted.
+    /// `--yes`: the plan that was shown. A different plan is shown again, and refused if it destroys more, unless
+    /// `accept_changed` is set.
     ShownPlan { plan: &'a Plan, accept_changed: bool },
-    /// The second round of a run, whose plan is shown only now. It destroys nothing, unless that is accepted.
+    /// The second round of a run, whose plan is shown only under the lease. It may destroy nothing, unless
+    /// `accept_changed` is set.
     LateImages { accept_changed: bool },
-    /// The shown plan and no other: somebody has confirmed it.
+    /// Exactly the plan that was shown, because a user has confirmed it.
     ExactPlan(&'a Plan),
-    /// A saved plan, which is applied at most once.
+    /// A saved plan, which can be applied once.
     SavedPlan(&'a SavedPlan),
 }
 
 impl Approval<'_> {
-    /// Returns whether a plan that destroys more than the shown one is accepted.
+    /// Returns whether a plan that destroys more than the one that was shown is accepted.
     pub fn accepts_changed(&self) -> bool {
         matches!(self, Self::ShownPlan { accept_changed: true, .. } | Self::LateImages { accept_changed: true })
     }
 
-    /// Returns the heading under which `plan` has to be shown before it is applied; none where it was shown.
+    /// Returns the heading under which `plan` has to be shown before it is applied; none if it was shown already.
     pub fn heading(&self, plan: &Plan) -> Option<&'static str> {
         match self {
             Self::ShownPlan { plan: shown, .. } if !same_writes(shown, plan) => {
@@ -45,35 +47,33 @@ impl Approval<'_> {
         }
     }
 
-    /// Refuses a plan that was not agreed to. A saved plan is checked by itself.
+    /// Refuses a plan that is not approved. A saved plan has a check of its own.
     ///
     /// # Errors
     /// `Other`, with the command that applies the plan.
     pub fn check(&self, plan: &Plan) -> Result<(), Error> {
         let (shown, accept_changed, done) = match self {
             Self::ExactPlan(shown) if !same_writes(shown, plan) => {
-                let message = "the plan has changed since it was shown: nothing was changed";
-                return Err(Error::other(message, "run the same command again and look at the new plan"));
+                let message = "the plan has changed since it was shown; nothing was changed";
+                return Err(Error::other(message, "run the same command again to see the new plan"));
             }
             Self::ExactPlan(_) | Self::SavedPlan(_) => return Ok(()),
             Self::ShownPlan { plan: shown, accept_changed } => (Some(*shown), *accept_changed, "nothing was changed"),
-            Self::LateImages { accept_changed } => (None, *accept_changed, "what waited for images was not made"),
+            Self::LateImages { accept_changed } => (None, *accept_changed, "no service was started"),
         };
         match additional_destruction(shown, plan).filter(|_| !accept_changed) {
             None => Ok(()),
             Some(more) => {
-                let message = format!("the plan has changed since it was shown, and now also {more}: {done}");
-                let hint = format!(
-                    "look at the new plan above; to apply it, run `{}`",
-                    invocation::rerun_command(ACCEPT_OPTION)
-                );
+                let message = format!("the plan has changed since it was shown, and now also {more}; {done}");
+                let hint =
+                    format!("the new plan is above; to apply it, run `{}`", invocation::rerun_command(ACCEPT_OPTION));
                 Err(Error::other(message, hint))
             }
         }
     }
 }
 
-/// Returns whether two plans do the same. What merely waits may be ready by now.
+/// Returns whether two plans make the same changes. Resources that a plan only waits for may have become ready.
 pub fn same_writes(one: &Plan, other: &Plan) -> bool {
     let essence = |plan: &Plan| -> Vec<_> {
         plan.writes().map(|step| (step.address.clone(), step.action, step.changes.clone())).collect()
@@ -81,7 +81,7 @@ pub fn same_writes(one: &Plan, other: &Plan) -> bool {
     essence(one) == essence(other)
 }
 
-/// Returns in words what `plan` deletes or replaces and `shown` did not; none where there is nothing.
+/// Describes what `plan` deletes or replaces and `shown` does not; none if there is nothing.
 fn additional_destruction(shown: Option<&Plan>, plan: &Plan) -> Option<String> {
     let destroys = |action: Action| matches!(action, Action::Delete | Action::Replace { .. });
     let known: BTreeSet<(&Address, Option<&str>)> = shown
@@ -156,7 +156,7 @@ mod tests {
         let approval = Approval::ShownPlan { plan: &shown, accept_changed: false };
         assert_eq!(approval.heading(&now), Some("The plan has changed since it was shown:\n"));
         assert_eq!(approval.heading(&shown), None);
-        assert!(Approval::ExactPlan(&shown).check(&now).is_err(), "somebody has confirmed the other one");
+        assert!(Approval::ExactPlan(&shown).check(&now).is_err(), "a user has confirmed the other plan");
     }
 
     #[test]
@@ -169,7 +169,7 @@ mod tests {
             step("net/older", Action::Delete, Some("sg-3")),
         ]);
         let (message, hint) = refusal(&shown, &now).unwrap();
-        let more = "now also deletes net/old, net/older and replaces edge/targets: nothing was changed";
+        let more = "now also deletes net/old, net/older and replaces edge/targets; nothing was changed";
         assert!(message.contains(more), "{message}");
         assert!(hint.contains("--accept-changed-plan`"), "{hint}");
         assert!(Approval::ShownPlan { plan: &shown, accept_changed: true }.check(&now).is_ok());
@@ -180,15 +180,15 @@ mod tests {
         let now = plan([step("net/old", Action::Delete, Some("sg-1"))]);
         assert!(Approval::LateImages { accept_changed: false }.check(&now).is_err());
         assert!(Approval::LateImages { accept_changed: true }.check(&now).is_ok());
-        let made = plan([step("fargate/flask", Action::Create, None)]);
+        let creates = plan([step("fargate/flask", Action::Create, None)]);
         let next = Approval::LateImages { accept_changed: false };
-        assert!(next.check(&made).is_ok() && next.heading(&made).is_some() && next.heading(&plan([])).is_none());
+        assert!(next.check(&creates).is_ok() && next.heading(&creates).is_some() && next.heading(&plan([])).is_none());
     }
 
     #[test]
     fn refusal_of_a_long_plan_names_the_first_addresses() {
         let now = plan([1, 2, 3, 4, 5, 6, 7].map(|n| step(&format!("net/group{n}"), Action::Delete, None)));
         let (message, _) = refusal(&plan([]), &now).unwrap();
-        assert!(message.contains("net/group4, net/group5 and 2 more: nothing"), "{message}");
+        assert!(message.contains("net/group4, net/group5 and 2 more; nothing"), "{message}");
     }
 }

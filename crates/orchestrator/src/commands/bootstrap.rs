@@ -1,4 +1,4 @@
-//! `bootstrap`: what must be there before the first deploy.
+//! `bootstrap`: the prerequisites of the first deploy.
 
 use crate::cli::{Consent, Global};
 use crate::commands::run::print_summary;
@@ -17,18 +17,18 @@ use pb_state::{ConditionalWrites, Store};
 use std::sync::Arc;
 use std::time::Instant;
 
-/// Plans, shows, asks and makes. There is no lease yet to do it under, and no state to note it in: everything has a name that
-/// is there once, and is used when it is there.
+/// Plans, shows the plan, asks and applies. There is no lease and no state yet. Neither is needed, because all
+/// resources have unique names, and existing ones are used.
 ///
 /// # Errors
-/// What keeps it from beginning. What fails in it is said here, and gives an exit code.
+/// An error before the run begins. Failures of the run itself are printed here and decide the exit code.
 pub async fn bootstrap(global: &Global, name: &str, zone: bool, consent: &Consent) -> Result<Exit, Error> {
     let reporter = Reporter::new(global.json, global.verbose);
     let workspace = load_workspace(global, name)?;
     let aws = connect(global, &workspace).await?;
     let account = prerequisites::account(&aws, &workspace).await?;
     let store = Store::new(&aws, &state_location(&workspace));
-    // A bucket that is there is used as it is: if its store is no good for a state, nothing is made for it.
+    // An existing bucket is used as it is. If its store ignores conditions, nothing is created.
     let probed = probe_conditions(&store).await?;
     let mut graph = Graph::new();
     pb_bootstrap::bootstrap(&mut graph, &aws, &spec(&workspace, &account, zone))?;
@@ -52,19 +52,20 @@ pub async fn bootstrap(global: &Global, name: &str, zone: bool, consent: &Consen
     let since = Instant::now();
     let outcome = apply_plan(&graph, &plan, &MemoryLedger::default(), &run).await?;
     if !plan.is_empty() {
-        print_summary(&reporter, &outcome, "Bootstrapped", name, since);
+        print_summary(&reporter, &outcome, &run, "Bootstrapped", name, since);
     }
     if outcome.is_complete()
         && probed.is_some()
         && let Some(unknown) = probe_conditions(&store).await?
     {
         reporter.message(&format!(
-            "Not known: whether writes of the state can have conditions ({unknown}). See `doctor {name}`."
+            "Cannot check whether the bucket supports conditional writes ({unknown}). See `pb-deploy doctor {name}`."
         ));
     }
     reporter.json("finished", &serde_json::json!({ "complete": outcome.is_complete(), "outputs": outcome.outputs }));
     if !outcome.is_complete() {
-        reporter.message(&format!("What was made is used by the next run: pb-deploy bootstrap {name}"));
+        reporter
+            .message(&format!("Run `pb-deploy bootstrap {name}` again to finish. It uses what was already created."));
         let stopped = outcome.failed.iter().all(|unfinished| unfinished.failure.class == Class::Interrupted);
         return Ok(if run.cancel.is_stopped() && stopped { Exit::Interrupted } else { Exit::Failed });
     }
@@ -73,14 +74,15 @@ pub async fn bootstrap(global: &Global, name: &str, zone: bool, consent: &Consen
         let servers: Vec<&str> = servers.iter().filter_map(serde_json::Value::as_str).collect();
         let zone = paint(BOLD, &workspace.zone);
         reporter.message(&format!(
-            "Have the registrar of the domain name these servers for {zone}:\n  {}",
+            "At your domain registrar, set the name servers of {zone} to:\n  {}",
             servers.join("\n  ")
         ));
     }
     Ok(Exit::Done)
 }
 
-/// Probes the store of the state. Gives why it could not be known, if so: mostly because there is no bucket yet.
+/// Probes whether the state bucket supports conditional writes. Returns the failure of the probe if there was one, most
+/// often because the bucket does not exist yet.
 ///
 /// # Errors
 /// A store that ignores conditions.
@@ -92,7 +94,7 @@ async fn probe_conditions(store: &Store) -> Result<Option<Failure>, Error> {
     }
 }
 
-/// What is wanted for a workspace.
+/// Returns the desired prerequisites of a workspace.
 pub fn spec(workspace: &Workspace, account: &str, zone: bool) -> BootstrapSpec {
     let references = workspace.services.all().flat_map(|(_, service)| service.secrets.values());
     BootstrapSpec {

@@ -1,5 +1,5 @@
-//! Changes of services without a deploy: `rollback`, `restart` and `scale`. They take the lease, store intents before the first
-//! write and record the outcome, as a deploy does. A rollback also repairs the routing to the services.
+//! Changes of services without a deploy: `rollback`, `restart` and `scale`. As a deploy does, they acquire the lease,
+//! store intents before the first write and record the outcome. A rollback also repairs the routing to the services.
 
 mod graph;
 mod partial_ledger;
@@ -28,7 +28,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// A workspace whose services are to be changed.
+/// A workspace with deployed services.
 pub struct DeployedWorkspace {
     pub workspace: Workspace,
     pub aws: SdkConfig,
@@ -41,8 +41,8 @@ impl DeployedWorkspace {
     /// Reads the configuration and the snapshot.
     ///
     /// # Errors
-    /// A configuration with mistakes; a snapshot that cannot be read, that has no services, or that was deployed to another
-    /// account or region.
+    /// An invalid configuration; a snapshot that cannot be read, has no services, or belongs to another account or
+    /// region.
     pub async fn open(global: &Global, name: &str) -> Result<Self, Error> {
         let mut workspace = load_workspace(global, name)?;
         let aws = connect(global, &workspace).await?;
@@ -56,33 +56,37 @@ impl DeployedWorkspace {
         Ok(Self { workspace, aws, location, store, snapshot })
     }
 
-    /// The address of a configured service.
+    /// Returns the address of a configured service.
     ///
     /// # Errors
-    /// `Usage` for one that is not configured.
+    /// `Usage` if the service is not configured.
     pub fn address(&self, key: &str) -> Result<Address, Error> {
         let known: Vec<&str> = self.workspace.services.all().map(|(key, _)| key).collect();
-        let unknown =
-            || Error::usage(format!("there is no service {key:?}"), format!("there are: {}", known.join(", ")));
+        let unknown = || {
+            Error::usage(
+                format!("{} has no service {key:?}", self.workspace.name),
+                format!("there are: {}", known.join(", ")),
+            )
+        };
         let key = known.iter().find(|known| **known == key).ok_or_else(unknown)?;
         Address::new(releases::address(key)).map_err(|_| unknown())
     }
 
-    /// The addresses of the recorded services.
+    /// Returns the addresses of the recorded services.
     pub fn services(&self) -> impl Iterator<Item = &Address> {
         self.snapshot.resources.iter().filter(|(_, record)| record.kind == SERVICE).map(|(address, _)| address)
     }
 
-    /// How long a rollout is waited for; none: not at all.
+    /// Returns the time to wait for a rollout; none if the run does not wait.
     pub fn rollout_timeout(&self, wait: &WaitOptions) -> Option<Duration> {
         let seconds = wait.wait_timeout.unwrap_or(self.workspace.deploy.wait_timeout);
         (!wait.no_wait).then(|| Duration::from_secs(seconds.into()))
     }
 
-    /// Returns whether the routing from the load balancer to the services has to be repaired.
+    /// Returns whether the routing from the load balancer to the services needs a repair.
     ///
     /// # Errors
-    /// The error of a read.
+    /// A read that fails.
     pub async fn needs_routing_repair(&self) -> Result<bool, Error> {
         let nothing = ChangeRequest { operation: "rollback", changes: &BTreeMap::new(), repair_routing: true };
         Ok(!self.plan(&self.snapshot, &nothing, &Cancel::never()).await?.is_empty())
@@ -112,14 +116,14 @@ pub struct ChangeRequest<'a> {
     pub operation: &'a str,
     /// The requested change of each service.
     pub changes: &'a BTreeMap<Address, ServiceChange>,
-    /// Set to repair the routing from the load balancer to the services as well.
+    /// Set to also repair the routing from the load balancer to the services.
     pub repair_routing: bool,
 }
 
 /// Plans a change, asks, applies it and waits for the rollouts.
 ///
 /// # Errors
-/// What keeps it from beginning: no consent, a lease that another holds, a service that is not there.
+/// An error before the run begins: a change that is not confirmed, a lease that another run holds, a missing service.
 pub async fn change(
     global: &Global,
     deployed: &DeployedWorkspace,
@@ -159,7 +163,7 @@ pub async fn change(
     Ok(print_result(&reporter, deployed, &outcome, &run, wait))
 }
 
-/// Says what came of it.
+/// Prints the result of a run, and returns its exit.
 fn print_result(
     reporter: &Reporter,
     deployed: &DeployedWorkspace,
@@ -169,27 +173,27 @@ fn print_result(
 ) -> Exit {
     let (name, operation) = (&deployed.workspace.name, &run.operation);
     if !outcome.is_complete() {
-        reporter.message(&format!("{} {operation} of {name}.", paint(BAD, "Not complete:")));
+        reporter.message(&format!("{}.", paint(BAD, super::run::unsuccessful(outcome, run, name))));
         super::run::print_failures(reporter, outcome, name);
         reporter.json("finished", &serde_json::json!({ "complete": false }));
         return super::run::exit(outcome, run);
     }
     if wait.no_wait {
-        reporter.message(&format!(
-            "Not waited for: whether it succeeds is not known; follow it with `pb-deploy wait {name}`"
-        ));
+        reporter.message(&format!("Started. Check the result with `pb-deploy wait {name}`."));
     } else {
         reporter.message(&format!("{} {operation} of {}.", paint(GOOD, "Done:"), paint(BOLD, name)));
     }
     if operation == "rollback" {
         reporter.message(
-            "The next deploy brings what is configured: write the image that shall stay into the configuration.",
+            "The next deploy will use the configured image again. To keep this revision, set its image in \
+             pb_deploy.toml.",
         );
     }
     reporter.json("finished", &serde_json::json!({ "complete": true }));
     Exit::Done
 }
 
+/// Plans again under the lease, checks the approval, applies the plan and records the outcome.
 async fn replan_and_apply(
     reporter: &Reporter,
     deployed: &DeployedWorkspace,
@@ -210,7 +214,7 @@ async fn replan_and_apply(
     };
     if run.cancel.is_stopped() {
         let (aws, workspace, operation) = (&deployed.aws, deployed.workspace.name.as_str(), run.operation.as_str());
-        // A count that is set is no rollout, and nothing that could be rolled back.
+        // A changed count is not a rollout, and cannot be rolled back.
         let on_interrupt = (operation == "scale").then_some(OnInterrupt::Leave);
         InterruptedRun { reporter, aws, workspace, operation, on_interrupt }
             .handle_rollouts(&plan, &mut outcome, &session.snapshot())
@@ -236,7 +240,7 @@ fn configured_count(workspace: &Workspace, address: &Address) -> Option<i32> {
     workspace.services.all().find(|(known, _)| *known == key).map(|(_, service)| service.count)
 }
 
-/// The plan that was shown and agreed to, before the lease was taken.
+/// The plan that was shown and approved before the lease was acquired.
 struct ApprovedChange<'a> {
     plan: &'a Plan,
     change: &'a ChangeRequest<'a>,
@@ -244,24 +248,24 @@ struct ApprovedChange<'a> {
 }
 
 impl ApprovedChange<'_> {
-    /// Shows a plan that differs from the one that was shown, and refuses it where it was not agreed to: what somebody has
-    /// confirmed is done exactly, and a release that nobody has seen is not undone.
+    /// Shows a plan that differs from the one that was shown, and refuses it if it is not approved: a confirmed plan is
+    /// applied exactly, and a release that was not shown is not undone.
     fn check(&self, reporter: &Reporter, plan: &Plan, operation: &str) -> Result<(), Error> {
         if same_writes(self.plan, plan) {
             return Ok(());
         }
-        reporter.message("What runs has changed since it was shown:");
+        reporter.message("The running services have changed since they were shown:");
         show_plan(reporter, plan, operation);
         let goes_back = self.change.changes.values().any(|change| matches!(change, ServiceChange::PreviousRevision(_)));
         if plan.writes().next().is_none() || (self.yes && !goes_back) {
             return Ok(());
         }
-        let hint = format!("look at what runs now, then run `{}` again", invocation::rerun_command(""));
-        Err(Error::other("what runs has changed since it was shown: nothing was changed", hint))
+        let hint = format!("check the services as they are now, then run `{}` again", invocation::rerun_command(""));
+        Err(Error::other("the running services have changed since they were shown; nothing was changed", hint))
     }
 }
 
-/// Shows what will be done.
+/// Shows the changes of a plan.
 fn show_plan(reporter: &Reporter, plan: &Plan, operation: &str) {
     reporter.json("plan", plan);
     let lines: Vec<String> = plan.changes().map(|step| summary::line(step, operation)).collect();

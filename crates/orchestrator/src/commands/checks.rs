@@ -1,4 +1,4 @@
-//! Runs that change nothing and still have to tell whether the stack works.
+//! Checks of runs that change nothing, or that do not wait for rollouts.
 
 use super::run::{exit, print_failures};
 use crate::context::WorkspaceContext;
@@ -8,10 +8,10 @@ use crate::render::{BAD, count, paint};
 use crate::signals;
 use pb_engine::{Action, Class, Failure, MemoryLedger, Outcome, Plan, Run, StepFailure, apply_plan};
 
-/// Waits for the checks of a plan without changes, one health period at most. Takes no lease and writes nothing.
+/// Waits for the checks of a plan without changes, for one health period at most. Acquires no lease and writes nothing.
 ///
 /// # Errors
-/// A failure that is not about a check.
+/// An error other than a failed check.
 pub async fn wait_for_checks(reporter: &Reporter, context: &WorkspaceContext, plan: &Plan) -> Result<Exit, Error> {
     if !plan.checks.iter().any(|check| check.due) {
         return Ok(Exit::Done);
@@ -44,7 +44,7 @@ pub async fn wait_for_checks(reporter: &Reporter, context: &WorkspaceContext, pl
     Ok(exit(&outcome, &run))
 }
 
-/// The outcome of a run that does not wait: what failed when the plan was made has failed.
+/// Returns the outcome of a run that does not wait: the checks that failed when the plan was made.
 fn planned_outcome(plan: &Plan) -> Outcome {
     let failed = plan.failing().map(|(check, message, details)| StepFailure {
         address: check.address.clone(),
@@ -54,7 +54,7 @@ fn planned_outcome(plan: &Plan) -> Outcome {
     Outcome { failed: failed.collect(), ..Outcome::default() }
 }
 
-/// Takes the checks out of a run that does not wait for rollouts: their outcome is not known before.
+/// Takes the checks out of a run that does not wait for rollouts: their result is unknown before the rollouts end.
 pub fn skip_without_wait(context: &WorkspaceContext, plan: &mut Plan) {
     if !waits_for_rollouts(context) {
         plan.checks.iter_mut().for_each(|check| check.due = false);
@@ -65,10 +65,10 @@ fn waits_for_rollouts(context: &WorkspaceContext) -> bool {
     context.workspace.deploy.wait_timeout > 0
 }
 
-/// The advice after a run in which nothing but checks failed.
+/// Returns the advice after a run in which only checks failed.
 pub fn failure_advice(workspace: &str) -> String {
     format!(
-        "Nothing is left to apply. Fix the cause and run `pb-deploy deploy {workspace}` to check again, or return to the \
-         previous release with `pb-deploy rollback {workspace}`."
+        "Nothing is left to apply. Fix the cause and run `pb-deploy deploy {workspace}` to check again, or return to \
+         the previous release with `pb-deploy rollback {workspace}`."
     )
 }

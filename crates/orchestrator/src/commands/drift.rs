@@ -1,4 +1,4 @@
-//! `drift`: what somebody else changed, for schedulers.
+//! `drift`: changes that were made outside of pb-deploy, for scheduled checks.
 
 use crate::cli::Global;
 use crate::context::{RunOptions, WorkspaceContext};
@@ -7,22 +7,22 @@ use crate::render;
 use pb_engine::{Drift, Goal, drift as drifted};
 use serde::Serialize;
 
-/// What is shown as JSON.
+/// The JSON output.
 #[derive(Serialize)]
 struct Report<'a> {
     workspace: &'a str,
     account: &'a str,
     region: &'a str,
     serial: u64,
-    /// Whether a run did not end: what it has begun is no drift.
+    /// Set if a run did not finish. Its own changes are not drift.
     unfinished: bool,
     drift: &'a [Drift],
 }
 
-/// Shows what is not as the last run left it, whatever is configured now. Changes nothing.
+/// Shows the difference between AWS and the state, independent of the configuration. Changes nothing.
 ///
 /// # Errors
-/// What keeps the world or the snapshot from being read; a workspace that was never deployed.
+/// Resources or a snapshot that cannot be read; a workspace that was never deployed.
 pub async fn drift(global: &Global, workspace: &str) -> Result<Exit, Error> {
     let context = WorkspaceContext::open(global, workspace, Goal::Destroy, &RunOptions::default()).await?;
     let snapshot = &context.snapshot;
@@ -40,11 +40,13 @@ pub async fn drift(global: &Global, workspace: &str) -> Result<Exit, Error> {
         render::document(&report)?;
     } else {
         if !drift.is_empty() {
-            anstream::println!("{}, against serial {}:\n", context.title(), snapshot.serial);
+            anstream::println!("{}, compared with serial {}:\n", context.title(), snapshot.serial);
         }
         anstream::print!("{}", render::drift::text(&drift));
         if report.unfinished {
-            anstream::eprintln!("a run did not end: what it has begun is not drift; run it again to finish");
+            anstream::eprintln!(
+                "The last run did not finish. Its changes are not shown as drift. Run it again to finish."
+            );
         }
     }
     Ok(if drift.is_empty() { Exit::Done } else { Exit::Changes })

@@ -1,4 +1,4 @@
-//! Rollouts whose run did not see their end: what a later run, or `wait`, learns of them is recorded.
+//! Outcomes of rollouts that a later run, or `wait`, has followed to their end.
 
 use crate::cli::Global;
 use crate::commands::change::DeployedWorkspace;
@@ -12,8 +12,8 @@ use pb_engine::{
 use pb_state::{AcquireOptions, LeaseTable, Session, Store};
 use serde_json::Value;
 
-/// Records what a run has learnt of earlier releases and, where the intents are its own, that it has left nothing but
-/// rollouts to wait for. `before` is the snapshot that the run began with.
+/// Records the outcomes of earlier releases that a run has observed. If the intents are the run's own, also records
+/// that only rollouts are left to wait for. `before` is the snapshot that the run began with.
 pub fn record_outcomes(
     plan: &Plan,
     outcome: &Outcome,
@@ -30,8 +30,8 @@ pub fn record_outcomes(
     }
 }
 
-/// Records what `wait` has followed, if the lease is free: a run that holds it records what becomes of its own
-/// rollouts. What cannot be recorded is said and changes nothing about the result of `wait`.
+/// Records what `wait` has followed, if the lease is free: a run that holds it records the outcomes of its own
+/// rollouts. A failure to record is printed and does not change the result of `wait`.
 pub async fn record_after_wait(
     reporter: &Reporter,
     global: &Global,
@@ -60,26 +60,27 @@ pub async fn record_after_wait(
     match results.write(reporter, global, deployed).await {
         Ok(()) => {}
         Err(failure) if matches!(failure.class, Class::Interrupted | Class::Locked) => {
-            reporter.message(&paint(DIM, "Not recorded: another run holds the lock, and records what it does itself."));
+            reporter.message(&paint(DIM, "Not recorded: another run holds the lock, and records the outcome itself."));
         }
         Err(failure) => reporter.message(&paint(DIM, format!("Not recorded: {failure}"))),
     }
 }
 
-/// The results that `wait` has learnt.
+/// The results that `wait` has observed.
 struct WaitResults {
     conclusions: Vec<Conclusion>,
-    /// Services that can be used now.
+    /// The records of services that have become ready.
     ready: Vec<(Address, Record)>,
-    /// Set when the last run had left nothing but these rollouts.
+    /// Set if the last run had left only these rollouts.
     completes_run: bool,
 }
 
 impl WaitResults {
-    /// Takes the lease if it is free, and records what still holds under it.
+    /// Acquires the lease if it is free, and records the results that still apply under it.
     async fn write(self, reporter: &Reporter, global: &Global, deployed: &DeployedWorkspace) -> Result<(), Failure> {
         let (stop, cancel) = Cancel::new();
-        // The receiver is ours: it cannot be gone. A claim that is stopped takes a free lease, and waits for no other.
+        // The receiver is `cancel`, so sending cannot fail. A stopped claim acquires a free lease, and waits for no
+        // other.
         let _ = stop.send(Stop::Gently);
         let claim = AcquireOptions { cancel, ..AcquireOptions::new(crate::identity::user_at_host(), "wait") };
         let leases = LeaseTable::new(&deployed.aws, &deployed.location, global.timing());
@@ -99,7 +100,7 @@ impl WaitResults {
     }
 }
 
-/// The end of an earlier release to one service.
+/// The outcome of an earlier release to one service.
 struct Conclusion {
     run: String,
     address: Address,
@@ -112,7 +113,7 @@ impl Conclusion {
     }
 }
 
-/// Returns the end of each earlier release that the run has seen.
+/// Returns the outcome of each earlier release that the run has observed.
 fn conclusions(plan: &Plan, outcome: &Outcome, before: &Snapshot, waited: bool) -> Vec<Conclusion> {
     let services = plan.steps.iter().filter(|step| step.kind == SERVICE);
     let conclusions = services.filter_map(|step| {
@@ -125,8 +126,8 @@ fn conclusions(plan: &Plan, outcome: &Outcome, before: &Snapshot, waited: bool) 
     conclusions.collect()
 }
 
-/// Returns whether a step that gives a service nothing else to run is about what was released to it last. A deployment that
-/// was started again with the same revision is known by its id alone.
+/// Returns whether a step that leaves the revision of a service alone concerns the last release to it. A deployment
+/// that was started again with the same revision is identified by its id alone.
 fn concerns_release(step: &Step, released: &Released, before: &Snapshot) -> bool {
     let deployment = |attrs: Option<&Value>| attrs.and_then(|attrs| attrs.get("deployment")).cloned();
     let record = before.resources.get(&step.address).map(|record| &record.attrs);
@@ -135,7 +136,7 @@ fn concerns_release(step: &Step, released: &Released, before: &Snapshot) -> bool
         && (released.from.as_ref() != Some(&released.to) || is_same())
 }
 
-/// Returns the result of a release as a step has seen it, which waits for its rollout or finds it completed.
+/// Returns the outcome of a release that a step has observed, by waiting for its rollout or by finding it completed.
 fn observed_outcome(
     step: &Step,
     plan: &Plan,
@@ -154,14 +155,14 @@ fn observed_outcome(
     }
 }
 
-/// Returns whether a step was done, and no check that is about its resource failed.
+/// Returns whether a step was done, and no check of its resource failed.
 fn is_done(step: &Step, plan: &Plan, outcome: &Outcome) -> bool {
     outcome.done.iter().any(|(address, _)| *address == step.address)
         && releases::failure_of(step, plan, outcome).is_none()
 }
 
-/// Returns whether a run that did not do everything has written everything: rollouts that it has started go on, and it was
-/// interrupted, or ran out of time, while it followed them.
+/// Returns whether an incomplete run has made all of its changes: the rollouts that it started continue, and it was
+/// interrupted, or timed out, while it followed them.
 fn only_rollouts_left(plan: &Plan, outcome: &Outcome, now: &Snapshot) -> bool {
     let step = |address: &Address| plan.changes().find(|step| step.address == *address && step.kind == SERVICE);
     !outcome.is_complete()
@@ -176,7 +177,7 @@ fn only_rollouts_left(plan: &Plan, outcome: &Outcome, now: &Snapshot) -> bool {
         })
 }
 
-/// Returns whether a record is what the step was to bring about.
+/// Returns whether a record has the spec that the step was to apply.
 fn matches_record(step: &Step, record: &Record) -> bool {
     let field = |spec: Option<&Value>, field: &str| spec.and_then(|spec| spec.get(field)).cloned();
     let Some(Value::Object(after)) = &step.after else { return false };

@@ -1,4 +1,4 @@
-//! `exec`: a shell in a running task, through the Session Manager plugin.
+//! `exec`: opens a shell in a running task through the Session Manager plugin.
 
 use crate::cli::Global;
 use crate::context::{load_with_recorded_names, load_workspace, service_name};
@@ -11,11 +11,11 @@ use std::path::PathBuf;
 
 const PLUGIN: &str = "session-manager-plugin";
 
-/// Opens a session in a task of a service, and hands it to the plugin. The exit code is that of the plugin: ECS does not
-/// pass on how the command in the task ended.
+/// Opens a session in a task of a service, and passes it to the plugin. The exit code is that of the plugin, because
+/// ECS does not report the exit code of the command in the task.
 ///
 /// # Errors
-/// No plugin; no running task; a task in which no shell may be opened; what ExecuteCommand fails with.
+/// No plugin; no running task; a task that does not allow a shell; an error of ExecuteCommand.
 pub async fn exec(
     global: &Global,
     name: &str,
@@ -28,7 +28,7 @@ pub async fn exec(
         let hint = "install it (https://docs.aws.amazon.com/systems-manager/latest/userguide/\
                     session-manager-working-with-install-plugin.html), or run the command in a task of its own: \
                     pb-deploy run";
-        Error::other(format!("{PLUGIN} is not on the PATH, and a shell is opened through it"), hint)
+        Error::other(format!("{PLUGIN} is not on the PATH; it is needed to open a shell"), hint)
     })?;
     let (workspace, aws, snapshot) = load_with_recorded_names(global, name).await?;
     let service_name = service_name(&workspace, service)?;
@@ -36,16 +36,17 @@ pub async fn exec(
     let tasks = people.tasks().await?;
     let chosen = choose(&tasks, &service_name, task)?;
     if !chosen.execute_command {
-        let message = format!("task {} was started without the agent by which a shell is opened", chosen.id);
+        let message = format!("task {} was started without the agent that opens shells", chosen.id);
         let hint =
-            format!("write `execute_command = true` under `[services.{service}]` and deploy: new tasks have the agent");
+            format!("set `execute_command = true` under `[services.{service}]` and deploy: new tasks have the agent");
         return Err(Error::other(message, hint));
     }
     let command = if command.is_empty() { "/bin/sh".to_owned() } else { quoted(command) };
     let session = people.open(&chosen.arn, &container(&snapshot, service), &command).await.map_err(|failure| {
-        failure.hint("the agent needs some seconds after a task's start, and the task role the ssmmessages permissions")
+        failure
+            .hint("the agent starts some seconds after the task, and the task role needs the ssmmessages permissions")
     })?;
-    anstream::eprintln!("in task {} of {}", chosen.id, chosen.revision);
+    anstream::eprintln!("Connecting to task {} ({})", chosen.id, chosen.revision);
     let endpoint = global
         .endpoint_url
         .clone()
@@ -62,26 +63,26 @@ pub async fn exec(
     run_plugin(plugin, arguments).await
 }
 
-/// The newest running task of the service, or the one whose id begins so.
+/// Returns the newest running task of the service, or the one whose id starts with `id`.
 fn choose<'a>(tasks: &'a [TaskStatus], service: &str, id: Option<&str>) -> Result<&'a TaskStatus, Error> {
     let running = |task: &&TaskStatus| task.status == "RUNNING" && task.service.as_deref() == Some(service);
     let mut tasks = tasks.iter().filter(running).filter(|task| id.is_none_or(|id| task.id.starts_with(id)));
     tasks.next().ok_or_else(|| {
-        let which = id.map(|id| format!(" whose id begins with {id}")).unwrap_or_default();
-        Error::other(format!("{service} has no running task{which}"), "see what runs with: pb-deploy tasks WORKSPACE")
+        let which = id.map(|id| format!(" whose id starts with {id}")).unwrap_or_default();
+        Error::other(format!("{service} has no running task{which}"), "list the tasks with: pb-deploy tasks WORKSPACE")
     })
 }
 
-/// The plugin has the terminal: Ctrl-C is for the shell in the task, not for this program.
+/// Runs the plugin, which takes over the terminal: Ctrl-C goes to the shell in the task, not to this program.
 async fn run_plugin(plugin: PathBuf, arguments: [String; 6]) -> Result<Exit, Error> {
     tokio::spawn(async { while tokio::signal::ctrl_c().await.is_ok() {} });
     let ended = tokio::task::spawn_blocking(move || std::process::Command::new(plugin).args(arguments).status()).await;
-    let cannot = |why: String| Error::other(format!("cannot run {PLUGIN}: {why}"), "install it again");
+    let cannot = |why: String| Error::other(format!("cannot run {PLUGIN}: {why}"), "reinstall the plugin");
     let status = ended.map_err(|why| cannot(why.to_string()))?.map_err(|why| cannot(why.to_string()))?;
     Ok(Exit::TaskExit(status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(1)))
 }
 
-/// As a shell reads it: one word for each.
+/// Quotes words for a shell, which reads each of them as one word again.
 fn quoted(words: &[String]) -> String {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=,@%+".contains(c);
     let word = |word: &String| match !word.is_empty() && word.chars().all(is_plain) {

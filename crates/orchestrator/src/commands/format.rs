@@ -1,4 +1,4 @@
-//! `fmt`: the configuration in its usual form.
+//! `fmt`: formats the configuration.
 
 use crate::cli::Global;
 use crate::exit::{Error, Exit};
@@ -7,20 +7,20 @@ use pb_config::Config;
 use serde_json::json;
 use toml_edit::{Array, Decor, DocumentMut, Item, KeyMut, RawString, Table, Value};
 
-/// Writes the configuration in its usual form, or with `check` says whether it is: one space around `=`, one blank line at
-/// most, one before each table, no blanks at the ends of lines. Comments, order and values stay.
+/// Formats the configuration, or with `check` only reports whether it is formatted: one space around `=`, one blank
+/// line at most, one before each table, no trailing blanks. Comments, order and values stay.
 ///
 /// # Errors
 /// A file that cannot be read or written, or is not TOML.
 pub fn format(global: &Global, check: bool) -> Result<Exit, Error> {
     let file = &global.config;
-    let unreadable = |e| Error::other(format!("cannot read {}: {e}", file.display()), "name it with --config");
+    let unreadable = |e| Error::other(format!("cannot read {}: {e}", file.display()), "choose a file with --config");
     let text = std::fs::read_to_string(file).map_err(unreadable)?;
     let Some(formatted) = formatted(&text) else {
-        // The configuration's own reader says where the mistake is.
+        // The error of the parser names the line.
         Config::load(file)?;
-        let message = format!("{} cannot be formatted: its meaning would change", file.display());
-        return Err(Error::other(message, "this is an error in pb-deploy; the file is left as it is"));
+        let message = format!("cannot format {}: its meaning would change", file.display());
+        return Err(Error::other(message, "this is a bug in pb-deploy; the file was not changed"));
     };
     let changed = formatted != text;
     if changed && !check {
@@ -35,7 +35,7 @@ pub fn format(global: &Global, check: bool) -> Result<Exit, Error> {
     Ok(if changed && check { Exit::Failed } else { Exit::Done })
 }
 
-/// The text in its usual form; `None` when it is not TOML, or would mean something else.
+/// Returns the formatted text; `None` if it is not TOML, or its meaning would change.
 fn formatted(text: &str) -> Option<String> {
     let mut document: DocumentMut = text.parse().ok()?;
     // The last line may have no line break.
@@ -73,7 +73,7 @@ fn header(mut key: KeyMut<'_>, inner: &mut Table) {
     table(inner);
 }
 
-/// A table's header: a blank line between it, with its comments, and what is above.
+/// Formats the header of a table: a blank line before it and its comments.
 fn head(decor: &mut Decor) {
     let prefix = before(decor);
     let apart = prefix.lines().any(str::is_empty);
@@ -82,7 +82,7 @@ fn head(decor: &mut Decor) {
     decor.set_suffix(suffix);
 }
 
-/// A key on its line, after its comments.
+/// Formats a key, which starts a line after its comments.
 fn leaf(mut key: KeyMut<'_>) {
     key.dotted_decor_mut().clear();
     let decor = key.leaf_decor_mut();
@@ -91,34 +91,34 @@ fn leaf(mut key: KeyMut<'_>) {
     decor.set_suffix(" ");
 }
 
-/// A value on its line, before its comment.
+/// Formats the end of a value, before its comment.
 fn ends(decor: &mut Decor) {
     let suffix = comment(decor);
     decor.set_prefix(" ");
     decor.set_suffix(suffix);
 }
 
-/// The comment after something, with one blank before it.
+/// Returns the comment after an element, with one blank before it.
 fn comment(decor: &Decor) -> String {
     let text = decor.suffix().and_then(RawString::as_str).unwrap_or_default().trim();
     if text.is_empty() { String::new() } else { format!(" {text}") }
 }
 
-/// The comments and blank lines before something.
+/// Returns the comments and blank lines before an element.
 fn before(decor: &Decor) -> String {
     clean(decor.prefix().and_then(RawString::as_str).unwrap_or_default())
 }
 
-/// Comments and blank lines: no blanks around a line, one blank line at most.
+/// Formats comments and blank lines: no blanks around a line, one blank line at most.
 fn clean(text: &str) -> String {
     let mut lines: Vec<&str> = text.split('\n').map(str::trim).collect();
-    // What follows the last line break is only the indentation.
+    // After the last line break, there is only indentation.
     lines.pop();
     lines.dedup_by(|next, line| next.is_empty() && line.is_empty());
     lines.iter().map(|line| format!("{line}\n")).collect()
 }
 
-/// What is inside of a value: on one line as one writes it by hand. What spans lines stays as it is, comments and all.
+/// Formats the inside of a value that is on one line. A value over several lines stays as it is, with its comments.
 fn inside(value: &mut Value) {
     if spans_lines(value) {
         return;

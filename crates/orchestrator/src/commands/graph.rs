@@ -1,4 +1,4 @@
-//! `graph`: which resource needs which, as a picture.
+//! `graph`: prints the dependencies of the resources for Graphviz or Mermaid.
 
 use crate::cli::{Global, GraphFormat};
 use crate::context::load_workspace;
@@ -11,10 +11,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 type Dependencies<'a> = Vec<(&'a Address, Vec<&'a Address>)>;
 
-/// Shows the graph of a workspace as it is configured. Makes no call.
+/// Prints the graph of a workspace from its configuration. Makes no AWS calls.
 ///
 /// # Errors
-/// A configuration with mistakes.
+/// An invalid configuration.
 pub async fn graph(global: &Global, workspace: &str, format: GraphFormat) -> Result<Exit, Error> {
     let workspace = load_workspace(global, workspace)?;
     let aws = pb_aws::connect(&pb_aws::Access { region: workspace.region.clone(), ..pb_aws::Access::default() }).await;
@@ -37,7 +37,7 @@ pub async fn graph(global: &Global, workspace: &str, format: GraphFormat) -> Res
     Ok(Exit::Done)
 }
 
-/// What each resource needs, without what follows from its other needs.
+/// Returns the direct dependencies of each resource, without those that follow from other dependencies.
 fn transitive_reduction(graph: &Graph) -> Dependencies<'_> {
     let all: Dependencies<'_> = graph.edges().chain(graph.check_edges()).collect();
     let mut below: BTreeMap<&Address, BTreeSet<&Address>> = BTreeMap::new();
@@ -60,7 +60,7 @@ fn transitive_reduction(graph: &Graph) -> Dependencies<'_> {
         .collect()
 }
 
-/// The addresses by their concern.
+/// Returns the addresses by concern.
 fn concerns<'a>(needs: &'a Dependencies<'a>) -> BTreeMap<&'a str, Vec<&'a str>> {
     let mut concerns: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
     for (address, _) in needs {
@@ -85,7 +85,7 @@ fn dot(workspace: &str, needs: &Dependencies<'_>) -> String {
 }
 
 fn mermaid(needs: &Dependencies<'_>) -> String {
-    // An id of Mermaid has no slash, and a hyphen in it can be taken for an arrow.
+    // In Mermaid, an id cannot contain a slash, and a hyphen in it can be read as an arrow.
     let id = |address: &str| address.replace(['/', '-'], "_");
     let mut text = "flowchart RL\n".to_owned();
     for (concern, addresses) in concerns(needs) {

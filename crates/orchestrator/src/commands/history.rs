@@ -1,4 +1,4 @@
-//! `history`: the revisions of each service, what they run, who released them and what came of it.
+//! `history`: the revisions of each service, with their image, release and outcome.
 
 use crate::cli::Global;
 use crate::commands::change::DeployedWorkspace;
@@ -10,10 +10,10 @@ use pb_fargate::{RevisionInfo, ServiceDeployment};
 use serde::Serialize;
 use std::collections::BTreeSet;
 
-/// How many revisions of each service are shown.
+/// Number of revisions of each service that are shown.
 const MAX_REVISIONS: usize = 20;
 
-/// The word of ECS for a rollout that succeeded.
+/// Status of ECS for a rollout that succeeded.
 const SUCCESSFUL: &str = "successful";
 
 #[derive(Serialize)]
@@ -26,7 +26,7 @@ struct Service<'a> {
 struct Row {
     revision: String,
     in_use: bool,
-    /// As it was asked for, where that is remembered.
+    /// The image as it was configured or given, if that is recorded.
     asked: Option<String>,
     image: String,
     when: Option<String>,
@@ -35,10 +35,10 @@ struct Row {
     outcome: Option<String>,
 }
 
-/// Shows the revisions that can be gone back to.
+/// Shows the revisions of the services, to which `rollback` can return.
 ///
 /// # Errors
-/// What a read fails with.
+/// A read that fails.
 pub async fn history(global: &Global, name: &str) -> Result<Exit, Error> {
     let deployed = DeployedWorkspace::open(global, name).await?;
     let names: Vec<String> = deployed.workspace.names.services().map(str::to_owned).collect();
@@ -53,7 +53,7 @@ pub async fn history(global: &Global, name: &str) -> Result<Exit, Error> {
             pb_fargate::active_revisions(&deployed.aws, &family, MAX_REVISIONS),
             pb_fargate::service_deployments(&deployed.aws, &deployed.workspace.names.cluster, service)
         );
-        // The rollouts are remembered by us too: without them the rest is worth being seen.
+        // The state records the releases too, so the output is useful without the rollouts of ECS.
         let (revisions, rollouts) = (revisions?, rollouts.unwrap_or_default());
         let revisions =
             revisions.iter().map(|revision| row(&deployed.snapshot, &address, revision, &rollouts, &running)).collect();
@@ -86,7 +86,7 @@ fn row(
     let by_ecs = rolled.map(|rolled| rolled.status.to_lowercase().replace('_', " "));
     let outcome = match (last.map(|(_, released)| &released.outcome), by_ecs) {
         (None | Some(ReleaseOutcome::NotWaited), by_ecs) => by_ecs,
-        // ECS has seen the end that the run has not.
+        // ECS knows the outcome that the run did not wait for.
         (Some(open), Some(_)) if open.is_open() && rolled.is_some_and(ServiceDeployment::succeeded) => {
             Some(SUCCESSFUL.to_owned())
         }
@@ -101,7 +101,6 @@ fn row(
         when: last.map(|(release, _)| release.at.clone()).or_else(|| revision.registered.clone()),
         who: last.map(|(release, _)| release.who.clone()).or_else(|| revision.registered_by.clone()),
         operation: last.map(|(release, _)| release.operation.clone()),
-        // What was not waited for is known to ECS by now.
         outcome,
     }
 }
@@ -130,7 +129,7 @@ fn show(service: &Service<'_>) {
     }
 }
 
-/// As much of a digest as people need to tell it from another.
+/// Returns the first digits of a digest, enough to tell it from others.
 fn short(digest: &str) -> &str {
     digest.get(.."sha256:".len() + 12).unwrap_or(digest)
 }

@@ -1,4 +1,4 @@
-//! `init`: a first configuration.
+//! `init`: writes a first configuration.
 
 use crate::cli::{Global, InitOptions};
 use crate::exit::{Error, Exit};
@@ -7,10 +7,10 @@ use crate::{files, render};
 use pb_config::Config;
 use serde_json::json;
 
-/// Writes a commented configuration, from nothing or with the values of a `terraform.tfvars`. Never over another.
+/// Writes a commented configuration, from scratch or with the values of a `terraform.tfvars`. Never overwrites a file.
 ///
 /// # Errors
-/// A configuration that is there already; variables that are not understood; values that AWS would refuse.
+/// A configuration that already exists; variables that cannot be parsed; values that AWS would refuse.
 pub fn init(global: &Global, options: &InitOptions) -> Result<Exit, Error> {
     let found = options.from.as_deref().map(Variables::read).transpose()?.unwrap_or_default();
     let mut settings = found.settings;
@@ -28,9 +28,9 @@ pub fn init(global: &Global, options: &InitOptions) -> Result<Exit, Error> {
     Config::parse(&text, &file)?;
     files::create(&global.config, &text).map_err(|e| match e.kind() {
         std::io::ErrorKind::AlreadyExists => {
-            Error::other(format!("{file} is there already, and is left alone"), "name another with --config")
+            Error::other(format!("{file} already exists"), "choose another file with --config")
         }
-        _ => Error::other(format!("cannot write {file}: {e}"), "name another file with --config"),
+        _ => Error::other(format!("cannot write {file}: {e}"), "choose another file with --config"),
     })?;
     let taken: Vec<String> = settings.iter().map(Setting::path).collect();
     let unset: Vec<String> = REQUIRED
@@ -49,16 +49,16 @@ pub fn init(global: &Global, options: &InitOptions) -> Result<Exit, Error> {
     }
     anstream::println!("{file}");
     if !taken.is_empty() {
-        anstream::eprintln!("set: {}", taken.join(", "));
+        anstream::eprintln!("Set: {}", taken.join(", "));
     }
     for (name, line) in &found.left_out {
-        anstream::eprintln!("left out, there is no key for it: {name} (line {line})");
+        anstream::eprintln!("Left out because it has no key: {name} (line {line})");
     }
     for (name, line) in &found.secrets {
-        anstream::eprintln!("left out, it looks like a secret: {name} (line {line}); see `secrets` in {file}");
+        anstream::eprintln!("Left out because it looks like a secret: {name} (line {line}); see `secrets` in {file}");
     }
     if !unset.is_empty() {
-        anstream::eprintln!("set these before the first deploy: {}", unset.join(", "));
+        anstream::eprintln!("Set these before the first deploy: {}", unset.join(", "));
     }
     Ok(Exit::Done)
 }

@@ -1,4 +1,4 @@
-//! A run that is interrupted in the middle of a rollout: leave the rollout going, or stop it and roll back.
+//! Runs that are interrupted during a rollout: leave the rollout running, or stop it and roll back.
 
 use crate::cli::OnInterrupt;
 use crate::releases::SERVICE;
@@ -12,22 +12,22 @@ use pb_fargate::ServiceAttrs;
 use std::io::{BufRead, IsTerminal};
 use std::time::Duration;
 
-/// How long a rollback is waited for that somebody asked for.
+/// Time to wait for a rollback that the user asked for.
 const ROLLBACK_TIMEOUT: Duration = Duration::from_secs(600);
 
-/// A run that somebody asked to stop. It still holds the lease.
+/// A run that the user has interrupted. It still holds the lease.
 pub struct InterruptedRun<'a> {
     pub reporter: &'a Reporter,
     pub aws: &'a SdkConfig,
     pub workspace: &'a str,
     pub operation: &'a str,
-    /// What becomes of its rollouts, where that was said beforehand.
+    /// Action for its rollouts, if it was given in advance.
     pub on_interrupt: Option<OnInterrupt>,
 }
 
 impl InterruptedRun<'_> {
-    /// Settles what becomes of the rollouts that it has started. What came of a rollback is added to the failure of its
-    /// step, which the report of the run shows.
+    /// Leaves the rollouts that the run has started, or rolls them back. The result of a rollback is added to the
+    /// failure of its step, which the summary of the run shows.
     pub async fn handle_rollouts(&self, plan: &Plan, outcome: &mut Outcome, now: &Snapshot) {
         let started = running_rollouts(plan, outcome, now);
         if started.is_empty() {
@@ -41,7 +41,7 @@ impl InterruptedRun<'_> {
         };
         match choice {
             OnInterrupt::Leave => self.print_left_running(&names),
-            // All at once: while one rollback is waited for, another rollout would come to its end.
+            // In parallel, because a rollout could complete during the rollback of another.
             OnInterrupt::Rollback => {
                 let result = join_all(started.iter().map(|(address, attrs)| self.roll_back(address, attrs))).await;
                 for ((address, _), result) in started.iter().zip(result) {
@@ -57,24 +57,24 @@ impl InterruptedRun<'_> {
     fn print_left_running(&self, names: &str) {
         let workspace = self.workspace;
         let undo = match self.operation {
-            "deploy" => format!("; undo with `pb-deploy rollback {workspace}`"),
+            "deploy" => format!(" To undo: `pb-deploy rollback {workspace}`."),
             _ => String::new(),
         };
-        let goes_on = paint(WARN, "The rollout goes on in ECS:");
-        self.reporter.message(&format!("{goes_on} {names}. Follow with `pb-deploy wait {workspace}`{undo}."));
+        let continues = paint(WARN, "The rollout continues in ECS:");
+        self.reporter.message(&format!("{continues} {names}. Follow it with `pb-deploy wait {workspace}`.{undo}"));
     }
 
-    /// Stops a rollout and goes back; returns what came of it, in words.
+    /// Stops a rollout and rolls back; returns a description of the result.
     async fn roll_back(&self, address: &Address, attrs: &ServiceAttrs) -> String {
         self.reporter.message(&format!("  {}: stopping the rollout and rolling back", paint(BOLD, address)));
         match pb_fargate::stop_rollout(self.aws, attrs, ROLLBACK_TIMEOUT).await {
             Ok(result) => result,
-            Err(failure) => format!("it may still go on: {failure}"),
+            Err(failure) => format!("the rollout may continue in ECS: {failure}"),
         }
     }
 }
 
-/// The services whose rollout was begun and not waited for to its end.
+/// Returns the services whose rollout was started and not followed to its end.
 fn running_rollouts(plan: &Plan, outcome: &Outcome, now: &Snapshot) -> Vec<(Address, ServiceAttrs)> {
     let services = plan.changes().filter(|step| step.kind == SERVICE);
     let interrupted = |address: &Address| {
@@ -91,16 +91,16 @@ fn running_rollouts(plan: &Plan, outcome: &Outcome, now: &Snapshot) -> Vec<(Addr
         .collect()
 }
 
-/// Asks in a terminal; without one, and after SIGTERM, nobody can answer and the rollout is left going.
+/// Asks on a terminal. Without one, and after SIGTERM, nobody can answer, and the rollout is left running.
 async fn prompt(reporter: &Reporter, names: &str) -> OnInterrupt {
     let is_terminal = std::io::stdin().is_terminal() && std::io::stderr().is_terminal();
     if !is_terminal || signals::terminated() {
         return OnInterrupt::Leave;
     }
-    reporter.message(&format!("The rollout of {} is under way in ECS.", paint(BOLD, names)));
+    reporter.message(&format!("The rollout of {} is in progress in ECS.", paint(BOLD, names)));
     loop {
         anstream::eprint!(
-            "{} Leave it going, or stop it and roll back? Type {} or {}: ",
+            "{} Leave the rollout running in ECS, or stop it and roll back? Type {} or {}: ",
             paint(WARN, "?"),
             paint(BOLD, "leave"),
             paint(BOLD, "rollback")

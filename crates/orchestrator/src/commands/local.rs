@@ -1,4 +1,4 @@
-//! `local up`: a workspace on this machine, for people without an AWS account.
+//! `local up`: runs a workspace on this machine, without an AWS account.
 
 use crate::cli::{Global, LocalOptions};
 use crate::context::load_workspace;
@@ -11,26 +11,26 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-/// How often processes and signals are looked at.
+/// Interval between two checks of processes and signals.
 const POLL_INTERVAL: Duration = Duration::from_millis(100);
 
-/// Longest wait for the queue to answer.
+/// Longest time to wait until the queue accepts connections.
 const QUEUE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How often somebody asked to stop: once is gently, twice is now.
+/// Number of requests to stop: the first one stops gracefully, the second one at once.
 type StopRequests = Arc<AtomicUsize>;
 
-/// Starts the queue, what runs before the services, and one process of each service; shows what they say until Ctrl-C or
-/// until one of them ends. Makes no call to AWS.
+/// Starts the queue, runs the release command, and starts one process per service. Prints their output until Ctrl-C, or
+/// until one of them exits. Makes no AWS calls.
 ///
 /// # Errors
-/// A workspace that is not configured; a program that cannot be started; a port that is taken.
+/// A workspace that is not configured; a program that cannot be started; a port that is in use.
 pub async fn up(global: &Global, name: &str, options: &LocalOptions) -> Result<Exit, Error> {
     let mut workspace = load_workspace(global, name)?;
     let app = std::path::absolute(&options.app).unwrap_or_else(|_| options.app.clone());
     if !app.is_dir() {
-        let message = format!("{} is no folder", app.display());
-        return Err(Error::usage(message, "name the folder of the application with --app"));
+        let message = format!("{} is not a folder", app.display());
+        return Err(Error::usage(message, "pass the folder of the application with --app"));
     }
     let host = queue_host(&mut workspace, options.queue.as_deref())?;
     let (before, services) = programs::services(&workspace, &host, &app, &options.only)?;
@@ -48,7 +48,7 @@ pub async fn up(global: &Global, name: &str, options: &LocalOptions) -> Result<E
     exit
 }
 
-/// Where the queue is: on this machine, or where `--queue` says.
+/// Returns the host of the queue: this machine, or the one of `--queue`, whose port is set in the workspace.
 fn queue_host(workspace: &mut Workspace, queue: Option<&str>) -> Result<String, Error> {
     let Some(queue) = queue else { return Ok("127.0.0.1".to_owned()) };
     let parsed = queue.rsplit_once(':').and_then(|(host, port)| Some((host.to_owned(), port.parse().ok()?)));
@@ -58,18 +58,18 @@ fn queue_host(workspace: &mut Workspace, queue: Option<&str>) -> Result<String, 
     Ok(host)
 }
 
-/// No secret is read from AWS here.
+/// Warns about secrets that are missing in the environment, as no secret is read from AWS here.
 fn warn_about_unset_secrets<'a>(programs: impl Iterator<Item = &'a Program>) {
     for program in programs.filter(|program| !program.unset.is_empty()) {
         let (name, unset) = (&program.name, program.unset.join(", "));
         anstream::eprintln!(
-            "{} {name} runs without {unset}: a secret is taken from the environment here",
+            "{} {name} runs without {unset}: `local up` reads secrets from the environment",
             paint(WARN, "warning:")
         );
     }
 }
 
-/// Counts how often Ctrl-C or SIGTERM came.
+/// Starts counting Ctrl-C and SIGTERM.
 fn count_stop_requests() -> StopRequests {
     let stop_requests = StopRequests::default();
     let counted = Arc::clone(&stop_requests);
@@ -89,14 +89,14 @@ fn is_stop_requested(stop_requests: &StopRequests) -> bool {
 async fn start_queue(workspace: &Workspace, width: usize, stop_requests: &StopRequests) -> Result<Running, Error> {
     let port = workspace.redis.port;
     if listens(port) {
-        let hint = format!("stop that, choose another `port` under `[redis]`, or use it: --queue 127.0.0.1:{port}");
-        return Err(Error::other(format!("something listens on the queue's port {port} already"), hint));
+        let hint = format!("stop it, choose another `port` under `[redis]`, or use it: --queue 127.0.0.1:{port}");
+        return Err(Error::other(format!("the port of the queue, {port}, is already in use"), hint));
     }
     let mut queue = Running::start(programs::queue(workspace, std::env::temp_dir())?, width)?;
     let since = Instant::now();
     while !queue.listens() {
         if queue.ended().is_some() || since.elapsed() > QUEUE_TIMEOUT || is_stop_requested(stop_requests) {
-            return Err(Error::other("the queue does not answer", "what it said is above"));
+            return Err(Error::other("the queue does not accept connections", "its output is above"));
         }
         tokio::time::sleep(POLL_INTERVAL).await;
     }
@@ -119,7 +119,7 @@ async fn serve(
         match running.ended() {
             Some(status) if status.success() => {}
             Some(status) => {
-                anstream::eprintln!("{} `{shown}` ended with {status}: no service was started", paint(BAD, "error:"));
+                anstream::eprintln!("{} `{shown}` failed with {status}; no service was started", paint(BAD, "error:"));
                 return Ok(Exit::Failed);
             }
             None => {
@@ -131,9 +131,9 @@ async fn serve(
     let mut running = Vec::new();
     for program in services {
         if let Some(port) = program.port.filter(|port| listens(*port)) {
-            let message = format!("something listens on port {port} of {} already", program.name);
+            let message = format!("port {port} of {} is already in use", program.name);
             stop(&mut running, stop_requests).await;
-            return Err(Error::other(message, "stop that, or choose another `port`"));
+            return Err(Error::other(message, "stop the program that uses it, or choose another `port`"));
         }
         match Running::start(program, width) {
             Ok(started) => running.push(started),
@@ -148,18 +148,18 @@ async fn serve(
     Ok(exit)
 }
 
-/// Says when all listen, and waits until somebody asks to stop or one of them ends.
+/// Prints the URLs when all processes accept connections, and waits for a request to stop or until a process exits.
 async fn watch(running: &mut [Running], stop_requests: &StopRequests, health_path: &str) -> Exit {
     let mut ready = false;
     loop {
         if is_stop_requested(stop_requests) {
-            anstream::eprintln!("stopping; Ctrl-C again stops at once");
+            anstream::eprintln!("Stopping. Press Ctrl-C again to stop at once.");
             return Exit::Interrupted;
         }
         for one in running.iter_mut() {
             if let Some(status) = one.ended() {
                 let name = &one.program.name;
-                anstream::eprintln!("{} {name} ended with {status}: everything is stopped", paint(BAD, "error:"));
+                anstream::eprintln!("{} {name} exited with {status}; stopping all processes", paint(BAD, "error:"));
                 return Exit::Failed;
             }
         }
@@ -170,13 +170,13 @@ async fn watch(running: &mut [Running], stop_requests: &StopRequests, health_pat
                 let path = if name == "flask" { health_path } else { "" };
                 anstream::eprintln!("{} {name}: http://127.0.0.1:{port}{path}", paint(GOOD, "ready"));
             }
-            anstream::eprintln!("{} Ctrl-C stops all of it", paint(GOOD, "up:"));
+            anstream::eprintln!("{} Ctrl-C stops all processes", paint(GOOD, "up:"));
         }
         tokio::time::sleep(POLL_INTERVAL).await;
     }
 }
 
-/// Stops them as ECS does: SIGTERM, and SIGKILL when the stop timeout is over or somebody asked twice.
+/// Stops processes as ECS does: SIGTERM, then SIGKILL after the stop timeout or a second request to stop.
 async fn stop(running: &mut [Running], stop_requests: &StopRequests) {
     running.iter_mut().for_each(Running::terminate);
     let since = Instant::now();

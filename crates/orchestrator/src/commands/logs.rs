@@ -1,4 +1,4 @@
-//! `logs`: what the services wrote.
+//! `logs`: prints the logs of the services.
 
 use crate::cli::{Global, LogOptions};
 use crate::context::{load_with_recorded_names, load_workspace, service_name};
@@ -11,19 +11,19 @@ use std::collections::HashSet;
 use std::io::Write;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-/// How often it is looked for new lines. CloudWatch Logs lets an account ask five times a second.
+/// Interval between two reads of new lines. CloudWatch Logs allows an account five reads a second.
 const POLL_INTERVAL: Duration = Duration::from_secs(2);
 
-/// How late a line may come: what is read again is known by its id.
+/// Delay with which a line can arrive. Lines that are read again are recognised by their ids.
 const MAX_LATENESS_MILLIS: i64 = 30_000;
 
-/// How many digits of a task's id are shown.
+/// Number of digits of a task's id that are shown.
 const TASK_ID_DIGITS: usize = 8;
 
-/// Shows the lines of a service, or of all.
+/// Prints the log lines of a service, or of all services.
 ///
 /// # Errors
-/// A workspace or service that is not configured; what reading fails with.
+/// A workspace or service that is not configured; a read that fails.
 pub async fn logs(global: &Global, name: &str, service: Option<&str>, options: &LogOptions) -> Result<Exit, Error> {
     if let Some(key) = service {
         service_name(&load_workspace(global, name)?, key)?;
@@ -51,7 +51,7 @@ pub async fn logs(global: &Global, name: &str, service: Option<&str>, options: &
     if !has_reader || !options.follow {
         if has_reader && shown_lines.ids.is_empty() && !global.json {
             anstream::eprintln!(
-                "no such line within {}; --since looks further back",
+                "No matching lines in the last {}. Use --since to search further back.",
                 render::duration(options.since.saturating_mul(1000))
             );
         }
@@ -65,14 +65,14 @@ pub async fn logs(global: &Global, name: &str, service: Option<&str>, options: &
         }
         query.since = query.since.max(shown_lines.latest - MAX_LATENESS_MILLIS);
         let mut again = HashSet::new();
-        let looked = logs.read(&query, |lines| {
+        let read = logs.read(&query, |lines| {
             again.extend(lines.iter().map(|line| line.id.clone()));
             has_reader = show(global, &shown_lines.take_new(lines));
             has_reader
         });
-        match looked.await {
+        match read.await {
             Ok(()) => shown_lines.ids = again,
-            // It passes, and nothing is missed: the next look asks for the same time.
+            // Temporary, and no line is missed: the next read covers the same time.
             Err(failure) if matches!(failure.class, Class::Throttled | Class::Unreachable | Class::Ambiguous) => {}
             Err(failure) => return Err(failure.into()),
         }
@@ -80,16 +80,16 @@ pub async fn logs(global: &Global, name: &str, service: Option<&str>, options: &
     Ok(Exit::Done)
 }
 
-/// What was shown already.
+/// Lines that have been printed.
 struct ShownLines {
-    /// The lines that may be read again, by id.
+    /// Ids of the lines that may be read again.
     ids: HashSet<String>,
-    /// When the latest one was written.
+    /// Timestamp of the latest line, in milliseconds.
     latest: i64,
 }
 
 impl ShownLines {
-    /// Of the lines, those that were not shown yet.
+    /// Returns the lines that were not printed yet, and remembers them.
     fn take_new(&mut self, lines: Vec<LogLine>) -> Vec<LogLine> {
         let fresh: Vec<LogLine> = lines.into_iter().filter(|line| self.ids.insert(line.id.clone())).collect();
         self.latest = fresh.iter().map(|line| line.timestamp).fold(self.latest, i64::max);
@@ -102,7 +102,7 @@ fn with_hint(failure: Failure, workspace: &str) -> Error {
     if failure.is("ResourceNotFoundException") { failure.hint(hint).into() } else { failure.into() }
 }
 
-/// Whether somebody still reads.
+/// Prints lines; returns whether stdout still has a reader.
 fn show(global: &Global, lines: &[LogLine]) -> bool {
     let mut out = anstream::stdout().lock();
     let written = lines.iter().try_for_each(|line| {

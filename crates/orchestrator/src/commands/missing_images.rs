@@ -1,4 +1,4 @@
-//! What is said about images that are yet to be pushed.
+//! Instructions for images that are not pushed yet.
 
 use crate::images::Images;
 use crate::render::reporter::Reporter;
@@ -6,7 +6,7 @@ use crate::render::{BOLD, WARN, paint};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
-/// Says which images to push, and the very commands.
+/// Prints the commands that push the missing images.
 pub fn print_push_commands(
     reporter: &Reporter,
     images: &Images,
@@ -19,14 +19,15 @@ pub fn print_push_commands(
     let services: BTreeMap<&str, &str> = images.missing().collect();
     reporter.json("images_missing", &json!({ "repository": uri, "services": services, "commands": commands }));
     let names: Vec<&str> = services.keys().copied().collect();
-    let mut text = format!(
-        "\n{} {} not made yet: the images are not in the repository. Push them:\n",
-        paint(WARN, names.join(" and ")),
-        if names.len() == 1 { "is" } else { "are" },
-    );
+    let (verb, because, them) = match names.len() {
+        1 => ("is", "its image is missing", "it"),
+        _ => ("are", "their images are missing", "them"),
+    };
+    let names = paint(WARN, names.join(" and "));
+    let mut text = format!("\n{names} {verb} not running yet because {because}. Push {them} with:\n");
     for command in commands {
         text.push_str(&format!("  {command}\n"));
     }
-    text.push_str(&format!("Then go on with {}", paint(BOLD, format!("pb-deploy deploy {workspace}"))));
+    text.push_str(&format!("Then run: {}", paint(BOLD, format!("pb-deploy deploy {workspace}"))));
     reporter.message(&text);
 }

@@ -1,4 +1,4 @@
-//! The commands, one a file.
+//! The commands, one per file.
 
 mod adopt;
 mod apply;
@@ -41,10 +41,10 @@ use crate::context::RunOptions;
 use crate::exit::{Error, Exit};
 use pb_engine::Goal;
 
-/// Does what the command line says.
+/// Runs a command.
 ///
 /// # Errors
-/// Whatever keeps the command from an answer; nothing was said about it yet.
+/// Any error of the command, not printed yet.
 pub async fn dispatch(cli: Cli) -> Result<Exit, Error> {
     let global = &cli.global;
     match cli.command {
@@ -115,7 +115,7 @@ pub async fn dispatch(cli: Cli) -> Result<Exit, Error> {
     }
 }
 
-/// What is done with the snapshot of a workspace.
+/// Runs a command on the state of a workspace.
 async fn state_command(global: &Global, command: StateCommand) -> Result<Exit, Error> {
     match command {
         StateCommand::List { workspace } => state::list(global, &workspace).await,

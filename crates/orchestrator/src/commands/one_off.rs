@@ -1,4 +1,4 @@
-//! `run`: a command in a task of its own.
+//! `run`: runs a command in a one-off task.
 
 use crate::cli::Global;
 use crate::context::{load_with_recorded_names, load_workspace, service_name, state_location};
@@ -10,16 +10,16 @@ use pb_fargate::{OneOffState, StartedTask, TaskClient, TaskExit};
 use serde_json::json;
 use std::time::Duration;
 
-/// How often it is looked at.
+/// Interval between two reads of the task.
 const POLL_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Looks in a row that may fail before it is given up: five minutes of them.
+/// Consecutive failed reads after which the run gives up: five minutes of them.
 const MAX_FAILED_POLLS: usize = 300;
 
-/// How often it is looked for last lines after the end: they may come some seconds later.
+/// Reads of the log after the end of the task, because the last lines can arrive some seconds later.
 const FINAL_LOG_READS: usize = 5;
 
-/// Starts a task with another command, shows its log, and ends as it ends. Ctrl-C stops the task.
+/// Starts a task with another command, prints its log, and exits with its exit code. Ctrl-C stops the task.
 ///
 /// # Errors
 /// A workspace or service that is not configured or deployed; a task that could not be started or never ran.
@@ -33,7 +33,7 @@ pub async fn run(global: &Global, name: &str, service: &str, command: &[String])
     let mut tags = workspace.tags.clone();
     tags.insert("Name".to_owned(), format!("{service_name}-run"));
     let tags = state_location(&workspace).owner.tags(&address, &tags);
-    // One that was started and whose answer was lost is given back for the same token.
+    // With the same token, ECS returns a task that was started although the response was lost.
     let token = uuid::Uuid::new_v4().simple().to_string();
     let cancel = signals::listen();
     let start = || people.run(&service_name, &container, command.to_vec(), &token, tags.clone());
@@ -44,7 +44,7 @@ pub async fn run(global: &Global, name: &str, service: &str, command: &[String])
     let started = started.map_err(|failure| not_started(failure, name))?;
     let id = started.arn.rsplit('/').next().unwrap_or_default().to_owned();
     let revision = started.revision.rsplit('/').next().unwrap_or_default();
-    anstream::eprintln!("task {id} of {revision} is started; Ctrl-C stops it");
+    anstream::eprintln!("Running in task {id} ({revision}). Ctrl-C stops it.");
     let (end, stopped) =
         WatchedTask { people: &people, started: &started, container: &container, json: global.json, token: None }
             .wait_until_stopped(&cancel)
@@ -54,12 +54,12 @@ pub async fn run(global: &Global, name: &str, service: &str, command: &[String])
     }
     match end.code() {
         _ if stopped => {
-            anstream::eprintln!("the task was stopped: {}", end.reason);
+            anstream::eprintln!("The task was stopped: {}", end.reason);
             Ok(Exit::Interrupted)
         }
         Some(code) => Ok(Exit::TaskExit(code)),
         None => {
-            let hint = format!("see its reason again with: pb-deploy tasks {name}");
+            let hint = format!("list the stopped tasks with: pb-deploy tasks {name}");
             Err(Error::other(format!("task {id} did not run: {}", end.reason), hint))
         }
     }
@@ -68,23 +68,23 @@ pub async fn run(global: &Global, name: &str, service: &str, command: &[String])
 fn not_started(failure: Failure, workspace: &str) -> Error {
     match failure.class {
         Class::NotFound => failure.hint(format!("deploy it: pb-deploy deploy {workspace}")).into(),
-        Class::NotReady => failure.hint("no task was started; try again in some minutes").into(),
+        Class::NotReady => failure.hint("no task was started; run the same command again in some minutes").into(),
         _ => failure.into(),
     }
 }
 
-/// A task that is looked at until it has ended.
+/// A task that is followed until it has stopped.
 struct WatchedTask<'a> {
     people: &'a TaskClient,
     started: &'a StartedTask,
     container: &'a str,
     json: bool,
-    /// Where its log goes on.
+    /// Token of the next page of its log.
     token: Option<String>,
 }
 
 impl WatchedTask<'_> {
-    /// How it ended, and whether it was asked to.
+    /// Follows the task, and returns its end and whether the user stopped it.
     async fn wait_until_stopped(mut self, cancel: &Cancel) -> Result<(TaskExit, bool), Error> {
         let (mut stopping, mut shown, mut failed) = (false, String::new(), 0);
         loop {
@@ -114,8 +114,8 @@ impl WatchedTask<'_> {
                 () = tokio::time::sleep(POLL_INTERVAL) => {}
                 () = cancel.stopped(), if !stopping => {
                     stopping = true;
-                    anstream::eprintln!("stopping the task, and waiting for its end; Ctrl-C again leaves it to stop by itself");
-                    self.people.stop(&self.started.arn, "stopped by the person who ran it").await?;
+                    anstream::eprintln!("Stopping the task. Press Ctrl-C again to exit without waiting for it.");
+                    self.people.stop(&self.started.arn, "stopped by the user who started it").await?;
                 }
             }
         }
@@ -125,7 +125,7 @@ impl WatchedTask<'_> {
         failure.hint(format!("the task {} may still run", self.started.arn)).into()
     }
 
-    /// Shows what its log says by now, and how many lines that was. A log that cannot be read is no reason to stop.
+    /// Prints the new lines of its log, and returns their number. A log that cannot be read does not end the run.
     async fn show(&mut self) -> usize {
         let Some((group, stream)) = &self.started.log else { return 0 };
         let Ok((lines, token)) = self.people.logs().follow(group, stream, self.token.clone()).await else { return 0 };

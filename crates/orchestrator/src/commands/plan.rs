@@ -1,4 +1,4 @@
-//! `plan` and `show`.
+//! `plan` and `show`: show a new or a saved plan.
 
 use crate::cli::Global;
 use crate::commands::refresh;
@@ -9,20 +9,20 @@ use crate::saved::SavedPlan;
 use pb_engine::{Goal, Plan, drift};
 use std::path::{Path, PathBuf};
 
-/// How a plan is wanted.
+/// Options of `plan`.
 pub struct PlanOptions {
-    /// Where it is saved.
+    /// File to save the plan to.
     pub out: Option<PathBuf>,
-    /// Set when changes, and services that are not deployed, give an exit code of their own.
+    /// Set if changes, and services that are not deployed, have an exit code of their own.
     pub detailed_exitcode: bool,
-    /// Whether it is shown as Markdown.
+    /// Set if the plan is printed as Markdown.
     pub markdown: bool,
 }
 
-/// Shows what a run would do, and saves it when asked to. Changes nothing.
+/// Shows the plan of a run, and saves it if `options` say so. Changes nothing.
 ///
 /// # Errors
-/// What keeps a plan from being made or saved.
+/// An error that prevents a plan; a file that cannot be written.
 pub async fn plan(
     global: &Global,
     workspace: &str,
@@ -35,15 +35,15 @@ pub async fn plan(
         refuse_refresh_of_destroy(goal)?;
         refresh_plan(&context).await?
     } else {
-        let looked = context.preview_plan(goal).await?;
+        let planned = context.preview_plan(goal).await?;
         let part = context.scope.clone();
         let (images, not_deployed) = (run_options.images.clone(), context.not_deployed(goal));
-        SavedPlan { images, not_deployed, ..SavedPlan::new(operation(goal), looked.binding, part, looked.plan) }
+        SavedPlan { images, not_deployed, ..SavedPlan::new(operation(goal), planned.binding, part, planned.plan) }
     };
     show_saved(global, &saved, options.markdown, saved.is_empty())?;
     if let Some(out) = &options.out {
         saved.write(out)?;
-        anstream::eprintln!("saved; apply it with: pb-deploy apply {}", out.display());
+        anstream::eprintln!("Plan saved. Apply it with: pb-deploy apply {}", out.display());
     }
     let is_done = saved.is_empty() && saved.not_deployed.is_empty();
     Ok(if options.detailed_exitcode && !is_done { Exit::Changes } else { Exit::Done })
@@ -52,11 +52,11 @@ pub async fn plan(
 fn refuse_refresh_of_destroy(goal: Goal) -> Result<(), Error> {
     match goal {
         Goal::Deploy => Ok(()),
-        Goal::Destroy => Err(Error::usage("--refresh-only and --destroy exclude each other", "give one of them")),
+        Goal::Destroy => Err(Error::usage("--refresh-only and --destroy exclude each other", "use one of them")),
     }
 }
 
-/// What would be recorded, as a plan.
+/// Returns the plan of a refresh: the drift that it would record.
 async fn refresh_plan(context: &WorkspaceContext) -> Result<SavedPlan, Error> {
     let observed = context.observe_cached(&context.snapshot).await?;
     let bound = context.plan_binding(&context.snapshot, &observed);
@@ -68,7 +68,7 @@ async fn refresh_plan(context: &WorkspaceContext) -> Result<SavedPlan, Error> {
 /// Shows a saved plan.
 ///
 /// # Errors
-/// When the file is no saved plan.
+/// A file that is not a saved plan.
 pub fn show(global: &Global, file: &Path, markdown: bool) -> Result<Exit, Error> {
     show_saved(global, &SavedPlan::read(file)?, markdown, false)?;
     Ok(Exit::Done)
@@ -96,7 +96,7 @@ fn show_saved(global: &Global, saved: &SavedPlan, markdown: bool, untitled: bool
     Ok(())
 }
 
-/// The word for a goal.
+/// Returns the operation of a goal.
 pub fn operation(goal: Goal) -> &'static str {
     match goal {
         Goal::Deploy => "deploy",
@@ -104,7 +104,8 @@ pub fn operation(goal: Goal) -> &'static str {
     }
 }
 
-/// What the word of a saved plan stands for: a goal, or a refresh, which has none; `None` when it is not known.
+/// Returns the goal of the operation of a saved plan: `Some(None)` for a refresh, which has none, and `None` for an
+/// unknown operation.
 pub fn goal(operation: &str) -> Option<Option<Goal>> {
     match operation {
         "deploy" => Some(Some(Goal::Deploy)),

@@ -1,4 +1,4 @@
-//! Questions that are answered from the configuration or the snapshot.
+//! Queries that are answered from the configuration or the snapshot, and `unlock`.
 
 use crate::cli::Global;
 use crate::context::{connect, load_workspace, state_location};
@@ -9,10 +9,10 @@ use pb_engine::Snapshot;
 use pb_state::{LeaseTable, Session, Store};
 use serde_json::json;
 
-/// `validate`: the configuration, without any call.
+/// `validate`: checks the configuration. Makes no AWS calls.
 ///
 /// # Errors
-/// A configuration with mistakes.
+/// An invalid configuration.
 pub fn validate(global: &Global) -> Result<Exit, Error> {
     let config = Config::load(&global.config)?;
     let names: Vec<&str> = config.workspaces().collect();
@@ -24,10 +24,10 @@ pub fn validate(global: &Global) -> Result<Exit, Error> {
     Ok(Exit::Done)
 }
 
-/// `workspace list`.
+/// `workspace list`: lists the configured workspaces.
 ///
 /// # Errors
-/// A configuration with mistakes.
+/// An invalid configuration.
 pub fn workspaces(global: &Global) -> Result<Exit, Error> {
     let config = Config::load(&global.config)?;
     let mut rows = Vec::new();
@@ -50,10 +50,10 @@ pub fn workspaces(global: &Global) -> Result<Exit, Error> {
     Ok(Exit::Done)
 }
 
-/// `output`: what the last run gave.
+/// `output`: prints the outputs of the last run.
 ///
 /// # Errors
-/// A snapshot that cannot be read, or has no such output.
+/// A snapshot that cannot be read, or does not have this output.
 pub async fn output(global: &Global, workspace: &str, name: Option<&str>) -> Result<Exit, Error> {
     let outputs = read_snapshot(global, workspace).await?.outputs;
     if outputs.is_empty() {
@@ -65,7 +65,7 @@ pub async fn output(global: &Global, workspace: &str, name: Option<&str>) -> Res
         Some(name) => {
             let known: Vec<&str> = outputs.keys().map(String::as_str).collect();
             let value = outputs.get(name).ok_or_else(|| {
-                Error::usage(format!("there is no output {name:?}"), format!("there are: {}", known.join(", ")))
+                Error::usage(format!("{workspace} has no output {name:?}"), format!("there are: {}", known.join(", ")))
             })?;
             if global.json { render::document(value)? } else { anstream::println!("{}", bare(value)) }
         }
@@ -75,19 +75,19 @@ pub async fn output(global: &Global, workspace: &str, name: Option<&str>) -> Res
     Ok(Exit::Done)
 }
 
-/// `unlock`: takes the lease from a holder that will never come back.
+/// `unlock`: takes the lease from its holder.
 ///
 /// # Errors
-/// When another than the named one holds it.
+/// A lease that another holder has.
 pub async fn unlock(global: &Global, workspace: &str, id: &str) -> Result<Exit, Error> {
     let workspace = load_workspace(global, workspace)?;
     let aws = connect(global, &workspace).await?;
     LeaseTable::new(&aws, &state_location(&workspace), global.timing()).unlock(id).await?;
-    anstream::eprintln!("{} is unlocked", workspace.name);
+    anstream::eprintln!("{} is unlocked.", workspace.name);
     Ok(Exit::Done)
 }
 
-/// What is remembered of a workspace.
+/// Returns the snapshot of a workspace.
 ///
 /// # Errors
 /// A snapshot that cannot be read.

@@ -1,4 +1,4 @@
-//! `--refresh-only`: the snapshot is brought up to what is there; nothing in AWS is changed.
+//! `--refresh-only`: updates the snapshot from AWS; changes nothing in AWS.
 
 use crate::cli::{Consent, Global};
 use crate::commands::run::open_session;
@@ -13,13 +13,13 @@ use pb_state::Session;
 use serde_json::json;
 use std::time::Duration;
 
-/// The word for it, in plans and in the lease.
+/// The name of the operation in plans and in the lease.
 pub const OPERATION: &str = "refresh";
 
-/// Shows what somebody else changed, asks, and records it.
+/// Shows the drift, asks, and records it.
 ///
 /// # Errors
-/// What keeps it from being read or recorded.
+/// A read that fails; a drift that cannot be recorded.
 pub async fn run(global: &Global, context: &WorkspaceContext, consent: &Consent) -> Result<Exit, Error> {
     let reporter = Reporter::new(global.json, global.verbose);
     let observed = context.observe_cached(&context.snapshot).await?;
@@ -39,18 +39,19 @@ fn show_drift(reporter: &Reporter, drift: &[Drift]) {
     reporter.message(&render::drift::text(drift));
 }
 
-/// The drift that somebody has agreed to record.
+/// The approval of the drift to record.
 pub enum Approval<'a> {
-    /// The drift that was shown. With `--yes` it is shown again where it has changed: nothing in AWS is.
+    /// The drift that was shown. With `--yes`, it is shown again if it has changed, and recorded, because nothing in
+    /// AWS changes.
     ShownDrift { drift: &'a [Drift], yes: bool },
-    /// That of a saved plan, which is applied at most once.
+    /// The drift of a saved plan, which can be applied once.
     SavedPlan(&'a SavedPlan),
 }
 
-/// Records what is there, under the lease. A saved plan has to be about just that.
+/// Records the drift under the lease. A saved plan must have exactly this drift.
 ///
 /// # Errors
-/// A lease that another holds; a saved plan that does not fit any more; a snapshot that cannot be stored.
+/// A lease that another run holds; a saved plan that no longer applies; a snapshot that cannot be stored.
 pub async fn record_under_lease(
     reporter: &Reporter,
     global: &Global,
@@ -85,8 +86,8 @@ async fn record(
             show_drift(reporter, &found);
         }
         Approval::ShownDrift { .. } => {
-            let message = "the resources have changed since they were shown: nothing was recorded";
-            return Err(Error::other(message, "run the same command again and look at what it shows"));
+            let message = "the resources have changed since they were shown; nothing was recorded";
+            return Err(Error::other(message, "run the same command again to see the changes"));
         }
         Approval::SavedPlan(saved) => {
             saved.check(&context.plan_binding(&snapshot, &observed), &snapshot.applied, saved.drift == found)?;
@@ -102,8 +103,8 @@ async fn record(
     Ok(count)
 }
 
-/// Returns the entry for a resource that is not as the last run left it. The record of one that has lost its tags stays:
-/// `adopt --restore-tags` goes by it.
+/// Returns the entry for a resource that has drifted. The record of an untagged resource stays, because `adopt
+/// --restore-tags` needs it.
 fn entry(drift: &Drift, observed: &Observed) -> Option<Entry> {
     if drift.what == DriftKind::Untagged {
         return None;

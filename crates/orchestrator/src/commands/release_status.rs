@@ -1,4 +1,4 @@
-//! Releases that do not serve, or of which no run has seen that they do.
+//! Releases that do not serve, or whose success no run has observed.
 
 use crate::releases;
 use crate::render::{BAD, DIM, GOOD, WARN, paint};
@@ -7,14 +7,14 @@ use pb_engine::{Address, ReleaseOutcome, Snapshot};
 use pb_fargate::ServiceStatus;
 use serde::Serialize;
 
-/// A release to a service, beside what the service runs.
+/// A release to a service, compared with the state of the service.
 #[derive(Serialize)]
 pub struct ReleaseStatus<'a> {
     pub service: &'a str,
     revision: &'a str,
     operation: &'a str,
     outcome: &'a ReleaseOutcome,
-    /// Set when ECS calls its rollout completed.
+    /// Set if the rollout is completed according to ECS.
     completed: bool,
     at: &'a str,
     who: &'a str,
@@ -22,33 +22,33 @@ pub struct ReleaseStatus<'a> {
     verdict: Verdict,
 }
 
-/// The state of the last release to a service, by its record and by ECS.
+/// The state of the last release to a service, according to its record and to ECS.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Verdict {
-    /// It serves.
+    /// The release serves.
     Serving,
-    /// ECS has completed its rollout after the run that followed it had ended.
+    /// ECS completed the rollout after the run that followed it had ended.
     CompletedUnobserved,
-    /// Its rollout goes on, and no run follows it.
+    /// The rollout is in progress, and no run follows it.
     InProgress,
-    /// It failed, though ECS calls its rollout completed.
+    /// The release failed, although the rollout is completed according to ECS.
     FailedThoughCompleted,
-    /// It does not serve.
+    /// The release does not serve.
     Failed,
 }
 
-/// A service in ECS, compared with what was released to it.
+/// The state of a service in ECS, compared with the last release to it.
 #[derive(Debug, Clone, Copy, Default)]
 struct EcsStatus {
-    /// The service is to run the revision.
+    /// Set if the service has the released revision.
     runs_revision: bool,
-    /// So does the deployment that the release started.
+    /// Set if this is the deployment that the release started.
     is_own_deployment: bool,
     completed: bool,
     in_progress: bool,
 }
 
-/// Returns the last releases that do not serve, and those that ECS has completed without any run that has seen it.
+/// Returns the last releases that do not serve, and those that ECS completed while no run followed them.
 pub fn unserved<'a>(
     workspace: &'a Workspace,
     services: &'a [ServiceStatus],
@@ -75,7 +75,7 @@ fn release_status<'a>(
     let runs_revision = service.revision.as_deref() == Some(revision);
     let ecs = EcsStatus {
         runs_revision,
-        // Only a deployment that was started again has the revision of the one before.
+        // A deployment has the same revision as the previous one only after a restart.
         is_own_deployment: runs_revision
             && (released.from.as_ref() != Some(&released.to) || service.deployment.as_deref() == deployment),
         completed: runs_revision && service.rollout.as_deref() == Some("COMPLETED"),
@@ -87,7 +87,7 @@ fn release_status<'a>(
     Some(ReleaseStatus { service: name, revision, operation, outcome, completed, at, who, verdict })
 }
 
-/// Judges a release. `ready`: another run has found the service ready since.
+/// Returns the verdict on a release. `ready` is set if a later run has found the service ready.
 fn verdict(outcome: &ReleaseOutcome, ecs: EcsStatus, ready: bool) -> Verdict {
     let EcsStatus { runs_revision, is_own_deployment, completed, in_progress } = ecs;
     match outcome {
@@ -106,27 +106,27 @@ fn verdict(outcome: &ReleaseOutcome, ecs: EcsStatus, ready: bool) -> Verdict {
     }
 }
 
-/// Prints one.
+/// Prints a release that does not serve, or whose success is not recorded.
 pub fn show(last: &ReleaseStatus<'_>, workspace: &str) {
     let ReleaseStatus { revision, operation, outcome, at, who, verdict, .. } = last;
     let ended = match outcome {
-        ReleaseOutcome::GaveUp(why) => format!("was not followed to its end ({why})"),
+        ReleaseOutcome::GaveUp(why) => format!("did not finish in time ({why})"),
         _ => "was interrupted".to_owned(),
     };
     let (style, words) = match verdict {
         Verdict::CompletedUnobserved => (
             GOOD,
             format!(
-                "{ended}, and ECS has completed its rollout since; `pb-deploy wait {workspace}` checks and records it"
+                "{ended}; ECS has completed the rollout since. Check and record it with `pb-deploy wait {workspace}`"
             ),
         ),
         Verdict::InProgress => {
-            (WARN, format!("{ended}, and its rollout goes on; follow it with `pb-deploy wait {workspace}`"))
+            (WARN, format!("{ended}; the rollout is still in progress. Follow it with `pb-deploy wait {workspace}`"))
         }
-        Verdict::FailedThoughCompleted => (BAD, format!("failed, though ECS calls it completed: {outcome}")),
+        Verdict::FailedThoughCompleted => (BAD, format!("failed, although ECS completed the rollout: {outcome}")),
         Verdict::Failed | Verdict::Serving => (BAD, format!("does not serve: {outcome}")),
     };
-    let words = format!("the last {operation}, of {revision}, {words}");
+    let words = format!("last {operation} ({revision}) {words}");
     anstream::println!("  {:<20} {}  {}", "", paint(style, words), paint(DIM, format!("{at}, {who}")));
 }
 
@@ -147,15 +147,15 @@ mod tests {
         for outcome in [ReleaseOutcome::Interrupted, ReleaseOutcome::GaveUp("gave up after 3 s".to_owned())] {
             let verdict_of = |ecs, ready| verdict(&outcome, ecs, ready);
             assert_eq!(verdict_of(COMPLETED, false), Verdict::CompletedUnobserved);
-            assert_eq!(verdict_of(COMPLETED, true), Verdict::Serving, "another run has seen it");
+            assert_eq!(verdict_of(COMPLETED, true), Verdict::Serving, "another run has observed it");
             assert_eq!(verdict_of(ROLLING, false), Verdict::InProgress);
-            assert_eq!(verdict_of(RUNNING, false), Verdict::Failed, "ECS calls it failed");
-            assert_eq!(verdict_of(ROLLED_BACK, true), Verdict::Failed, "ECS went back");
+            assert_eq!(verdict_of(RUNNING, false), Verdict::Failed, "ECS reports a failure");
+            assert_eq!(verdict_of(ROLLED_BACK, true), Verdict::Failed, "ECS rolled back");
             let restarted = EcsStatus { is_own_deployment: false, ..COMPLETED };
             assert_eq!(
                 verdict_of(restarted, false),
                 Verdict::FailedThoughCompleted,
-                "the deployment before runs the same revision"
+                "the previous deployment runs the same revision"
             );
         }
     }

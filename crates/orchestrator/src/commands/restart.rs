@@ -1,14 +1,14 @@
-//! `restart`.
+//! `restart`: replaces the tasks of services.
 
 use crate::cli::{Consent, Global, WaitOptions};
 use crate::commands::change::{ChangeRequest, DeployedWorkspace, ServiceChange, change};
 use crate::exit::{Error, Exit};
 use std::collections::BTreeMap;
 
-/// Restarts services: all, or the named ones. Their tasks are replaced as in a rollout.
+/// Restarts all services, or the given ones. Their tasks are replaced in a rollout.
 ///
 /// # Errors
-/// As [`change`].
+/// The errors of [`change`].
 pub async fn restart(
     global: &Global,
     name: &str,

@@ -1,17 +1,17 @@
-//! `rollback`.
+//! `rollback`: returns services to earlier revisions.
 
 use crate::cli::{Consent, Global, WaitOptions};
 use crate::commands::change::{ChangeRequest, DeployedWorkspace, Revision, ServiceChange, change};
 use crate::exit::{Error, Exit};
-use crate::recorded_names;
+use crate::{recorded_names, releases};
 use pb_engine::{Address, Release, Snapshot};
 use std::collections::BTreeMap;
 
-/// Goes back: to the named revision, or to what each service ran before the deploy that brought what it runs now. Repairs what
-/// leads from the load balancer to the services.
+/// Returns to a revision, or returns each service to the revision that it ran before the last deploy. Also repairs the
+/// routing from the load balancer to the services.
 ///
 /// # Errors
-/// As [`change`]; a revision that cannot be run; nothing to go back to.
+/// The errors of [`change`]; a revision that cannot be run; no earlier revision.
 pub async fn rollback(
     global: &Global,
     name: &str,
@@ -24,7 +24,7 @@ pub async fn rollback(
         Some(revision) => BTreeMap::from([named_revision(&deployed, revision).await?]),
         None => match previous_revisions(&deployed).await {
             Ok(changes) => changes,
-            // Where no earlier revision can be run, the way to the one that runs may still have to be repaired.
+            // Without an earlier revision, the routing to the current one may still need a repair.
             Err(error) if !deployed.needs_routing_repair().await? => return Err(error),
             Err(_) => BTreeMap::new(),
         },
@@ -33,10 +33,13 @@ pub async fn rollback(
     change(global, &deployed, &request, consent, wait).await
 }
 
-/// `flask:3` or `staging-flask:3`.
+/// Parses a revision, such as `flask:3` or `staging-flask:3`, and looks it up.
 async fn named_revision(deployed: &DeployedWorkspace, text: &str) -> Result<(Address, ServiceChange), Error> {
-    let hint = format!("see what there is: pb-deploy history {}", deployed.workspace.name);
-    let malformed = || Error::usage(format!("{text:?} is no revision: flask:3 is one, or its full name"), hint.clone());
+    let hint = format!("list the revisions with: pb-deploy history {}", deployed.workspace.name);
+    let malformed = || {
+        let message = format!("invalid revision {text:?}: expected SERVICE:N, such as flask:3 or staging-flask:3");
+        Error::usage(message, hint.clone())
+    };
     let (family, number) = text.rsplit('/').next().unwrap_or(text).split_once(':').ok_or_else(malformed)?;
     if number.is_empty() || !number.bytes().all(|byte| byte.is_ascii_digit()) {
         return Err(malformed());
@@ -49,43 +52,44 @@ async fn named_revision(deployed: &DeployedWorkspace, text: &str) -> Result<(Add
     Ok((address, ServiceChange::Revision(managed_revision(deployed, &name).await?)))
 }
 
-/// A revision that can be run and is ours.
+/// Returns a managed revision that can be run.
 async fn managed_revision(deployed: &DeployedWorkspace, name: &str) -> Result<Revision, Error> {
-    let hint = format!("see what there is: pb-deploy history {}", deployed.workspace.name);
+    let hint = format!("list the revisions with: pb-deploy history {}", deployed.workspace.name);
     match pb_fargate::revision(&deployed.aws, name).await? {
-        None => Err(Error::other(format!("there is no revision {name}"), hint)),
+        None => Err(Error::other(format!("revision {name} does not exist"), hint)),
         Some(found) if deployed.location.owner.address_from_tags(&found.tags).is_none() => {
-            Err(Error::other(format!("the revision {name} does not carry this workspace's tags: it is not ours"), hint))
+            let message =
+                format!("revision {name} is not managed: it does not have the ownership tags of this workspace");
+            Err(Error::other(message, hint))
         }
         Some(found) if !found.active => {
-            Err(Error::other(format!("the revision {name} was deregistered and cannot be run any more"), hint))
+            Err(Error::other(format!("revision {name} is deregistered and can no longer be run"), hint))
         }
         Some(found) => Ok(found.into()),
     }
 }
 
-/// For each service of the last deploy that still serves: what it ran before.
+/// Returns the previous revision of each service of the last deploy, if the revision of that deploy is still in use.
 async fn previous_revisions(deployed: &DeployedWorkspace) -> Result<BTreeMap<Address, ServiceChange>, Error> {
     let none = |message: &str| {
-        let hint = format!("name a revision that `pb-deploy history {}` shows", deployed.workspace.name);
+        let hint = format!("choose a revision from `pb-deploy history {}`", deployed.workspace.name);
         Error::other(message, hint)
     };
-    let release =
-        last_deploy(&deployed.snapshot).ok_or_else(|| none("no deploy is remembered that could be undone"))?;
+    let release = last_deploy(&deployed.snapshot).ok_or_else(|| none("no deploy is recorded that could be undone"))?;
     let mut changes = BTreeMap::new();
     for (address, released) in &release.services {
         if in_use(&deployed.snapshot, address) != Some(released.to.as_str()) {
             continue;
         }
         let Some(from) = released.from.as_ref().filter(|from| **from != released.to) else {
-            return Err(none(&format!("{address} has run nothing else before: there is nothing to go back to")));
+            return Err(none(&format!("{} has no earlier revision to roll back to", releases::key(address))));
         };
         changes.insert(address.clone(), ServiceChange::PreviousRevision(managed_revision(deployed, from).await?));
     }
     Ok(changes)
 }
 
-/// The latest deploy whose revision some service still has.
+/// Returns the latest deploy whose revision is still in use by a service.
 fn last_deploy(snapshot: &Snapshot) -> Option<&Release> {
     let deploys = snapshot.releases.iter().rev().filter(|release| release.operation == "deploy");
     deploys.into_iter().find(|release| {

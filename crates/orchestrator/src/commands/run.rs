@@ -1,4 +1,4 @@
-//! `deploy` and `destroy`: plan, show, ask, act.
+//! `deploy` and `destroy`: plan, show, ask, apply.
 
 use crate::cli::{Consent, Global};
 pub use crate::commands::approval::{Approval, same_writes};
@@ -18,10 +18,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// Plans, shows, asks and acts.
+/// Plans, shows the plan, asks and applies.
 ///
 /// # Errors
-/// What keeps the run from beginning. What fails in it is said here, and gives an exit code.
+/// An error before the run begins. Failures of the run itself are printed here and decide the exit code.
 pub async fn run(
     global: &Global,
     workspace: &str,
@@ -34,25 +34,25 @@ pub async fn run(
     if options.selection.refresh_only {
         return refresh::run(global, &context, consent).await;
     }
-    let looked = context.preview_plan(goal).await?;
-    show_plan(&reporter, &context, goal, &looked.plan, global.verbose);
-    if looked.plan.is_empty() && is_recorded(&context.snapshot, &looked.plan) {
-        let exit = checks::wait_for_checks(&reporter, &context, &looked.plan).await?;
+    let planned = context.preview_plan(goal).await?;
+    show_plan(&reporter, &context, goal, &planned.plan, global.verbose);
+    if planned.plan.is_empty() && is_recorded(&context.snapshot, &planned.plan) {
+        let exit = checks::wait_for_checks(&reporter, &context, &planned.plan).await?;
         return Ok(finish_run(&reporter, global, &context, goal, &context.snapshot.outputs, exit));
     }
-    if !looked.plan.is_empty() {
+    if !planned.plan.is_empty() {
         confirmation::confirm_goal(workspace, goal, consent.yes)?;
     }
     let id = uuid::Uuid::new_v4().to_string();
-    let (plan, accept_changed) = (&looked.plan, options.accept_changed_plan);
+    let (plan, accept_changed) = (&planned.plan, options.accept_changed_plan);
     let approval = if consent.yes { Approval::ShownPlan { plan, accept_changed } } else { Approval::ExactPlan(plan) };
     acquire_and_apply(&reporter, global, &context, goal, &id, Duration::from_secs(consent.lock_timeout), approval).await
 }
 
-/// Acts under the lease, on a plan that is made anew under it.
+/// Acquires the lease, plans again under it and applies.
 ///
 /// # Errors
-/// What keeps the run from beginning: a lease that another holds, a world that is not what was agreed to.
+/// An error before the run begins: a lease that another run holds, a plan that was not approved.
 pub async fn acquire_and_apply(
     reporter: &Reporter,
     global: &Global,
@@ -84,7 +84,7 @@ pub async fn acquire_and_apply(
     let (lost, snapshot) = (session.lost(), session.snapshot());
     let closed = session.close().await;
     let outcome = outcome?;
-    print_summary(reporter, &outcome, success_label(context, goal), &context.workspace.name, since);
+    print_summary(reporter, &outcome, &run, success_label(context, goal), &context.workspace.name, since);
     if let Some(lost) = lost {
         return Err(lost.into());
     }
@@ -95,6 +95,7 @@ pub async fn acquire_and_apply(
     Ok(finish_run(reporter, global, context, goal, &outcome.outputs, exit(&outcome, &run)))
 }
 
+/// Returns the first word of the summary of a successful run.
 fn success_label(context: &WorkspaceContext, goal: Goal) -> &'static str {
     match goal {
         Goal::Destroy => "Destroyed",
@@ -103,16 +104,16 @@ fn success_label(context: &WorkspaceContext, goal: Goal) -> &'static str {
     }
 }
 
-/// What can be done after a run that is not complete.
+/// Prints the commands that continue or undo an incomplete run.
 fn print_next_steps(reporter: &Reporter, outcome: &Outcome, run: &Run, workspace: &str, now: &Snapshot) {
     let again = format!("pb-deploy {} {workspace}", run.operation);
     if outcome.is_applied() && !run.cancel.is_stopped() {
         return reporter.message(&checks::failure_advice(workspace));
     }
     if !outcome.failed.iter().any(|failed| is_rollout_failure(&failed.failure)) {
-        return reporter.message(&format!("What was done is recorded. Run `{again}` again to finish."));
+        return reporter.message(&format!("Progress is saved. Run `{again}` again to finish."));
     }
-    reporter.message(&format!("What was done is recorded. Mend what failed, then go on with `{again}`."));
+    reporter.message(&format!("Progress is saved. Fix the error and run `{again}` again."));
     let released = now.releases.iter().filter(|release| release.run == run.id).flat_map(|release| &release.services);
     let rolled_back = |address: &Address| {
         let mut failed = outcome.failed.iter().filter(|failed| failed.address == *address);
@@ -123,17 +124,18 @@ fn print_next_steps(reporter: &Reporter, outcome: &Outcome, run: &Run, workspace
     if !left.is_empty() {
         let (names, verb) = (left.join(" and "), if left.len() == 1 { "is" } else { "are" });
         reporter.message(&format!(
-            "Until then {names} {verb} left at what is new; `pb-deploy rollback {workspace}` goes back."
+            "{names} {verb} already on the new revision. To undo: `pb-deploy rollback {workspace}`."
         ));
     }
 }
 
-/// Whether a rollout failed, and not a call.
+/// Returns whether a rollout failed, rather than a single call.
 fn is_rollout_failure(failure: &Failure) -> bool {
     failure.operation.starts_with("roll out ")
 }
 
-/// What waited for images that were pushed meanwhile is made too. Gives the context with them.
+/// Deploys the services whose images were pushed during the run. Also returns the context with these images, if there are
+/// any.
 async fn apply_late_images(
     reporter: &Reporter,
     context: &WorkspaceContext,
@@ -150,7 +152,9 @@ async fn apply_late_images(
         Ok(None) => return (Ok(outcome), None),
         Err(error) => return (Err(error), None),
     };
-    reporter.message("The images are in the repository now: going on with what waited for them.");
+    let still_missing: Vec<&str> = with_images.prerequisites.images.missing().map(|(key, _)| key).collect();
+    let pushed = context.prerequisites.images.missing().map(|(key, _)| key).filter(|key| !still_missing.contains(key));
+    reporter.message(&format!("Images found. Starting {}.", pushed.collect::<Vec<_>>().join(" and ")));
     let run = Run {
         id: uuid::Uuid::new_v4().to_string(),
         operation: operation(Goal::Deploy).to_owned(),
@@ -166,10 +170,10 @@ async fn apply_late_images(
     (joined, Some(with_images))
 }
 
-/// Takes the lease, and listens to Ctrl-C from then on.
+/// Acquires the lease. From then on Ctrl-C is handled.
 ///
 /// # Errors
-/// A lease that another holds; a snapshot that cannot be read.
+/// A lease that another run holds; a snapshot that cannot be read.
 pub async fn open_session(
     reporter: &Reporter,
     global: &Global,
@@ -189,13 +193,12 @@ pub async fn open_session(
     Ok((Session::open(store, &leases, &claim, reporter.events()).await?, cancel))
 }
 
-/// Says who holds the lease while it is waited for.
+/// Returns a callback that prints the holder of the lease while the run waits for it.
 pub fn report_holder(reporter: &Reporter) -> Arc<dyn Fn(&Holder) + Send + Sync> {
     let reporter = reporter.clone();
     Arc::new(move |holder| {
         let Holder { who, operation, since, .. } = holder;
-        reporter
-            .message(&format!("locked by {who} ({operation}, since {since}): waiting to see whether that still runs"));
+        reporter.message(&format!("Waiting for {who}, who holds the lock ({operation}, since {since})"));
     })
 }
 
@@ -208,21 +211,21 @@ async fn replan_and_apply(
     approval: Approval<'_>,
 ) -> Result<Outcome, Error> {
     let snapshot = session.snapshot();
-    let mut looked = context.plan(&snapshot, goal, &run.cancel).await?;
-    checks::skip_without_wait(context, &mut looked.plan);
-    if let Some(heading) = approval.heading(&looked.plan) {
+    let mut planned = context.plan(&snapshot, goal, &run.cancel).await?;
+    checks::skip_without_wait(context, &mut planned.plan);
+    if let Some(heading) = approval.heading(&planned.plan) {
         if !heading.is_empty() {
             reporter.message(heading);
         }
-        show_plan(reporter, context, goal, &looked.plan, false);
+        show_plan(reporter, context, goal, &planned.plan, false);
     }
-    approval.check(&looked.plan)?;
+    approval.check(&planned.plan)?;
     if let Approval::SavedPlan(saved) = approval {
-        saved.check(&looked.binding, &snapshot.applied, same_writes(&saved.plan, &looked.plan))?;
+        saved.check(&planned.binding, &snapshot.applied, same_writes(&saved.plan, &planned.plan))?;
         session.record(Entry::Applied(saved.id.clone()));
     }
     let mut outcome = tokio::select! {
-        outcome = apply_plan(&context.graph, &looked.plan, session, run) => outcome?,
+        outcome = apply_plan(&context.graph, &planned.plan, session, run) => outcome?,
         () = reporter.report_long_waits() => Outcome::default(),
     };
     if run.cancel.is_stopped() && goal == Goal::Deploy {
@@ -233,17 +236,17 @@ async fn replan_and_apply(
             operation: &run.operation,
             on_interrupt: context.on_interrupt,
         };
-        interrupted.handle_rollouts(&looked.plan, &mut outcome, &session.snapshot()).await;
+        interrupted.handle_rollouts(&planned.plan, &mut outcome, &session.snapshot()).await;
     }
     if goal == Goal::Deploy {
         let waited = context.workspace.deploy.wait_timeout > 0;
-        earlier_releases::record_outcomes(&looked.plan, &outcome, &snapshot, session, waited, true);
+        earlier_releases::record_outcomes(&planned.plan, &outcome, &snapshot, session, waited, true);
     }
-    record_release(context, goal, &looked.plan, &outcome, session, run);
+    record_release(context, goal, &planned.plan, &outcome, session, run);
     Ok(outcome)
 }
 
-/// Notes what was released. Counts that were set by hand and not kept are forgotten.
+/// Records the release, and removes the records of counts that were set by hand and are not kept.
 fn record_release(
     context: &WorkspaceContext,
     goal: Goal,
@@ -282,6 +285,7 @@ fn show_plan(reporter: &Reporter, context: &WorkspaceContext, goal: Goal, plan: 
     }
 }
 
+/// Returns the exit of a run with this outcome.
 pub fn exit(outcome: &Outcome, run: &Run) -> Exit {
     let interrupted = outcome.failed.iter().all(|unfinished| unfinished.failure.class == Class::Interrupted);
     match outcome.is_complete() {
@@ -291,28 +295,58 @@ pub fn exit(outcome: &Outcome, run: &Run) -> Exit {
     }
 }
 
-/// What was done, and what was not and why.
-pub fn print_summary(reporter: &Reporter, outcome: &Outcome, word: &str, workspace: &str, since: Instant) {
-    let count = |is: fn(&Action) -> bool| outcome.done.iter().filter(|(_, action)| is(action)).count();
+/// Prints the result of a run: what was done, what failed and why, and how many steps were skipped.
+pub fn print_summary(
+    reporter: &Reporter,
+    outcome: &Outcome,
+    run: &Run,
+    success: &str,
+    workspace: &str,
+    since: Instant,
+) {
     let took = render::duration(u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX));
-    let did = format!(
-        "{} made, {} changed, {} deleted in {took}",
-        count(|action| *action == Action::Create),
-        count(|action| *action == Action::Update),
-        count(|action| *action == Action::Delete),
-    );
+    let counts = counts(outcome);
     if outcome.is_complete() {
-        return reporter.message(&format!("\n{} {}: {did}.", paint(GOOD, word), paint(BOLD, workspace)));
+        let counts = if counts.is_empty() { String::new() } else { format!(": {counts}") };
+        return reporter.message(&format!("\n{} {}{counts} in {took}.", paint(GOOD, success), paint(BOLD, workspace)));
     }
-    reporter.message(&format!("\n{} {workspace}: {did}.", paint(BAD, "Not complete:")));
+    let counts = if counts.is_empty() { String::new() } else { format!(" ({counts})") };
+    let ended = paint(BAD, unsuccessful(outcome, run, workspace));
+    reporter.message(&format!("\n{ended} after {took}{counts}."));
     print_failures(reporter, outcome, workspace);
     if !outcome.skipped.is_empty() {
+        let verb = if outcome.skipped.len() == 1 { "was" } else { "were" };
+        let because = match outcome.failed.len() {
+            0 => "",
+            1 => " because of the error above",
+            _ => " because of the errors above",
+        };
         let steps = render::count(outcome.skipped.len(), "step");
-        reporter.message(&format!("  {steps} not begun, because of what is above."));
+        reporter.message(&format!("  {steps} {verb} skipped{because}."));
     }
 }
 
-/// What failed and why, with all that is known about it.
+/// Returns the counts of an outcome without zeros: `33 created`, or `1 updated, 1 failed`.
+fn counts(outcome: &Outcome) -> String {
+    let done = |done: Action| outcome.done.iter().filter(|(_, action)| *action == done).count();
+    let counts = [
+        (done(Action::Create), "created"),
+        (done(Action::Update), "updated"),
+        (done(Action::Delete), "deleted"),
+        (outcome.failed.len(), "failed"),
+    ];
+    let counts = counts.iter().filter(|(number, _)| *number > 0);
+    counts.map(|(number, verb)| format!("{number} {verb}")).collect::<Vec<_>>().join(", ")
+}
+
+/// Returns the start of a message about an incomplete run: `Deploy of staging failed`, or `... was interrupted`.
+pub fn unsuccessful(outcome: &Outcome, run: &Run, workspace: &str) -> String {
+    let ended = if exit(outcome, run) == Exit::Interrupted { "was interrupted" } else { "failed" };
+    let (first, rest) = run.operation.split_at(run.operation.len().min(1));
+    format!("{}{rest} of {workspace} {ended}", first.to_uppercase())
+}
+
+/// Prints each failure with its details and a hint.
 pub fn print_failures(reporter: &Reporter, outcome: &Outcome, workspace: &str) {
     for unfinished in &outcome.failed {
         let failure = &unfinished.failure;
@@ -322,9 +356,9 @@ pub fn print_failures(reporter: &Reporter, outcome: &Outcome, workspace: &str) {
         }
         let key = health::key(&unfinished.address).unwrap_or(releases::key(&unfinished.address));
         let more =
-            || format!("more is in `pb-deploy logs {workspace} {key} --since 1h` and `pb-deploy tasks {workspace}`");
+            || format!("for details: `pb-deploy logs {workspace} {key} --since 1h` and `pb-deploy tasks {workspace}`");
         let is_of_tasks = is_rollout_failure(failure) || unfinished.action == Action::Check;
-        let longer = || "run the same command again to go on, or raise `deploy.wait_timeout`".to_owned();
+        let longer = || "run the same command again to continue, or raise `deploy.wait_timeout`".to_owned();
         let timed_out = || (failure.class == Class::TimedOut && !is_of_tasks).then(longer);
         if let Some(hint) = failure.hint.clone().or_else(|| is_of_tasks.then(more)).or_else(timed_out) {
             reporter.message(&format!("    {} {hint}", paint(WARN, "hint:")));
@@ -332,7 +366,7 @@ pub fn print_failures(reporter: &Reporter, outcome: &Outcome, workspace: &str) {
     }
 }
 
-/// Ends a run: says what it gave, or what it waits for.
+/// Ends a run: prints its outputs, or the images and rollouts that are still to come. Returns the final exit.
 fn finish_run(
     reporter: &Reporter,
     global: &Global,
@@ -357,16 +391,14 @@ fn finish_run(
     }
     if exit == Exit::Done && context.workspace.deploy.wait_timeout == 0 {
         let follow = format!("pb-deploy wait {}", context.workspace.name);
-        reporter.message(&format!(
-            "{} whether what was started succeeds is not known; follow it with `{follow}`",
-            paint(WARN, "Not waited for rollouts:")
-        ));
+        let warning = paint(WARN, "Rollouts may still be in progress.");
+        reporter.message(&format!("{warning} Check them with `{follow}`."));
     }
     print_result(reporter, global, outputs, exit == Exit::Done);
     exit
 }
 
-/// The address on stdout, or the last of the JSON lines.
+/// Prints the address to stdout, or the last of the JSON lines.
 fn print_result(reporter: &Reporter, global: &Global, outputs: &BTreeMap<String, serde_json::Value>, complete: bool) {
     if global.json {
         reporter.json("finished", &serde_json::json!({ "complete": complete, "outputs": outputs }));

@@ -1,4 +1,4 @@
-//! `scale`.
+//! `scale`: sets the number of tasks of services.
 
 use crate::cli::{Consent, Global, WaitOptions};
 use crate::commands::change::{ChangeRequest, DeployedWorkspace, ServiceChange, change};
@@ -8,10 +8,10 @@ use crate::render::reporter::Reporter;
 use pb_config::{OtherService, Workspace};
 use std::collections::BTreeMap;
 
-/// Sets how many tasks run.
+/// Sets the number of tasks of services.
 ///
 /// # Errors
-/// As [`change`].
+/// The errors of [`change`]; a count that the service cannot have.
 pub async fn scale(
     global: &Global,
     name: &str,
@@ -46,14 +46,16 @@ pub async fn scale(
     Ok(exit)
 }
 
-/// What becomes of a count that was set by hand.
+/// Describes the effect of the next deploy on a count that was set by hand.
 fn afterwards(workspace: &Workspace, key: &str) -> String {
     let field = format!("{}.desired_count", releases::address(key));
     if workspace.ignore_changes.contains(&field) {
-        return format!("A deploy leaves the count of {key} alone (`ignore_changes`); what scales it may change it.");
+        return format!(
+            "A deploy leaves the count of {key} alone (`ignore_changes`); other tools can still change it."
+        );
     }
     match workspace.services.all().any(|(known, service)| known == key && service.keep_scale) {
-        true => format!("A deploy keeps this count of {key}, until `count` is changed in the configuration."),
-        false => format!("The next deploy goes back to the configured count of {key} (`keep_scale` changes that)."),
+        true => format!("A deploy keeps this count of {key} until `count` is changed in the configuration."),
+        false => format!("The next deploy goes back to the configured count of {key}, unless `keep_scale` is set."),
     }
 }

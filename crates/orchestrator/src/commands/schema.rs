@@ -1,10 +1,10 @@
-//! `schema`: the JSON schemas of what is read and written.
+//! `schema`: prints the JSON schemas of the configuration and of saved plans.
 
 use crate::cli::SchemaOf;
 use crate::exit::{Error, Exit};
 use crate::render;
 
-/// The schema of a saved plan, which is also what `plan --json` shows.
+/// The schema of a saved plan, which is also the output of `plan --json`.
 const PLAN: &str = include_str!("../../../../docs/schema/plan.json");
 
 /// The schema of the events that a run prints with `--json`.
@@ -15,7 +15,7 @@ const DOCUMENTS: &str = include_str!("../../../../docs/schema/documents.json");
 /// Writes a schema to stdout.
 ///
 /// # Errors
-/// When it cannot be written.
+/// A schema that cannot be written.
 pub fn schema(of: SchemaOf) -> Result<Exit, Error> {
     match of {
         SchemaOf::Config => render::document(&pb_config::schema()?)?,

@@ -1,4 +1,4 @@
-//! `state list`, `show`, `pull`, `versions` and `restore`: what is remembered, and what the bucket keeps of it.
+//! `state list`, `show`, `pull`, `versions` and `restore`: the state, and the versions that the bucket keeps.
 
 use crate::cli::{Consent, Global};
 use crate::commands::query::read_snapshot;
@@ -11,7 +11,7 @@ use pb_state::{AcquireOptions, LeaseTable, Store, restore as restore_version};
 use std::io::Write;
 use std::time::Duration;
 
-/// Lists the addresses of what is remembered.
+/// Lists the recorded addresses.
 ///
 /// # Errors
 /// A snapshot that cannot be read.
@@ -25,10 +25,10 @@ pub async fn list(global: &Global, workspace: &str) -> Result<Exit, Error> {
     Ok(Exit::Done)
 }
 
-/// Shows what is remembered, of all or of one resource.
+/// Shows the records of all resources, or of one.
 ///
 /// # Errors
-/// A snapshot that cannot be read; an address that is not in it.
+/// A snapshot that cannot be read; an address that is not recorded.
 pub async fn show(global: &Global, workspace: &str, address: Option<&str>) -> Result<Exit, Error> {
     let snapshot = read_snapshot(global, workspace).await?;
     if let Some(text) = address {
@@ -55,14 +55,14 @@ fn show_all(snapshot: &Snapshot) {
     }
     if let Some(intents) = &snapshot.intents {
         let steps = render::count(intents.steps.len(), "step");
-        anstream::println!("a run to {} did not end ({steps} meant); run it again to finish", intents.operation);
+        anstream::println!("the last {} did not finish ({steps} planned); run it again to finish", intents.operation);
     }
 }
 
 /// Writes the snapshot to stdout, byte for byte as it is stored.
 ///
 /// # Errors
-/// A bucket that cannot be read; no snapshot in it.
+/// A bucket that cannot be read, or has no snapshot.
 pub async fn pull(global: &Global, name: &str) -> Result<Exit, Error> {
     let workspace = load_workspace(global, name)?;
     let aws = connect(global, &workspace).await?;
@@ -71,10 +71,12 @@ pub async fn pull(global: &Global, name: &str) -> Result<Exit, Error> {
         Error::other(format!("{name} has no state yet"), format!("deploy it: pb-deploy deploy {name}"))
     })?;
     let written = std::io::stdout().write_all(&bytes);
-    written.map(|()| Exit::Done).map_err(|e| Error::other(format!("cannot write the state: {e}"), "try it again"))
+    written
+        .map(|()| Exit::Done)
+        .map_err(|e| Error::other(format!("cannot write the state to stdout: {e}"), "run the same command again"))
 }
 
-/// Lists the versions of a snapshot, the latest first.
+/// Lists the versions of a snapshot, newest first.
 ///
 /// # Errors
 /// A bucket that cannot be read.
@@ -93,11 +95,11 @@ pub async fn versions(global: &Global, workspace: &str) -> Result<Exit, Error> {
     Ok(Exit::Done)
 }
 
-/// Writes an older version as the newest one, under the lease. Nothing in AWS but the snapshot changes.
+/// Writes an older version as the newest one, under the lease. Changes nothing in AWS but the snapshot.
 ///
 /// # Errors
-/// `Locked` when another holds the lease; a version that is not there, cannot be read, or was deployed to another account or
-/// region.
+/// `Locked` if another run holds the lease; a version that does not exist, cannot be read, or belongs to another
+/// account or region.
 pub async fn restore(global: &Global, name: &str, version: &str, consent: &Consent) -> Result<Exit, Error> {
     let workspace = load_workspace(global, name)?;
     confirmation::confirm(name, "restore the state of", consent.yes)?;
@@ -112,6 +114,6 @@ pub async fn restore(global: &Global, name: &str, version: &str, consent: &Conse
         ..AcquireOptions::new(crate::identity::user_at_host(), "restore")
     };
     let snapshot = restore_version(&store, &leases, &claim, version).await?;
-    anstream::eprintln!("restored as serial {}; see what differs: pb-deploy plan {name}", snapshot.serial);
+    anstream::eprintln!("Restored as serial {}. Show what differs with: pb-deploy plan {name}", snapshot.serial);
     Ok(Exit::Done)
 }

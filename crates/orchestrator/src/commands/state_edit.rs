@@ -1,4 +1,4 @@
-//! `state push` and `state rm`: the snapshot changed by hand, under the lease. Nothing in AWS is changed.
+//! `state push` and `state rm`: edits of the snapshot by hand, under the lease. They change nothing in AWS.
 
 use crate::cli::{Consent, Global};
 use crate::context::{StateContext, connect, load_workspace, state_location};
@@ -14,9 +14,11 @@ use std::time::Duration;
 /// Writes the snapshot of a file as the newest one.
 ///
 /// # Errors
-/// A file that is no snapshot of this workspace; another lineage or an older serial without `force`; as [`edit`].
+/// A file that is not a snapshot of this workspace; another lineage or an older serial without `force`; the errors of
+/// [`edit`].
 pub async fn push(global: &Global, name: &str, file: &Path, force: bool, consent: &Consent) -> Result<Exit, Error> {
-    let unreadable = |e| Error::other(format!("cannot read {}: {e}", file.display()), "name a file of `state pull`");
+    let unreadable =
+        |e| Error::other(format!("cannot read {}: {e}", file.display()), "pass a file that `state pull` wrote");
     let bytes = std::fs::read(file).map_err(unreadable)?;
     edit(global, name, "push", consent, |location, now| {
         let operation = format!("read {}", file.display());
@@ -29,23 +31,23 @@ pub async fn push(global: &Global, name: &str, file: &Path, force: bool, consent
     .await
 }
 
-/// Refuses a snapshot that is not made from what is there.
+/// Refuses a snapshot that is not an edit of the current one.
 fn refuse_older(now: &Snapshot, pushed: &Snapshot) -> Result<(), Error> {
     let message = if now.lineage.is_empty() || pushed.lineage == now.lineage {
         if pushed.serial >= now.serial {
             return Ok(());
         }
-        format!("the file has serial {}, and the state has {} already", pushed.serial, now.serial)
+        format!("the file has serial {}, but the state already has serial {}", pushed.serial, now.serial)
     } else {
-        format!("the file is of lineage {}, and the state is of {}", pushed.lineage, now.lineage)
+        format!("the file has lineage {}, but the state has lineage {}", pushed.lineage, now.lineage)
     };
-    Err(Error::other(message, "pull the state again and edit that, or give --force if the file is the right one"))
+    Err(Error::other(message, "pull the state again and edit it, or pass --force if the file is the right one"))
 }
 
-/// Forgets what is remembered of some resources.
+/// Removes the records of some resources.
 ///
 /// # Errors
-/// An address that is not remembered; as [`edit`].
+/// An address that is not recorded; the errors of [`edit`].
 pub async fn remove(global: &Global, name: &str, addresses: &[String], consent: &Consent) -> Result<Exit, Error> {
     edit(global, name, "rm", consent, |_, now| {
         let mut left = now.clone();
@@ -58,11 +60,11 @@ pub async fn remove(global: &Global, name: &str, addresses: &[String], consent: 
     .await
 }
 
-/// Shows what a change of the snapshot changes, asks, and writes it under the lease with a condition.
+/// Shows the effect of an edit of the snapshot, asks, and writes it under the lease with a condition.
 ///
 /// # Errors
-/// A refusal of `change`; a snapshot that was deployed to another account or region; a lease that another holds; a snapshot
-/// that was changed since it was shown.
+/// The error of `change`; a snapshot that belongs to another account or region; a lease that another run holds; a
+/// snapshot that has changed since it was shown.
 async fn edit(
     global: &Global,
     name: &str,
@@ -76,11 +78,11 @@ async fn edit(
     let StateContext { store, snapshot: now, account_region } = StateContext::open(&aws, &workspace).await?;
     let edited = change(&location, &now)?;
     account_region.check(&edited, name)?;
-    // A file of a version that did not record them says nothing about them.
+    // A file of a version that did not record account and region keeps the recorded ones.
     let (account, region) = (edited.account.or(now.account.clone()), edited.region.or(now.region.clone()));
     let edited = Snapshot { account, region, ..edited };
     if (Snapshot { serial: now.serial, fence: now.fence, ..edited.clone() }) == now {
-        anstream::eprintln!("nothing to change: the state is so already");
+        anstream::eprintln!("Nothing to change: the state already has these records.");
         return Ok(Exit::Done);
     }
     show(&now, &edited);
@@ -94,19 +96,21 @@ async fn edit(
     };
     let written = rewrite(store, &leases, &claim, |current| match *current == now {
         true => Ok(edited),
-        false => Err(Failure::new(Class::Refused, "change the state", "it was changed since it was shown")
+        false => Err(Failure::new(Class::Refused, "change the state", "it has changed since it was shown")
             .hint("run the same command again")),
     })
     .await?;
-    anstream::eprintln!("written as serial {}; see what differs: pb-deploy plan {name}", written.serial);
+    anstream::eprintln!("Written as serial {}. Show what differs with: pb-deploy plan {name}", written.serial);
     match kept.filter(|version| version.id != "null") {
-        Some(version) => anstream::eprintln!("to go back: pb-deploy state restore {name} {}", version.id),
-        None => anstream::eprintln!("{} the bucket keeps no versions: there is no way back", paint(WARN, "warning:")),
+        Some(version) => anstream::eprintln!("To undo: pb-deploy state restore {name} {}", version.id),
+        None => {
+            anstream::eprintln!("{} the bucket keeps no versions, so this cannot be undone", paint(WARN, "warning:"))
+        }
     }
     Ok(Exit::Done)
 }
 
-/// The resources that are forgotten, learned and changed.
+/// Prints the records that are removed, added and changed.
 fn show(now: &Snapshot, edited: &Snapshot) {
     let all: BTreeSet<&Address> = now.resources.keys().chain(edited.resources.keys()).collect();
     for address in all {
@@ -121,7 +125,7 @@ fn show(now: &Snapshot, edited: &Snapshot) {
     let unfinished = |snapshot: &Snapshot| snapshot.intents.as_ref().map_or(0, |intents| intents.steps.len());
     if unfinished(now) != unfinished(edited) {
         let steps = render::count(unfinished(now), "step");
-        anstream::eprintln!("  {} what a run meant to do and did not end ({steps})", paint(WARN, "~"));
+        anstream::eprintln!("  {} intents of an unfinished run ({steps})", paint(WARN, "~"));
     }
     if now.outputs != edited.outputs {
         anstream::eprintln!("  {} outputs", paint(WARN, "~"));

@@ -1,4 +1,4 @@
-//! `status`: services, health, drift, address and lock, at a glance.
+//! `status`: shows services, target health, drift, address and lock.
 
 use crate::cli::Global;
 use crate::commands::release_status::{self, ReleaseStatus};
@@ -20,13 +20,13 @@ use std::io::IsTerminal;
 use std::time::Duration;
 use tokio::sync::OnceCell;
 
-/// How often `--watch` looks.
+/// Interval between two rounds of `--watch`.
 const WATCH_INTERVAL: Duration = Duration::from_secs(2);
 
-/// After how many looks `--watch` asks again what a deploy would change, which takes many more calls: once a minute.
+/// Rounds of `--watch` after which it plans again, once a minute, because a plan takes many more calls.
 const ROUNDS_PER_DRIFT: u32 = 30;
 
-/// Moves to the top of a terminal and clears it.
+/// Escape sequence that clears a terminal and moves the cursor to the top.
 const CLEAR_SCREEN: &str = "\x1b[H\x1b[2J";
 
 #[derive(Serialize)]
@@ -34,18 +34,18 @@ struct Status<'a> {
     workspace: &'a str,
     url: Option<&'a str>,
     deployed: bool,
-    /// What a run that did not end was about.
+    /// Operation of a run that did not finish.
     unfinished: Option<&'a str>,
     services: &'a [ServiceStatus],
     /// Configured services that ECS does not have.
     not_deployed: Vec<NotDeployed>,
     /// Releases that do not serve.
     unserved: Vec<ReleaseStatus<'a>>,
-    /// Releases that ECS has completed after the run that followed them had ended.
+    /// Releases that ECS completed after the run that followed them had ended.
     unconfirmed: Vec<ReleaseStatus<'a>>,
     targets: &'a [Target<'a>],
     drift: Option<&'a Drift>,
-    /// The checks that fail now.
+    /// Checks that currently fail.
     failing: Vec<Failing<'a>>,
     lock: Option<Lock<'a>>,
 }
@@ -66,19 +66,19 @@ struct Target<'a> {
     health: TargetHealth,
 }
 
-/// What differs from the configuration.
+/// The difference from the configuration.
 #[derive(Clone, Serialize)]
 struct Drift {
-    /// How many resources a deploy would change.
+    /// Number of resources that a deploy would change.
     differ: usize,
-    /// How many of them were changed outside of pb-deploy.
+    /// Number of those that were changed outside of pb-deploy.
     outside: usize,
-    /// Why that is not known.
+    /// Reason why the difference is unknown.
     unknown: Option<String>,
-    /// The plan that it was taken from.
+    /// The plan from which the numbers come.
     #[serde(skip)]
     plan: Plan,
-    /// The keys of the services whose images are yet to be pushed.
+    /// Keys of the services whose images are not pushed yet.
     #[serde(skip)]
     not_pushed: BTreeSet<String>,
 }
@@ -92,20 +92,21 @@ struct Lock<'a> {
     fence: u64,
 }
 
-/// What one look needs.
+/// Reads and shows the status of one workspace.
 struct StatusReader<'a> {
     global: &'a Global,
     workspace: Workspace,
     aws: SdkConfig,
     location: StateLocation,
-    /// The account of the credentials, asked for once; none where that failed.
+    /// Account of the credentials, read once; none if that failed.
     account: OnceCell<Option<String>>,
 }
 
-/// Shows services, health, drift, address and lock. Changes nothing, and needs no more than the snapshot to know where to look.
+/// Shows services, target health, drift, address and lock. Changes nothing, and finds the services through the
+/// snapshot.
 ///
 /// # Errors
-/// What a read fails with.
+/// A read that fails.
 pub async fn status(global: &Global, name: &str, watch: bool) -> Result<Exit, Error> {
     let workspace = load_workspace(global, name)?;
     let aws = connect(global, &workspace).await?;
@@ -122,8 +123,10 @@ pub async fn status(global: &Global, name: &str, watch: bool) -> Result<Exit, Er
             known = Some(drift(global, name).await);
         }
         match reader.show(std::future::ready(known.clone()), clear).await {
-            // What fails for a moment is no reason to stop looking.
-            Err(error) if round > 0 => anstream::eprintln!("{} {error}; looking again", paint(WARN, "not known now:")),
+            // A temporary failure does not end the watch.
+            Err(error) if round > 0 => {
+                anstream::eprintln!("{} {error}; retrying", paint(WARN, "status unavailable:"));
+            }
             planned => planned?,
         }
         tokio::select! {
@@ -134,7 +137,7 @@ pub async fn status(global: &Global, name: &str, watch: bool) -> Result<Exit, Er
     Ok(Exit::Done)
 }
 
-/// What a deploy would change.
+/// Returns the changes that a deploy would make.
 async fn drift(global: &Global, name: &str) -> Drift {
     let planned = async {
         let context = WorkspaceContext::open(global, name, Goal::Deploy, &RunOptions::default()).await?;
@@ -157,7 +160,7 @@ async fn drift(global: &Global, name: &str) -> Drift {
     }
 }
 
-/// The configured services that are not among `services`.
+/// Returns the configured services that are not among `services`.
 fn not_deployed(
     workspace: &Workspace,
     snapshot: &Snapshot,
@@ -195,7 +198,7 @@ impl StatusReader<'_> {
             Ok::<_, Failure>((snapshot, services, workspace))
         };
         let (services, holder, drift) = tokio::join!(services, leases.peek(), drift);
-        let ((snapshot, services, standing), holder) = (services?, holder?);
+        let ((snapshot, services, deployed), holder) = (services?, holder?);
         let mut targets = Vec::new();
         for service in &services {
             for group in &service.target_groups {
@@ -203,14 +206,14 @@ impl StatusReader<'_> {
                 targets.extend(found.into_iter().map(|health| Target { service: &service.name, health }));
             }
         }
-        let (unserved, unconfirmed) = release_status::unserved(&standing, &services, &snapshot);
+        let (unserved, unconfirmed) = release_status::unserved(&deployed, &services, &snapshot);
         let status = Status {
             workspace: &workspace.name,
             url: snapshot.outputs.get("url").and_then(|url| url.as_str()),
             deployed: !snapshot.resources.is_empty(),
             unfinished: snapshot.intents.as_ref().map(|intents| intents.operation.as_str()),
             services: &services,
-            not_deployed: not_deployed(&standing, &snapshot, &services, drift.as_ref()),
+            not_deployed: not_deployed(&deployed, &snapshot, &services, drift.as_ref()),
             unserved,
             unconfirmed,
             targets: &targets,
@@ -276,8 +279,8 @@ fn show(status: &Status<'_>, snapshot: &Snapshot) {
 fn show_unfinished(intents: &Intents, workspace: &str) {
     let operation = &intents.operation;
     let words = match intents.written {
-        true => format!("the last {operation} left rollouts; follow them to their end: pb-deploy wait {workspace}"),
-        false => format!("the last {operation} did not do all; run it again to finish"),
+        true => format!("the last {operation} left rollouts in progress; follow them with: pb-deploy wait {workspace}"),
+        false => format!("the last {operation} did not finish; run it again"),
     };
     anstream::println!("  {} {words}", paint(WARN, "unfinished:"));
 }
@@ -322,16 +325,18 @@ fn show_drift(drift: &Drift, not_deployed: &[NotDeployed], workspace: &str) {
         anstream::println!("  {}", paint(WARN, format!("{what}: {push}pb-deploy deploy {workspace}")));
     }
     let text = match drift {
-        Drift { unknown: Some(why), .. } => paint(WARN, format!("drift is not known: {why}")),
+        Drift { unknown: Some(why), .. } => paint(WARN, format!("drift unknown: {why}")),
         Drift { differ: 0, .. } if !not_deployed.is_empty() => return,
         Drift { differ: 0, .. } => paint(GOOD, "as configured"),
-        Drift { differ, outside, .. } => paint(
-            WARN,
-            format!(
-                "{} from the configuration, {outside} changed outside of pb-deploy: pb-deploy plan {workspace}",
-                if *differ == 1 { "1 resource differs".to_owned() } else { format!("{differ} resources differ") }
-            ),
-        ),
+        Drift { differ, outside, .. } => {
+            let differ =
+                if *differ == 1 { "1 resource differs".to_owned() } else { format!("{differ} resources differ") };
+            let outside = match outside {
+                0 => String::new(),
+                _ => format!("{outside} changed outside of pb-deploy; "),
+            };
+            paint(WARN, format!("{differ} from the configuration ({outside}see `pb-deploy plan {workspace}`)"))
+        }
     };
     anstream::println!("  {text}");
 }

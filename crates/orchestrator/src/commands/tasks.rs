@@ -1,4 +1,4 @@
-//! `tasks`: what runs, and why what stopped did.
+//! `tasks`: lists running tasks, and stopped tasks with their reasons.
 
 use crate::cli::Global;
 use crate::context::load_with_recorded_names;
@@ -6,10 +6,10 @@ use crate::exit::{Error, Exit};
 use crate::render::{self, BAD, DIM, GOOD, WARN, paint};
 use pb_fargate::{TaskClient, TaskStatus};
 
-/// Shows the tasks of a workspace. Changes nothing.
+/// Lists the tasks of a workspace. Changes nothing.
 ///
 /// # Errors
-/// A workspace that is not configured; what reading fails with.
+/// A workspace that is not configured; a read that fails.
 pub async fn tasks(global: &Global, name: &str) -> Result<Exit, Error> {
     let (workspace, aws, _) = load_with_recorded_names(global, name).await?;
     let tasks = TaskClient::new(&aws, &workspace.names.cluster).tasks().await?;
@@ -18,7 +18,7 @@ pub async fn tasks(global: &Global, name: &str) -> Result<Exit, Error> {
         return Ok(Exit::Done);
     }
     if tasks.is_empty() {
-        anstream::eprintln!("no task runs in {name}, and none stopped within the last hour");
+        anstream::eprintln!("No task of {name} is running, and none has stopped within the last hour.");
     }
     tasks.iter().for_each(show);
     Ok(Exit::Done)

@@ -1,4 +1,4 @@
-//! `wait`.
+//! `wait`: follows the latest releases to their end.
 
 use crate::cli::{Global, WaitOptions};
 use crate::commands::change::{DeployedWorkspace, step};
@@ -6,17 +6,17 @@ use crate::commands::earlier_releases;
 use crate::exit::{Error, Exit};
 use crate::releases::{self, SERVICE};
 use crate::render::reporter::Reporter;
-use crate::render::{BOLD, GOOD, paint};
+use crate::render::{GOOD, paint};
 use crate::{health, signals};
 use pb_engine::{Action, Graph, MemoryLedger, Outcome, Plan, Run, Step, apply_plan};
 use pb_fargate::ServiceSpec;
 use std::sync::Arc;
 
-/// Waits until what was released last serves. Changes nothing in AWS; what came of the rollouts is recorded, if the lease
+/// Waits until the latest releases serve. Changes nothing in AWS, and records the outcome of the rollouts if the lease
 /// is free.
 ///
 /// # Errors
-/// What a read fails with. A rollout that failed is said here, and gives an exit code.
+/// A read that fails. A rollout that failed is printed here and decides the exit code.
 pub async fn wait(global: &Global, name: &str, wait: &WaitOptions) -> Result<Exit, Error> {
     let deployed = DeployedWorkspace::open(global, name).await?;
     let reporter = Reporter::new(global.json, global.verbose);
@@ -27,8 +27,9 @@ pub async fn wait(global: &Global, name: &str, wait: &WaitOptions) -> Result<Exi
     let mut steps = Vec::new();
     for address in deployed.services() {
         let record = &deployed.snapshot.resources[address];
-        let spec: ServiceSpec = serde_json::from_value(record.spec.clone())
-            .map_err(|e| Error::other(format!("cannot read {address}: {e}"), "deploy once with this version"))?;
+        let spec: ServiceSpec = serde_json::from_value(record.spec.clone()).map_err(|e| {
+            Error::other(format!("cannot read the record of {address}: {e}"), "deploy with this version")
+        })?;
         let (key, count) = (releases::key(address), spec.desired_count);
         let service = graph.add(address.as_str(), &kind, (), {
             let spec = spec.clone();
@@ -61,10 +62,6 @@ pub async fn wait(global: &Global, name: &str, wait: &WaitOptions) -> Result<Exi
         return Ok(super::run::exit(&outcome, &run));
     }
     reporter.json("finished", &serde_json::json!({ "complete": true }));
-    reporter.message(&format!(
-        "{} all services of {} run what was released last.",
-        paint(GOOD, "Serving:"),
-        paint(BOLD, name)
-    ));
+    reporter.message(&paint(GOOD, format!("All services of {name} run the latest release.")));
     Ok(Exit::Done)
 }

@@ -1,4 +1,4 @@
-//! A first configuration: the documented one, with what is known filled in.
+//! Initial configuration: the documented one, with the known values filled in.
 
 mod terraform;
 
@@ -6,13 +6,13 @@ pub use terraform::Variables;
 
 use pb_config::REFERENCE_CONFIG;
 
-/// A value of the configuration, as TOML, and where it stands.
+/// Value of a configuration key, with its section.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Setting {
-    /// `services.celery`; empty for the top of the file.
+    /// Section, such as `services.celery`; empty for the top of the file.
     pub section: &'static str,
     pub key: String,
-    /// As TOML.
+    /// Value as TOML.
     pub value: String,
 }
 
@@ -25,14 +25,14 @@ impl Setting {
         Self::new(section, key, toml::Value::from(value).to_string())
     }
 
-    /// `services.celery.count`
+    /// Returns the full path of the key, such as `services.celery.count`.
     pub fn path(&self) -> String {
         let dot = if self.section.is_empty() { "" } else { "." };
         format!("{}{dot}{}", self.section, self.key)
     }
 }
 
-/// What has no default, and what stands in the file until somebody says what it is.
+/// Keys without a default, with their placeholders: section, key, value.
 pub const REQUIRED: [(&str, &str, &str); 4] = [
     ("", "region", "us-east-2"),
     ("", "hostname", "example.org"),
@@ -40,11 +40,11 @@ pub const REQUIRED: [(&str, &str, &str); 4] = [
     ("state", "lock_table", "my-lock-table"),
 ];
 
-/// The text of a configuration with these values; later ones win.
+/// Returns the text of a configuration with these values; later ones win.
 pub fn configuration(settings: &[Setting]) -> String {
     let mut lines: Vec<String> = REFERENCE_CONFIG.lines().map(str::to_owned).collect();
     if let Some(first) = lines.first_mut() {
-        "# The deployment. `pb-deploy validate` checks this file, `pb-deploy plan WORKSPACE` shows what it makes."
+        "# Configuration of the deployment. Check it with `pb-deploy validate`; preview it with `pb-deploy plan`."
             .clone_into(first);
     }
     for (section, key, value) in REQUIRED {
@@ -60,7 +60,8 @@ pub fn configuration(settings: &[Setting]) -> String {
     format!("{}\n", text.trim_end())
 }
 
-/// Writes a value where the file shows its key, also where it shows it as a comment; else at the end of its table.
+/// Replaces the line of a key, even if it is commented out. A key that the file does not mention is added at the start
+/// of its section; a missing section is added at the end of the file.
 fn set(lines: &mut Vec<String>, setting: &Setting) {
     let header = format!("[{}]", setting.section);
     let start = if setting.section.is_empty() { Some(0) } else { lines.iter().position(|line| *line == header) };
@@ -90,7 +91,7 @@ mod tests {
         let config = Config::parse(&text, "new").unwrap_or_else(|error| panic!("{error}"));
         assert_eq!(config.workspaces().collect::<Vec<_>>(), ["production", "staging"]);
         assert_eq!(config.workspace("staging").unwrap().names.hostname, "staging.example.org");
-        assert!(!text.contains("ospc"), "nothing of another deployment");
+        assert!(!text.contains("ospc"), "no value of another deployment");
         assert!(text.contains("#retention_days = 30"));
     }
 

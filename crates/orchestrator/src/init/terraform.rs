@@ -1,4 +1,4 @@
-//! Values from a Terraform configuration of such a stack: `terraform.tfvars`, and the backend beside it.
+//! Values from a Terraform configuration of a similar stack: `terraform.tfvars`, and the backend in the same folder.
 
 use super::Setting;
 use crate::exit::Error;
@@ -9,18 +9,18 @@ use hcl_edit::structure::Body;
 use pb_rules::secrets::{may_contain_secret, plain_variable, plain_word};
 use std::path::Path;
 
-/// What was found.
+/// Values found in a Terraform configuration.
 #[derive(Debug, Default, PartialEq)]
 pub struct Variables {
-    /// What the configuration has a key for.
+    /// Values that the configuration of pb-deploy has a key for.
     pub settings: Vec<Setting>,
-    /// What it has none for: the name of the variable, and its line.
+    /// Variables without such a key: name and line.
     pub left_out: Vec<(String, usize)>,
-    /// What looks like a secret, and so is in no configuration: the name, and the line of its variable.
+    /// Values that look like secrets and are therefore left out: name, and line of the variable.
     pub secrets: Vec<(String, usize)>,
 }
 
-/// Names of variables, and the keys that they are.
+/// Names of Terraform variables, with the section and key that they correspond to.
 const KNOWN: [(&[&str], &str, &str); 31] = [
     (&["region", "aws_region"], "", "region"),
     (&["api_hostname", "hostname", "domain", "domain_name"], "", "hostname"),
@@ -55,33 +55,36 @@ const KNOWN: [(&[&str], &str, &str); 31] = [
     (&["allowed_account_ids"], "", "allowed_account_ids"),
 ];
 
-/// Keys of which Terraform has numbers in quotes as well.
+/// Keys with numbers, which Terraform files may quote.
 const NUMBERS: [&str; 6] = ["port", "count", "cpu", "memory", "retention_days", "deregistration_delay"];
 
 impl Variables {
-    /// Reads a file of variables, and the backend `s3` of the configuration beside it.
+    /// Reads a file of variables, and the `s3` backend of the configuration in the same folder.
     ///
     /// # Errors
-    /// When it cannot be read, or is not HCL: with its place.
+    /// If a file cannot be read or is not valid HCL; the message contains the position.
     pub fn read(file: &Path) -> Result<Self, Error> {
         let mut found = Self::default();
         let folder = file.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
         found.backend(folder)?;
-        let text = std::fs::read_to_string(file)
-            .map_err(|e| Error::other(format!("cannot read {}: {e}", file.display()), "name a terraform.tfvars"))?;
+        let text = std::fs::read_to_string(file).map_err(|e| {
+            Error::other(format!("cannot read {}: {e}", file.display()), "pass the path of a terraform.tfvars")
+        })?;
         found.variables(&parsed(file, &text)?, &text);
         Ok(found)
     }
 
-    /// The state lies in the bucket that Terraform keeps its own in, beside it; the locks too.
+    /// Takes bucket and lock table from the backend: the state is kept in the bucket of the Terraform state, and the
+    /// locks in its lock table.
     fn backend(&mut self, folder: &Path) -> Result<(), Error> {
         let mut files: Vec<_> =
             std::fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path()).collect();
         files.retain(|file| file.extension().is_some_and(|extension| extension == "tf"));
         files.sort();
         for file in files {
-            let text = std::fs::read_to_string(&file)
-                .map_err(|e| Error::other(format!("cannot read {}: {e}", file.display()), "make it readable"))?;
+            let text = std::fs::read_to_string(&file).map_err(|e| {
+                Error::other(format!("cannot read {}: {e}", file.display()), "check the permissions of the file")
+            })?;
             let body = parsed(&file, &text)?;
             for backend in body.get_blocks("terraform").flat_map(|block| block.body.get_blocks("backend")) {
                 for (name, section, key) in
@@ -129,11 +132,11 @@ fn parsed(file: &Path, text: &str) -> Result<Body, Error> {
         let (line, column) = (e.location().line(), e.location().column());
         let message = format!("{}:{line}:{column}: {}", file.display(), e.message().replace('\n', ", "));
         let shown = if may_contain_secret(e.line()) { "" } else { e.line().trim() };
-        Error::other(message, format!("this line is not understood: {shown}"))
+        Error::other(message, format!("cannot parse this line: {shown}"))
     })
 }
 
-/// A value without variables or functions.
+/// Returns a literal value; `None` for expressions with variables or functions.
 fn value(expression: &Expression) -> Option<toml::Value> {
     match expression {
         Expression::Bool(flag) => Some(toml::Value::Boolean(*flag.value())),
@@ -151,8 +154,8 @@ fn value(expression: &Expression) -> Option<toml::Value> {
     }
 }
 
-/// What is left of a value without what looks like a secret, and the names of that. An environment in another shape than a
-/// table is not taken along.
+/// Removes everything that looks like a secret. Returns the rest of the value, and the names of the secrets. An
+/// `environment` that is not a table is dropped.
 fn without_secrets(name: &str, key: &str, value: toml::Value) -> (Option<toml::Value>, Vec<String>) {
     let is_secret = |word: &toml::Value| word.as_str().is_some_and(|word| plain_word(word).is_err());
     match value {
@@ -169,7 +172,7 @@ fn without_secrets(name: &str, key: &str, value: toml::Value) -> (Option<toml::V
     }
 }
 
-/// A number where the configuration wants one and Terraform has it in quotes.
+/// Converts a quoted number to an integer if the key expects one.
 fn unquoted(key: &str, value: toml::Value) -> toml::Value {
     match &value {
         toml::Value::String(text) if NUMBERS.contains(&key) => text.parse().map_or(value, toml::Value::Integer),

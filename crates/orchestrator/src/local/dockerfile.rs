@@ -1,9 +1,9 @@
-//! The command of an image, as its Dockerfile says it.
+//! Command of an image, according to its Dockerfile.
 
 use std::path::Path;
 
-/// The command of the stage that is called `tag`, or of the last stage when none is: the one that `docker build --target`
-/// would make. None when there is no Dockerfile or it gives no command.
+/// Returns the command of the stage named `tag`, as `docker build --target` would build it, or of the last stage if
+/// there is no such stage. Returns `None` without a Dockerfile or without a command in it.
 pub fn command(folder: &Path, tag: &str) -> Option<Vec<String>> {
     of_text(&std::fs::read_to_string(folder.join("Dockerfile")).ok()?, tag)
 }
@@ -18,7 +18,7 @@ struct Stage {
 
 fn of_text(text: &str, tag: &str) -> Option<Vec<String>> {
     let mut stages: Vec<Stage> = Vec::new();
-    // A line that ends with a backslash goes on in the next one.
+    // A backslash at the end of a line continues it on the next one.
     for line in text.replace("\\\n", " ").lines() {
         let line = line.trim();
         let (word, rest) = line.split_once(char::is_whitespace).unwrap_or((line, ""));
@@ -31,7 +31,7 @@ fn of_text(text: &str, tag: &str) -> Option<Vec<String>> {
     }
     let mut at = stages.iter().position(|stage| stage.name == tag).or(stages.len().checked_sub(1));
     let (mut entrypoint, mut command) = (Vec::new(), None);
-    // What a stage does not say is said by the one that it stands on.
+    // A stage inherits from its base stage.
     while let Some(stage) = at.and_then(|index| stages.get(index)) {
         command = command.or_else(|| stage.command.clone());
         if entrypoint.is_empty() {
@@ -43,7 +43,7 @@ fn of_text(text: &str, tag: &str) -> Option<Vec<String>> {
     (!all.is_empty()).then_some(all)
 }
 
-/// `python:3.11 AS base`, maybe with options in front.
+/// Parses the arguments of `FROM`, such as `python:3.11 AS base`, which options may precede.
 fn stage(rest: &str) -> Stage {
     let words: Vec<&str> = rest.split_whitespace().filter(|word| !word.starts_with("--")).collect();
     let name = words.windows(2).find(|pair| pair[0].eq_ignore_ascii_case("as")).map(|pair| pair[1].to_lowercase());
@@ -54,7 +54,7 @@ fn stage(rest: &str) -> Stage {
     }
 }
 
-/// A list of words in JSON, or a line for the shell.
+/// Parses a command: a JSON list of words, or a line for the shell.
 fn words(rest: &str) -> Vec<String> {
     serde_json::from_str(rest).unwrap_or_else(|_| vec!["/bin/sh".to_owned(), "-c".to_owned(), rest.to_owned()])
 }

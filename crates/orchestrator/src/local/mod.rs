@@ -1,4 +1,4 @@
-//! A workspace on this machine, without AWS: its task definitions as processes, with a real queue.
+//! Local runs of a workspace without AWS: its task definitions as processes, with a real queue.
 
 pub mod dockerfile;
 pub mod process;

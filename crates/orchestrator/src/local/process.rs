@@ -1,4 +1,4 @@
-//! Processes of this machine: started, shown line by line, stopped as ECS stops containers.
+//! Local processes: started, with their output line by line, and stopped as ECS stops containers.
 
 use crate::exit::Error;
 use crate::local::programs::Program;
@@ -8,10 +8,10 @@ use std::net::{SocketAddr, TcpStream};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
-/// Longest wait for a port of this machine to answer.
+/// Timeout for a connection to a local port.
 const CONNECT_TIMEOUT: Duration = Duration::from_millis(200);
 
-/// A program that runs. What is left of it is killed when this value goes.
+/// Running program. Dropping it kills its process group.
 pub struct Running {
     pub program: Program,
     child: Child,
@@ -19,10 +19,10 @@ pub struct Running {
 }
 
 impl Running {
-    /// Starts a program in a process group of its own, so that Ctrl-C in a terminal does not reach it past us.
+    /// Starts a program in its own process group, so that Ctrl-C in a terminal reaches only this process.
     ///
     /// # Errors
-    /// When it cannot be started.
+    /// If it cannot be started.
     pub fn start(program: Program, width: usize) -> Result<Self, Error> {
         let (name, rest) = program.command.split_first().map_or(("", &[][..]), |(name, rest)| (name.as_str(), rest));
         let mut command = Command::new(name);
@@ -31,8 +31,7 @@ impl Running {
         #[cfg(unix)]
         std::os::unix::process::CommandExt::process_group(&mut command, 0);
         let mut child = command.spawn().map_err(|why| {
-            let hint =
-                "install what it needs: `pip install -r requirements.txt` in a virtual environment that is active";
+            let hint = "install its dependencies: `pip install -r requirements.txt` in an active virtual environment";
             Error::other(format!("cannot run `{name}` for {}: {why}", program.name), hint)
         })?;
         let prefix = format!("{:<width$} | ", program.name);
@@ -41,7 +40,7 @@ impl Running {
         Ok(Self { program, child, ended: None })
     }
 
-    /// How it ended, when it has.
+    /// Returns the exit status if the program has ended.
     pub fn ended(&mut self) -> Option<ExitStatus> {
         if self.ended.is_none() {
             self.ended = self.child.try_wait().ok().flatten();
@@ -49,12 +48,12 @@ impl Running {
         self.ended
     }
 
-    /// Whether something listens on its port; true for one that has none.
+    /// Returns whether something listens on its port; true for a program without a port.
     pub fn listens(&self) -> bool {
         self.program.port.is_none_or(listens)
     }
 
-    /// SIGTERM to the program itself: what it has started is its own affair, as under an init process.
+    /// Sends SIGTERM to the program itself; it is responsible for its children, as under an init process.
     pub fn terminate(&mut self) {
         #[cfg(unix)]
         if self.ended().is_none()
@@ -64,7 +63,7 @@ impl Running {
         }
     }
 
-    /// SIGKILL to all that is left of it.
+    /// Sends SIGKILL to its process group.
     pub fn kill(&mut self) {
         #[cfg(unix)]
         if let Some(pid) = pid(&self.child) {
@@ -86,19 +85,19 @@ fn pid(child: &Child) -> Option<rustix::process::Pid> {
     rustix::process::Pid::from_raw(i32::try_from(child.id()).ok()?)
 }
 
-/// Whether something listens on a port of this machine.
+/// Returns whether something listens on a local port.
 pub fn listens(port: u16) -> bool {
     TcpStream::connect_timeout(&SocketAddr::from(([127, 0, 0, 1], port)), CONNECT_TIMEOUT).is_ok()
 }
 
-/// Shows each line of `pipe`, in a thread of its own, until the pipe is closed.
+/// Prints each line of `pipe` from a separate thread, until the pipe is closed.
 fn copy(pipe: impl Read + Send + 'static, prefix: String) {
     std::thread::spawn(move || {
         let mut reader = BufReader::new(pipe);
         let mut line = Vec::new();
         while reader.read_until(b'\n', &mut line).is_ok_and(|read| read > 0) {
             let text = String::from_utf8_lossy(&line);
-            // Who reads us may be gone; the program still wants its pipe to be read.
+            // Our reader may be gone, but the program blocks unless its pipe is read.
             writeln!(anstream::stdout().lock(), "{}{}", paint(BOLD, &prefix), text.trim_end()).ok();
             line.clear();
         }

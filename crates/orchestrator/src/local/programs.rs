@@ -1,4 +1,4 @@
-//! What runs on this machine for a workspace.
+//! Programs of a local run.
 
 use crate::exit::Error;
 use crate::local::dockerfile;
@@ -9,38 +9,38 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// Time from SIGTERM to SIGKILL for what no task definition says it for.
+/// Default time from SIGTERM to SIGKILL, for programs whose task definition has none.
 const STOP_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// A program to be run.
+/// Program to run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Program {
-    /// What its lines are marked with.
+    /// Prefix of its output lines.
     pub name: String,
     pub command: Vec<String>,
     pub environment: BTreeMap<String, String>,
-    /// Variables with secrets that nobody has set on this machine: its own environment is where they come from here.
+    /// Secret variables that are missing from the environment of this process, the source of secrets in local runs.
     pub unset: Vec<String>,
     pub folder: PathBuf,
-    /// Where it listens, when it does.
+    /// Port that it listens on, if any.
     pub port: Option<u16>,
     /// Time from SIGTERM to SIGKILL.
     pub stop_timeout: Duration,
 }
 
-/// The queue: a server of the configured engine, or of the other one, which speaks the same.
+/// Returns the queue: a server of the configured engine, or of the other one, which speaks the same protocol.
 ///
 /// # Errors
-/// When neither is installed.
+/// If neither is installed.
 pub fn queue(workspace: &Workspace, folder: PathBuf) -> Result<Program, Error> {
     let names = match workspace.redis.engine {
         Engine::Redis => ["redis-server", "valkey-server"],
         Engine::Valkey => ["valkey-server", "redis-server"],
     };
     let server = names.into_iter().find_map(find).ok_or_else(|| {
-        let hint = "install one (`apt-get install redis-server`, `brew install valkey`), or name one that runs already \
-                    with --queue HOST:PORT";
-        Error::other(format!("neither {} nor {} is on the PATH, and the queue needs one", names[0], names[1]), hint)
+        let hint = "install one (`apt-get install redis-server`, `brew install valkey`), or use a running one with \
+                    --queue HOST:PORT";
+        Error::other(format!("neither {} nor {} is on the PATH; the queue needs one of them", names[0], names[1]), hint)
     })?;
     let port = workspace.redis.port;
     let options = ["--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--maxmemory-policy", "noeviction"];
@@ -57,10 +57,11 @@ pub fn queue(workspace: &Workspace, folder: PathBuf) -> Result<Program, Error> {
     })
 }
 
-/// What runs before the services, and one program for each of them that is to run at all.
+/// Returns the release command, if any, and one program for each service with tasks. `only` limits the services.
 ///
 /// # Errors
-/// A service that is not configured; one whose command is neither in the configuration nor in a Dockerfile.
+/// A service in `only` that is not configured; a service whose command is neither in the configuration nor in a
+/// Dockerfile.
 pub fn services(
     workspace: &Workspace,
     queue_host: &str,
@@ -83,10 +84,12 @@ pub fn services(
         };
         let command = command.ok_or_else(|| {
             let hint = format!(
-                "write `command` under `[services.{}]`, or name the folder of a Dockerfile with a CMD: --app FOLDER",
+                "set `command` under `[services.{}]`, or pass the folder of a Dockerfile with a CMD: --app FOLDER",
                 task.key
             );
-            Error::other(format!("the command of {} is not known: it is the image's own", task.key), hint)
+            let message =
+                format!("cannot tell which command starts {}: no `command` and no CMD in a Dockerfile", task.key);
+            Error::other(message, hint)
         })?;
         Ok(program(&task.key, task, app, command))
     });
@@ -96,7 +99,7 @@ pub fn services(
 fn program(name: &str, task: &LocalTask, app: &Path, command: Vec<String>) -> Program {
     let mut environment = task.container.environment.clone();
     let unset = task.container.secrets.keys().filter(|variable| std::env::var_os(variable).is_none());
-    // Lines are shown when they are written, not when a buffer is full.
+    // Without this, Python buffers lines when stdout is a pipe.
     environment.entry("PYTHONUNBUFFERED".to_owned()).or_insert_with(|| "1".to_owned());
     let stop = task.container.stop_timeout.and_then(|seconds| u64::try_from(seconds).ok());
     Program {

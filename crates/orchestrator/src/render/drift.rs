@@ -1,10 +1,10 @@
-//! What somebody else changed, as text.
+//! Drift as text.
 
 use super::plan::{field, line};
 use super::{BAD, BOLD, DIM, WARN, count, paint};
 use pb_engine::{Drift, DriftKind};
 
-/// Each resource that is not as the last run left it, with its fields, and the count.
+/// Returns each resource that changed outside of pb-deploy, with its fields, and the count.
 pub fn text(drifts: &[Drift]) -> String {
     let mut text = String::new();
     for drift in drifts {
@@ -12,9 +12,9 @@ pub fn text(drifts: &[Drift]) -> String {
             DriftKind::Changed => ("  ~", WARN, ""),
             DriftKind::Deleted => ("  -", BAD, "  # deleted"),
             DriftKind::Untagged => {
-                ("  !", BAD, "  # has lost the ownership tags: it is not ours until `adopt --restore-tags`")
+                ("  !", BAD, "  # ownership tags are missing: unmanaged until `adopt --restore-tags`")
             }
-            DriftKind::Appeared => ("  ?", WARN, "  # carries our tags and was not recorded"),
+            DriftKind::Appeared => ("  ?", WARN, "  # has the ownership tags but is not recorded"),
         };
         let id = drift.id.as_deref().map(|id| format!("  {id}")).unwrap_or_default();
         let (sign, address) = (paint(style, sign), paint(BOLD, &drift.address));
@@ -24,7 +24,7 @@ pub fn text(drifts: &[Drift]) -> String {
         }
     }
     if drifts.is_empty() {
-        text.push_str("No drift: everything is as the last run left it.\n");
+        text.push_str("No drift: all resources match the state.\n");
     } else {
         text.push_str(&format!("\nDrift: {} changed outside of pb-deploy.\n", count(drifts.len(), "resource")));
     }
@@ -56,10 +56,10 @@ mod tests {
           ~ fargate/celery  sim.thing  t-1
               ~ count: 4 -> 2
           - net/rule  sim.thing  t-1  # deleted
-          ? net/old  sim.thing  t-1  # carries our tags and was not recorded
+          ? net/old  sim.thing  t-1  # has the ownership tags but is not recorded
 
         Drift: 3 resources changed outside of pb-deploy.
         ");
-        assert_eq!(text(&[]), "No drift: everything is as the last run left it.\n");
+        assert_eq!(text(&[]), "No drift: all resources match the state.\n");
     }
 }

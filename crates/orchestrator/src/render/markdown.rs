@@ -1,4 +1,4 @@
-//! A plan as Markdown, for pull requests and summaries of CI.
+//! Plans as Markdown, for pull requests and CI summaries.
 
 use super::drift;
 use super::plan::{self, note, sign};
@@ -8,7 +8,7 @@ use crate::saved::SavedPlan;
 use pb_engine::Step;
 use std::fmt::Write;
 
-/// The counts, a table of what is done to what, and the fields, folded.
+/// Returns the counts, a table of the steps, and all fields in a collapsed section.
 pub fn text(saved: &SavedPlan) -> String {
     let binding = &saved.binding;
     let mut text = format!(
@@ -24,7 +24,7 @@ pub fn text(saved: &SavedPlan) -> String {
         let rows = saved.drift.iter().map(|drift| {
             cells(&format!("{:?}", drift.what), drift.address.as_str(), &drift.kind, drift.id.as_deref(), "")
         });
-        let summary = format!("To be recorded: {}.", super::count(rows.len(), "resource"));
+        let summary = format!("To record: {}.", super::count(rows.len(), "resource"));
         (summary, rows.collect(), drift::text(&saved.drift))
     };
     write(&mut text, format_args!("**{summary}**\n"));
@@ -73,7 +73,7 @@ fn cells(sign: &str, address: &str, kind: &str, id: Option<&str>, note: &str) ->
     format!("| {sign} | `{address}` | {kind} | {id} | {} |\n", safe(note))
 }
 
-/// A fence that is longer than any run of backticks in the text.
+/// Returns a code fence that is longer than any run of backticks in the text.
 fn fence(text: &str) -> String {
     let longest = text.split(|c| c != '`').map(str::len).max().unwrap_or_default();
     "`".repeat(longest.max(2) + 1)

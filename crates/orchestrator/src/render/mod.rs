@@ -1,4 +1,4 @@
-//! Plans, runs and answers as text. stdout is for data, stderr for the rest; both are readable without colour.
+//! Plans, runs and results as text. Data goes to stdout, everything else to stderr; both are readable without colour.
 
 pub mod drift;
 pub mod markdown;
@@ -15,23 +15,23 @@ pub const WARN: Style = AnsiColor::Yellow.on_default();
 pub const BOLD: Style = Style::new().bold();
 pub const DIM: Style = Style::new().dimmed();
 
-/// `text` in `style`.
+/// Returns `text` in `style`.
 pub fn paint(style: Style, text: impl std::fmt::Display) -> String {
     format!("{style}{text}{style:#}")
 }
 
-/// One JSON document on stdout.
+/// Prints a JSON document to stdout.
 ///
 /// # Errors
-/// When `value` cannot be written as JSON.
+/// If `value` cannot be serialized.
 pub fn document<T: Serialize>(value: &T) -> Result<(), Error> {
     let text = serde_json::to_string_pretty(value)
-        .map_err(|e| Error::other(format!("cannot write the answer: {e}"), "this is an error in pb-deploy"))?;
+        .map_err(|e| Error::other(format!("cannot serialize the output: {e}"), "this is a bug in pb-deploy"))?;
     anstream::println!("{text}");
     Ok(())
 }
 
-/// Says why a command failed, and what to do.
+/// Prints an error with its hint to stderr.
 pub fn error(error: &Error, json: bool) {
     if json {
         anstream::eprintln!(
@@ -59,12 +59,12 @@ pub fn error(error: &Error, json: bool) {
     }
 }
 
-/// `1 service`, `3 services`.
+/// Formats a count with its noun: `1 service`, `3 services`.
 pub fn count(number: usize, one: &str) -> String {
     if number == 1 { format!("1 {one}") } else { format!("{number} {one}s") }
 }
 
-/// `0.4 s`, `12 s`, `2 min 5 s`.
+/// Formats milliseconds: `0.4 s`, `12 s`, `2 min 5 s`.
 pub fn duration(millis: u64) -> String {
     match millis {
         0..10_000 => format!("{}.{} s", millis / 1000, millis % 1000 / 100),
@@ -73,7 +73,7 @@ pub fn duration(millis: u64) -> String {
     }
 }
 
-/// `40 s`, `12 min`, `5 h`, `3 days`: one unit is enough to know how old something is.
+/// Formats an age with a single unit: `40 s`, `12 min`, `5 h`, `3 days`.
 pub fn age(seconds: i64) -> String {
     match seconds {
         ..120 => format!("{seconds} s"),

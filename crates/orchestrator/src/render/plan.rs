@@ -1,4 +1,4 @@
-//! A plan as text, in Terraform's signs.
+//! Plans as text, with Terraform's signs.
 
 use super::{BAD, BOLD, DIM, GOOD, WARN, paint};
 use crate::images::{NOT_PUSHED, NotDeployed};
@@ -8,7 +8,7 @@ use pb_engine::{Action, Change, Order, Origin, Plan, Step, UNKNOWN};
 use serde_json::Value;
 use std::fmt::Write;
 
-/// The steps that do something, each with the fields that change. `verbose` shows unchanged ones too.
+/// Returns the steps that do something, each with its changed fields. `verbose` includes unchanged resources.
 pub fn steps(plan: &Plan, verbose: bool) -> String {
     let mut text = String::new();
     for step in &plan.steps {
@@ -19,12 +19,12 @@ pub fn steps(plan: &Plan, verbose: bool) -> String {
     text
 }
 
-/// As [`steps`], the counts, and the checks that fail.
+/// Returns the [`steps`], the counts and the failing checks.
 pub fn text(plan: &Plan, verbose: bool) -> String {
     text_with_not_deployed(plan, &[], verbose)
 }
 
-/// As [`text`], with the services that the plan leaves out.
+/// Returns the [`text`] with the services that the plan leaves out.
 pub fn text_with_not_deployed(plan: &Plan, not_deployed: &[NotDeployed], verbose: bool) -> String {
     let mut text = steps(plan, verbose);
     if !text.is_empty() {
@@ -41,7 +41,7 @@ pub fn text_with_not_deployed(plan: &Plan, not_deployed: &[NotDeployed], verbose
     text
 }
 
-/// The effects of a plan on requests, a line for each web service; empty when requests go on as before.
+/// Returns the effects of a plan on requests, one line for each web service; empty if there are none.
 fn requests(plan: &Plan) -> String {
     let effects = traffic::effects(plan);
     if effects.is_empty() {
@@ -56,7 +56,7 @@ fn requests(plan: &Plan) -> String {
     text
 }
 
-/// `not interrupted`, or `interrupted for about 5 min`.
+/// Returns `not interrupted`, or `interrupted for about 5 min`.
 pub(super) fn verdict(effect: &Effect) -> String {
     let about = |seconds: u64| super::age(i64::try_from(seconds).unwrap_or(i64::MAX));
     effect
@@ -64,7 +64,7 @@ pub(super) fn verdict(effect: &Effect) -> String {
         .map_or("not interrupted".to_owned(), |seconds| format!("interrupted for about {}", about(seconds)))
 }
 
-/// `1 check is failing: 0 of 1 targets of staging-flask are healthy`, with the targets; empty when none fails.
+/// Returns the failing checks with their details, such as the unhealthy targets; empty if none fails.
 pub fn failing(plan: &Plan) -> String {
     let count = plan.failing().count();
     if count == 0 {
@@ -79,7 +79,7 @@ pub fn failing(plan: &Plan) -> String {
     text
 }
 
-/// As [`summary`], with the number of services that the plan leaves out.
+/// Returns the [`summary`] with the number of services that the plan leaves out.
 pub fn summary_with_not_deployed(plan: &Plan, not_deployed: &[NotDeployed]) -> String {
     let services = match not_deployed.len() {
         0 => return summary(plan),
@@ -92,14 +92,14 @@ pub fn summary_with_not_deployed(plan: &Plan, not_deployed: &[NotDeployed]) -> S
     }
 }
 
-/// `Plan: 1 to add, 2 to change, 0 to replace, 0 to destroy.`
+/// Returns the counts of a plan: `Plan: 1 to add, 2 to change, 0 to replace, 0 to destroy.`
 pub fn summary(plan: &Plan) -> String {
     if plan.is_empty() {
         let left = plan.steps.iter().filter(|step| step.action == Action::Untargeted).count();
-        let unchanged = super::count(plan.steps.len() - left, "resource");
-        return match left {
-            0 => format!("No changes: all {unchanged} are as configured."),
-            _ => format!("No changes: {unchanged} that are targeted are as configured; the others were left alone."),
+        let targeted = if left > 0 { "targeted " } else { "" };
+        return match plan.steps.len() - left {
+            1 => format!("No changes. 1 {targeted}resource matches the configuration."),
+            unchanged => format!("No changes. All {unchanged} {targeted}resources match the configuration."),
         };
     }
     let count = |is: fn(&Action) -> bool| plan.steps.iter().filter(|step| is(&step.action)).count();
@@ -116,13 +116,13 @@ pub fn summary(plan: &Plan) -> String {
         text.push_str(&format!(", {awaited} to wait for"));
     }
     if left > 0 {
-        text.push_str(&format!("; {left} are not targeted and left alone"));
+        text.push_str(&format!("; {left} not targeted"));
     }
     text.push('.');
     text
 }
 
-/// The sign of an action and its style.
+/// Returns the sign of an action and its style.
 pub fn sign(action: Action) -> (&'static str, Style) {
     match action {
         Action::NoOp => ("  =", DIM),
@@ -162,24 +162,24 @@ pub(super) fn note(step: &Step) -> Option<String> {
         _ => None,
     };
     let action = match step.action {
-        Action::Replace { order: Order::DestroyBeforeCreate } => Some("deleted, then made anew"),
-        Action::Replace { order: Order::CreateBeforeDestroy } => Some("made anew, then the old one deleted"),
-        Action::Wait => Some("as configured, but not ready yet: waited for"),
+        Action::Replace { order: Order::DestroyBeforeCreate } => Some("deleted, then re-created"),
+        Action::Replace { order: Order::CreateBeforeDestroy } => Some("replacement is created first"),
+        Action::Wait => Some("not ready yet; will wait"),
         _ => None,
     };
     let parts: Vec<&str> = [action, step.reason.as_deref(), origin].into_iter().flatten().collect();
     (!parts.is_empty()).then(|| parts.join("; "))
 }
 
-/// What there is to say about a change: that it forces a replacement, that somebody else made the difference.
+/// Returns the remarks on a change: it forces a replacement, or it is drift.
 fn remark(step: &Step, change: &Change) -> String {
     let mut text = String::new();
     if step.replacement_fields.contains(&change.path) {
         text.push_str(&paint(BAD, "  # forces replacement"));
     }
     if let Some(drift) = step.drift.iter().find(|drift| drift.path == change.path) {
-        let before = drift.before.as_ref().map_or_else(|| "not there".to_owned(), value);
-        text.push_str(&paint(DIM, format!("  # changed outside of pb-deploy: it was {before}")));
+        let before = drift.before.as_ref().map_or_else(|| "absent".to_owned(), value);
+        text.push_str(&paint(DIM, format!("  # changed outside of pb-deploy: was {before}")));
     }
     text
 }
@@ -256,7 +256,7 @@ mod tests {
           ~ net/group  sim.thing  sg-1  # changed outside of pb-deploy
               ~ name: "a" -> "b"
               + port: (known after apply)
-        +/- edge/targets  sim.thing  # made anew, then the old one deleted
+        +/- edge/targets  sim.thing  # replacement is created first
               - port: "1"  # forces replacement
           - net/old  sim.thing
 
@@ -295,7 +295,10 @@ mod tests {
     #[test]
     fn empty_plan_reports_no_changes() {
         let plan = Plan { steps: vec![step("net/vpc", Action::NoOp)], ..Plan::default() };
-        assert_eq!(plain(&text(&plan, false)), "No changes: all 1 resource are as configured.\n");
+        assert_eq!(plain(&text(&plan, false)), "No changes. 1 resource matches the configuration.\n");
+        let plan =
+            Plan { steps: vec![step("net/vpc", Action::NoOp), step("net/igw", Action::NoOp)], ..Plan::default() };
+        assert_eq!(plain(&text(&plan, false)), "No changes. All 2 resources match the configuration.\n");
         assert!(note(&step("net/vpc", Action::Wait)).unwrap().contains("not ready"));
     }
 
@@ -313,7 +316,7 @@ mod tests {
         let steps = vec![step("net/vpc", Action::NoOp)];
         let fails = Plan { steps: steps.clone(), checks: vec![check(Verdict::Fails { message, details })] };
         insta::assert_snapshot!(plain(&text(&fails, false)), @r"
-        No changes: all 1 resource are as configured.
+        No changes. 1 resource matches the configuration.
 
         1 check is failing:
           edge/flask_health: 0 of 1 targets of staging-flask are healthy

@@ -1,5 +1,5 @@
-//! A run as it goes: what is done, what is waited for, and since when. In a terminal with one line for each running step,
-//! elsewhere as plain lines, or as JSON lines.
+//! Progress of a run: finished steps, and running steps with the reason and duration of their waits. A terminal shows
+//! one line for each running step; other outputs get plain lines or JSON lines.
 
 use super::{BAD, BOLD, DIM, GOOD, WARN, duration, paint};
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
@@ -10,10 +10,10 @@ use std::io::IsTerminal;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// How often a run that only waits says so, where there is no terminal to show it.
+/// Interval of the messages about long waits if stderr is not a terminal.
 const LONG_WAIT: Duration = Duration::from_secs(30);
 
-/// Shows a run.
+/// Output of a run.
 #[derive(Clone)]
 pub struct Reporter(Arc<Inner>);
 
@@ -39,7 +39,7 @@ struct RunningStep {
 }
 
 impl Reporter {
-    /// For this process's stderr, or JSON lines on stdout.
+    /// Creates a reporter that writes to stderr, or JSON lines to stdout.
     pub fn new(json: bool, verbose: bool) -> Self {
         let style = match (json, std::io::stderr().is_terminal()) {
             (true, _) => Style::Json,
@@ -49,13 +49,13 @@ impl Reporter {
         Self(Arc::new(Inner { style, verbose, running: Mutex::default(), bars: MultiProgress::new() }))
     }
 
-    /// Where the engine sends its events.
+    /// Returns the receiver of the engine's events.
     pub fn events(&self) -> Events {
         let reporter = self.clone();
         Events::new(move |event| reporter.event(&event))
     }
 
-    /// Says one thing besides the events.
+    /// Prints a message between the events.
     pub fn message(&self, text: &str) {
         match self.0.style {
             Style::Json => {
@@ -66,7 +66,7 @@ impl Reporter {
         }
     }
 
-    /// One JSON line, where JSON lines were asked for.
+    /// Prints a JSON line if the output is JSON.
     pub fn json<T: Serialize>(&self, event: &str, value: &T) {
         if self.0.style == Style::Json
             && let Ok(serde_json::Value::Object(mut fields)) = serde_json::to_value(value)
@@ -76,7 +76,7 @@ impl Reporter {
         }
     }
 
-    /// Says every 30 seconds what is waited for, where there is no terminal to show it. Ends with the run: drop it.
+    /// Prints the long waits every 30 seconds if stderr is not a terminal. Never returns: drop it when the run ends.
     pub async fn report_long_waits(&self) {
         loop {
             tokio::time::sleep(LONG_WAIT).await;
@@ -93,7 +93,7 @@ impl Reporter {
         let long = running.iter().filter(|(_, step)| step.since.elapsed() >= LONG_WAIT);
         long.map(|(address, step)| {
             let since = duration(u64::try_from(step.since.elapsed().as_millis()).unwrap_or(u64::MAX));
-            format!("  {address}: still {}, since {since}{}", present_verb(step.action), after_colon(&step.detail))
+            format!("  {address}: still {} after {since}{}", present_verb(step.action), after_colon(&step.detail))
         })
         .collect()
     }
@@ -108,7 +108,7 @@ impl Reporter {
         match event {
             Event::Started { address, action, .. } => self.started(address, *action),
             Event::Waiting { address, what } => self.waiting(address, what),
-            Event::Retrying { address, failure } => self.waiting(address, &format!("trying again after: {failure}")),
+            Event::Retrying { address, failure } => self.waiting(address, &format!("retrying after: {failure}")),
             Event::Created { .. } | Event::Recorded { .. } => {}
             Event::Done { address, action, id, millis } => {
                 self.ended(address);
@@ -121,11 +121,11 @@ impl Reporter {
                 self.message(&format!("  {}: {} {failure}", paint(BOLD, address), paint(BAD, "failed:")));
             }
             Event::Skipped { address, because, .. } => {
-                self.message(&format!("  {}: {} {because}", paint(BOLD, address), paint(WARN, "not done:")));
+                self.message(&format!("  {}: {} {because}", paint(BOLD, address), paint(WARN, "skipped:")));
             }
             Event::Stopping => self.message(&paint(
                 WARN,
-                "stopping: nothing new is started, running calls finish; press Ctrl-C again to stop at once",
+                "stopping: no new steps are started, running calls finish; press Ctrl-C again to stop immediately",
             )),
         }
     }
@@ -174,7 +174,7 @@ fn after_colon(what: &str) -> String {
 
 fn present_verb(action: Action) -> &'static str {
     match action {
-        Action::NoOp | Action::Untargeted => "looking",
+        Action::NoOp | Action::Untargeted => "reading",
         Action::Create | Action::Replace { .. } => "creating",
         Action::Update => "updating",
         Action::Delete => "deleting",

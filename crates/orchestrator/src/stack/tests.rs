@@ -5,7 +5,7 @@ use pb_config::{Config, Workspace};
 use pb_engine::Graph;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Services beside Flask and Celery, one of each kind.
+/// One further service of each kind.
 const OTHERS: &str = r#"
 [services.api]
 kind = "web"
@@ -20,7 +20,7 @@ kind = "scheduler"
 command = ["celery", "beat"]
 "#;
 
-/// A task with which the services wait for their rollout.
+/// Release command that the rollouts wait for.
 const BEFORE: &str = "[deploy.before]\nservice = \"flask\"\ncommand = [\"true\"]\n";
 
 fn workspace(more: &str) -> Workspace {
@@ -33,7 +33,7 @@ fn graph(workspace: &Workspace) -> Graph {
     build(&aws, workspace, &Prerequisites::unknown(workspace)).unwrap()
 }
 
-/// Each resource and check with all that it depends on, directly or not.
+/// Returns the direct and indirect dependencies of each resource and check.
 fn dependencies(graph: &Graph) -> BTreeMap<String, BTreeSet<String>> {
     let mut all: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     for (address, needed) in graph.edges().chain(graph.check_edges()) {
@@ -47,14 +47,15 @@ fn dependencies(graph: &Graph) -> BTreeMap<String, BTreeSet<String>> {
     all
 }
 
-/// The resources that must exist before a task of any service can be started and do its work.
+/// Resources that a task of any service needs.
 const TASK: &[&str] = &[
-    // ECS starts it in the cluster, with the image of the repository, and gives it a stream in the log group.
+    // ECS starts it in the cluster, with an image from the repository, and gives it a stream in the log group.
     "fargate/cluster",
     "fargate/repository",
     "fargate/logs",
-    // It has a public address in a subnet of the VPC, whose resolver answers its DNS queries. The route table is associated
-    // with the subnet and leads to the internet through the gateway: images, logs and secrets are reached that way.
+    // It has a public address in a subnet of the VPC, whose resolver answers its DNS queries. The route table is
+    // associated with the subnet and leads to the internet through the gateway: images, logs and secrets are reached
+    // that way.
     "net/vpc",
     "net/tasks_subnet",
     "net/balancer_subnet",
@@ -67,7 +68,7 @@ const TASK: &[&str] = &[
     "redis/jobqr",
 ];
 
-/// The traffic of a web task: to the queue at both ends, to the internet, and in from the load balancer.
+/// Connections of a web task: to the queue (rules at both ends), to the internet, and from the load balancer.
 const WEB: &[&str] = &[
     "net/flask_group",
     "net/flask_out_redis",
@@ -83,14 +84,14 @@ const WEB: &[&str] = &[
     "edge/listener",
 ];
 
-/// The traffic of a worker: to the queue at both ends, and to the internet.
+/// Connections of a worker: to the queue (rules at both ends) and to the internet.
 const WORKER: &[&str] =
     &["net/celery_group", "net/celery_out_redis", "net/redis_in_celery", "net/celery_out_tcp_443_any"];
 
-/// The further needs of each service.
+/// Further dependencies of each service.
 const OWN: [(&str, &[&str], &[&str]); 5] = [
     ("flask", WEB, &["fargate/flask_task", "edge/targets"]),
-    // Its rule is one of the listener, whose default is Flask.
+    // Its rule belongs to the listener, whose default target is Flask.
     ("api", WEB, &["fargate/api_task", "edge/api_targets", "edge/api_rule", "edge/targets"]),
     ("celery", WORKER, &["fargate/celery_task"]),
     ("mail", WORKER, &["fargate/mail_task"]),

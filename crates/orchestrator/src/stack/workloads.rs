@@ -1,4 +1,4 @@
-//! What runs in a workspace: Flask, Celery, and the services beside them.
+//! Workloads of a workspace: Flask, Celery, and the other services.
 
 use crate::prerequisites::Prerequisites;
 use pb_config::{Image, OtherService, Service, WebService, Workspace};
@@ -8,8 +8,8 @@ use pb_fargate::{ContainerSpec, ServiceTargetInputs, TaskDefinitionSpec, Workloa
 use pb_net::NetworkStack;
 use std::collections::BTreeMap;
 
-/// All services that have an image; what has none yet is made once it has one, and everything else does not wait for it.
-/// Web services carry Flask's security group, the others that of Celery.
+/// Returns all services that have an image. A service without one is created once its image is pushed, and nothing else
+/// waits for it. Web services have the security group of Flask, the others that of Celery.
 pub(super) fn all(
     workspace: &Workspace,
     prerequisites: &Prerequisites,
@@ -38,20 +38,20 @@ pub(super) fn all(
         .collect()
 }
 
-/// One service as a process of this machine would run it.
+/// Service for a local run.
 #[derive(Debug, Clone)]
 pub struct LocalTask {
-    /// Its key.
+    /// Key of the service.
     pub key: String,
-    /// The tag of its image, by which a stage of a Dockerfile is found; empty for a full reference.
+    /// Tag of its image, which selects the stage of a Dockerfile; empty for a full reference.
     pub tag: String,
-    /// How many are wanted.
+    /// Desired count.
     pub count: i32,
-    /// Its container: command, environment, ports.
+    /// Container: command, environment, ports.
     pub container: ContainerSpec,
 }
 
-/// All services, in no network.
+/// Returns all services, without a network.
 pub(super) fn local(workspace: &Workspace) -> Vec<Workload> {
     let nothing = || Input::known(String::new());
     let port = |key: &str| match (key, workspace.services.others.get(key)) {
@@ -68,9 +68,9 @@ pub(super) fn local(workspace: &Workspace) -> Vec<Workload> {
         .collect()
 }
 
-/// The containers of the task definitions in a graph.
+/// Returns the containers of the task definitions in a graph.
 pub(super) fn containers(workspace: &Workspace, graph: &Graph) -> Result<Vec<LocalTask>, Failure> {
-    let bug = |why: String| Failure::new(Class::Bug, "make a task definition", why);
+    let bug = |why: String| Failure::new(Class::Bug, "build a task definition", why);
     let specs: BTreeMap<String, serde_json::Value> =
         graph.specs()?.into_iter().map(|(address, spec)| (address.as_str().to_owned(), spec)).collect();
     let task = |(key, service): (&str, &Service)| {
@@ -86,7 +86,7 @@ pub(super) fn containers(workspace: &Workspace, graph: &Graph) -> Result<Vec<Loc
     workspace.services.all().map(task).collect()
 }
 
-/// What is wanted of each service.
+/// Returns the desired spec of each service.
 fn specs(workspace: &Workspace, image: impl Fn(&str, &Service) -> pb_fargate::Image) -> Vec<WorkloadSpec> {
     let services = &workspace.services;
     let all = services.all().map(|(key, service)| {
@@ -110,7 +110,7 @@ fn target(web: &WebService, group_arn: Input<String>, listener: Input<()>) -> Se
     }
 }
 
-/// The image as it is configured.
+/// Returns the image as it is configured.
 fn unresolved(service: &Service) -> pb_fargate::Image {
     match &service.image {
         Image::Tag(tag) => pb_fargate::Image::Tag(tag.clone()),

@@ -23,7 +23,7 @@ fn step(address: &str, kind: &str, action: Action, specs: (Option<Value>, Option
     }
 }
 
-/// A service with `count` tasks, of which this percentage keeps running, on a port.
+/// Returns the spec of a service with `count` tasks on a port, of which this percentage stays healthy during a rollout.
 fn service(count: i32, min_healthy_percent: i32, port: u16) -> Value {
     json!({
         "name": "s", "cluster": "c", "task_definition": "s:1", "desired_count": count, "launch_type": "FARGATE",
@@ -57,7 +57,7 @@ fn of(steps: Vec<Step>) -> Vec<Effect> {
     effects(&Plan { steps, ..Plan::default() })
 }
 
-/// The only effect of a plan: its seconds of interruption and its text.
+/// Returns the only effect of a plan: seconds of interruption, and text.
 fn only(steps: Vec<Step>) -> (Option<u64>, String) {
     let effects = of(steps);
     assert_eq!(effects.len(), 1, "{effects:?}");
@@ -70,7 +70,7 @@ fn rollout_keeps_old_tasks_serving() {
     assert_eq!((seconds, text.as_str()), (None, "the old tasks answer until the new ones are healthy"));
     let (seconds, text) = only(vec![rollout("flask", service(3, 50, 5050), service(3, 50, 8000))]);
     assert_eq!(seconds, None);
-    assert!(text.starts_with("2 of 3 tasks answer") && text.contains("let both ports through"), "{text}");
+    assert!(text.starts_with("2 of 3 tasks answer") && text.contains("allow both ports"), "{text}");
 }
 
 #[test]
@@ -89,7 +89,9 @@ fn replaced_load_balancer_interrupts_all_services() {
     let effects = of(vec![balancer, unchanged("flask"), unchanged("api")]);
     assert_eq!(effects.iter().map(|effect| effect.interrupted).collect::<Vec<_>>(), [Some(300), Some(300)]);
     assert!(
-        effects[0].text.contains("edge/balancer is deleted before its successor exists (AWS cannot change its scheme)")
+        effects[0]
+            .text
+            .contains("edge/balancer is deleted before its replacement exists (AWS cannot change its scheme)")
     );
 }
 
@@ -97,9 +99,9 @@ fn replaced_load_balancer_interrupts_all_services() {
 fn queue_replacement_extends_interruption() {
     let replaced =
         step("fargate/flask", "ecs.service", DELETE_FIRST, (Some(service(1, 100, 1)), Some(service(1, 100, 1))), &[]);
-    let cache = step("redis/jobqr", "elasticache.replication_group", DELETE_FIRST, (None, None), &[]);
+    let queue = step("redis/jobqr", "elasticache.replication_group", DELETE_FIRST, (None, None), &[]);
     assert_eq!(only(vec![replaced.clone()]).0, Some(150));
-    assert_eq!(only(vec![cache, replaced]).0, Some(870));
+    assert_eq!(only(vec![queue, replaced]).0, Some(870));
 }
 
 #[test]

@@ -1,5 +1,5 @@
-//! What is to be taken over: what was asked for by hand, what a Terraform state names, and the rules that say what wanted
-//! ones say.
+//! The resources to import: those given on the command line, those in a Terraform state, and security group rules that
+//! are equal to configured ones.
 
 use crate::cli::{AdoptOptions, Global};
 use crate::context::{REPOSITORY, WorkspaceContext, connect, load_workspace};
@@ -10,37 +10,38 @@ use pb_net::{Ec2, SecurityGroupRule, SecurityGroupRuleSpec, matching_rules};
 use pb_terraform::{DesiredResource, ImportCandidate, Mapping, Source, State, map_resources};
 use std::collections::BTreeMap;
 
-/// What is to be taken over, and where that is known from.
+/// The resources to import, and their source.
 pub struct ImportRequest {
     pub claims: Imports,
     pub mapping: Mapping,
     /// Lineage and serial of the Terraform state.
     pub state: Option<(String, u64)>,
-    /// Set when all that is recorded and has lost its tags is taken over, too.
+    /// Set to also restore the tags of all untagged resources.
     pub restore_tags: bool,
 }
 
-/// An address that was typed.
+/// Parses an address of the command line.
 ///
 /// # Errors
-/// `Usage`, with what one looks like.
+/// `Usage` if it is invalid.
 pub fn address(text: &str) -> Result<Address, Error> {
-    Address::new(text).map_err(|error| Error::usage(error.to_string(), "`state list` shows those that are there"))
+    Address::new(text)
+        .map_err(|error| Error::usage(error.to_string(), "`pb-deploy state list` shows the recorded addresses"))
 }
 
-/// Where the Terraform state lies, when one is named.
+/// Returns the location of the Terraform state, if one is given.
 ///
 /// # Errors
-/// `Usage` when it is no name of one.
+/// `Usage` if it is invalid.
 pub fn source(adoption: &AdoptOptions) -> Result<Option<Source>, Error> {
     let source = adoption.from_terraform.as_deref().map(Source::parse).transpose();
-    source.map_err(|why| Error::usage(why, "name the object as Terraform's backend does"))
+    source.map_err(|why| Error::usage(why, "use the bucket and key of Terraform's backend"))
 }
 
-/// The name of the repository that is to be taken over, if one is: images are looked for in it.
+/// Returns the name of the repository to import, if there is one, because images are looked up in it.
 ///
 /// # Errors
-/// A command line that makes no sense; a state that cannot be read.
+/// Invalid arguments; a Terraform state that cannot be read.
 pub async fn repository(global: &Global, workspace: &str, adoption: &AdoptOptions) -> Result<Option<String>, Error> {
     let given = parse_pairs(&adoption.pairs)?;
     if let Some((_, name)) = given.iter().find(|(address, _)| address.as_str() == REPOSITORY) {
@@ -55,17 +56,18 @@ pub async fn repository(global: &Global, workspace: &str, adoption: &AdoptOption
 }
 
 impl ImportRequest {
-    /// Reads the Terraform state, maps it, and adds what was asked for by hand, which counts more.
+    /// Reads and maps the Terraform state, and adds the resources given on the command line, which take precedence.
     ///
     /// # Errors
-    /// A state that cannot be read; a command line that names nothing.
+    /// A Terraform state that cannot be read; a command line without resources.
     pub async fn read(context: &WorkspaceContext, adoption: &AdoptOptions) -> Result<Self, Error> {
         let given = parse_pairs(&adoption.pairs)?;
         let mut named: BTreeMap<String, String> = BTreeMap::new();
         let (mut mapping, state) = match source(adoption)? {
             None if given.is_empty() && !adoption.restore_tags => {
-                let hint = "write ADDRESS=ID, such as net/vpc=vpc-0123, or --from-terraform s3://BUCKET/KEY, or --restore-tags";
-                return Err(Error::usage("nothing is named to be adopted", hint));
+                let hint =
+                    "pass ADDRESS=ID, such as net/vpc=vpc-0123, or --from-terraform s3://BUCKET/KEY, or --restore-tags";
+                return Err(Error::usage("no resource to adopt is given", hint));
             }
             None => (Mapping::default(), None),
             Some(source) => {
@@ -90,29 +92,29 @@ impl ImportRequest {
 fn parse_pairs(pairs: &[String]) -> Result<BTreeMap<Address, String>, Error> {
     let mut claims = BTreeMap::new();
     for pair in pairs {
-        let hint = "write ADDRESS=ID, such as net/vpc=vpc-0123";
+        let hint = "pass ADDRESS=ID, such as net/vpc=vpc-0123";
         let Some((left, id)) = pair.split_once('=').filter(|(_, id)| !id.is_empty()) else {
             return Err(Error::usage(format!("{pair:?} is not ADDRESS=ID"), hint));
         };
         if claims.insert(address(left)?, id.to_owned()).is_some() {
-            return Err(Error::usage(format!("{left} is named twice"), hint));
+            return Err(Error::usage(format!("{left} is given twice"), hint));
         }
     }
     Ok(claims)
 }
 
-/// What the graph wants and nobody has named by hand.
+/// Returns the configured resources that were not given on the command line.
 fn targets(graph: &Graph, given: &BTreeMap<Address, String>) -> Result<Vec<DesiredResource>, Error> {
     let specs = graph.specs()?.into_iter().zip(graph.node_kinds());
     let open = specs.filter(|((address, _), _)| !given.contains_key(address));
     Ok(open.map(|((address, spec), kind)| DesiredResource { address, kind: kind.to_owned(), spec }).collect())
 }
 
-/// What taking them over comes to. A rule of a group has an id that says nothing, so the rules that say what wanted ones say
-/// are looked for in the groups that are taken over, and taken over with them.
+/// Returns the plan of the import. The ids of security group rules are unknown to users, so rules that are equal to
+/// configured ones are found in the imported groups, and imported with them.
 ///
 /// # Errors
-/// A read that fails; every claim that cannot be had.
+/// A read that fails; every resource that cannot be imported.
 pub async fn plan_import(
     context: &WorkspaceContext,
     request: &ImportRequest,
@@ -136,8 +138,8 @@ pub async fn plan_import(
     plan_adoption(graph, &observed, snapshot, &claims)?.map_err(Error::Refused)
 }
 
-/// Recorded resources that have lost their tags and are taken over besides those that are named: all, when that is asked
-/// for, or else the rules of groups that are named.
+/// Returns the untagged resources that are imported besides those that were given: all, if `restore_tags` is set, or
+/// otherwise the rules of the given groups.
 fn untagged_claims(graph: &Graph, observed: &Observed, request: &ImportRequest) -> Imports {
     let is_rule = |untagged: &Untagged| {
         let group = untagged.attrs.get("group_id").and_then(|group| group.as_str());
@@ -151,14 +153,15 @@ fn untagged_claims(graph: &Graph, observed: &Observed, request: &ImportRequest) 
     all.map(|(address, untagged)| (address.clone(), untagged.import_id.clone())).collect()
 }
 
-/// The rules that a deploy would make afterwards, in groups that are there.
+/// Returns the rules that a deploy would create afterwards in existing groups.
 fn planned_rules(adoption_plan: &AdoptionPlan) -> Vec<(Address, SecurityGroupRuleSpec)> {
     let steps = adoption_plan.afterwards.iter().flat_map(|plan| &plan.steps);
-    let made = steps
+    let creates = steps
         .filter(|step| step.action == Action::Create && step.kind == <SecurityGroupRule as pb_engine::Resource>::KIND);
-    made.filter_map(|step| {
-        let spec = serde_json::from_value(step.after.clone()?).ok()?;
-        Some((step.address.clone(), spec))
-    })
-    .collect()
+    creates
+        .filter_map(|step| {
+            let spec = serde_json::from_value(step.after.clone()?).ok()?;
+            Some((step.address.clone(), spec))
+        })
+        .collect()
 }

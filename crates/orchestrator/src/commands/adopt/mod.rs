@@ -1,5 +1,5 @@
-//! `adopt`, `forget` and `state mv`: what is there becomes ours, is ours no more, or gets another address. Tags and the
-//! snapshot change, and nothing else.
+//! `adopt`, `forget` and `state mv`: import existing resources, stop managing them, or move them to another address.
+//! They change tags and the snapshot, and nothing else.
 
 mod imports;
 mod moves;
@@ -21,36 +21,36 @@ use pb_terraform::{Lock, Mapping};
 use preserving_ledger::PreservingLedger;
 use std::time::Duration;
 
-/// What is done to what is there.
+/// A change of the management of existing resources.
 enum Task<'a> {
     Adopt(&'a AdoptOptions),
     Forget(&'a [Address]),
     Move { from: &'a str, to: &'a str },
 }
 
-/// What was seen, and what is to be done about it.
+/// A planned task, with its output.
 struct TaskPlan {
     plan: Plan,
     text: String,
     json: serde_json::Value,
-    /// The Terraform state that it was made from, by what it is known.
+    /// Lineage and serial of the Terraform state that the plan is based on.
     state: Option<(String, u64)>,
-    /// The resources that the state names.
+    /// Resources in the Terraform state.
     mapping: Mapping,
 }
 
-/// Takes over what stands at the addresses, or what a Terraform state names.
+/// Imports the given resources, or those of a Terraform state.
 ///
 /// # Errors
-/// What keeps it from beginning: a claim that cannot be had, a lock that another holds.
+/// An error before the run begins: a resource that cannot be imported, a lock that another run holds.
 pub async fn adopt(global: &Global, workspace: &str, adoption: &AdoptOptions) -> Result<Exit, Error> {
     run_task(global, workspace, &Task::Adopt(adoption), &adoption.consent, adoption.dry_run).await
 }
 
-/// Lets go of what stands at the addresses.
+/// Stops managing the resources at the addresses.
 ///
 /// # Errors
-/// As [`adopt`].
+/// The errors of [`adopt`].
 pub async fn forget(
     global: &Global,
     workspace: &str,
@@ -62,10 +62,10 @@ pub async fn forget(
     run_task(global, workspace, &Task::Forget(&addresses), consent, dry_run).await
 }
 
-/// Gives what stands at an address another one: one resource, or all that is a service's.
+/// Moves one resource, or all resources of a service, to another address.
 ///
 /// # Errors
-/// As [`adopt`].
+/// The errors of [`adopt`].
 pub async fn move_addresses(
     global: &Global,
     workspace: &str,
@@ -115,13 +115,14 @@ impl Task<'_> {
         }
     }
 
-    /// The word under which Terraform's lock is held: another run of ours knows by it that it was one of ours.
+    /// Returns the operation that is written to Terraform's lock. Another run of pb-deploy recognises its own lock by
+    /// it.
     fn operation(&self, context: &WorkspaceContext) -> String {
         format!("pb-deploy {} {}/{}", self.word(), context.owner.stack, context.owner.workspace)
     }
 }
 
-/// Observes and decides. Changes nothing.
+/// Reads the resources and plans the task. Changes nothing.
 async fn plan_task(
     context: &WorkspaceContext,
     task: &Task<'_>,
@@ -156,19 +157,21 @@ async fn plan_task(
     }
 }
 
-/// A record carries no tags: it is ours as long as the load balancer is that it points to.
+/// Refuses to forget a DNS record alone. A record cannot carry tags, so it is managed as long as the load balancer is
+/// that it points to.
 fn refuse_record_without_load_balancer(plan: &Plan) -> Result<(), Error> {
     let of = |kind: &str| plan.steps.iter().find(|step| step.kind == kind);
     match (of("route53.record"), of("elbv2.load_balancer")) {
         (Some(record), None) => {
-            let why = "a record cannot carry tags, and is ours as long as its load balancer is: forget that too";
+            let why = "a DNS record cannot carry tags, and is managed as long as its load balancer is; forget both";
             Err(Error::Refused(vec![PlanError { address: record.address.clone(), why: why.to_owned() }]))
         }
         _ => Ok(()),
     }
 }
 
-/// Does it under the lease, and under Terraform's lock where there is one; on what is seen under them.
+/// Runs the task under the lease, and under Terraform's lock if a Terraform state is used. Also returns whether the run
+/// was interrupted.
 async fn run_under_lease(
     reporter: &Reporter,
     global: &Global,
@@ -198,7 +201,7 @@ async fn run_under_lease(
         && outcome.is_complete()
         && !moves::tags_are_visible(context, &session.snapshot(), &planned.plan, &run.cancel).await
     {
-        reporter.message("AWS does not show all of the new tags yet: wait a minute before the next deploy");
+        reporter.message("AWS does not show all new tags yet. Wait a minute before the next deploy.");
     }
     let closed = session.close().await;
     let outcome = done?;
@@ -255,8 +258,8 @@ async fn replan_and_run(
     preserving_ledger::check(task, &snapshot, &context.workspace.name)?;
     let planned = plan_task(context, task, &snapshot, &run.cancel).await?;
     if !same_writes(&shown.plan, &planned.plan) || shown.state != planned.state {
-        let message = "the resources have changed since they were shown: nothing was changed";
-        return Err(Error::other(message, "run the same command again and look at what it shows"));
+        let message = "the resources have changed since they were shown; nothing was changed";
+        return Err(Error::other(message, "run the same command again to see the changes"));
     }
     let ledger = PreservingLedger::new(session, task);
     Ok(apply_ownership_changes(&context.graph, &planned.plan, &ledger, run).await?)

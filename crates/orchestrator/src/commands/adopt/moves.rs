@@ -1,4 +1,4 @@
-//! What `state mv` moves: one resource, or all that belongs to a service whose key was changed.
+//! The resources that `state mv` moves: one, or all resources of a service whose key was changed.
 
 use super::imports::address;
 use crate::context::WorkspaceContext;
@@ -7,14 +7,14 @@ use crate::releases;
 use pb_engine::{Address, Cancel, MovePlan, Observed, Plan, PlanError, Snapshot, observe, plan_move};
 use std::time::Duration;
 
-/// How often it is looked whether AWS shows the new tags, and how many times.
+/// Interval between two reads of the new tags, and the number of reads.
 const POLL_INTERVAL: Duration = Duration::from_secs(1);
 const MAX_POLLS: usize = 20;
 
-/// What it takes to move `from` to `to`.
+/// Returns the plan that moves `from` to `to`.
 ///
 /// # Errors
-/// A read that fails; every move that cannot be had; a command line that makes no sense.
+/// A read that fails; every move that is refused; invalid arguments.
 pub async fn plan_state_move(
     context: &WorkspaceContext,
     from: &str,
@@ -30,7 +30,8 @@ pub async fn plan_state_move(
     })
 }
 
-/// The addresses from and to. A word without a slash is the key of a service, and stands for all that is its.
+/// Returns the pairs of old and new addresses. An argument without a slash is the key of a service, and stands for all
+/// of its resources.
 fn pairs(snapshot: &Snapshot, observed: &Observed, from: &str, to: &str) -> Result<Vec<(Address, Address)>, Error> {
     match (from.contains('/'), to.contains('/')) {
         (true, true) => Ok(vec![(address(from)?, address(to)?)]),
@@ -42,41 +43,44 @@ fn pairs(snapshot: &Snapshot, observed: &Observed, from: &str, to: &str) -> Resu
                 all.map(|(from, to)| Ok((address(&from)?, address(&to)?))).collect::<Result<_, Error>>()?;
             let pairs: Vec<_> = all.into_iter().filter(|(from, _)| there(from)).collect();
             if pairs.is_empty() {
-                let hint = "name the key that it had when it was deployed; `state list` shows what is there";
-                return Err(Error::usage(format!("nothing of a service {from:?} is there"), hint));
+                let hint =
+                    "use the key with which it was deployed; `pb-deploy state list` shows the recorded addresses";
+                return Err(Error::usage(format!("there are no resources of a service {from:?}"), hint));
             }
             Ok(pairs)
         }
         _ => {
-            let hint = "write two addresses (fargate/api fargate/backend), or two keys of services (api backend)";
-            Err(Error::usage(format!("{from:?} and {to:?} are not of the same sort"), hint))
+            let hint = "pass two addresses (fargate/api fargate/backend), or two keys of services (api backend)";
+            Err(Error::usage(format!("{from:?} and {to:?} mix an address and the key of a service"), hint))
         }
     }
 }
 
-/// The addresses of all that a service beside Flask and Celery has of its own.
+/// Returns the addresses of the resources that a service other than Flask and Celery has.
 fn service_addresses(key: &str) -> [String; 4] {
     let service = releases::address(key);
     [format!("{service}_task"), service, format!("edge/{key}_targets"), format!("edge/{key}_rule")]
 }
 
-/// A refusal, with the reason why something that is configured is not wanted yet.
+/// Adds to a refusal that the service is configured, but its image is not pushed yet.
 fn with_image_reason(context: &WorkspaceContext, pairs: &[(Address, Address)], refused: PlanError) -> PlanError {
     let to = pairs.iter().find(|(from, _)| *from == refused.address).map(|(_, to)| releases::key(to));
     let waits =
         |key: &str| context.prerequisites.images.missing().any(|(missing, _)| key.trim_end_matches("_task") == missing);
     match to {
         Some(key) if waits(key) => {
-            let why =
-                format!("{}; it is configured, and its image is not in the repository: name one that is", refused.why);
+            let why = format!(
+                "{}; it is configured, but its image is not pushed yet: configure an image that is",
+                refused.why
+            );
             PlanError { why, ..refused }
         }
         _ => refused,
     }
 }
 
-/// Whether AWS shows all that was moved at its new address; looked at for some seconds. Tags are eventually consistent, and
-/// a deploy that still sees the old ones would delete what stands there.
+/// Waits some seconds until AWS shows all moved resources at their new addresses, and returns whether it does. Tags are
+/// eventually consistent, and a deploy that still reads the old ones would delete the resources.
 pub async fn tags_are_visible(context: &WorkspaceContext, snapshot: &Snapshot, plan: &Plan, cancel: &Cancel) -> bool {
     for _ in 0..MAX_POLLS {
         let observed = context.observe(snapshot, cancel).await.unwrap_or_default();

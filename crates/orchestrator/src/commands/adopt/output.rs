@@ -1,4 +1,4 @@
-//! What `adopt`, `forget` and `state mv` say.
+//! The output of `adopt`, `forget` and `state mv`.
 
 use super::TaskPlan;
 use super::imports::ImportRequest;
@@ -9,32 +9,34 @@ use pb_terraform::{NotImported, Removal};
 use serde_json::{Value, json};
 use std::fmt::Write;
 
-/// What is taken over, what differs, what has no counterpart, and what a deploy would do afterwards.
+/// Returns the text about an import: the resources, the differences, what has no counterpart, and what a deploy would
+/// do afterwards.
 pub fn text(context: &WorkspaceContext, request: &ImportRequest, adoption_plan: &AdoptionPlan) -> String {
     let new = adoption_plan.plan.writes().count();
     let mut text = match new {
         0 if request.restore_tags && adoption_plan.plan.steps.is_empty() => {
-            format!("Nothing to adopt into {}: nothing that is recorded has lost its tags.\n", context.title())
+            format!("Nothing to adopt into {}: no recorded resource has lost its ownership tags.\n", context.title())
         }
-        0 => format!("Nothing to adopt into {}: what is named is ours already.\n", context.title()),
-        _ => format!("To adopt into {}, by its tags and nothing else:\n\n", context.title()),
+        0 => format!("Nothing to adopt into {}: everything given is already managed.\n", context.title()),
+        _ => format!("To adopt into {} (only tags are changed):\n\n", context.title()),
     };
     if !adoption_plan.restored.is_empty() {
         let count = render::count(adoption_plan.restored.len(), "recorded resource");
-        let lost = "have lost their ownership tags, most likely to `terraform apply`: they are put back";
-        text.insert_str(0, &format!("{} {count} {lost}.\n", paint(WARN, "note:")));
+        let lost = if adoption_plan.restored.len() == 1 { "has lost its" } else { "have lost their" };
+        let note = format!("{count} {lost} ownership tags, most likely to `terraform apply`; they are restored");
+        text.insert_str(0, &format!("{} {note}.\n", paint(WARN, "note:")));
     }
     let steps = adoption_plan.plan.steps.iter().map(|step| with_source(request, adoption_plan, step));
     let plan = Plan { steps: steps.collect(), ..Plan::default() };
     text.push_str(&render::plan::steps(&plan, false));
-    section(&mut text, "Part of what is taken over", &request.mapping.parts);
-    section(&mut text, "Without a counterpart, left alone", &request.mapping.unmapped);
+    section(&mut text, "Parts of the imported resources", &request.mapping.parts);
+    section(&mut text, "Without a counterpart, not imported", &request.mapping.unmapped);
     for address in unprefixed_names(context, adoption_plan) {
         line(
             &mut text,
             format_args!(
-                "{} {address} has not the workspace's prefix in its name: it is known by the state, and \
-             without that by its tags only when it is claimed again.",
+                "{} the name of {address} does not start with that of the workspace. It is found through the state; \
+                 if the state is lost, adopt it again.",
                 paint(WARN, "note:")
             ),
         );
@@ -43,14 +45,14 @@ pub fn text(context: &WorkspaceContext, request: &ImportRequest, adoption_plan: 
     text
 }
 
-/// What a deploy would do, or why it would be refused.
+/// Adds what a deploy would do afterwards, or why it would be refused.
 fn afterwards(text: &mut String, afterwards: &Result<Plan, Vec<PlanError>>) {
     match afterwards {
         Ok(plan) => {
             line(text, format_args!("\nAfterwards, a deploy would do this. {}", render::plan::summary(plan)));
         }
         Err(refused) => {
-            line(text, format_args!("\n{} a deploy would be refused:", paint(WARN, "Afterwards")));
+            line(text, format_args!("\n{}", paint(WARN, "Afterwards, a deploy would be refused:")));
             for refused in refused {
                 line(text, format_args!("  {} {}", paint(BOLD, format!("{}:", refused.address)), refused.why));
             }
@@ -58,25 +60,25 @@ fn afterwards(text: &mut String, afterwards: &Result<Plan, Vec<PlanError>>) {
     }
 }
 
-/// The step with what a deploy would change, and what Terraform calls it.
+/// Adds to a step its address in Terraform, and what a deploy would change.
 fn with_source(request: &ImportRequest, adoption_plan: &AdoptionPlan, step: &Step) -> Step {
     let claim = request.mapping.imports.get(&step.address);
     let mut from = claim.map(|claim| claim.terraform.clone()).unwrap_or_default();
     if adoption_plan.restored.contains(&step.address) {
-        from = if from.is_empty() { "without its tags".to_owned() } else { format!("{from}, without its tags") };
+        from = if from.is_empty() { "has lost its tags".to_owned() } else { format!("{from}, has lost its tags") };
     }
     with_effect(step, &from, &adoption_plan.afterwards)
 }
 
-/// The step with where it comes from, and with what a deploy would change.
+/// Adds to a step its origin, and what a deploy would change.
 fn with_effect(step: &Step, from: &str, afterwards: &Result<Plan, Vec<PlanError>>) -> Step {
     let plan = afterwards.as_ref().ok();
     let later = plan.and_then(|plan| plan.steps.iter().find(|later| later.address == step.address));
     let verdict = match later.map(|later| later.action) {
         None => "a deploy would be refused",
-        Some(Action::NoOp | Action::Wait) => "fits",
-        Some(Action::Replace { .. }) => "differs, and a deploy would REPLACE it",
-        Some(_) => "differs, and a deploy would change it in place",
+        Some(Action::NoOp | Action::Wait) => "as configured",
+        Some(Action::Replace { .. }) => "differs; a deploy would REPLACE it",
+        Some(_) => "differs; a deploy would update it in place",
     };
     let from = if from.is_empty() { String::new() } else { format!("{from}; ") };
     Step {
@@ -101,27 +103,27 @@ fn section(text: &mut String, title: &str, left: &[NotImported]) {
     }
 }
 
-/// What is found by the beginning of its name when the state is lost, and has another.
+/// Returns the resources that are found by the prefix of their name if the state is lost, and have another prefix.
 fn unprefixed_names(context: &WorkspaceContext, adoption_plan: &AdoptionPlan) -> Vec<Address> {
     let prefix = format!("{}-", context.owner.workspace);
     let by_name = |step: &&Step| {
         let name = step.before.as_ref().and_then(|spec| spec.get("name").or(spec.get("family")).or(spec.get("id")));
-        let named = ["ecs.", "ecr.", "logs.", "elasticache.", "elbv2.target_group"];
-        named.iter().any(|kind| step.kind.starts_with(kind))
+        let kinds = ["ecs.", "ecr.", "logs.", "elasticache.", "elbv2.target_group"];
+        kinds.iter().any(|kind| step.kind.starts_with(kind))
             && name.and_then(Value::as_str).is_some_and(|name| !name.starts_with(&prefix))
     };
     adoption_plan.plan.writes().filter(by_name).map(|step| step.address.clone()).collect()
 }
 
-/// The same as a value.
+/// Returns the JSON output of an import.
 pub fn json(request: &ImportRequest, adoption_plan: &AdoptionPlan) -> Value {
     json!({ "plan": adoption_plan.plan, "terraform": request.mapping, "afterwards": afterwards_json(&adoption_plan.afterwards) })
 }
 
-/// What gets which address, what differs, and what a deploy would do afterwards.
+/// Returns the text about a move: the addresses, the differences, and what a deploy would do afterwards.
 pub fn moved(context: &WorkspaceContext, moved: &MovePlan) -> String {
     let was = |step: &Step| step.from.as_ref().map(|from| format!("was {from}")).unwrap_or_default();
-    // What a deploy changes afterwards is the plan's to show; what it would not keep has to be seen here.
+    // Only changes that force a replacement are shown here; the plan of the deploy shows the others.
     let forced = |step: Step| {
         let changes =
             step.changes.iter().filter(|change| step.replacement_fields.contains(&change.path)).cloned().collect();
@@ -130,7 +132,7 @@ pub fn moved(context: &WorkspaceContext, moved: &MovePlan) -> String {
     let steps = moved.plan.steps.iter().map(|step| forced(with_effect(step, &was(step), &moved.afterwards)));
     let plan = Plan { steps: steps.collect(), ..Plan::default() };
     let mut text = format!(
-        "To move in {}, by its tags and nothing else; names stay:\n\n{}",
+        "To move in {} (only tags are changed, names in AWS stay):\n\n{}",
         context.title(),
         render::plan::steps(&plan, false)
     );
@@ -138,7 +140,7 @@ pub fn moved(context: &WorkspaceContext, moved: &MovePlan) -> String {
     text
 }
 
-/// The same as a value.
+/// Returns the JSON output of a move.
 pub fn moved_json(moved: &MovePlan) -> Value {
     json!({ "plan": moved.plan, "afterwards": afterwards_json(&moved.afterwards) })
 }
@@ -150,26 +152,27 @@ fn afterwards_json(afterwards: &Result<Plan, Vec<PlanError>>) -> Value {
     }
 }
 
-/// What is let go of.
+/// Returns the text about resources to forget.
 pub fn forget(context: &WorkspaceContext, plan: &Plan) -> String {
     format!(
-        "To forget in {}, which leaves all of it as it is:\n\n{}\nAs long as the configuration wants these, a deploy makes \
-         others, or is refused where they stand in its names.\n",
+        "To forget in {} (the resources stay as they are):\n\n{}\nWhile these are still configured, the next deploy \
+         will create new ones, or stop if the names are taken.\n",
         context.title(),
         render::plan::steps(plan, false)
     )
 }
 
-/// How it ended.
+/// Returns the text about a completed run.
 pub fn done(word: &str, count: usize, workspace: &str) -> String {
     let things = render::count(count, "resource");
     let next = match word {
         "adopt" => format!(
-            "See what differs: pb-deploy plan {workspace}\nIf Terraform manages any of these, it has to forget them before it \
-             runs again: its `apply` would take the tags off, and its `destroy` would delete the resources."
+            "Show what differs with: pb-deploy plan {workspace}\nIf Terraform manages any of these, remove them from \
+             its state before it runs again: its `apply` would remove the tags, and its `destroy` would delete the \
+             resources."
         ),
-        "move" => format!("See what differs: pb-deploy plan {workspace}"),
-        _ => format!("See what is left: pb-deploy state show {workspace}"),
+        "move" => format!("Show what differs with: pb-deploy plan {workspace}"),
+        _ => format!("Show what is still managed with: pb-deploy state show {workspace}"),
     };
     let did = match word {
         "adopt" => "Adopted",
@@ -179,7 +182,7 @@ pub fn done(word: &str, count: usize, workspace: &str) -> String {
     format!("\n{} {things} in {}.\n{next}", paint(GOOD, did), paint(BOLD, workspace))
 }
 
-/// The resources that Terraform has to forget: those that were taken over now, and those that are ours already.
+/// Returns the resources that have to be removed from Terraform's state: imported and already managed ones.
 pub fn removal(planned: &TaskPlan, outcome: &Outcome) -> Option<Removal> {
     let done = outcome.done.iter().map(|(address, _)| address);
     let before = planned.plan.steps.iter().filter(|step| step.action == Action::NoOp).map(|step| &step.address);
@@ -187,30 +190,32 @@ pub fn removal(planned: &TaskPlan, outcome: &Outcome) -> Option<Removal> {
     (!removal.addresses.is_empty()).then_some(removal)
 }
 
-/// The commands that make Terraform forget it.
+/// Returns the commands that remove the resources from Terraform's state.
 pub fn terraform(removal: &Removal) -> String {
     let mut text = String::new();
     line(
         &mut text,
         format_args!(
-            "\n{} Do not run `terraform apply` before Terraform has forgotten these: it would take the tags off again, and \
-             `terraform destroy` would delete the resources. In its workspace, run:\n",
+            "\n{} Do not run `terraform apply` before these are removed from Terraform's state: it would remove the \
+             tags again, and `terraform destroy` would delete the resources. In its workspace, run:\n",
             paint(WARN, "Important:")
         ),
     );
     removal.commands().iter().for_each(|command| line(&mut text, format_args!("{command}")));
-    line(&mut text, format_args!("\nand take their blocks out of its configuration, or it makes others."));
+    line(&mut text, format_args!("\nand remove their blocks from its configuration, or it creates new ones."));
     if !removal.blocks.is_empty() {
         line(
             &mut text,
-            format_args!("From Terraform 1.7 on, these blocks in place of theirs, and one apply, do the same:\n"),
+            format_args!(
+                "With Terraform 1.7 or later, you can replace their blocks with these and apply once instead:\n"
+            ),
         );
         removal.removed_blocks().iter().for_each(|block| line(&mut text, format_args!("{block}\n")));
     }
     text.trim_end().to_owned()
 }
 
-/// The last line of JSON.
+/// Returns the last line of the JSON output.
 pub fn finished(outcome: &Outcome, removal: Option<&Removal>) -> Value {
     let mut value = json!({ "complete": outcome.is_complete() });
     if let Some(removal) = removal {
@@ -219,10 +224,11 @@ pub fn finished(outcome: &Outcome, removal: Option<&Removal>) -> Value {
     value
 }
 
-/// What was not done, and why.
+/// Returns the text about an incomplete run.
 pub fn incomplete(word: &str, outcome: &Outcome, workspace: &str) -> String {
     let mut text = String::new();
-    line(&mut text, format_args!("\n{} {workspace}: {} done.", paint(BAD, "Not complete:"), outcome.done.len()));
+    let done = render::count(outcome.done.len(), "step");
+    line(&mut text, format_args!("\n{} {word} in {workspace} ({done} done).", paint(BAD, "Not complete:")));
     for unfinished in &outcome.failed {
         line(&mut text, format_args!("  {} {}", paint(BOLD, format!("{}:", unfinished.address)), unfinished.failure));
         if let Some(hint) = &unfinished.failure.hint {
@@ -230,9 +236,9 @@ pub fn incomplete(word: &str, outcome: &Outcome, workspace: &str) -> String {
         }
     }
     if !outcome.skipped.is_empty() {
-        line(&mut text, format_args!("  {} not begun.", render::count(outcome.skipped.len(), "step")));
+        line(&mut text, format_args!("  {} skipped.", render::count(outcome.skipped.len(), "step")));
     }
-    line(&mut text, format_args!("What was done is recorded. Run the same {word} again to finish."));
+    line(&mut text, format_args!("Progress is saved. Run the same {word} again to finish."));
     text
 }
 

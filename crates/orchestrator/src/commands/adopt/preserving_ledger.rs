@@ -1,4 +1,4 @@
-//! Forgetting while a deploy or destroy has not ended: a run that fails for ever must not keep what it manages.
+//! Forgetting resources after a deploy or destroy that did not finish, so that a run that always fails cannot block it.
 
 use super::Task;
 use crate::exit::Error;
@@ -6,16 +6,17 @@ use futures_util::future::BoxFuture;
 use pb_engine::{Address, Entry, Failure, Intents, Ledger, Snapshot};
 use pb_state::Session;
 
-/// The operations of this module, whose intents may be replaced.
+/// Operations of these commands, whose intents may be replaced.
 const ADOPTION_OPERATIONS: [&str; 3] = ["adopt", "forget", "move"];
 
-/// The intents of a deploy or destroy that did not end.
+/// Returns the intents of a deploy or destroy that did not finish.
 fn unfinished(snapshot: &Snapshot) -> Option<&Intents> {
     snapshot.intents.as_ref().filter(|intents| !ADOPTION_OPERATIONS.contains(&intents.operation.as_str()))
 }
 
-/// Refuses what would lose the intents of a deploy or destroy that did not end. Forgetting keeps them, and is refused only
-/// for an address at which that run may have created something that is not recorded: nobody could tell afterwards whose it is.
+/// Refuses a task that would lose the intents of a deploy or destroy that did not finish. Forgetting keeps them, and is
+/// refused only for an address at which that run may have created a resource that is not recorded, because its owner
+/// could not be identified afterwards.
 pub(super) fn check(task: &Task<'_>, snapshot: &Snapshot, workspace: &str) -> Result<(), Error> {
     let Some(intents) = unfinished(snapshot) else { return Ok(()) };
     let operation = &intents.operation;
@@ -23,24 +24,24 @@ pub(super) fn check(task: &Task<'_>, snapshot: &Snapshot, workspace: &str) -> Re
         Task::Forget(addresses) => match addresses.iter().find(|address| snapshot.is_unconfirmed(address)) {
             None => return Ok(()),
             Some(address) => {
-                format!("a run to {operation} did not end, and may have created {address}: nothing was changed")
+                format!("the last {operation} did not finish, and may have created {address}; nothing was changed")
             }
         },
-        _ => format!("a run to {operation} did not end; nothing was changed"),
+        _ => format!("the last {operation} did not finish; nothing was changed"),
     };
     Err(Error::other(message, format!("finish it first: pb-deploy {operation} {workspace}")))
 }
 
-/// The ledger of a run that hands over, which keeps what an unfinished run means to do with all other addresses.
+/// The ledger of such a task, which keeps the intents of an unfinished run for all other addresses.
 pub(super) struct PreservingLedger<'a> {
     session: &'a Session,
     unfinished: Option<Intents>,
-    /// The intents that are left when this run is complete.
+    /// The intents that are left if this run is complete.
     rest: Option<Intents>,
 }
 
 impl<'a> PreservingLedger<'a> {
-    /// The ledger of a run of `task`.
+    /// Returns the ledger of a run of `task`.
     pub(super) fn new(session: &'a Session, task: &Task<'_>) -> Self {
         let unfinished = unfinished(&session.snapshot()).cloned();
         let forgotten: &[Address] = match task {

@@ -1,4 +1,4 @@
-//! The graph of a change of services: the resources that its plan is about.
+//! The graph of a change of services: the resources of its plan, and the checks of their targets.
 
 use super::DeployedWorkspace;
 use super::steps::typed;
@@ -12,7 +12,7 @@ use pb_net::{Ec2, SecurityGroupRule, SecurityGroupRuleAttrs, SecurityGroupRuleSp
 use serde_json::Value;
 use std::time::Duration;
 
-/// The kinds of what leads to services.
+/// The kinds that route requests to services.
 pub(super) struct Kinds {
     listeners: Kind<Listener>,
     listener_rules: Kind<ListenerRule>,
@@ -20,7 +20,7 @@ pub(super) struct Kinds {
 }
 
 impl Kinds {
-    /// Makes them known to a graph.
+    /// Registers the kinds with a graph.
     pub(super) fn register(graph: &mut Graph, aws: &SdkConfig) -> Self {
         let balancers = LoadBalancerClient::new(aws);
         Self {
@@ -31,7 +31,8 @@ impl Kinds {
     }
 }
 
-/// Returns the graph of a plan, with a check of the targets of each service. `within` is how long a rollout is waited for.
+/// Returns the graph of a plan, with a check of the targets of each service. `within` is the time to wait for a
+/// rollout.
 pub(super) fn graph(deployed: &DeployedWorkspace, steps: &[Step], within: Option<Duration>) -> Result<Graph, Error> {
     let mut graph = Graph::new();
     let kept = deployed.workspace.deploy.keep_revisions.into();
@@ -51,7 +52,7 @@ struct GraphBuilder {
     graph: Graph,
     services: Kind<Services>,
     kinds: Kinds,
-    /// The rules that a service needs before its new tasks start.
+    /// The security group rules that a service needs before its new tasks start.
     ingress: Vec<Handle<SecurityGroupRuleAttrs>>,
 }
 
@@ -88,7 +89,7 @@ impl GraphBuilder {
         let ingress = self.ingress.clone();
         let service = self.graph.add(step.address.as_str(), &self.services, ingress, move |_| wanted.clone())?;
         let healthy = match step.action {
-            // Its targets may begin to be healthy only now.
+            // The targets may become healthy only after this repair.
             Action::NoOp => health::kind_within(&deployed.aws, within),
             _ => health::kind(&deployed.aws, &deployed.workspace, within),
         };

@@ -1,12 +1,12 @@
-//! The ledger of a run that changes only a part of the stack.
+//! The ledger of a run that changes only services and their routing.
 
 use crate::releases::SERVICE;
 use futures_util::future::BoxFuture;
 use pb_engine::{Address, Entry, Failure, Intents, Ledger, Record, Snapshot};
 use pb_state::Session;
 
-/// The ledger of a run that changes only services and the routing to them. All other records stay, and so do the intents of an
-/// unfinished run.
+/// The ledger of a run that changes only services and the routing to them. It keeps all other records, and the intents
+/// of an unfinished run.
 pub(super) struct PartialLedger<'a> {
     pub session: &'a Session,
     pub intents: Option<Intents>,
@@ -14,7 +14,7 @@ pub(super) struct PartialLedger<'a> {
 }
 
 impl PartialLedger<'_> {
-    /// Returns the record of a service: the recorded spec with the fields that such a run changes.
+    /// Returns the record of a service: the spec as it was recorded, with the fields that such a run changes.
     fn record(&self, address: &Address, record: Record) -> Record {
         let Some(before) = self.recorded.resources.get(address).filter(|before| before.kind == SERVICE) else {
             return record;

@@ -1,5 +1,5 @@
-//! The way from the load balancer to the services: the steps that repair it where it leads nowhere, and open it for the port of an
-//! earlier revision.
+//! The routing from the load balancer to the services: the steps that repair it, and that open security groups for the
+//! port of an earlier revision.
 
 use super::steps::{json, step, typed};
 use crate::exit::Error;
@@ -11,17 +11,18 @@ use pb_fargate::ServiceSpec;
 use pb_net::{SecurityGroupRule, SecurityGroupRuleSpec, is_web_rule, web_rules};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// The web service that all requests go to which no other one is for.
+/// The web service that receives all requests without a matching rule.
 const DEFAULT_SERVICE: &str = "flask";
 
-/// The web services as they are going to be.
+/// The web services as the plan leaves them.
 type Services = BTreeMap<Address, ServiceSpec>;
 
-/// Returns the steps of services with those that repair the way to them: before them what they need, behind them what no
-/// service needs any more. Where something is repaired, each web service has a step, so that its targets are checked.
+/// Adds the steps that repair the routing: rules that services need come before the steps of the services, and the
+/// removal of rules that no service needs comes after them. If anything is repaired, each web service has a step, so
+/// that its targets are checked.
 ///
 /// # Errors
-/// The failure of a read; a spec of another version.
+/// A read that fails; a spec that this version does not understand.
 pub async fn with_repairs(aws: &SdkConfig, observed: &Observed, mut steps: Vec<Step>) -> Result<Vec<Step>, Error> {
     let services = web_services(observed, &steps)?;
     let mut all = listener_repairs(aws, observed, &services).await?;
@@ -38,14 +39,14 @@ pub async fn with_repairs(aws: &SdkConfig, observed: &Observed, mut steps: Vec<S
     Ok(all)
 }
 
-/// The step of a service that is not changed.
+/// Returns the step of a service that does not change.
 fn unchanged_step(observed: &Observed, address: &Address) -> Option<Step> {
     let live = observed.managed.get(address)?.first()?;
     let action = if live.ready { Action::NoOp } else { Action::Wait };
     Some(Step { after: Some(live.spec.clone()), ..step(address, SERVICE, action, Some(live)) })
 }
 
-/// The services behind the load balancer, as the steps leave them.
+/// Returns the services behind the load balancer, as the steps leave them.
 fn web_services(observed: &Observed, steps: &[Step]) -> Result<Services, Error> {
     let mut services = Services::new();
     for (address, live) in observed.managed.iter().filter_map(|(address, live)| Some((address, live.first()?))) {
@@ -60,7 +61,8 @@ fn web_services(observed: &Observed, steps: &[Step]) -> Result<Services, Error> 
     Ok(services)
 }
 
-/// Has the listener, and each of its rules, lead to the target group of its service where it leads to none with a healthy target.
+/// Returns the steps that point the listener, and each of its rules, to the target group of its service, if the current
+/// one has no healthy target.
 async fn listener_repairs(aws: &SdkConfig, observed: &Observed, services: &Services) -> Result<Vec<Step>, Error> {
     let mut steps = Vec::new();
     for (address, service) in services {
@@ -72,7 +74,7 @@ async fn listener_repairs(aws: &SdkConfig, observed: &Observed, services: &Servi
         };
         let Some((listener, live)) = only_resource(observed, &listener, kind) else { continue };
         let now = live.spec["target_group_arn"].as_str().unwrap_or_default();
-        // Weights and fixed answers are somebody's intention.
+        // Weights and fixed responses were set on purpose.
         let is_group = now.starts_with("arn:") && !now.contains(',');
         if !is_group || now == target.target_group_arn || has_healthy_target(aws, now).await? {
             continue;
@@ -90,7 +92,8 @@ async fn has_healthy_target(aws: &SdkConfig, group: &str) -> Result<bool, Error>
     Ok(targets.iter().any(|target| target.state == "healthy"))
 }
 
-/// Opens the security groups for the ports of the services, and closes them for those that a service leaves.
+/// Returns the steps that open the security groups for the ports of the services, and those that close the ports that
+/// no service uses any more.
 fn port_rules(observed: &Observed, services: &Services) -> Result<(Vec<Step>, Vec<Step>), Error> {
     let port = |service: &ServiceSpec| service.load_balancers.first().map(|target| target.port);
     let main = services.iter().find(|(address, _)| releases::key(address) == DEFAULT_SERVICE);
@@ -121,7 +124,7 @@ fn port_rules(observed: &Observed, services: &Services) -> Result<(Vec<Step>, Ve
     Ok((opened, closed.collect()))
 }
 
-/// The step that makes a rule for another port, beside the one that is there.
+/// Returns the step that creates a rule for another port, before an existing rule is deleted.
 fn opening_step(address: &Address, live: Option<&Live>, wanted: &SecurityGroupRuleSpec) -> Result<Step, Error> {
     let after = json(wanted)?;
     let before = live.map_or(&serde_json::Value::Null, |live| &live.spec);
@@ -133,7 +136,7 @@ fn opening_step(address: &Address, live: Option<&Live>, wanted: &SecurityGroupRu
     Ok(Step { changes, after: Some(after), ..step(address, SecurityGroupRule::KIND, action, live) })
 }
 
-/// The only resource of a kind at an address.
+/// Returns the resource at an address, if it is the only one there and of this kind.
 fn only_resource<'a>(observed: &'a Observed, address: &str, kind: &str) -> Option<(&'a Address, &'a Live)> {
     let (address, live) = observed.managed.iter().find(|(known, _)| known.as_str() == address)?;
     match live.as_slice() {
@@ -175,7 +178,8 @@ mod tests {
         add(observed, &format!("fargate/{key}"), "ecs.service", spec);
     }
 
-    /// The addresses of the rules that are opened and closed; `api` gets another port with a step.
+    /// Returns the addresses of the rules that are opened and closed. `api` is the port that a step gives to
+    /// `fargate/api`.
     fn changed(observed: &Observed, api: Option<u16>) -> (Vec<String>, Vec<String>) {
         let address = Address::new("fargate/api").unwrap();
         let steps = api.map(|port| {

@@ -7,11 +7,11 @@ use pb_fargate::{RevisionInfo, ServiceSpec};
 use serde_json::Value;
 use std::collections::BTreeMap;
 
-/// A revision that a service is to run.
+/// A revision to run in a service.
 #[derive(Debug, Clone)]
 pub struct Revision {
     arn: String,
-    /// Family and number.
+    /// The family and number.
     name: String,
     /// The ports by container.
     ports: BTreeMap<String, Vec<u16>>,
@@ -26,25 +26,25 @@ impl From<RevisionInfo> for Revision {
 /// A requested change of a service.
 #[derive(Debug, Clone)]
 pub enum ServiceChange {
-    /// Run this revision: it was named.
+    /// Run this revision, which was given on the command line.
     Revision(Revision),
-    /// Run the revision that ran before what runs now.
+    /// Run this revision, which ran before the current one.
     PreviousRevision(Revision),
-    /// Run so many tasks.
+    /// Run this number of tasks.
     Count(i32),
     /// Replace all tasks.
     Restart,
 }
 
-/// Returns a step for each service that does not match its request yet.
+/// Returns a step for each service that does not match the requested change yet.
 ///
 /// # Errors
-/// A service that does not exist; a revision that cannot answer the requests to its service.
+/// A service that does not exist; a revision that has no port for the requests to its service.
 pub fn steps(requested: &BTreeMap<Address, ServiceChange>, observed: &Observed) -> Result<Vec<Step>, Error> {
     let mut steps = Vec::new();
     for (address, change) in requested {
         let Some(live) = observed.managed.get(address).and_then(|found| found.first()) else {
-            return Err(Error::other(format!("{address} is not there"), "deploy it first"));
+            return Err(Error::other(format!("{address} does not exist"), "deploy it first"));
         };
         let mut before = live.spec.clone();
         let mut after: ServiceSpec = typed(&before)?;
@@ -70,7 +70,7 @@ pub fn steps(requested: &BTreeMap<Address, ServiceChange>, observed: &Observed) 
     Ok(steps)
 }
 
-/// Has a service run a revision, whose container may have another port.
+/// Sets the revision of a service, and the port of its targets, which can differ between revisions.
 fn use_revision(spec: &mut ServiceSpec, revision: &Revision) -> Result<(), Error> {
     let targets = std::mem::take(&mut spec.load_balancers);
     for mut target in targets {
@@ -89,7 +89,7 @@ fn no_port(revision: &Revision, container: &str) -> Error {
     Error::other(message, "roll back to another revision")
 }
 
-/// A step that changes nothing yet.
+/// Returns a step without changes.
 pub fn step(address: &Address, kind: &str, action: Action, live: Option<&Live>) -> Step {
     Step {
         address: address.clone(),
@@ -111,17 +111,17 @@ pub fn step(address: &Address, kind: &str, action: Action, live: Option<&Live>) 
 /// Reads a spec.
 ///
 /// # Errors
-/// A spec of another version.
+/// A spec that this version does not understand.
 pub fn typed<S: serde::de::DeserializeOwned>(spec: &Value) -> Result<S, Error> {
     serde_json::from_value(spec.clone())
-        .map_err(|e| Error::other(format!("cannot read a spec: {e}"), "this is an error in pb-deploy"))
+        .map_err(|e| Error::other(format!("cannot read a spec: {e}"), "this is a bug in pb-deploy"))
 }
 
 /// Writes a spec.
 ///
 /// # Errors
-/// A spec that is no JSON, which is a bug.
+/// A spec that cannot be written as JSON, which is a bug.
 pub fn json<S: serde::Serialize>(spec: &S) -> Result<Value, Error> {
     serde_json::to_value(spec)
-        .map_err(|e| Error::other(format!("cannot write a spec: {e}"), "this is an error in pb-deploy"))
+        .map_err(|e| Error::other(format!("cannot write a spec: {e}"), "this is a bug in pb-deploy"))
 }

@@ -1,4 +1,4 @@
-//! The steps of a change of services, a line each.
+//! The steps of a change of services, one line each.
 
 use crate::releases;
 use crate::render::{BOLD, paint};
@@ -7,7 +7,7 @@ use pb_engine::{Action, Change, Resource, Step};
 use pb_net::SecurityGroupRule;
 use serde_json::Value;
 
-/// `fargate/flask: staging-flask:3 -> staging-flask:2`.
+/// Returns the line of a step: `fargate/flask: staging-flask:3 -> staging-flask:2`.
 pub(super) fn line(step: &Step, operation: &str) -> String {
     let what = match step.kind.as_str() {
         SecurityGroupRule::KIND => port(step),
@@ -27,7 +27,7 @@ fn service(step: &Step, operation: &str) -> String {
     if what.is_empty() { operation.to_owned() } else { what.join(", ") }
 }
 
-/// The port that a rule lets through.
+/// Returns the change of the port that a security group rule allows.
 fn port(step: &Step) -> String {
     let of = |spec: Option<&Value>| text(spec.and_then(|spec| spec.get("from_port")), str::to_owned);
     match step.action {
@@ -37,7 +37,7 @@ fn port(step: &Step) -> String {
     }
 }
 
-/// The name in the ARN of a target group.
+/// Returns the name in the ARN of a target group.
 fn group(arn: &str) -> String {
     arn.split('/').nth(1).unwrap_or(arn).to_owned()
 }

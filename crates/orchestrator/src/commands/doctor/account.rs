@@ -1,15 +1,15 @@
-//! What the account lets a deploy do: quotas, addresses, the queue's engine and node, permissions.
+//! Checks of the account: quotas, addresses, the engine and node type of the queue, permissions.
 
 use super::{Check, Verdict, permissions, quotas};
 use aws_config::SdkConfig;
 use pb_config::Workspace;
 use pb_engine::Snapshot;
 
-/// Addresses of a subnet that AWS keeps for itself, and that the load balancer may take.
+/// Addresses of a subnet that AWS reserves for itself, and that the load balancer may use.
 const RESERVED_BY_AWS: i64 = 5;
 const LOAD_BALANCER_ADDRESSES: i64 = 8;
 
-/// Looks at all of it at once.
+/// Makes all checks in parallel.
 pub async fn checks(aws: &SdkConfig, workspace: &Workspace, snapshot: &Snapshot) -> Vec<Check> {
     let redis = &workspace.redis;
     let (room, offered, allowed) = tokio::join!(
@@ -39,7 +39,8 @@ pub async fn checks(aws: &SdkConfig, workspace: &Workspace, snapshot: &Snapshot)
     checks
 }
 
-/// Whether the tasks' subnet has an address for each task, also during a rollout, the queue and the load balancer.
+/// Checks whether the subnet of the tasks has an address for each task, also during a rollout, for the queue and for
+/// the load balancer.
 fn addresses(workspace: &Workspace) -> Check {
     let subnet = workspace.network.tasks_subnet;
     let size = 1_i64 << (32 - subnet.prefix_len());
@@ -49,7 +50,7 @@ fn addresses(workspace: &Workspace) -> Check {
         .map(|(_, service)| i64::from(service.count) * i64::from(service.max_percent.max(100)) / 100)
         .sum();
     let (needed, free) = (tasks + 1 + LOAD_BALANCER_ADDRESSES, size - RESERVED_BY_AWS);
-    let found = format!("{subnet} has {free}, a rollout of all services at once takes {needed}");
+    let found = format!("needs {needed} addresses during a rollout of all services; {subnet} has {free}");
     match needed <= free {
         true => Check::good("addresses", found),
         false => Check::bad("addresses", found, "choose a larger `network.tasks_subnet`, or fewer tasks"),

@@ -1,4 +1,4 @@
-//! `doctor`: everything that a deploy needs, before a deploy does.
+//! `doctor`: checks everything that a deploy needs.
 
 mod account;
 mod permissions;
@@ -15,30 +15,30 @@ use pb_engine::{Failure, Goal, Snapshot};
 use pb_state::{Session, Store};
 use serde::Serialize;
 
-/// What one look found.
+/// The result of one check.
 #[derive(Debug, Serialize)]
 pub struct Check {
-    /// What was looked at: `account`, `state/bucket`, `quota of VPCs`.
+    /// The subject of the check: `account`, `state/bucket`, `room for a VPC`.
     name: String,
     verdict: Verdict,
-    /// What was found, in words.
+    /// The finding, as text.
     found: String,
-    /// What to do about it.
+    /// The remedy.
     #[serde(skip_serializing_if = "Option::is_none")]
     hint: Option<String>,
 }
 
-/// What it means for a deploy.
+/// The meaning of a check for a deploy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 enum Verdict {
-    /// As it has to be.
+    /// The check passed.
     Good,
-    /// A deploy goes on; somebody should look.
+    /// A deploy succeeds, but someone should look at the finding.
     Warning,
-    /// It could not be found out.
+    /// The check could not be made.
     Unknown,
-    /// A deploy fails.
+    /// A deploy would fail.
     Bad,
 }
 
@@ -63,7 +63,7 @@ impl Check {
         Self { hint: failure.hint.clone(), ..Self::new(name, verdict, failure.to_string()) }
     }
 
-    /// Good with `found` of the value, or bad with the failure.
+    /// Returns a good check with `found` of the value, or a bad one with the failure.
     fn of<T>(name: &str, answer: Result<T, Failure>, found: impl FnOnce(T) -> String) -> Self {
         match answer {
             Ok(value) => Self::good(name, found(value)),
@@ -72,18 +72,18 @@ impl Check {
     }
 }
 
-/// Looks at everything that a deploy needs, and says of each thing what to do. Changes nothing; exits with 1 when a deploy
-/// would fail.
+/// Checks everything that a deploy needs, and prints a remedy for each problem. Changes nothing; exits with 1 if a
+/// deploy would fail.
 ///
 /// # Errors
-/// A configuration with mistakes, and an endpoint that is not there.
+/// An invalid configuration; an endpoint that does not answer.
 pub async fn doctor(global: &Global, name: &str) -> Result<Exit, Error> {
     let workspace = load_workspace(global, name)?;
     let aws = connect(global, &workspace).await?;
     let account = crate::prerequisites::account(&aws, &workspace).await;
     let mut checks = Vec::new();
     match account {
-        // Without an account nothing else has an answer.
+        // Without an account, no other check can be made.
         Err(failure) => checks.push(Check::failed("account", Verdict::Bad, &failure)),
         Ok(account) => {
             let allowed = if workspace.allowed_account_ids.is_some() { ", which is allowed" } else { "" };
@@ -112,7 +112,7 @@ pub async fn doctor(global: &Global, name: &str) -> Result<Exit, Error> {
     Ok(if ready { Exit::Done } else { Exit::Failed })
 }
 
-/// Returns whether all that is recorded still carries our tags; no check where nothing was deployed.
+/// Checks whether all recorded resources still have their ownership tags. Returns none if nothing was deployed.
 async fn ownership_tags(global: &Global, name: &str, snapshot: &Snapshot) -> Option<Check> {
     const NAME: &str = "ownership tags";
     if snapshot.resources.is_empty() {
@@ -123,7 +123,7 @@ async fn ownership_tags(global: &Global, name: &str, snapshot: &Snapshot) -> Opt
         Ok::<_, Error>(untagged::summary(&untagged::find(&context).await?))
     };
     Some(match found.await {
-        Ok(None) => Check::good(NAME, "on all that is recorded and there"),
+        Ok(None) => Check::good(NAME, "present on all recorded resources"),
         Ok(Some(lost)) => Check::bad(NAME, lost, untagged::hint(name)),
         Err(error) => Check::new(NAME, Verdict::Unknown, error.to_string()),
     })
@@ -133,7 +133,7 @@ fn show(name: &str, ready: bool, checks: &[Check]) {
     for check in checks {
         let (sign, style): (&str, Style) = match check.verdict {
             Verdict::Good => ("ok", GOOD),
-            Verdict::Warning => ("look", WARN),
+            Verdict::Warning => ("warn", WARN),
             Verdict::Unknown => ("?", DIM),
             Verdict::Bad => ("bad", BAD),
         };
@@ -145,6 +145,6 @@ fn show(name: &str, ready: bool, checks: &[Check]) {
     let bad = checks.iter().filter(|check| check.verdict == Verdict::Bad).count();
     match ready {
         true => anstream::println!("\n{name} can be deployed."),
-        false => anstream::println!("\n{name} cannot be deployed: {} in the way.", render::count(bad, "thing")),
+        false => anstream::println!("\n{name} is not ready: {}.", render::count(bad, "problem")),
     }
 }

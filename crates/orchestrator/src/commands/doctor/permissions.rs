@@ -1,4 +1,4 @@
-//! What the credentials may do, as far as IAM says.
+//! The permissions of the credentials, as far as IAM can simulate them.
 
 use super::{Check, Verdict};
 use aws_config::SdkConfig;
@@ -9,7 +9,7 @@ use pb_aws::{ForOperation, no_retry};
 use pb_config::Workspace;
 use pb_engine::Failure;
 
-/// One action of each sort that a deploy begins with, as IAM calls them.
+/// One action of each kind that a deploy begins with, by its name in IAM.
 const ACTIONS: [&str; 10] = [
     "ec2:CreateVpc",
     "ec2:CreateSecurityGroup",
@@ -23,22 +23,23 @@ const ACTIONS: [&str; 10] = [
     "route53:ChangeResourceRecordSets",
 ];
 
-/// What a service is given when it is to start tasks in a role.
+/// The action that passes a role to a service, so that ECS can start tasks with it.
 const PASS_ROLE: &str = "iam:PassRole";
 
-/// What the check is called.
+/// The name of the check.
 const NAME: &str = "permissions";
 
-/// What IAM says of the actions.
+/// The result of a simulation by IAM.
 #[derive(Debug, Default, PartialEq)]
 struct Simulation {
-    /// Not allowed, whatever they are done to.
+    /// Actions that are denied on all resources.
     denied: Vec<String>,
-    /// Not allowed on everything: on what is yet to be made they may be.
+    /// Actions that are not allowed on every resource. They may be allowed on resources that do not exist yet.
     unclear: Vec<String>,
 }
 
-/// Asks IAM what the credentials may do. IAM may refuse to say, and says nothing about what an organization forbids.
+/// Asks IAM for the permissions of the credentials. IAM may deny the simulation, and does not consider the policies of
+/// an organization.
 pub async fn check(aws: &SdkConfig, workspace: &Workspace) -> Check {
     match simulate(aws, &workspace.roles.execution).await {
         Ok(simulation) => verdict(&simulation, &workspace.roles.execution),
@@ -47,15 +48,16 @@ pub async fn check(aws: &SdkConfig, workspace: &Workspace) -> Check {
 }
 
 fn verdict(simulation: &Simulation, role: &str) -> Check {
-    let hint = format!("docs/api-actions.md lists what a deployment uses; {PASS_ROLE} is needed for the role {role}");
+    let hint =
+        format!("docs/api-actions.md lists the actions that a deploy uses; {PASS_ROLE} is needed for the role {role}");
     if !simulation.denied.is_empty() {
         return Check::bad(NAME, format!("not allowed: {}", simulation.denied.join(", ")), hint);
     }
     match simulation.unclear.is_empty() {
-        true => Check::good(NAME, format!("the {} that were asked about", ACTIONS.len() + 1)),
+        true => Check::good(NAME, format!("all {} simulated actions are allowed", ACTIONS.len() + 1)),
         false => {
             let found = format!("not allowed on every resource: {}", simulation.unclear.join(", "));
-            let hint = format!("see that the policy allows them on those of this stack; {hint}");
+            let hint = format!("make sure that the policy allows them on the resources of this stack; {hint}");
             Check::warning(NAME, found, hint)
         }
     }
@@ -71,7 +73,7 @@ async fn simulate(aws: &SdkConfig, role: &str) -> Result<Simulation, Failure> {
 async fn simulate_actions(client: &aws_sdk_iam::Client, arn: &str, role: &str) -> Result<Simulation, Failure> {
     let ask = || client.simulate_principal_policy().policy_source_arn(principal(arn));
     let any = ask().set_action_names(Some(ACTIONS.map(str::to_owned).to_vec())).send();
-    // Policies that follow AWS's advice allow a role to be passed to the one service that is to have it.
+    // Policies that follow the advice of AWS allow a role to be passed only to the service that needs it.
     let to_tasks = ContextEntry::builder()
         .context_key_name("iam:PassedToService")
         .context_key_values("ecs-tasks.amazonaws.com")
@@ -97,7 +99,8 @@ fn action(result: &EvaluationResult) -> String {
     result.eval_action_name().to_owned()
 }
 
-/// The role of an assumed role; IAM simulates no sessions.
+/// Returns the ARN of the principal to simulate: the role, for a session of an assumed role, as IAM simulates no
+/// sessions.
 fn principal(arn: &str) -> String {
     match arn.split_once(":assumed-role/") {
         Some((head, rest)) => {
@@ -108,7 +111,7 @@ fn principal(arn: &str) -> String {
     }
 }
 
-/// The ARN of a role of the same account.
+/// Returns the ARN of a role in the same account.
 fn role_arn(arn: &str, role: &str) -> String {
     let mut parts = arn.split(':');
     let partition = parts.nth(1).unwrap_or("aws");
@@ -134,7 +137,8 @@ mod tests {
         assert_eq!(role_arn("arn:aws-cn:sts::1:assumed-role/deploy/ana", "ecs"), "arn:aws-cn:iam::1:role/ecs");
     }
 
-    /// What IAM answers to `decide`; the role has to be that of the account, passed to the tasks.
+    /// Returns the response of IAM with the decisions of `decide`. The role must be in the account, and passed to ECS
+    /// tasks.
     fn answer(input: &SimulatePrincipalPolicyInput, decide: fn(&str) -> Decision) -> SimulatePrincipalPolicyOutput {
         let results = input.action_names().iter().map(|name| {
             let passed = input.context_entries().iter().any(|entry| {

@@ -1,17 +1,18 @@
-//! What must be there before a deploy: bucket, table, roles, zone, zones, images.
+//! Checks of the prerequisites: bucket, table, roles, hosted zone, Availability Zones, images.
 
 use super::{Check, Verdict};
 use crate::cli::Global;
 use crate::context::state_location;
 use crate::images::Images;
 use crate::prerequisites;
+use crate::render::count;
 use aws_config::SdkConfig;
 use pb_config::Workspace;
 use pb_engine::{Action, Cancel, Class, Failure, Goal, Graph, PlanScope, Snapshot, Step, compute_plan, observe};
 use pb_state::{ConditionalWrites, LeaseTable};
 use std::sync::Arc;
 
-/// Looks at all of it at once.
+/// Makes all checks in parallel.
 pub async fn checks(
     global: &Global,
     aws: &SdkConfig,
@@ -20,7 +21,7 @@ pub async fn checks(
     state: Result<Snapshot, Failure>,
 ) -> Vec<Check> {
     let snapshot = state.as_ref().map_or_else(|_| Snapshot::default(), Clone::clone);
-    let (made, zone, zones, task, images, lease) = tokio::join!(
+    let (bootstrap, zone, zones, task, images, lease) = tokio::join!(
         bootstrap_checks(aws, workspace, account),
         pb_edge::find_zone(aws, &workspace.zone, workspace.zone_id.as_deref()),
         prerequisites::zones(aws, workspace, &snapshot),
@@ -28,10 +29,10 @@ pub async fn checks(
         Images::look_up(aws, workspace),
         lease(global, aws, workspace),
     );
-    let mut checks = made;
+    let mut checks = bootstrap;
     checks.push(Check::of("state", state, |snapshot| match snapshot.serial {
         0 => "none yet".to_owned(),
-        serial => format!("serial {serial}, {} resources", snapshot.resources.len()),
+        serial => format!("serial {serial}, {}", count(snapshot.resources.len(), "resource")),
     }));
     checks.extend(lease);
     checks.push(Check::of("hosted zone", zone, |zone| format!("{} ({})", zone.name, zone.id)));
@@ -41,7 +42,7 @@ pub async fn checks(
     checks
 }
 
-/// Returns whether the store of the state refuses a write whose condition does not hold.
+/// Checks whether the store of the state refuses a write whose condition does not hold.
 pub fn conditions(bucket: &str, probed: Result<ConditionalWrites, Failure>) -> Option<Check> {
     let name = "conditional writes";
     match probed {
@@ -55,9 +56,9 @@ pub fn conditions(bucket: &str, probed: Result<ConditionalWrites, Failure>) -> O
     }
 }
 
-/// Bucket, table and execution role, by what `bootstrap` would do.
+/// Checks bucket, table and execution role, from the plan of `bootstrap`.
 async fn bootstrap_checks(aws: &SdkConfig, workspace: &Workspace, account: &str) -> Vec<Check> {
-    let made = async {
+    let planned = async {
         let mut graph = Graph::new();
         let spec = crate::commands::bootstrap::spec(workspace, account, false);
         pb_bootstrap::bootstrap(&mut graph, aws, &spec)?;
@@ -65,11 +66,11 @@ async fn bootstrap_checks(aws: &SdkConfig, workspace: &Workspace, account: &str)
         let observed = observe(&graph, &nothing, &owner, &Cancel::never()).await?;
         compute_plan(&graph, &observed, &nothing, Goal::Deploy, &PlanScope::default())
     };
-    match made.await {
+    match planned.await {
         Err(failure) => vec![Check::failed("preconditions", Verdict::Bad, &failure)],
         Ok(Ok(plan)) => plan.steps.iter().map(|step| step_check(step, &workspace.name)).collect(),
         Ok(Err(refused)) => {
-            let hint = "name others in the configuration";
+            let hint = "choose another name in the configuration";
             refused.iter().map(|refused| Check::bad(refused.address.as_str(), &refused.why, hint)).collect()
         }
     }
@@ -80,12 +81,12 @@ fn step_check(step: &Step, workspace: &str) -> Check {
     let id = step.id.clone().unwrap_or_default();
     let lacks: Vec<&str> = step.changes.iter().map(|change| change.path.as_str()).collect();
     match step.action {
-        Action::Create => Check::bad(name, format!("{} is not there", step.kind), hint),
-        // What somebody else has given the role is not always to be seen: see `Role`.
+        Action::Create => Check::bad(name, format!("{} does not exist", step.kind), hint),
+        // Permissions that others gave to the role are not always visible: see `Role`.
         Action::Update if lacks == ["reads"] => {
-            Check::warning(name, format!("{id} is not seen to be allowed to read the secrets of the services"), hint)
+            Check::warning(name, format!("cannot confirm that role {id} may read the secrets of the services"), hint)
         }
-        // ECS takes no role that does not trust it; a bucket that lacks something serves.
+        // ECS accepts no role that does not trust it. An incomplete bucket works.
         Action::Update if step.kind == "iam.role" => Check::bad(name, format!("{id} lacks {}", lacks.join(", ")), hint),
         Action::Update => Check::warning(name, format!("{id} lacks {}", lacks.join(", ")), hint),
         _ => Check::good(name, id),
@@ -97,14 +98,16 @@ async fn task_role(aws: &SdkConfig, workspace: &Workspace) -> Option<Check> {
     Some(Check::of("roles/task", prerequisites::role(aws, name, "roles.task", Goal::Deploy).await, |arn| arn))
 }
 
-/// Who is at work, if anybody is.
+/// Checks whether another run holds the lease. Returns none if the table cannot be read.
 async fn lease(global: &Global, aws: &SdkConfig, workspace: &Workspace) -> Option<Check> {
     let holder = LeaseTable::new(aws, &state_location(workspace), global.timing()).peek().await;
-    // That there is no table is told by the table's own check.
+    // The check of the table itself reports a missing one.
     let holder = holder.ok()?;
     Some(match holder {
         None => Check::good("lock", "free"),
-        Some(holder) => Check::warning("lock", format!("held by {holder}"), "wait for it, or see `status`"),
+        Some(holder) => {
+            Check::warning("lock", format!("held by {holder}"), "wait for that run, or see `pb-deploy status`")
+        }
     })
 }
 
@@ -113,11 +116,15 @@ fn images(images: Result<Images, Vec<Failure>>) -> Vec<Check> {
         Err(failures) => failures.iter().map(|failure| Check::failed("image", Verdict::Bad, failure)).collect(),
         Ok(images) => {
             let missing = images.missing().map(|(key, tag)| {
-                let found = format!("`{tag}` of {key} is not in the repository yet");
-                Check::warning("image", found, "a deploy makes all but this service, and says what to push")
+                let found = format!("`{tag}` of {key} is not pushed yet");
+                Check::warning(
+                    "image",
+                    found,
+                    "a deploy creates all but this service, and prints the commands to push it",
+                )
             });
             let missing: Vec<Check> = missing.collect();
-            if missing.is_empty() { vec![Check::good("images", "all are there")] } else { missing }
+            if missing.is_empty() { vec![Check::good("images", "all exist")] } else { missing }
         }
     }
 }

@@ -1,4 +1,4 @@
-//! What the account may have of what a deploy makes: VPCs, internet gateways, and the virtual CPUs of its tasks.
+//! Checks of the quotas of the account: VPCs, internet gateways, and the virtual CPUs of tasks.
 
 use super::{Check, Verdict};
 use crate::quotas::{QuotaValue, current_value};
@@ -10,13 +10,13 @@ use pb_config::Workspace;
 use pb_engine::{Failure, Snapshot};
 use pb_net::Ec2;
 
-/// VPCs and internet gateways that a region has room for unless more were asked for. (Amazon VPC quotas)
+/// Default quota of VPCs and of internet gateways in a region. (Amazon VPC quotas)
 const DEFAULT_QUOTA: QuotaValue = QuotaValue::Default(5.0);
 
-/// CPU units of one virtual CPU.
+/// CPU units per virtual CPU.
 const VCPU: f64 = 1024.0;
 
-/// A quota, as Service Quotas names it.
+/// A quota, by its codes in Service Quotas.
 #[derive(Clone, Copy)]
 struct Quota {
     service: &'static str,
@@ -30,7 +30,7 @@ const GATEWAYS: Quota = Quota { service: "vpc", code: "L-A4707A72" };
 /// Fargate On-Demand vCPU resource count. (AWS Fargate service quotas)
 const VCPUS: Quota = Quota { service: "fargate", code: "L-3032A538" };
 
-/// Looks at all of it at once.
+/// Makes all checks in parallel.
 pub async fn checks(aws: &SdkConfig, workspace: &Workspace, snapshot: &Snapshot) -> Vec<Check> {
     let once = Client::from_conf(Builder::from(aws).retry_config(no_retry()).build());
     let (mut checks, vcpus) = tokio::join!(room(aws, &once, snapshot), quota(&once, VCPUS));
@@ -39,11 +39,13 @@ pub async fn checks(aws: &SdkConfig, workspace: &Workspace, snapshot: &Snapshot)
 }
 
 impl QuotaValue {
-    /// What it means when that is not enough.
+    /// Returns the check of a quota that is exceeded: a warning if only the default is known.
     fn exceeded(self, name: &str, found: String, hint: &str) -> Check {
         match self {
             Self::Applied(_) => Check::bad(name, found, hint),
-            Self::Default(_) => Check::warning(name, found, format!("unless the account has more, {hint}")),
+            Self::Default(_) => {
+                Check::warning(name, found, format!("unless the quota of the account is higher, {hint}"))
+            }
         }
     }
 }
@@ -52,10 +54,10 @@ async fn quota(client: &Client, Quota { service, code }: Quota) -> Result<QuotaV
     current_value(client, service, code).await
 }
 
-/// Room for a VPC and a gateway, where they are yet to be made.
+/// Checks the room for a VPC and an internet gateway, if they do not exist yet.
 async fn room(aws: &SdkConfig, client: &Client, snapshot: &Snapshot) -> Vec<Check> {
     if snapshot.resources.keys().any(|address| address.as_str() == "net/vpc") {
-        return vec![Check::good("room for a VPC", "it is there already")];
+        return vec![Check::good("room for a VPC", "the VPC already exists")];
     }
     let ec2 = Ec2::from(aws);
     let (counts, vpcs, gateways) = tokio::join!(ec2.counts(), quota(client, VPCS), quota(client, GATEWAYS));
@@ -69,15 +71,15 @@ async fn room(aws: &SdkConfig, client: &Client, snapshot: &Snapshot) -> Vec<Chec
 }
 
 fn room_for(name: &str, count: usize, quota: QuotaValue) -> Check {
-    let found = format!("{count} of {quota} in this region");
+    let found = format!("{count} of {quota} in use in this region");
     match f64::from(u32::try_from(count).unwrap_or(u32::MAX)) < quota.value() {
         true => Check::good(name, found),
-        false => quota.exceeded(name, found, "delete one, or ask for more: Service Quotas, Amazon VPC"),
+        false => quota.exceeded(name, found, "delete one, or request an increase: Service Quotas, Amazon VPC"),
     }
 }
 
-/// Whether Fargate gives the account as many virtual CPUs as the tasks have. A new account has few of them; a service that
-/// gets none waits, with an event that says so. (ECS developer guide: AWS Fargate service quotas, service event messages)
+/// Checks the quota of virtual CPUs on Fargate, which is low in a new account. A service without a virtual CPU waits,
+/// and an event says so. (ECS developer guide: AWS Fargate service quotas, service event messages)
 fn vcpus(workspace: &Workspace, quota: Result<QuotaValue, Failure>) -> Check {
     const NAME: &str = "virtual CPUs";
     let quota = match quota {
@@ -85,29 +87,30 @@ fn vcpus(workspace: &Workspace, quota: Result<QuotaValue, Failure>) -> Check {
         Err(failure) => return Check::failed(NAME, Verdict::Unknown, &failure),
     };
     let Needed { running, during_rollout, all } = needed(workspace);
-    let found =
-        format!("Fargate gives {quota} to all tasks in this region, those of {} have {running}", workspace.name);
-    let hint = "fewer or smaller tasks, or ask for more: Service Quotas, AWS Fargate, On-Demand vCPU";
+    let needs = format!("needs {running} vCPU");
+    let limit = format!("the quota of all tasks in this region is {quota}");
+    let hint = "use fewer or smaller tasks, or request an increase: Service Quotas, AWS Fargate, On-Demand vCPU";
     if running > quota.value() {
-        return quota.exceeded(NAME, found, hint);
+        return quota.exceeded(NAME, format!("{needs}; {limit}"), hint);
     }
     if during_rollout > quota.value() {
-        return quota.exceeded(NAME, format!("{found}, and a rollout begins with {during_rollout}"), hint);
+        return quota.exceeded(NAME, format!("{needs}, and {during_rollout} when a rollout begins; {limit}"), hint);
     }
     if all > quota.value() {
-        let found = format!("{found}; a rollout of all services at once has {all}, and takes longer with less");
+        let found =
+            format!("{needs}, and {all} during a rollout of all services, which takes longer with less; {limit}");
         return Check::warning(NAME, found, hint);
     }
-    Check::good(NAME, format!("{found}, {all} during a rollout of all services"))
+    Check::good(NAME, format!("{needs}, and {all} during a rollout of all services; {limit}"))
 }
 
-/// Virtual CPUs.
+/// Numbers of virtual CPUs that a workspace needs.
 struct Needed {
-    /// Of all tasks.
+    /// For all tasks.
     running: f64,
-    /// With one task more: the largest that is started before an old one stops, or what runs before a rollout.
+    /// For all tasks and one more: the largest task that starts before an old one stops, or the release command.
     during_rollout: f64,
-    /// Of all tasks that ECS may run during a rollout of all services.
+    /// For all tasks that ECS may run during a rollout of all services.
     all: f64,
 }
 
@@ -160,7 +163,7 @@ mod tests {
         assert_eq!(vcpus(&all, Ok(QuotaValue::Default(4.0))).verdict, Verdict::Warning);
         let unknown = Failure::new(Class::Denied, "servicequotas:GetServiceQuota", "not yours to ask");
         assert_eq!(vcpus(&all, Err(unknown)).verdict, Verdict::Unknown);
-        // Services that stop a task before they start one need no room; what runs before them does.
+        // Services that stop a task before they start one need no room; the release command does.
         let stops_first = "services.flask = { cpu = 256, memory = 512, count = 2, min_healthy_percent = 50, max_percent = 100 }\n\
                            services.celery = { cpu = 512, min_healthy_percent = 75, max_percent = 100 }";
         let needs = |text: &str| {

@@ -75,11 +75,11 @@ fn followed_rollout_sets_the_outcome_of_its_release() {
     let waits = step(Action::Wait, NEW, NEW, "ecs-svc/2");
     let open = snapshot(OLD, ReleaseOutcome::Interrupted);
     assert_eq!(concluded(&waits, &done(), &open, true), Some(ReleaseOutcome::Succeeded));
-    assert_eq!(concluded(&waits, &done(), &open, false), None, "--no-wait has seen nothing");
+    assert_eq!(concluded(&waits, &done(), &open, false), None, "--no-wait observes nothing");
     let why = ReleaseOutcome::Failed("tasks failed".to_owned());
     assert_eq!(concluded(&waits, &failed(Class::Failed), &open, true), Some(why));
     for class in [Class::Interrupted, Class::TimedOut, Class::Denied, Class::Throttled] {
-        assert_eq!(concluded(&waits, &failed(class), &open, true), None, "{class:?} says nothing of the rollout");
+        assert_eq!(concluded(&waits, &failed(class), &open, true), None, "{class:?} says nothing about the rollout");
     }
     let known = snapshot(OLD, ReleaseOutcome::Failed("the first reason".to_owned()));
     assert_eq!(concluded(&waits, &failed(Class::Failed), &known, true), None, "the first reason stays");
@@ -99,7 +99,7 @@ fn restart_outcome_comes_from_its_own_deployment_only() {
     let open = snapshot(NEW, ReleaseOutcome::Interrupted);
     let found = |deployment| concluded(&step(Action::NoOp, NEW, NEW, deployment), &Outcome::default(), &open, true);
     assert_eq!(found("ecs-svc/2"), Some(ReleaseOutcome::Succeeded));
-    assert_eq!(found("ecs-svc/1"), None, "ECS went back to the deployment before, which has the same revision");
+    assert_eq!(found("ecs-svc/1"), None, "ECS rolled back to the previous deployment, which has the same revision");
 }
 
 #[test]
@@ -116,7 +116,7 @@ fn only_rollouts_left_is_true_for_unfinished_waits_alone() {
     assert!(!only_rollouts_left(&update, &back, &now), "the update has to be made again");
     let mut skipped = failed(Class::Interrupted);
     skipped.skipped.push((Address::new("edge/record").unwrap(), Action::Update, "stopped".to_owned()));
-    assert!(!only_rollouts_left(&update, &skipped, &now), "another step was not begun");
+    assert!(!only_rollouts_left(&update, &skipped, &now), "another step was skipped");
     now.resources.get_mut(&flask()).unwrap().spec = spec(OLD);
     assert!(!only_rollouts_left(&update, &failed(Class::Interrupted), &now), "the update was not made");
 }
