@@ -20,9 +20,9 @@ DEPLOYS = (
     "route53-records", "ecr", "logs",
 )  # fmt: skip
 #: More of them at once make a busy machine answer none of them in time.
-PROBES_AT_A_TIME = 6
+MAX_PARALLEL_PROBES = 6
 #: AWS does all of it, but for what is not asked of it: an account for each test, and images that are made to fail.
-OF_AWS = {name: "" for name in PROBES} | {
+AWS_CAPABILITIES = {name: "" for name in PROBES} | {
     "accounts": "on AWS all tests share one account: only those of test_live.py run there",
     "ecs-breaker": "no image of that tag is there",
 }
@@ -30,15 +30,15 @@ OF_AWS = {name: "" for name in PROBES} | {
 
 def measure(url: str) -> dict[str, str]:
     """Each capability with why the endpoint lacks it, or with nothing if it has it."""
-    with ThreadPoolExecutor(PROBES_AT_A_TIME) as pool:
-        return dict(zip(PROBES, pool.map(lambda name: lacks(url, PROBES[name]), PROBES), strict=True))
+    with ThreadPoolExecutor(MAX_PARALLEL_PROBES) as pool:
+        return dict(zip(PROBES, pool.map(lambda name: missing_reason(url, PROBES[name]), PROBES), strict=True))
 
 
-class NoAnswer(Exception):
+class EndpointUnavailable(Exception):
     """The endpoint is not there, or too slow: then nothing is known of what it does, and nothing may be skipped."""
 
 
-def lacks(url: str, probe: Callable[[Aws], None]) -> str:
+def missing_reason(url: str, probe: Callable[[Aws], None]) -> str:
     """Why the endpoint does not do what a probe asks for; empty if it does."""
     account = str(random.SystemRandom().randrange(10**11, 10**12))
     try:
@@ -49,13 +49,13 @@ def lacks(url: str, probe: Callable[[Aws], None]) -> str:
         code = error.response.get("Error", {}).get("Code", "an error")
         return f"{error.operation_name} answers {code}"
     except (ConnectionError, HTTPClientError) as error:
-        raise NoAnswer(f"{url} does not answer: {error}") from error
+        raise EndpointUnavailable(f"{url} does not answer: {error}") from error
     except (BotoCoreError, ResponseParserError, KeyError, IndexError, ValueError) as error:
         return f"{type(error).__name__}: {error}"[:200]
     return ""
 
 
-def missing(needed: tuple[str, ...], measured: dict[str, str]) -> list[str]:
+def missing_capabilities(needed: tuple[str, ...], measured: dict[str, str]) -> list[str]:
     """What of the needed capabilities the endpoint lacks, each with the reason."""
     unknown = sorted(set(needed) - set(measured))
     if unknown:
@@ -66,7 +66,7 @@ def missing(needed: tuple[str, ...], measured: dict[str, str]) -> list[str]:
 def table(measured: dict[str, str]) -> str:
     """The capabilities for people."""
     width = max(len(name) for name in measured)
-    return "\n".join(f"  {name:{width}}  {why or 'yes'}" for name, why in measured.items())
+    return "\n".join(f"  {name:{width}}  {reason or 'yes'}" for name, reason in measured.items())
 
 
 def encode(measured: dict[str, str]) -> str:
@@ -81,11 +81,11 @@ def decode(text: str) -> dict[str, str]:
 
 def has(name: str) -> bool:
     """Returns whether the endpoint has a capability."""
-    return not missing((name,), decode(os.environ["PB_TEST_CAPABILITIES"]))
+    return not missing_capabilities((name,), decode(os.environ["PB_TEST_CAPABILITIES"]))
 
 
 def require(*names: str) -> None:
     """Skips the test that runs unless the endpoint has these capabilities."""
-    lacking = missing(names, decode(os.environ["PB_TEST_CAPABILITIES"]))
+    lacking = missing_capabilities(names, decode(os.environ["PB_TEST_CAPABILITIES"]))
     if lacking:
         pytest.skip(f"the endpoint lacks {', '.join(lacking)}")

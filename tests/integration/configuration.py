@@ -12,7 +12,7 @@ from endpoint import ROOT
 Table = dict[str, Any]
 
 
-def real(account: str) -> Table:
+def repository_configuration(account: str) -> Table:
     """The deployment of this repository, with a state bucket of the account's own: names of buckets are global."""
     config = tomllib.loads((ROOT / "pb_deploy.toml").read_text(encoding="utf-8"))
     config["state"]["bucket"] = f"state-{account}"
@@ -44,25 +44,25 @@ def merged(config: Table, changes: Table) -> Table:
 
 def toml(table: Table, path: str = "") -> str:
     """The configuration as TOML: the values of a table, then the tables in it."""
-    inner = {key: value for key, value in table.items() if isinstance(value, dict)}
+    tables = {key: value for key, value in table.items() if isinstance(value, dict)}
     lines = [f"[{path}]"] if path else []
-    lines += [f"{name(key)} = {inline(value)}" for key, value in table.items() if key not in inner]
-    parts = ["\n".join(lines)] + [
-        toml(value, f"{path}.{name(key)}" if path else name(key)) for key, value in inner.items()
+    lines += [f"{toml_key(key)} = {toml_value(value)}" for key, value in table.items() if key not in tables]
+    sections = ["\n".join(lines)] + [
+        toml(value, f"{path}.{toml_key(key)}" if path else toml_key(key)) for key, value in tables.items()
     ]
-    return "\n".join(part for part in parts if part) + "\n"
+    return "\n".join(section for section in sections if section) + "\n"
 
 
-def name(key: str) -> str:
+def toml_key(key: str) -> str:
     """A key, in quotes where it needs them."""
     bare = key.replace("-", "").replace("_", "").isalnum() and key.isascii()
     return key if bare else json.dumps(key)
 
 
-def inline(value: Any) -> str:
+def toml_value(value: Any) -> str:
     """A value on one line."""
     if isinstance(value, dict):
-        return "{ " + ", ".join(f"{name(key)} = {inline(item)}" for key, item in value.items()) + " }"
+        return "{ " + ", ".join(f"{toml_key(key)} = {toml_value(item)}" for key, item in value.items()) + " }"
     if isinstance(value, list):
-        return "[" + ", ".join(inline(item) for item in value) + "]"
+        return "[" + ", ".join(toml_value(item) for item in value) + "]"
     return json.dumps(value)

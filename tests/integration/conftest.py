@@ -27,11 +27,11 @@ _report = Report()
 #: What sends requests while a test rolls something out.
 _watch = Watch()
 #: Tests that take longest, which begin first: one that begins last keeps all others waiting for its end.
-LONGEST = ("test_terraform", "test_lost_tags", "test_killed", "test_before", "test_cost", "test_services")
+LONGEST = ("test_terraform", "test_untagged", "test_killed", "test_release_command", "test_cost", "test_services")
 #: What was started for the tests, and is ended after them.
-_started = contextlib.ExitStack()
+_cleanup = contextlib.ExitStack()
 #: The endpoint itself, where calls go through an observer.
-_direct: list[str] = []
+_measured_urls: list[str] = []
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -43,28 +43,28 @@ def pytest_configure(config: pytest.Config) -> None:
         return
     config.pluginmanager.register(_report)
     variables = {name: os.environ.get(name) for name in ("PB_TEST_ENDPOINT", "PB_TEST_CAPABILITIES")}
-    _started.callback(restore, variables)
+    _cleanup.callback(restore_environment, variables)
     if live.on_aws():
-        os.environ["PB_TEST_CAPABILITIES"] = capabilities.encode(capabilities.OF_AWS)
+        os.environ["PB_TEST_CAPABILITIES"] = capabilities.encode(capabilities.AWS_CAPABILITIES)
         return
     if not variables["PB_TEST_ENDPOINT"]:
         count = min(os.cpu_count() or 1, EMULATORS_MAX, max(config.getoption("numprocesses", None) or 1, 1))
         os.environ["PB_TEST_ENDPOINT"] = " ".join(start_emulator() for _ in range(count))
     url = os.environ["PB_TEST_ENDPOINT"].split()[0]
-    own = endpoint.has_journal(url)
+    keeps_journal = endpoint.has_journal(url)
     try:
         measured = capabilities.measure(url)
-    except capabilities.NoAnswer as error:
+    except capabilities.EndpointUnavailable as error:
         raise pytest.UsageError(str(error)) from error
     os.environ["PB_TEST_CAPABILITIES"] = capabilities.encode(measured)
     if any(measured.values()):
-        told = f"what {url} does:\n{capabilities.table(measured)}"
-        if own:
-            raise pytest.UsageError(f"our emulator does everything, and nothing is skipped for it\n{told}")
-        print(told, flush=True)
-    _direct.append(url)
-    if not own:
-        os.environ["PB_TEST_ENDPOINT"] = _started.enter_context(Observer(url)).url
+        message = f"what {url} does:\n{capabilities.table(measured)}"
+        if keeps_journal:
+            raise pytest.UsageError(f"our emulator does everything, and nothing is skipped for it\n{message}")
+        print(message, flush=True)
+    _measured_urls.append(url)
+    if not keeps_journal:
+        os.environ["PB_TEST_ENDPOINT"] = _cleanup.enter_context(Observer(url)).url
 
 
 # Before pytest-xdist reads the groups.
@@ -81,8 +81,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if sampled and not item.get_closest_marker("sample"):
             item.add_marker(pytest.mark.skip(reason="not of the sample: `cargo xtask test --target ...` runs them all"))
         info = getattr(item, "_fixtureinfo", None)
-        known = info.name2fixturedefs if info else {}
-        if any(name != "new_workspace" and fixtures[-1].scope == "module" for name, fixtures in known.items()):
+        definitions = info.name2fixturedefs if info else {}
+        if any(name != "new_workspace" and fixtures[-1].scope == "module" for name, fixtures in definitions.items()):
             item.add_marker(pytest.mark.xdist_group(item.path.stem))
 
 
@@ -113,19 +113,19 @@ def is_watched(item: pytest.Item) -> bool:
 def start_emulator() -> str:
     """Start an emulator, which is ended after the tests; gives its URL."""
     folder = tempfile.mkdtemp(prefix="pb-wire-")
-    _started.callback(shutil.rmtree, folder, ignore_errors=True)
+    _cleanup.callback(shutil.rmtree, folder, ignore_errors=True)
     process, url = endpoint.start(Path(folder))
-    _started.callback(endpoint.stop, process)
+    _cleanup.callback(endpoint.stop, process)
     return url
 
 
-def mine(urls: list[str]) -> str:
+def worker_endpoint(urls: list[str]) -> str:
     """The endpoint of this process: the processes of the tests share out those that there are."""
     number = os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")
     return urls[int(number) % len(urls)].rstrip("/")
 
 
-def restore(variables: dict[str, str | None]) -> None:
+def restore_environment(variables: dict[str, str | None]) -> None:
     """Set variables as they were."""
     for name, value in variables.items():
         os.environ.pop(name, None)
@@ -136,8 +136,8 @@ def restore(variables: dict[str, str | None]) -> None:
 def pytest_unconfigure() -> None:
     """Write the report, and end what was started here."""
     if file := os.environ.get("PB_TEST_REPORT"):
-        _report.write(Path(file), endpoint.answered(_direct[0]) if _direct else {})
-    _started.close()
+        _report.write(Path(file), endpoint.answer_sources(_measured_urls[0]) if _measured_urls else {})
+    _cleanup.close()
 
 
 @pytest.fixture(autouse=True)
@@ -152,7 +152,7 @@ def url() -> str:
     """The URL of the endpoint; AWS itself has none that these tests may use."""
     capabilities.require("accounts")
     assert BINARY.exists(), f"{BINARY} is not there: build it, or name it in PB_TEST_BINARY"
-    return mine(os.environ["PB_TEST_ENDPOINT"].split())
+    return worker_endpoint(os.environ["PB_TEST_ENDPOINT"].split())
 
 
 @pytest.fixture(scope="module")

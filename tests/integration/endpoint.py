@@ -29,9 +29,9 @@ def start(folder: Path, *options: str) -> tuple[subprocess.Popen[bytes], str]:
         process = subprocess.Popen(
             command, cwd=ROOT / "emulator", env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=output
         )
-    end = time.monotonic() + START_SECONDS
+    deadline = time.monotonic() + START_SECONDS
     while not ready.exists():
-        if process.poll() is not None or time.monotonic() > end:
+        if process.poll() is not None or time.monotonic() > deadline:
             process.kill()
             raise RuntimeError(f"the emulator did not start:\n{log.read_text(encoding='utf-8')}")
         time.sleep(0.05)
@@ -62,7 +62,7 @@ def has_journal(url: str) -> bool:
         return False
 
 
-def answered(url: str) -> Any:
+def answer_sources(url: str) -> Any:
     """Who answered within the endpoint, where several can: LocalStack's own code, or what our plugin put into it."""
     try:
         return control(url, "served")

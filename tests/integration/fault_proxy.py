@@ -11,11 +11,11 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, urlparse
 
-SERVICE = re.compile(r"Credential=[^/]+/\d{8}/[^/]+/([^/]+)/aws4_request")
-ALL = 1_000_000
-HOP = {"connection", "keep-alive", "transfer-encoding", "content-length", "host"}
+SIGNED_SERVICE = re.compile(r"Credential=[^/]+/\d{8}/[^/]+/([^/]+)/aws4_request")
+UNLIMITED = 1_000_000
+HOP_BY_HOP_HEADERS = {"connection", "keep-alive", "transfer-encoding", "content-length", "host"}
 #: The calls of the services whose operations are told by method and path.
-REST = [
+REST_OPERATIONS = [
     ("s3", "PUT", re.compile(r"^/[^/]+/.+"), "PutObject"),
     ("s3", "GET", re.compile(r"^/[^/]+/.+"), "GetObject"),
     ("route53", "POST", re.compile(r"/rrset/?$"), "ChangeResourceRecordSets"),
@@ -31,13 +31,13 @@ class Interception:
     call: str
     #: `before`: the endpoint does not see it yet; `after`: it was done, and the answer is withheld; `lose`: it was
     #: done, and the connection is closed; `refuse`: it is answered with `answer`, and not done; `drop`: neither.
-    how: str
-    answer: tuple[int, bytes] = (503, b"")
+    mode: str
+    response: tuple[int, bytes] = (503, b"")
     times: int = 1
     #: Only calls with this in their body.
-    having: bytes = b""
+    body_contains: bytes = b""
     reached: threading.Event = field(default_factory=threading.Event)
-    open: threading.Event = field(default_factory=threading.Event)
+    released: threading.Event = field(default_factory=threading.Event)
 
     def wait(self, seconds: float = 30.0) -> None:
         """Wait until the call is made."""
@@ -45,7 +45,7 @@ class Interception:
 
     def release(self) -> None:
         """Let the call go on."""
-        self.open.set()
+        self.released.set()
 
 
 class Server(ThreadingHTTPServer):
@@ -61,7 +61,7 @@ class FaultProxy:
 
     def __init__(self, upstream: str) -> None:
         self.upstream = urlparse(upstream).netloc
-        self._stops: list[Interception] = []
+        self._interceptions: list[Interception] = []
         self._lock = threading.Lock()
         self._server = Server(("127.0.0.1", 0), handler(self))
         self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
@@ -75,53 +75,53 @@ class FaultProxy:
         self._server.shutdown()
         self._server.server_close()
 
-    def hold_before(self, call: str, having: bytes = b"") -> Interception:
+    def hold_before(self, call: str, body_contains: bytes = b"") -> Interception:
         """Calls of `service:Action` are held before the endpoint sees them, and when they are repeated as well."""
-        return self._add(Interception(call, "before", times=ALL, having=having))
+        return self._add(Interception(call, "before", times=UNLIMITED, body_contains=body_contains))
 
     def hold_after(self, call: str) -> Interception:
         """Calls of `service:Action` are done, and their answers are held."""
-        return self._add(Interception(call, "after", times=ALL))
+        return self._add(Interception(call, "after", times=UNLIMITED))
 
-    def lose(self, call: str) -> Interception:
+    def lose_response(self, call: str) -> Interception:
         """The next `service:Action` is done, and its answer is lost."""
         return self._add(Interception(call, "lose"))
 
-    def refuse(self, call: str, status: int, body: bytes, times: int = 1, having: bytes = b"") -> Interception:
-        """The next calls of `service:Action` (with `having` in their body) are answered here, and not done."""
-        return self._add(Interception(call, "refuse", (status, body), times, having))
+    def refuse(self, call: str, status: int, body: bytes, times: int = 1, body_contains: bytes = b"") -> Interception:
+        """The next calls of `service:Action` (with `body_contains` in their body) are answered here, and not done."""
+        return self._add(Interception(call, "refuse", (status, body), times, body_contains))
 
-    def drop(self, stop: Interception) -> None:
+    def drop(self, interception: Interception) -> None:
         """A call that is held before the endpoint saw it never gets there."""
-        stop.how = "drop"
-        stop.release()
+        interception.mode = "drop"
+        interception.release()
 
     def release_all(self) -> None:
         """Let everything go on, and stop nothing more."""
         with self._lock:
-            stops, self._stops = self._stops, []
-        for stop in stops:
-            stop.release()
+            interceptions, self._interceptions = self._interceptions, []
+        for interception in interceptions:
+            interception.release()
 
     def control(self, target: str) -> bytes | None:
         """An answer of the proxy's own, in JSON; None if the call is the endpoint's."""
         return None
 
-    def answered(self, method: str, target: str, headers: dict[str, str], body: bytes, status: int) -> None:
+    def on_response(self, method: str, target: str, headers: dict[str, str], body: bytes, status: int) -> None:
         """The endpoint has answered a call."""
 
-    def _add(self, stop: Interception) -> Interception:
+    def _add(self, interception: Interception) -> Interception:
         with self._lock:
-            self._stops.append(stop)
-        return stop
+            self._interceptions.append(interception)
+        return interception
 
     def take(self, call: str, body: bytes = b"") -> Interception | None:
         """What is to be done to this call."""
         with self._lock:
-            for stop in self._stops:
-                if stop.call == call and stop.times > 0 and stop.having in body:
-                    stop.times -= 1
-                    return stop
+            for interception in self._interceptions:
+                if interception.call == call and interception.times > 0 and interception.body_contains in body:
+                    interception.times -= 1
+                    return interception
         return None
 
 
@@ -135,20 +135,20 @@ class BatchProxy(FaultProxy):
 
     def take(self, call: str, body: bytes = b"") -> Interception | None:
         """Hold it."""
-        stop = Interception(call, "before")
+        interception = Interception(call, "before")
         with self._changed:
-            self._held.append(stop)
+            self._held.append(interception)
             self._changed.notify_all()
-        return stop
+        return interception
 
     def batch(self, count: int, seconds: float = 60.0) -> list[str]:
         """Wait for so many calls, and let them go; gives what they are, sorted."""
         with self._changed:
             complete = self._changed.wait_for(lambda: len(self._held) >= count, seconds)
             held, self._held = self._held, []
-        calls = sorted(stop.call for stop in held)
-        for stop in held:
-            stop.release()
+        calls = sorted(interception.call for interception in held)
+        for interception in held:
+            interception.release()
         assert complete and len(calls) == count, f"{len(calls)} calls at once, not {count}: {calls}"
         return calls
 
@@ -156,8 +156,8 @@ class BatchProxy(FaultProxy):
         """Let everything go on."""
         with self._changed:
             held, self._held = self._held, []
-        for stop in held:
-            stop.release()
+        for interception in held:
+            interception.release()
         super().release_all()
 
 
@@ -170,30 +170,30 @@ def handler(proxy: FaultProxy) -> type[BaseHTTPRequestHandler]:
 
         def handle_any(self) -> None:
             body = read_body(self)
-            if (own := proxy.control(self.path)) is not None:
-                return self.answer(200, [("Content-Type", "application/json")], own)
-            stop = proxy.take(call_of(self.command, self.path, dict(self.headers), body), body)
-            if stop and stop.how == "refuse":
-                stop.reached.set()
-                return self.answer(stop.answer[0], [("Content-Type", "text/xml")], stop.answer[1])
-            if stop and stop.how == "before":
-                stop.reached.set()
-                stop.open.wait(120)
-            if stop and stop.how == "drop":
+            if (control_response := proxy.control(self.path)) is not None:
+                return self.respond(200, [("Content-Type", "application/json")], control_response)
+            interception = proxy.take(call_name(self.command, self.path, dict(self.headers), body), body)
+            if interception and interception.mode == "refuse":
+                interception.reached.set()
+                return self.respond(interception.response[0], [("Content-Type", "text/xml")], interception.response[1])
+            if interception and interception.mode == "before":
+                interception.reached.set()
+                interception.released.wait(120)
+            if interception and interception.mode == "drop":
                 self.close_connection = True
                 return None
             status, headers, content = forward(proxy.upstream, self, body)
-            proxy.answered(self.command, self.path, dict(self.headers), body, status)
-            if stop and stop.how == "after":
-                stop.reached.set()
-                stop.open.wait(120)
-            if stop and stop.how == "lose":
-                stop.reached.set()
+            proxy.on_response(self.command, self.path, dict(self.headers), body, status)
+            if interception and interception.mode == "after":
+                interception.reached.set()
+                interception.released.wait(120)
+            if interception and interception.mode == "lose":
+                interception.reached.set()
                 self.close_connection = True
                 return None
-            return self.answer(status, headers, content)
+            return self.respond(status, headers, content)
 
-        def answer(self, status: int, headers: list[tuple[str, str]], content: bytes) -> None:
+        def respond(self, status: int, headers: list[tuple[str, str]], content: bytes) -> None:
             try:
                 self.send_response_only(status)
                 for name, value in headers:
@@ -230,30 +230,30 @@ def read_body(request: BaseHTTPRequestHandler) -> bytes:
 
 def forward(upstream: str, request: BaseHTTPRequestHandler, body: bytes) -> tuple[int, list[tuple[str, str]], bytes]:
     """The endpoint's answer to a request."""
-    headers = {name: value for name, value in request.headers.items() if name.lower() not in HOP}
+    headers = {name: value for name, value in request.headers.items() if name.lower() not in HOP_BY_HOP_HEADERS}
     headers["Content-Length"] = str(len(body))
     connection = http.client.HTTPConnection(upstream, timeout=120)
     try:
         connection.request(request.command, request.path, body, headers)
-        answer = connection.getresponse()
-        content = answer.read()
-        keep = HOP - {"content-length"} if request.command == "HEAD" else HOP
-        return answer.status, [pair for pair in answer.getheaders() if pair[0].lower() not in keep], content
+        response = connection.getresponse()
+        content = response.read()
+        dropped = HOP_BY_HOP_HEADERS - {"content-length"} if request.command == "HEAD" else HOP_BY_HOP_HEADERS
+        return response.status, [pair for pair in response.getheaders() if pair[0].lower() not in dropped], content
     finally:
         connection.close()
 
 
-def call_of(method: str, path: str, headers: dict[str, str], body: bytes) -> str:
+def call_name(method: str, path: str, headers: dict[str, str], body: bytes) -> str:
     """`service:Action` of a request."""
-    lower: Callable[[str], str] = {name.lower(): value for name, value in headers.items()}.get  # type: ignore[assignment]
-    match = SERVICE.search(lower("authorization") or "")
+    header: Callable[[str], str] = {name.lower(): value for name, value in headers.items()}.get  # type: ignore[assignment]
+    match = SIGNED_SERVICE.search(header("authorization") or "")
     service = match.group(1) if match else "unknown"
-    if target := lower("x-amz-target"):
+    if target := header("x-amz-target"):
         return f"{service}:{target.rsplit('.', 1)[-1]}"
-    if (lower("content-type") or "").startswith("application/x-www-form-urlencoded"):
+    if (header("content-type") or "").startswith("application/x-www-form-urlencoded"):
         return f"{service}:{parse_qs(body.decode('utf-8', 'replace')).get('Action', ['unknown'])[0]}"
-    plain = path.split("?", 1)[0]
-    for known, verb, pattern, action in REST:
-        if (known, verb) == (service, method) and pattern.search(plain):
+    path_only = path.split("?", 1)[0]
+    for known_service, known_method, pattern, action in REST_OPERATIONS:
+        if (known_service, known_method) == (service, method) and pattern.search(path_only):
             return f"{service}:{action}"
-    return f"{service}:{method} {plain}"
+    return f"{service}:{method} {path_only}"

@@ -7,10 +7,10 @@ import re
 from typing import Any
 
 from botocore.model import Shape
-from models import Request, Unknown, content
+from models import Request, UnknownMember, parsed_input
 
 #: How a value of each type is written where everything is text.
-WRITTEN = {
+TEXT_FORMATS = {
     "integer": re.compile(r"-?\d+"),
     "long": re.compile(r"-?\d+"),
     "boolean": re.compile(r"true|false"),
@@ -18,7 +18,7 @@ WRITTEN = {
     "float": re.compile(r"-?\d+(\.\d+)?([eE][+-]?\d+)?"),
 }
 #: What JSON has for each type.
-TYPES: dict[str, tuple[type, ...]] = {
+JSON_TYPES: dict[str, tuple[type, ...]] = {
     "structure": (dict,), "map": (dict,), "list": (list,), "string": (str,), "character": (str,),
     "integer": (int, str), "long": (int, str), "double": (int, float, str), "float": (int, float, str),
     "boolean": (bool, str), "blob": (bytes, str), "timestamp": (int, float, str),
@@ -28,61 +28,65 @@ TYPES: dict[str, tuple[type, ...]] = {
 def violations(request: Request) -> list[str]:
     """What the model of its operation does not allow in a request."""
     try:
-        said = content(request)
-    except (Unknown, ValueError) as error:
+        values = parsed_input(request)
+    except (UnknownMember, ValueError) as error:
         return [f"{request.service}:{request.action}: {error}"]
     shape = request.operation.input_shape if request.operation else None
-    found = of_value(shape, said, "") if shape else []
-    return [f"{request.service}:{request.action}{problem}" for problem in found]
+    problems = value_problems(shape, values, "") if shape else []
+    return [f"{request.service}:{request.action}{problem}" for problem in problems]
 
 
-def of_value(shape: Shape, value: Any, where: str) -> list[str]:
+def value_problems(shape: Shape, value: Any, path: str) -> list[str]:
     """What is wrong with a value, and below it."""
-    kinds = TYPES.get(shape.type_name, (object,))
+    kinds = JSON_TYPES.get(shape.type_name, (object,))
     if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
-        return [f"{where}: {value!r} is no {shape.type_name}"]
-    if isinstance(value, str) and shape.type_name in WRITTEN and not WRITTEN[shape.type_name].fullmatch(value):
-        return [f"{where}: {value!r} is no {shape.type_name}"]
-    found = of_limits(shape, value, where)
+        return [f"{path}: {value!r} is no {shape.type_name}"]
+    if (
+        isinstance(value, str)
+        and shape.type_name in TEXT_FORMATS
+        and not TEXT_FORMATS[shape.type_name].fullmatch(value)
+    ):
+        return [f"{path}: {value!r} is no {shape.type_name}"]
+    problems = limit_problems(shape, value, path)
     if shape.type_name == "structure":
-        found += [f"{where}.{name} is required" for name in shape.required_members if value.get(name) is None]
+        problems += [f"{path}.{name} is required" for name in shape.required_members if value.get(name) is None]
         unknown = sorted(set(value) - set(shape.members))
-        found += [f"{where}: the model has no {name}" for name in unknown]
-        members = [(shape.members[n], v, f"{where}.{n}") for n, v in value.items() if n in shape.members]
+        problems += [f"{path}: the model has no {name}" for name in unknown]
+        members = [(shape.members[n], v, f"{path}.{n}") for n, v in value.items() if n in shape.members]
     elif shape.type_name == "list":
-        members = [(shape.member, item, f"{where}[{i}]") for i, item in enumerate(value)]
+        members = [(shape.member, item, f"{path}[{i}]") for i, item in enumerate(value)]
     elif shape.type_name == "map":
-        members = [(shape.key, key, f"{where}.{key}") for key in value]
-        members += [(shape.value, item, f"{where}.{key}") for key, item in value.items()]
+        members = [(shape.key, key, f"{path}.{key}") for key in value]
+        members += [(shape.value, item, f"{path}.{key}") for key, item in value.items()]
     else:
         members = []
-    for member, item, path in members:
+    for member, item, member_path in members:
         # A null in JSON is nothing at all.
-        found += of_value(member, item, path) if item is not None else []
-    return found
+        problems += value_problems(member, item, member_path) if item is not None else []
+    return problems
 
 
-def of_limits(shape: Shape, value: Any, where: str) -> list[str]:
+def limit_problems(shape: Shape, value: Any, path: str) -> list[str]:
     """Enumerations, lengths, ranges and patterns."""
-    metadata, found = shape.metadata, []
+    metadata, problems = shape.metadata, []
     allowed = metadata.get("enum")
     if allowed and value not in allowed:
-        found.append(f"{where}: {value!r} is none of {', '.join(allowed)}")
+        problems.append(f"{path}: {value!r} is none of {', '.join(allowed)}")
     size = len(value) if isinstance(value, (list, dict, bytes)) or shape.type_name == "string" else None
     if size is None and shape.type_name in ("integer", "long", "double", "float"):
         size = float(value)
     if size is not None and not float(metadata.get("min", size)) <= size <= float(metadata.get("max", size)):
         limits = f"{metadata.get('min', '')}..{metadata.get('max', '')}"
-        found.append(f"{where}: {value!r} is outside of {limits}")
+        problems.append(f"{path}: {value!r} is outside of {limits}")
     text = metadata.get("pattern")
     if text and isinstance(value, str) and not pattern(text).fullmatch(value):
-        found.append(f"{where}: {value!r} does not fit {text}")
-    return found
+        problems.append(f"{path}: {value!r} does not fit {text}")
+    return problems
 
 
 @functools.cache
 def pattern(text: str) -> re.Pattern[str]:
     """A model's pattern; the models write it for Java, which has names for classes that Python lacks."""
-    for java, ours in ((r"\p{L}", r"\w"), (r"\p{Z}", r"\s"), (r"\p{N}", r"\d")):
-        text = text.replace(java, ours)
+    for java, python in ((r"\p{L}", r"\w"), (r"\p{Z}", r"\s"), (r"\p{N}", r"\d")):
+        text = text.replace(java, python)
     return re.compile(text)

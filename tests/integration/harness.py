@@ -17,7 +17,7 @@ from typing import Any
 
 import capabilities
 import schemas
-from configuration import Table, merged, real, toml
+from configuration import Table, merged, repository_configuration, toml
 from endpoint import ROOT, Aws, control
 from inventory import AccountInventory
 
@@ -27,19 +27,19 @@ TIMEOUT_SECONDS = 120
 #: What the tool writes for itself.
 STATE_WRITES = {"s3:PutObject", "dynamodb:UpdateItem"}
 #: Options with which a deploy that succeeds has not shown that everything serves.
-PARTS = {"--target", "--no-wait", "--refresh-only"}
+PARTIAL_OPTIONS = {"--target", "--no-wait", "--refresh-only"}
 
 
 def until(condition: Callable[[], Any], seconds: float = 30.0) -> Any:
     """Wait for a condition, and give what it gave."""
-    end = time.monotonic() + seconds
-    while not (found := condition()):
-        assert time.monotonic() < end, f"not within {seconds} s"
+    deadline = time.monotonic() + seconds
+    while not (value := condition()):
+        assert time.monotonic() < deadline, f"not within {seconds} s"
         time.sleep(0.05)
-    return found
+    return value
 
 
-def accept_ctrl_c() -> None:
+def restore_sigint() -> None:
     """Who runs these tests in the background ignores Ctrl-C, and the tool would inherit that."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
@@ -75,7 +75,7 @@ class Result:
         """The one document on stdout."""
         return json.loads(self.out)
 
-    def lines(self) -> list[dict[str, Any]]:
+    def events(self) -> list[dict[str, Any]]:
         """Returns the events on stdout, each of which fits the schema."""
         events = [json.loads(line) for line in self.out.splitlines()]
         for event in events:
@@ -92,7 +92,7 @@ class Running:
         with self._out.open("wb") as out, self._err.open("wb") as err:
             self.process = subprocess.Popen(
                 command, cwd=folder, env=environment, stdin=subprocess.DEVNULL, stdout=out, stderr=err,
-                preexec_fn=accept_ctrl_c,
+                preexec_fn=restore_sigint,
             )  # fmt: skip
 
     def result(self, timeout: float = TIMEOUT_SECONDS) -> Result:
@@ -102,13 +102,13 @@ class Running:
         except subprocess.TimeoutExpired:
             self.kill()
             raise AssertionError(f"it did not end within {timeout} s:\n{self.output_so_far()}") from None
-        return Result(code, *self._texts())
+        return Result(code, *self._output())
 
     def output_so_far(self) -> Result:
         """What it has said until now."""
-        return Result(-1, *self._texts())
+        return Result(-1, *self._output())
 
-    def _texts(self) -> tuple[str, str]:
+    def _output(self) -> tuple[str, str]:
         return self._out.read_text(encoding="utf-8"), self._err.read_text(encoding="utf-8")
 
     def kill(self) -> None:
@@ -132,8 +132,8 @@ class TestWorkspace:
         self.aws = Aws(url, account)
         self.inventory = AccountInventory(self.aws)
         #: The configuration that a test begins with.
-        self.first = real(account)
-        self.config = self.first
+        self.initial_config = repository_configuration(account)
+        self.config = self.initial_config
         self.config_file = folder / "pb_deploy.toml"
         #: The moment of the journal at which a test found that nothing is to be done.
         self._unchanged_at: int | None = None
@@ -167,10 +167,10 @@ class TestWorkspace:
 
     def reset(self) -> None:
         """Be deployed with the configuration that a test begins with, whatever the one before has left."""
-        as_first = self.config == self.first
-        self.config = self.first
+        was_initial = self.config == self.initial_config
+        self.config = self.initial_config
         self.configure({})
-        if not (as_first and self.is_unchanged()):
+        if not (was_initial and self.is_unchanged()):
             self.deploy()
         self._unchanged_at = None
 
@@ -181,7 +181,7 @@ class TestWorkspace:
     def is_unchanged(self) -> bool:
         """Whether that still holds: nobody has changed anything since, neither the tool nor a test."""
         return self._unchanged_at is not None and not any(
-            entry["mutating"] for entry in self._since(self._unchanged_at)
+            entry["mutating"] for entry in self._requests(self._unchanged_at)
         )
 
     def environment(self, changes: dict[str, str | None] | None = None) -> dict[str, str]:
@@ -233,14 +233,14 @@ class TestWorkspace:
 
     def deployed_workspaces(self) -> set[str]:
         """Returns the workspaces that a run has deployed as a whole, and that no run has begun to destroy since."""
-        found: set[str] = set()
+        deployed: set[str] = set()
         for running in self._running:
             command, workspace, *options = *running.arguments, "", ""
-            if command == "deploy" and running.process.returncode == 0 and not PARTS & set(options):
-                found.add(workspace)
+            if command == "deploy" and running.process.returncode == 0 and not PARTIAL_OPTIONS & set(options):
+                deployed.add(workspace)
             elif command == "destroy":
-                found.discard(workspace)
-        return found
+                deployed.discard(workspace)
+        return deployed
 
     def plan(self, workspace: str = "staging", *arguments: str) -> Plan:
         """The plan."""
@@ -257,7 +257,7 @@ class TestWorkspace:
 
     def restore(self) -> None:
         """Deploy the configuration that a test begins with: afterwards all is well again, whatever failed before."""
-        self.config = self.first
+        self.config = self.initial_config
         self.configure({})
         self.deploy()
         self.assert_no_changes()
@@ -284,30 +284,32 @@ class TestWorkspace:
 
     def calls(self, since: int = 0) -> list[str]:
         """`service:Action` of what the tool called since then, in order."""
-        return [f"{entry['service']}:{entry['action']}" for entry in self._entries(since)]
+        return [f"{entry['service']}:{entry['action']}" for entry in self._tool_requests(since)]
 
     def mutations(self, since: int = 0) -> list[str]:
         """What of it changes something."""
-        named = [
+        calls = [
             (f"{entry['service']}:{entry['action']}", entry["status"])
-            for entry in self._entries(since)
+            for entry in self._tool_requests(since)
             if entry["mutating"]
         ]
         # What S3 refused to write changed nothing: so it is checked whether a store honours conditions.
-        return [call for call, status in named if not (call == "s3:PutObject" and status >= 300)]
+        return [call for call, status in calls if not (call == "s3:PutObject" and status >= 300)]
 
     def refusals(self, since: int = 0) -> list[str]:
         """What of it was refused."""
-        return [f"{entry['service']}:{entry['action']}" for entry in self._entries(since) if entry["status"] >= 400]
+        return [
+            f"{entry['service']}:{entry['action']}" for entry in self._tool_requests(since) if entry["status"] >= 400
+        ]
 
     def writes(self, since: int = 0) -> list[str]:
         """What of that changes more than state and lease, sorted."""
         return sorted(call for call in self.mutations(since) if call not in STATE_WRITES)
 
-    def _entries(self, since: int) -> Iterable[dict[str, Any]]:
-        return [entry for entry in self._since(since) if "aws-sdk-rust" in entry["user_agent"]]
+    def _tool_requests(self, since: int) -> Iterable[dict[str, Any]]:
+        return [entry for entry in self._requests(since) if "aws-sdk-rust" in entry["user_agent"]]
 
-    def _since(self, since: int) -> list[dict[str, Any]]:
+    def _requests(self, since: int) -> list[dict[str, Any]]:
         """What anybody called."""
         return list(control(self.url, f"requests?account={self.account}&since={since}")["requests"])
 
@@ -328,7 +330,7 @@ class TestWorkspace:
         """The id that `unlock` asks for."""
         return str(self.run("status", workspace, "--json").json()["lock"]["id"])
 
-    def in_terminal(
+    def run_in_terminal(
         self, *arguments: str, answer: str, prompt: str = ": ", interrupt_when: Callable[[], bool] | None = None
     ) -> Result:
         """Run the tool in a terminal, and type an answer at its prompt; maybe after a Ctrl-C."""
@@ -345,10 +347,10 @@ class TestWorkspace:
             start_new_session=True,
         )
         os.close(slave)
-        text, answered, end = "", False, time.monotonic() + TIMEOUT_SECONDS
+        text, answered, deadline = "", False, time.monotonic() + TIMEOUT_SECONDS
         interrupted = interrupt_when is None
         try:
-            while time.monotonic() < end:
+            while time.monotonic() < deadline:
                 if not interrupted and interrupt_when and interrupt_when():
                     process.send_signal(signal.SIGINT)
                     interrupted = True

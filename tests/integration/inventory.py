@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from endpoint import Aws
 
-Things = dict[str, dict[str, Any]]
+Resources = dict[str, dict[str, Any]]
 T = TypeVar("T")
 
 #: What changes by itself, or is told by other fields.
@@ -29,14 +29,14 @@ class AccountInventory:
         self.aws = aws
         self._default: set[str] | None = None
         #: Without tags and attributes that need a call for each thing, when only what is there is asked for.
-        self._bare = False
+        self._names_only = False
 
     # The network.
 
-    def vpcs(self) -> Things:
+    def vpcs(self) -> Resources:
         """VPCs by id, with the attributes that have calls of their own."""
         found = {v["VpcId"]: v for v in self.aws.all("ec2", "describe_vpcs", "Vpcs") if not v["IsDefault"]}
-        for identity, vpc in self._in_detail(found.items()):
+        for identity, vpc in self._to_describe(found.items()):
             for attribute, key in (
                 ("enableDnsSupport", "EnableDnsSupport"),
                 ("enableDnsHostnames", "EnableDnsHostnames"),
@@ -45,32 +45,32 @@ class AccountInventory:
                 vpc[key] = answer[key]["Value"]
         return found
 
-    def gateways(self) -> Things:
+    def gateways(self) -> Resources:
         """Internet gateways by id, those without a VPC too."""
         found = self.aws.all("ec2", "describe_internet_gateways", "InternetGateways")
         default = self._default_vpcs()
         kept = [g for g in found if not {a["VpcId"] for a in g["Attachments"]} & default]
         return {g["InternetGatewayId"]: g for g in kept}
 
-    def subnets(self) -> Things:
+    def subnets(self) -> Resources:
         """Subnets by id."""
         return self._in_vpcs("describe_subnets", "Subnets", "SubnetId")
 
-    def route_tables(self) -> Things:
+    def route_tables(self) -> Resources:
         """Route tables by id."""
         return self._in_vpcs("describe_route_tables", "RouteTables", "RouteTableId")
 
-    def groups(self) -> Things:
+    def groups(self) -> Resources:
         """Security groups by id."""
         return self._in_vpcs("describe_security_groups", "SecurityGroups", "GroupId")
 
-    def rules(self) -> Things:
+    def rules(self) -> Resources:
         """Rules of the security groups, by id."""
         groups = self.groups()
         found = self.aws.all("ec2", "describe_security_group_rules", "SecurityGroupRules")
         return {r["SecurityGroupRuleId"]: r for r in found if r["GroupId"] in groups}
 
-    def interfaces(self) -> Things:
+    def interfaces(self) -> Resources:
         """Network interfaces by id."""
         return self._in_vpcs("describe_network_interfaces", "NetworkInterfaces", "NetworkInterfaceId")
 
@@ -79,39 +79,39 @@ class AccountInventory:
             self._default = {v["VpcId"] for v in self.aws.all("ec2", "describe_vpcs", "Vpcs") if v["IsDefault"]}
         return self._default
 
-    def _in_vpcs(self, operation: str, key: str, identity: str) -> Things:
+    def _in_vpcs(self, operation: str, key: str, identity: str) -> Resources:
         default = self._default_vpcs()
         return {t[identity]: t for t in self.aws.all("ec2", operation, key) if t["VpcId"] not in default}
 
     # The queue.
 
-    def replication_groups(self) -> Things:
+    def replication_groups(self) -> Resources:
         """Replication groups by id, each with its cache clusters and tags."""
         found = self.aws.all("elasticache", "describe_replication_groups", "ReplicationGroups")
-        clusters = self._in_detail(
+        clusters = self._to_describe(
             self.aws.all("elasticache", "describe_cache_clusters", "CacheClusters", ShowCacheNodeInfo=True)
         )
-        for group in self._in_detail(found):
+        for group in self._to_describe(found):
             identity = group["ReplicationGroupId"]
             group["Clusters"] = [c for c in clusters if c.get("ReplicationGroupId") == identity]
             group["Tags"] = self._cache_tags(group["ARN"])
         return {g["ReplicationGroupId"]: g for g in found}
 
-    def cache_subnet_groups(self) -> Things:
+    def cache_subnet_groups(self) -> Resources:
         """Subnet groups by name."""
         found = self.aws.all("elasticache", "describe_cache_subnet_groups", "CacheSubnetGroups")
         named = {g["CacheSubnetGroupName"]: g for g in found if g["CacheSubnetGroupName"] != "default"}
-        for group in self._in_detail(named.values()):
+        for group in self._to_describe(named.values()):
             group["Tags"] = self._cache_tags(group["ARN"])
         return named
 
-    def cache_parameter_groups(self) -> Things:
+    def cache_parameter_groups(self) -> Resources:
         """Parameter groups by name, with what was changed in them."""
         found = self.aws.all("elasticache", "describe_cache_parameter_groups", "CacheParameterGroups")
         named = {
             g["CacheParameterGroupName"]: g for g in found if not g["CacheParameterGroupName"].startswith("default.")
         }
-        for name, group in self._in_detail(named.items()):
+        for name, group in self._to_describe(named.items()):
             group["Changed"], group["Tags"] = self._parameters(name), self._cache_tags(group["ARN"])
         return named
 
@@ -126,83 +126,83 @@ class AccountInventory:
 
     # What runs.
 
-    def log_groups(self) -> Things:
+    def log_groups(self) -> Resources:
         """Log groups by name, with their tags."""
         found = self.aws.all("logs", "describe_log_groups", "logGroups")
-        for group in self._in_detail(found):
+        for group in self._to_describe(found):
             arn = group["arn"].removesuffix(":*")
             group["tags"] = self.aws.logs.list_tags_for_resource(resourceArn=arn)["tags"]
         return {g["logGroupName"]: g for g in found}
 
-    def repositories(self) -> Things:
+    def repositories(self) -> Resources:
         """Image repositories by name, with their tags."""
         found = self.aws.all("ecr", "describe_repositories", "repositories")
-        for repository in self._in_detail(found):
+        for repository in self._to_describe(found):
             arn = repository["repositoryArn"]
             repository["tags"] = self.aws.ecr.list_tags_for_resource(resourceArn=arn)["tags"]
         return {r["repositoryName"]: r for r in found}
 
-    def clusters(self) -> Things:
+    def clusters(self) -> Resources:
         """Clusters by name; what is INACTIVE is gone."""
         arns = self.aws.all("ecs", "list_clusters", "clusterArns")
         found = self.aws.ecs.describe_clusters(clusters=arns, include=["TAGS", "SETTINGS"])["clusters"] if arns else []
         return {c["clusterName"]: c for c in found if c["status"] != "INACTIVE"}
 
-    def services(self) -> Things:
+    def services(self) -> Resources:
         """Services by name; what is INACTIVE is gone."""
         found = []
         for cluster in self.clusters():
             arns = self.aws.all("ecs", "list_services", "serviceArns", cluster=cluster)
-            for at in range(0, len(arns), 10):
-                some = arns[at : at + 10]
-                found += self.aws.ecs.describe_services(cluster=cluster, services=some, include=["TAGS"])["services"]
+            for start in range(0, len(arns), 10):
+                batch = arns[start : start + 10]
+                found += self.aws.ecs.describe_services(cluster=cluster, services=batch, include=["TAGS"])["services"]
         return {s["serviceName"]: s for s in found if s["status"] != "INACTIVE"}
 
-    def task_definitions(self) -> Things:
+    def task_definitions(self) -> Resources:
         """ACTIVE task definitions by family and revision, with their tags."""
         arns = self.aws.all("ecs", "list_task_definitions", "taskDefinitionArns", status="ACTIVE")
-        found: Things = {arn.rsplit("/", 1)[-1]: {} for arn in arns}
-        for name in self._in_detail(found):
+        found: Resources = {arn.rsplit("/", 1)[-1]: {} for arn in arns}
+        for name in self._to_describe(found):
             answer = self.aws.ecs.describe_task_definition(taskDefinition=name, include=["TAGS"])
             found[name] = {**answer["taskDefinition"], "tags": answer.get("tags", [])}
         return found
 
     # What people reach.
 
-    def balancers(self) -> Things:
+    def balancers(self) -> Resources:
         """Load balancers by name, with attributes and tags."""
         found = self.aws.all("elbv2", "describe_load_balancers", "LoadBalancers")
-        for balancer in self._in_detail(found):
+        for balancer in self._to_describe(found):
             arn = balancer["LoadBalancerArn"]
             answer = self.aws.elbv2.describe_load_balancer_attributes(LoadBalancerArn=arn)
             balancer["Attributes"] = {a["Key"]: a["Value"] for a in answer["Attributes"]}
-            balancer["Tags"] = self._edge_tags(arn)
+            balancer["Tags"] = self._elb_tags(arn)
         return {b["LoadBalancerName"]: b for b in found}
 
-    def target_groups(self) -> Things:
+    def target_groups(self) -> Resources:
         """Target groups by name, with attributes and tags."""
         found = self.aws.all("elbv2", "describe_target_groups", "TargetGroups")
-        for group in self._in_detail(found):
+        for group in self._to_describe(found):
             arn = group["TargetGroupArn"]
             answer = self.aws.elbv2.describe_target_group_attributes(TargetGroupArn=arn)
             group["Attributes"] = {a["Key"]: a["Value"] for a in answer["Attributes"]}
-            group["Tags"] = self._edge_tags(arn)
+            group["Tags"] = self._elb_tags(arn)
         return {g["TargetGroupName"]: g for g in found}
 
-    def listeners(self) -> Things:
+    def listeners(self) -> Resources:
         """Listeners by ARN, with tags."""
         found = []
         for balancer in self.aws.all("elbv2", "describe_load_balancers", "LoadBalancers"):
             arn = balancer["LoadBalancerArn"]
             found += self.aws.all("elbv2", "describe_listeners", "Listeners", LoadBalancerArn=arn)
-        for listener in self._in_detail(found):
-            listener["Tags"] = self._edge_tags(listener["ListenerArn"])
+        for listener in self._to_describe(found):
+            listener["Tags"] = self._elb_tags(listener["ListenerArn"])
         return {li["ListenerArn"]: li for li in found}
 
-    def _edge_tags(self, arn: str) -> list[dict[str, str]]:
+    def _elb_tags(self, arn: str) -> list[dict[str, str]]:
         return self.aws.elbv2.describe_tags(ResourceArns=[arn])["TagDescriptions"][0]["Tags"]
 
-    def records(self) -> Things:
+    def records(self) -> Resources:
         """Records by name and type, but for those that a zone has by itself."""
         found = {}
         for zone in self.aws.all("route53", "list_hosted_zones", "HostedZones"):
@@ -221,17 +221,17 @@ class AccountInventory:
         "task_definitions", "balancers", "target_groups", "listeners", "records",
     )  # fmt: skip
 
-    def everything(self) -> dict[str, Things]:
+    def everything(self) -> dict[str, Resources]:
         """All kinds."""
         return {kind: getattr(self, kind)() for kind in self.KINDS}
 
     def names(self) -> dict[str, list[str]]:
         """The names and ids of all that is there."""
-        self._bare = True
+        self._names_only = True
         try:
             return {kind: sorted(getattr(self, kind)()) for kind in self.KINDS}
         finally:
-            self._bare = False
+            self._names_only = False
 
     def remains(self) -> dict[str, list[str]]:
         """The names and ids of all that is there: empty when nothing is."""
@@ -241,23 +241,23 @@ class AccountInventory:
         """How many there are of each kind, but for interfaces, which come and go."""
         return {kind: len(names) for kind, names in self.names().items() if kind != "interfaces"}
 
-    def _in_detail(self, things: Iterable[T]) -> list[T]:
+    def _to_describe(self, resources: Iterable[T]) -> list[T]:
         """The things that a call has to be made for each of."""
-        return [] if self._bare else list(things)
+        return [] if self._names_only else list(resources)
 
-    def owned(self) -> list[tuple[str, str]]:
+    def managed_resources(self) -> list[tuple[str, str]]:
         """Address and id of each thing that carries ownership tags."""
         found = []
         for kind in self.KINDS:
-            for identity, thing in getattr(self, kind)().items():
-                address = tags_of(thing).get("pb-deploy:address")
+            for identity, resource in getattr(self, kind)().items():
+                address = tags_of(resource).get("pb-deploy:address")
                 if address:
                     found.append((address, identity))
         return sorted(found)
 
-    def one(self, kind: str, name: str) -> Any:
+    def by_name_tag(self, kind: str, name: str) -> Any:
         """The one thing of a kind that has this Name tag."""
-        found = [thing for thing in getattr(self, kind)().values() if tags_of(thing).get("Name") == name]
+        found = [resource for resource in getattr(self, kind)().values() if tags_of(resource).get("Name") == name]
         assert len(found) == 1, f"{len(found)} of {kind} are called {name}"
         return found[0]
 
@@ -266,21 +266,21 @@ class AccountInventory:
         return [i for i in self.interfaces().values() if f":{service}:" in i.get("Description", "")]
 
 
-def tags_of(thing: dict[str, Any]) -> dict[str, str]:
+def tags_of(resource: dict[str, Any]) -> dict[str, str]:
     """The tags of anything, in whichever way its service writes them."""
-    tags = thing.get("Tags") or thing.get("tags") or thing.get("TagSet") or []
+    tags = resource.get("Tags") or resource.get("tags") or resource.get("TagSet") or []
     if isinstance(tags, dict):
         return tags
     return {tag.get("Key") or tag["key"]: tag["Value"] if "Value" in tag else tag["value"] for tag in tags}
 
 
-def steady(value: Any, names: dict[str, str] | None = None) -> Any:
+def normalized(value: Any, names: dict[str, str] | None = None) -> Any:
     """A value without what changes by itself, its lists in a fixed order, and with `names` for ids; then other
     ids that AWS makes up are all alike."""
     if isinstance(value, dict):
-        return {key: steady(item, names) for key, item in value.items() if key not in VOLATILE}
+        return {key: normalized(item, names) for key, item in value.items() if key not in VOLATILE}
     if isinstance(value, list):
-        return sorted((steady(item, names) for item in value), key=repr)
+        return sorted((normalized(item, names) for item in value), key=repr)
     if isinstance(value, str):
         for identity, name in (names or {}).items():
             value = value.replace(identity, name)

@@ -20,7 +20,7 @@ from harness import BINARY, Result, Running
 STACK = "pb-live"
 WORKSPACE = re.compile(r"t-[0-9a-f]{8}")
 #: One run of the tool on AWS: a cache node takes 5 to 8 minutes to come or go.
-AWS_SECONDS = 3600.0
+RUN_TIMEOUT_SECONDS = 3600.0
 #: How often what is left is removed, when removing it fails.
 DESTROY_TRIES = 3
 ACCOUNT, CONFIG = "PB_LIVE_ACCOUNT", "PB_LIVE_CONFIG"
@@ -35,16 +35,16 @@ def on_aws() -> bool:
     return os.environ.get("PB_TEST_LIVE") == "1"
 
 
-def allowed(environment: dict[str, str], account: str) -> None:
+def check_account(environment: dict[str, str], account: str) -> None:
     """Refuses an account that its owner has not named, and anything that only stands in for AWS."""
     named = environment.get(ACCOUNT, "")
     if not re.fullmatch(r"\d{12}", named):
         raise Refused(f"{ACCOUNT} has to name the account that may be used, in 12 digits")
     if account != named:
         raise Refused(f"the credentials are for account {account}, and {ACCOUNT} allows {named}")
-    local = sorted(name for name in environment if name.startswith("AWS_ENDPOINT_URL"))
-    if local:
-        raise Refused(f"{', '.join(local)} points to something else than AWS")
+    endpoints = sorted(name for name in environment if name.startswith("AWS_ENDPOINT_URL"))
+    if endpoints:
+        raise Refused(f"{', '.join(endpoints)} points to something else than AWS")
 
 
 def new_workspace() -> str:
@@ -52,16 +52,16 @@ def new_workspace() -> str:
     return f"t-{secrets.token_hex(4)}"
 
 
-def configured(base: Table, workspace: str, account: str) -> Table:
+def workspace_configuration(base: Table, workspace: str, account: str) -> Table:
     """The person's configuration, for this one workspace: a stack of its own, one small task each, no protection."""
     if not WORKSPACE.fullmatch(workspace):
         raise Refused(f"`{workspace}` is no workspace of a live test")
-    own = {
+    overrides = {
         "stack": STACK, "allowed_account_ids": [account], "load_balancer": {"deletion_protection": False},
         "services": {key: {"count": 1} for key in base.get("services", {"flask": {}, "celery": {}})},
     }  # fmt: skip
-    bare = {key: value for key, value in base.items() if key != "workspace"}
-    return {**merged(bare, own), "workspace": {workspace: {}}}
+    shared = {key: value for key, value in base.items() if key != "workspace"}
+    return {**merged(shared, overrides), "workspace": {workspace: {}}}
 
 
 class Live:
@@ -69,7 +69,7 @@ class Live:
 
     def __init__(self, workspace: str, base: Table, account: str, folder: Path, environment: dict[str, str]) -> None:
         self.workspace, self.account, self.folder, self.environment = workspace, account, folder, environment
-        self.config = configured(base, workspace, account)
+        self.config = workspace_configuration(base, workspace, account)
         self._runs = 0
         self.configure({})
 
@@ -81,8 +81,8 @@ class Live:
     def run(self, command: str, *arguments: str) -> Result:
         """Run a command of the tool in the workspace, to its end."""
         self._runs += 1
-        line = [str(BINARY), command, self.workspace, *arguments]
-        return Running(line, self.folder, self.environment, self._runs).result(AWS_SECONDS)
+        command_line = [str(BINARY), command, self.workspace, *arguments]
+        return Running(command_line, self.folder, self.environment, self._runs).result(RUN_TIMEOUT_SECONDS)
 
     def remains(self) -> bool:
         """Whether anything of it is there: the tagging API shows for some time what is gone, the tool does not."""
@@ -104,13 +104,13 @@ class Live:
 
 
 @contextlib.contextmanager
-def deployed(made: Live) -> Iterator[Result]:
+def deployed(workspace: Live) -> Iterator[Result]:
     """A workspace that is removed at the end, whatever happens on the way, its deploy among it."""
-    print(f"\nworkspace {made.workspace} in account {made.account}", file=sys.stderr)
+    print(f"\nworkspace {workspace.workspace} in account {workspace.account}", file=sys.stderr)
     try:
-        yield made.run("deploy", "--yes").expect_exit()
+        yield workspace.run("deploy", "--yes").expect_exit()
     finally:
-        made.remove()
+        workspace.remove()
 
 
 def base_configuration(environment: dict[str, str]) -> Table:
@@ -120,10 +120,10 @@ def base_configuration(environment: dict[str, str]) -> Table:
     return tomllib.loads(Path(environment[CONFIG]).read_text(encoding="utf-8"))
 
 
-def leftovers(session: boto3.Session, region: str, **client: Any) -> dict[str, list[str]]:
+def leftovers(session: boto3.Session, region: str, **client_options: Any) -> dict[str, list[str]]:
     """What carries the ownership tags of live tests, by workspace; some of it may be gone already."""
     found: dict[str, list[str]] = {}
-    for arn, tags in tagged(session, region, **client):
+    for arn, tags in tagged(session, region, **client_options):
         workspace = tags.get("pb-deploy:workspace", "")
         # Definitions that are inactive stay for ever, and cost nothing.
         if WORKSPACE.fullmatch(workspace) and ":task-definition/" not in arn:
@@ -131,10 +131,10 @@ def leftovers(session: boto3.Session, region: str, **client: Any) -> dict[str, l
     return found
 
 
-def tagged(session: boto3.Session, region: str, **client: Any) -> Iterator[tuple[str, dict[str, str]]]:
+def tagged(session: boto3.Session, region: str, **client_options: Any) -> Iterator[tuple[str, dict[str, str]]]:
     """Each resource of the stack of live tests, with its tags."""
-    api = session.client("resourcegroupstaggingapi", region_name=region, **client)
-    wanted = [{"Key": "pb-deploy:stack", "Values": [STACK]}]
-    for page in api.get_paginator("get_resources").paginate(TagFilters=wanted):
+    api = session.client("resourcegroupstaggingapi", region_name=region, **client_options)
+    filters = [{"Key": "pb-deploy:stack", "Values": [STACK]}]
+    for page in api.get_paginator("get_resources").paginate(TagFilters=filters):
         for resource in page["ResourceTagMappingList"]:
             yield resource["ResourceARN"], {tag["Key"]: tag["Value"] for tag in resource["Tags"]}

@@ -23,21 +23,27 @@ UNSTABLE = [
 ]
 
 
-def recorded(name: str, workspace: TestWorkspace, result: Result, also: dict[str, str] | None = None) -> None:
+def assert_recorded(
+    name: str, workspace: TestWorkspace, result: Result, placeholders: dict[str, str] | None = None
+) -> None:
     """The exit code and all that was said are as recorded under this name."""
     text = f"exit {result.code}\n"
     text += f"--- stdout\n{result.out}" if result.out else ""
     text += f"--- stderr\n{result.err}" if result.err else ""
-    for value, word in {str(workspace.folder): "FOLDER", workspace.account: "ACCOUNT", **(also or {})}.items():
-        text = text.replace(value, word)
-    for pattern, word in UNSTABLE:
-        text = pattern.sub(word, text)
+    for value, placeholder in {
+        str(workspace.folder): "FOLDER",
+        workspace.account: "ACCOUNT",
+        **(placeholders or {}),
+    }.items():
+        text = text.replace(value, placeholder)
+    for pattern, placeholder in UNSTABLE:
+        text = pattern.sub(placeholder, text)
     text = text.replace("\r\n", "\n").rstrip() + "\n"
     file = SNAPSHOTS / f"{name.replace(' ', '_')}.txt"
     if RECORD:
         file.write_text(text, encoding="utf-8")
         return
-    known = file.read_text(encoding="utf-8") if file.exists() else ""
-    if text != known:
-        lines = difflib.unified_diff(known.splitlines(), text.splitlines(), "recorded", "said", lineterm="")
+    expected = file.read_text(encoding="utf-8") if file.exists() else ""
+    if text != expected:
+        lines = difflib.unified_diff(expected.splitlines(), text.splitlines(), "recorded", "said", lineterm="")
         pytest.fail(f"another message than {file.name} (PB_TEST_RECORD=1 records it):\n" + "\n".join(lines))

@@ -15,7 +15,7 @@ from botocore.model import OperationModel, ServiceModel, Shape
 
 CREDENTIAL = re.compile(r"Credential=([^/,\s]+)/\d{8}/([^/]+)/([^/]+)/aws4_request")
 #: Models by the name that a request is signed for, where it is another name.
-MODELS = {"elasticloadbalancing": "elbv2", "monitoring": "cloudwatch", "tagging": "resourcegroupstaggingapi"}
+MODEL_NAMES = {"elasticloadbalancing": "elbv2", "monitoring": "cloudwatch", "tagging": "resourcegroupstaggingapi"}
 NAMESPACE = re.compile(r"\{[^}]*\}")
 
 
@@ -53,7 +53,7 @@ class Request:
         name = target.rsplit(".", 1)[-1] if target else self.form.get("Action", "")
         if name:
             return model.operation_model(name) if name in model.operation_names else None
-        return by_path(model, self)
+        return operation_by_path(model, self)
 
     @property
     def action(self) -> str:
@@ -65,20 +65,22 @@ class Request:
 def service_model(service: str) -> ServiceModel | None:
     """The model of a service, by the name that requests are signed for."""
     session = botocore.session.get_session()
-    name = MODELS.get(service, service)
+    name = MODEL_NAMES.get(service, service)
     return session.get_service_model(name) if name in session.get_available_services() else None
 
 
-def by_path(model: ServiceModel, request: Request) -> OperationModel | None:
+def operation_by_path(model: ServiceModel, request: Request) -> OperationModel | None:
     """The operation of a REST service: by method and path, and of several by what they need beside."""
-    fitting = []
-    for operation, pattern, needed in templates(model, request.method):
-        if pattern.fullmatch(request.path) and all(fits(request, where, name, value) for where, name, value in needed):
-            fitting.append((len(needed), operation))
-    return max(fitting, key=lambda pair: pair[0])[1] if fitting else None
+    candidates = []
+    for operation, pattern, needed in path_templates(model, request.method):
+        if pattern.fullmatch(request.path) and all(
+            has_parameter(request, where, name, value) for where, name, value in needed
+        ):
+            candidates.append((len(needed), operation))
+    return max(candidates, key=lambda pair: pair[0])[1] if candidates else None
 
 
-def fits(request: Request, where: str, name: str, value: str) -> bool:
+def has_parameter(request: Request, where: str, name: str, value: str) -> bool:
     """Whether a query parameter or header is there, with this value if one is given."""
     if where == "header":
         return name.lower() in request.headers
@@ -86,7 +88,7 @@ def fits(request: Request, where: str, name: str, value: str) -> bool:
 
 
 @functools.cache
-def templates(model: ServiceModel, method: str) -> list[tuple[OperationModel, re.Pattern[str], list[Any]]]:
+def path_templates(model: ServiceModel, method: str) -> list[tuple[OperationModel, re.Pattern[str], list[Any]]]:
     """Operations of a method with the pattern of their path, and the query parameters and headers that they need."""
     found = []
     for name in model.operation_names:
@@ -114,50 +116,50 @@ def path_pattern(path: str) -> re.Pattern[str]:
     return re.compile(text.rstrip("/") + "/?" if text != "/" else "/")
 
 
-class Unknown(Exception):
+class UnknownMember(Exception):
     """A request holds something that its operation's model does not have."""
 
 
-def content(request: Request) -> dict[str, Any]:
+def parsed_input(request: Request) -> dict[str, Any]:
     """What a request says, as its operation's input."""
     operation = request.operation
     if operation is None:
-        raise Unknown(f"{request.service} has no operation for {request.method} {request.target}")
+        raise UnknownMember(f"{request.service} has no operation for {request.method} {request.target}")
     shape, protocol = operation.input_shape, operation.service_model.metadata["protocol"]
     if shape is None:
         return {}
     if protocol in ("query", "ec2"):
-        return of_form(shape, request.form, protocol)
+        return form_input(shape, request.form, protocol)
     # A service may have several protocols; who names the operation in a header speaks JSON.
     if protocol == "json" or request.headers.get("x-amz-target"):
         return json.loads(request.body or b"{}")
-    return of_rest(operation, shape, request)
+    return rest_input(operation, shape, request)
 
 
-def of_form(shape: Shape, form: dict[str, str], protocol: str) -> dict[str, Any]:
+def form_input(shape: Shape, form: dict[str, str], protocol: str) -> dict[str, Any]:
     """The input in a form."""
-    left = {name: value for name, value in form.items() if name not in ("Action", "Version")}
-    found = form_value(shape, "", left, protocol)
-    if left:
-        raise Unknown(f"the model has no {', '.join(sorted(left))}")
+    parameters = {name: value for name, value in form.items() if name not in ("Action", "Version")}
+    found = form_value(shape, "", parameters, protocol)
+    if parameters:
+        raise UnknownMember(f"the model has no {', '.join(sorted(parameters))}")
     return found or {}
 
 
-def form_value(shape: Shape, prefix: str, left: dict[str, str], protocol: str) -> Any:
+def form_value(shape: Shape, prefix: str, parameters: dict[str, str], protocol: str) -> Any:
     """The value at a prefix of a form, which is taken out of it; None if there is none."""
     if shape.type_name == "structure":
         found = {}
         for name, member in shape.members.items():
             dotted = f"{prefix}.{form_name(name, member, protocol)}".lstrip(".")
-            value = form_value(member, dotted, left, protocol)
+            value = form_value(member, dotted, parameters, protocol)
             if value is not None:
                 found[name] = value
-        return found if found or left.pop(prefix, None) is not None else None
+        return found if found or parameters.pop(prefix, None) is not None else None
     if shape.type_name == "list":
-        return form_list(shape, prefix, left, protocol)
+        return form_list(shape, prefix, parameters, protocol)
     if shape.type_name == "map":
-        return form_map(shape, prefix, left, protocol)
-    return left.pop(prefix, None)
+        return form_map(shape, prefix, parameters, protocol)
+    return parameters.pop(prefix, None)
 
 
 def form_name(name: str, member: Shape, protocol: str) -> str:
@@ -169,28 +171,28 @@ def form_name(name: str, member: Shape, protocol: str) -> str:
     return str(serialization.get("name", name))
 
 
-def form_list(shape: Shape, prefix: str, left: dict[str, str], protocol: str) -> list[Any] | None:
+def form_list(shape: Shape, prefix: str, parameters: dict[str, str], protocol: str) -> list[Any] | None:
     """A list in a form: `Name.1`, or `Name.member.1` in the query protocol."""
-    if prefix in left and left[prefix] == "":
-        del left[prefix]
+    if prefix in parameters and parameters[prefix] == "":
+        del parameters[prefix]
         return []
     if protocol == "query" and not shape.serialization.get("flattened"):
         prefix = f"{prefix}.{shape.member.serialization.get('name', 'member')}"
     found: list[Any] = []
-    while (value := form_value(shape.member, f"{prefix}.{len(found) + 1}", left, protocol)) is not None:
+    while (value := form_value(shape.member, f"{prefix}.{len(found) + 1}", parameters, protocol)) is not None:
         found.append(value)
     return found or None
 
 
-def form_map(shape: Shape, prefix: str, left: dict[str, str], protocol: str) -> dict[str, Any] | None:
+def form_map(shape: Shape, prefix: str, parameters: dict[str, str], protocol: str) -> dict[str, Any] | None:
     """A map in a form: `Name.entry.1.key` and `Name.entry.1.value`."""
     found: dict[str, Any] = {}
-    while (key := left.pop(f"{prefix}.entry.{len(found) + 1}.key", None)) is not None:
-        found[key] = form_value(shape.value, f"{prefix}.entry.{len(found) + 1}.value", left, protocol)
+    while (key := parameters.pop(f"{prefix}.entry.{len(found) + 1}.key", None)) is not None:
+        found[key] = form_value(shape.value, f"{prefix}.entry.{len(found) + 1}.value", parameters, protocol)
     return found or None
 
 
-def of_rest(operation: OperationModel, shape: Shape, request: Request) -> dict[str, Any]:
+def rest_input(operation: OperationModel, shape: Shape, request: Request) -> dict[str, Any]:
     """The input of a REST request: from path, query, headers and body."""
     pattern = path_pattern(operation.http["requestUri"].partition("?")[0])
     match = pattern.fullmatch(request.path)
@@ -198,21 +200,21 @@ def of_rest(operation: OperationModel, shape: Shape, request: Request) -> dict[s
     payload = shape.serialization.get("payload")
     found: dict[str, Any] = {}
     for name, member in shape.members.items():
-        wire, where = member.serialization.get("name", name), member.serialization.get("location")
-        if where == "uri" and wire in labels:
-            found[name] = labels[wire]
-        elif where == "querystring" and wire in request.query:
-            values = request.query[wire]
+        wire_name, location = member.serialization.get("name", name), member.serialization.get("location")
+        if location == "uri" and wire_name in labels:
+            found[name] = labels[wire_name]
+        elif location == "querystring" and wire_name in request.query:
+            values = request.query[wire_name]
             found[name] = values if member.type_name == "list" else values[0]
-        elif where == "header" and wire.lower() in request.headers:
-            found[name] = request.headers[wire.lower()]
+        elif location == "header" and wire_name.lower() in request.headers:
+            found[name] = request.headers[wire_name.lower()]
         elif name == payload and member.type_name in ("blob", "string"):
             found[name] = request.body
         elif name == payload and request.body:
             found[name] = xml_value(member, Xml.fromstring(request.body))
     if payload is None and request.body:
-        bodily = {n: m for n, m in shape.members.items() if not m.serialization.get("location")}
-        found.update(xml_members(bodily, Xml.fromstring(request.body)))
+        body_members = {n: m for n, m in shape.members.items() if not m.serialization.get("location")}
+        found.update(xml_members(body_members, Xml.fromstring(request.body)))
     return found
 
 
@@ -232,7 +234,7 @@ def xml_members(members: dict[str, Shape], element: Xml.Element) -> dict[str, An
     for child in element:
         tag = NAMESPACE.sub("", child.tag)
         if tag not in names:
-            raise Unknown(f"the model has no {tag} in {NAMESPACE.sub('', element.tag)}")
+            raise UnknownMember(f"the model has no {tag} in {NAMESPACE.sub('', element.tag)}")
         member = members[names[tag]]
         if member.type_name == "list" and member.serialization.get("flattened"):
             found.setdefault(names[tag], []).append(xml_value(member.member, child))

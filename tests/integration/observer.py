@@ -22,7 +22,7 @@ class Observer(FaultProxy):
         super().__init__(upstream)
         self.requests: list[tuple[Request, int]] = []
         self._entries: list[dict[str, Any]] = []
-        self._journal = threading.Lock()
+        self._entries_lock = threading.Lock()
         self._started = time.monotonic()
 
     def control(self, target: str) -> bytes | None:
@@ -31,11 +31,11 @@ class Observer(FaultProxy):
             return None
         query = {name: values[0] for name, values in parse_qs(urlsplit(target).query).items()}
         since, account = int(query.get("since", "0")), query.get("account")
-        with self._journal:
-            chosen = [e for e in self._entries if e["seq"] > since and account in (None, e["account"])]
-        return json.dumps({"requests": chosen}).encode()
+        with self._entries_lock:
+            entries = [e for e in self._entries if e["seq"] > since and account in (None, e["account"])]
+        return json.dumps({"requests": entries}).encode()
 
-    def answered(self, method: str, target: str, headers: dict[str, str], body: bytes, status: int) -> None:
+    def on_response(self, method: str, target: str, headers: dict[str, str], body: bytes, status: int) -> None:
         """Note a call that was answered."""
         request = Request(method, target, headers, body)
         entry = {
@@ -43,6 +43,6 @@ class Observer(FaultProxy):
             "action": request.action, "mutating": not READ_ONLY.match(request.action), "account": request.key,
             "region": request.region, "status": status, "user_agent": request.headers.get("user-agent", ""),
         }  # fmt: skip
-        with self._journal:
+        with self._entries_lock:
             self._entries.append({"seq": len(self._entries) + 1, **entry})
             self.requests.append((request, status))

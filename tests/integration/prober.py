@@ -12,10 +12,10 @@ from itertools import groupby
 from endpoint import control
 from harness import TestWorkspace, until
 
-PAUSE_SECONDS = 0.02
+INTERVAL_SECONDS = 0.02
 TIMEOUT_SECONDS = 10.0
 #: Requests that are answered before anything may change.
-STARTED = 3
+WARMUP_REQUESTS = 3
 
 
 @dataclass(frozen=True)
@@ -29,29 +29,33 @@ class Answer:
 
 def address(workspace: TestWorkspace, name: str = "staging", port: int = 80, seconds: float = 30.0) -> str:
     """Returns where a listener of a workspace's load balancer answers, as soon as it does."""
-    place = {"account": workspace.account, "region": workspace.aws.region}
-    control(workspace.url, "data-plane", place)
-    query = "&".join(f"{key}={value}" for key, value in place.items())
+    owner = {"account": workspace.account, "region": workspace.aws.region}
+    control(workspace.url, "data-plane", owner)
+    query = "&".join(f"{key}={value}" for key, value in owner.items())
 
-    def found() -> str | None:
-        known = [one for one in control(workspace.url, f"listeners?{query}")["listeners"] if one["Port"] == port]
+    def ready_address() -> str | None:
+        on_port = [
+            listener
+            for listener in control(workspace.url, f"listeners?{query}")["listeners"]
+            if listener["Port"] == port
+        ]
         # What was taken over keeps its name, whatever that is.
-        ours = [one for one in known if f"/{name}-" in one["LoadBalancerArn"]] or known[:1]
-        return str(ours[0]["Address"]) if ours else None
+        named = [listener for listener in on_port if f"/{name}-" in listener["LoadBalancerArn"]] or on_port[:1]
+        return str(named[0]["Address"]) if named else None
 
-    return str(until(found, seconds))
+    return str(until(ready_address, seconds))
 
 
 def ask(where: str, host: str, path: str) -> tuple[str, str]:
     """The revision that answers a request, or why it failed."""
     connection = http.client.HTTPConnection(where, timeout=TIMEOUT_SECONDS)
     try:
-        return asked(connection, host, path)
+        return ask_on(connection, host, path)
     finally:
         connection.close()
 
 
-def asked(connection: http.client.HTTPConnection, host: str, path: str) -> tuple[str, str]:
+def ask_on(connection: http.client.HTTPConnection, host: str, path: str) -> tuple[str, str]:
     """As `ask`, on a connection that stays open unless the request gets no answer."""
     try:
         connection.request("GET", path, headers={"Host": host})
@@ -71,18 +75,18 @@ class Prober:
     def __init__(self, workspace: TestWorkspace, host: str = "", path: str = "/", where: str = "") -> None:
         self.where, self.host, self.path = where or address(workspace), host or str(workspace.config["hostname"]), path
         self.answers: list[Answer] = []
-        self._over = threading.Event()
+        self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._send, daemon=True)
 
     def start(self) -> Prober:
         """Begins to send, and returns when the first requests are answered: before anything changes."""
         self._thread.start()
-        until(lambda: len(self.answers) >= STARTED)
+        until(lambda: len(self.answers) >= WARMUP_REQUESTS)
         return self
 
     def stop(self) -> None:
         """Sends nothing more."""
-        self._over.set()
+        self._stopping.set()
         self._thread.join()
 
     def __enter__(self) -> Prober:
@@ -93,8 +97,8 @@ class Prober:
 
     def _send(self) -> None:
         connection = http.client.HTTPConnection(self.where, timeout=TIMEOUT_SECONDS)
-        while not self._over.wait(PAUSE_SECONDS):
-            self.answers.append(Answer(time.monotonic(), *asked(connection, self.host, self.path)))
+        while not self._stopping.wait(INTERVAL_SECONDS):
+            self.answers.append(Answer(time.monotonic(), *ask_on(connection, self.host, self.path)))
         connection.close()
 
     def until_answered_by(self, service: str) -> None:
@@ -104,13 +108,13 @@ class Prober:
     @property
     def failures(self) -> list[str]:
         """What went wrong, each with the second in which it did."""
-        began = self.answers[0].at
-        return [f"{one.at - began:.2f} s: {one.failure}" for one in self.answers if one.failure]
+        started_at = self.answers[0].at
+        return [f"{answer.at - started_at:.2f} s: {answer.failure}" for answer in self.answers if answer.failure]
 
     @property
     def revisions(self) -> list[str]:
         """The revisions that have answered, in order, each as often as it began to."""
-        return [revision for revision, _ in groupby(one.revision for one in self.answers if one.revision)]
+        return [revision for revision, _ in groupby(answer.revision for answer in self.answers if answer.revision)]
 
     def report(self) -> str:
         """Counts of the requests and of those that failed, the first failures, and who has answered."""
@@ -119,7 +123,7 @@ class Prober:
 
     def served(self) -> list[str]:
         """The revisions that have answered; no request has failed."""
-        assert len(self.answers) > STARTED, "no request since the first ones"
+        assert len(self.answers) > WARMUP_REQUESTS, "no request since the first ones"
         assert self.failures == [], self.report()
         return self.revisions
 

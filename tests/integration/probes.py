@@ -17,7 +17,7 @@ class Missing(Exception):
     """The endpoint does something else than AWS."""
 
 
-def refused(call: Callable[..., Any], *codes: str, **parameters: Any) -> ClientError:
+def expect_refusal(call: Callable[..., Any], *codes: str, **parameters: Any) -> ClientError:
     """The refusal of a call, which must have one of these codes."""
     try:
         call(**parameters)
@@ -28,10 +28,10 @@ def refused(call: Callable[..., Any], *codes: str, **parameters: Any) -> ClientE
     raise Missing(f"{call.__name__} is done where AWS answers {codes[0]}")
 
 
-def eventually(look: Callable[[], Any], what: str) -> Any:
-    """What a look gives as soon as it is anything."""
+def eventually(read: Callable[[], Any], what: str) -> Any:
+    """What a read gives as soon as it is anything."""
     end = time.monotonic() + WAIT_SECONDS
-    while not (found := look()):
+    while not (found := read()):
         if time.monotonic() > end:
             raise Missing(f"{what}: not within {WAIT_SECONDS:.0f} s")
         time.sleep(0.1)
@@ -52,31 +52,31 @@ class Net:
             ]["SubnetId"]
             for n, zone in enumerate("ab")
         ]
-        self.group = group(aws, self.vpc, "probe")
+        self.group = create_group(aws, self.vpc, "probe")
 
 
-def group(aws: Aws, vpc: str, name: str) -> str:
+def create_group(aws: Aws, vpc: str, name: str) -> str:
     """A security group."""
     return str(aws.ec2.create_security_group(GroupName=name, Description=name, VpcId=vpc)["GroupId"])
 
 
-def balancer(aws: Aws, net: Net, **settings: Any) -> str:
+def create_balancer(aws: Aws, net: Net, **settings: Any) -> str:
     """A load balancer; gives its ARN."""
-    wanted = {"Name": "probe", "Subnets": net.subnets, "SecurityGroups": [net.group], **settings}
-    return str(aws.elbv2.create_load_balancer(**wanted)["LoadBalancers"][0]["LoadBalancerArn"])
+    parameters = {"Name": "probe", "Subnets": net.subnets, "SecurityGroups": [net.group], **settings}
+    return str(aws.elbv2.create_load_balancer(**parameters)["LoadBalancers"][0]["LoadBalancerArn"])
 
 
-def targets(aws: Aws, net: Net, arn: str) -> str:
+def create_target_group(aws: Aws, net: Net, arn: str) -> str:
     """A target group behind a listener; gives its ARN."""
-    made = aws.elbv2.create_target_group(Name="probe", Protocol="HTTP", Port=80, VpcId=net.vpc, TargetType="ip")
-    found = str(made["TargetGroups"][0]["TargetGroupArn"])
-    actions = [{"Type": "forward", "TargetGroupArn": found}]
+    response = aws.elbv2.create_target_group(Name="probe", Protocol="HTTP", Port=80, VpcId=net.vpc, TargetType="ip")
+    target_group = str(response["TargetGroups"][0]["TargetGroupArn"])
+    actions = [{"Type": "forward", "TargetGroupArn": target_group}]
     aws.elbv2.create_listener(LoadBalancerArn=arn, Protocol="HTTP", Port=80, DefaultActions=actions)
-    return found
+    return target_group
 
 
-def service(aws: Aws, net: Net, image: str, **settings: Any) -> Callable[[], dict[str, Any]]:
-    """A service of one task; gives a way to look at it."""
+def create_service(aws: Aws, net: Net, image: str, **settings: Any) -> Callable[[], dict[str, Any]]:
+    """A service of one task; gives a way to read at it."""
     ecs = aws.ecs
     ecs.create_cluster(clusterName="probe")
     container = {"name": "app", "image": image, "essential": True, "portMappings": [{"containerPort": 80}]}
@@ -96,8 +96,8 @@ def service(aws: Aws, net: Net, image: str, **settings: Any) -> Callable[[], dic
 
 def accounts(aws: Aws) -> None:
     """A 12-digit access key is an account of its own."""
-    if (found := aws.sts.get_caller_identity()["Account"]) != aws.account:
-        raise Missing(f"the access key {aws.account} is account {found}")
+    if (account := aws.sts.get_caller_identity()["Account"]) != aws.account:
+        raise Missing(f"the access key {aws.account} is account {account}")
 
 
 def s3_if_match(aws: Aws) -> None:
@@ -106,9 +106,9 @@ def s3_if_match(aws: Aws) -> None:
     aws.s3.create_bucket(Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": aws.region})
     put = aws.s3.put_object
     etag = put(Bucket=bucket, Key="k", Body=b"1", IfNoneMatch="*")["ETag"]
-    refused(put, "PreconditionFailed", Bucket=bucket, Key="k", Body=b"2", IfNoneMatch="*")
+    expect_refusal(put, "PreconditionFailed", Bucket=bucket, Key="k", Body=b"2", IfNoneMatch="*")
     put(Bucket=bucket, Key="k", Body=b"2", IfMatch=etag)
-    refused(put, "PreconditionFailed", Bucket=bucket, Key="k", Body=b"3", IfMatch=etag)
+    expect_refusal(put, "PreconditionFailed", Bucket=bucket, Key="k", Body=b"3", IfMatch=etag)
 
 
 def s3_regions(aws: Aws) -> None:
@@ -117,16 +117,15 @@ def s3_regions(aws: Aws) -> None:
     aws.s3.create_bucket(Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": aws.region})
     elsewhere = Aws(aws.url, aws.account, "eu-west-1")
     # boto3 would follow.
-    follow = "before-call.s3"
     elsewhere.s3.meta.events.register(
-        follow, lambda params, **_: params["context"]["s3_redirect"].update(redirected=True)
+        "before-call.s3", lambda params, **_: params["context"]["s3_redirect"].update(redirected=True)
     )
-    error = refused(elsewhere.s3.get_object, "PermanentRedirect", Bucket=bucket, Key="k")
+    error = expect_refusal(elsewhere.s3.get_object, "PermanentRedirect", Bucket=bucket, Key="k")
     if error.response["ResponseMetadata"]["HTTPHeaders"].get("x-amz-bucket-region") != aws.region:
         raise Missing("a redirect does not name the region of the bucket")
 
 
-def has_control(aws: Aws, path: str, body: dict[str, Any]) -> None:
+def require_control(aws: Aws, path: str, body: dict[str, Any]) -> None:
     """The endpoint has a control endpoint of our emulator."""
     try:
         control(aws.url, path, body)
@@ -136,17 +135,17 @@ def has_control(aws: Aws, path: str, body: dict[str, Any]) -> None:
 
 def s3_stand_in(aws: Aws) -> None:
     """The endpoint can stand in for a store that ignores conditions."""
-    has_control(aws, "s3", {"bucket": f"stand-in-{aws.account}", "without_conditions": True})
+    require_control(aws, "s3", {"bucket": f"stand-in-{aws.account}", "without_conditions": True})
 
 
 def paused_rollouts(aws: Aws) -> None:
     """The progress of services and tasks can be stopped for a while."""
-    has_control(aws, "rollouts", {"account": aws.account, "paused": False})
+    require_control(aws, "rollouts", {"account": aws.account, "paused": False})
 
 
 def data_plane(aws: Aws) -> None:
     """Listeners and web tasks answer requests."""
-    has_control(aws, "data-plane", {"account": aws.account, "region": aws.region})
+    require_control(aws, "data-plane", {"account": aws.account, "region": aws.region})
 
 
 def dynamodb_conditions(aws: Aws) -> None:
@@ -156,13 +155,13 @@ def dynamodb_conditions(aws: Aws) -> None:
         **table, KeySchema=[{"AttributeName": "LockID", "KeyType": "HASH"}], BillingMode="PAY_PER_REQUEST",
         AttributeDefinitions=[{"AttributeName": "LockID", "AttributeType": "S"}],
     )  # fmt: skip
-    wanted = {
+    update = {
         **table, "Key": {"LockID": {"S": "a"}}, "UpdateExpression": "SET holder = :h",
         "ConditionExpression": "attribute_not_exists(holder)", "ExpressionAttributeValues": {":h": {"S": "me"}},
         "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
     }  # fmt: skip
-    aws.dynamodb.update_item(**wanted)
-    error = refused(aws.dynamodb.update_item, "ConditionalCheckFailedException", **wanted)
+    aws.dynamodb.update_item(**update)
+    error = expect_refusal(aws.dynamodb.update_item, "ConditionalCheckFailedException", **update)
     if error.response.get("Item", {}).get("holder") != {"S": "me"}:
         raise Missing("a failed condition does not tell what is there")
 
@@ -170,85 +169,87 @@ def dynamodb_conditions(aws: Aws) -> None:
 def ec2_rules(aws: Aws) -> None:
     """Rules of security groups have ids and tags, and a new group allows everything out."""
     net = Net(aws)
-    own = [{"Name": "group-id", "Values": [net.group]}]
-    (rule,) = aws.ec2.describe_security_group_rules(Filters=own)["SecurityGroupRules"]
+    filters = [{"Name": "group-id", "Values": [net.group]}]
+    (rule,) = aws.ec2.describe_security_group_rules(Filters=filters)["SecurityGroupRules"]
     if not rule["IsEgress"] or rule["IpProtocol"] != "-1":
         raise Missing("a new group does not allow everything out")
     permission = {"IpProtocol": "tcp", "FromPort": 80, "ToPort": 80, "IpRanges": [{"CidrIp": "192.0.2.0/24"}]}
     tags = [{"ResourceType": "security-group-rule", "Tags": [{"Key": "a", "Value": "b"}]}]
     authorize = aws.ec2.authorize_security_group_ingress
-    made = authorize(GroupId=net.group, IpPermissions=[permission], TagSpecifications=tags)["SecurityGroupRules"]
-    if made[0].get("Tags") != [{"Key": "a", "Value": "b"}]:
+    rules = authorize(GroupId=net.group, IpPermissions=[permission], TagSpecifications=tags)["SecurityGroupRules"]
+    if rules[0].get("Tags") != [{"Key": "a", "Value": "b"}]:
         raise Missing("rules do not carry tags")
-    refused(authorize, "InvalidPermission.Duplicate", GroupId=net.group, IpPermissions=[permission])
+    expect_refusal(authorize, "InvalidPermission.Duplicate", GroupId=net.group, IpPermissions=[permission])
 
 
 def sg_dependency(aws: Aws) -> None:
     """A group that a rule of another names cannot be deleted."""
     net = Net(aws)
-    other = group(aws, net.vpc, "other")
+    other = create_group(aws, net.vpc, "other")
     pair = [{"IpProtocol": "tcp", "FromPort": 80, "ToPort": 80, "UserIdGroupPairs": [{"GroupId": net.group}]}]
     aws.ec2.authorize_security_group_ingress(GroupId=other, IpPermissions=pair)
-    refused(aws.ec2.delete_security_group, "DependencyViolation", GroupId=net.group)
+    expect_refusal(aws.ec2.delete_security_group, "DependencyViolation", GroupId=net.group)
 
 
 def interfaces(aws: Aws) -> None:
     """Load balancers have network interfaces, which keep their subnets."""
     net = Net(aws)
-    balancer(aws, net)
-    held = aws.ec2.describe_network_interfaces(Filters=[{"Name": "vpc-id", "Values": [net.vpc]}])
-    if not held["NetworkInterfaces"]:
+    create_balancer(aws, net)
+    response = aws.ec2.describe_network_interfaces(Filters=[{"Name": "vpc-id", "Values": [net.vpc]}])
+    if not response["NetworkInterfaces"]:
         raise Missing("a load balancer has no network interfaces")
-    refused(aws.ec2.delete_subnet, "DependencyViolation", SubnetId=net.subnets[0])
+    expect_refusal(aws.ec2.delete_subnet, "DependencyViolation", SubnetId=net.subnets[0])
 
 
 def elb_active(aws: Aws) -> None:
     """A load balancer becomes active and has a name and a zone."""
-    arn = balancer(aws, Net(aws))
+    arn = create_balancer(aws, Net(aws))
 
-    def look() -> dict[str, Any]:
-        found = aws.elbv2.describe_load_balancers(LoadBalancerArns=[arn])["LoadBalancers"][0]
-        return found if found["State"]["Code"] == "active" else {}
+    def read() -> dict[str, Any]:
+        balancer = aws.elbv2.describe_load_balancers(LoadBalancerArns=[arn])["LoadBalancers"][0]
+        return balancer if balancer["State"]["Code"] == "active" else {}
 
-    found = eventually(look, "no load balancer is active")
-    if not found.get("DNSName") or not found.get("CanonicalHostedZoneId"):
+    balancer = eventually(read, "no load balancer is active")
+    if not balancer.get("DNSName") or not balancer.get("CanonicalHostedZoneId"):
         raise Missing("a load balancer has no DNS name or hosted zone")
 
 
 def elb_rules(aws: Aws) -> None:
     """Deletion protection protects, a port has one listener, and a group in use stays."""
     net = Net(aws)
-    refused(balancer, "ValidationError", "InvalidConfigurationRequest", aws=aws, net=net, Subnets=net.subnets[:1])
-    arn = balancer(aws, net)
-    found = targets(aws, net, arn)
-    actions = [{"Type": "forward", "TargetGroupArn": found}]
+    expect_refusal(
+        create_balancer, "ValidationError", "InvalidConfigurationRequest", aws=aws, net=net, Subnets=net.subnets[:1]
+    )
+    arn = create_balancer(aws, net)
+    target_group = create_target_group(aws, net, arn)
+    actions = [{"Type": "forward", "TargetGroupArn": target_group}]
     listener = {"LoadBalancerArn": arn, "Protocol": "HTTP", "Port": 80, "DefaultActions": actions}
-    refused(aws.elbv2.create_listener, "DuplicateListener", **listener)
-    refused(aws.elbv2.delete_target_group, "ResourceInUse", TargetGroupArn=found)
+    expect_refusal(aws.elbv2.create_listener, "DuplicateListener", **listener)
+    expect_refusal(aws.elbv2.delete_target_group, "ResourceInUse", TargetGroupArn=target_group)
     attributes = [{"Key": "deletion_protection.enabled", "Value": "true"}]
     aws.elbv2.modify_load_balancer_attributes(LoadBalancerArn=arn, Attributes=attributes)
-    refused(aws.elbv2.delete_load_balancer, "OperationNotPermitted", LoadBalancerArn=arn)
+    expect_refusal(aws.elbv2.delete_load_balancer, "OperationNotPermitted", LoadBalancerArn=arn)
 
 
 def ecs_converges(aws: Aws) -> None:
     """The tasks of a service run, and its deployment completes."""
-    look = service(aws, Net(aws), "app:1")
+    read = create_service(aws, Net(aws), "app:1")
     eventually(
-        lambda: (s := look())["runningCount"] == 1 and s["deployments"][0].get("rolloutState") == "COMPLETED",
+        lambda: (s := read())["runningCount"] == 1 and s["deployments"][0].get("rolloutState") == "COMPLETED",
         "no service runs",
     )
 
 
 def ecs_breaker(aws: Aws) -> None:
     """An image that exits fails its rollout (the tag `:fail` does, as in our emulator)."""
-    look = service(aws, Net(aws), "app:fail")
-    eventually(lambda: look()["deployments"][0].get("rolloutState") == "FAILED", "no rollout of `:fail` fails")
+    read = create_service(aws, Net(aws), "app:fail")
+    eventually(lambda: read()["deployments"][0].get("rolloutState") == "FAILED", "no rollout of `:fail` fails")
 
 
 def ecs_threshold(aws: Aws) -> None:
     """A service keeps the threshold of its breaker, which older models do not have."""
-    shown = service(aws, Net(aws), "app:1")()["deploymentConfiguration"]["deploymentCircuitBreaker"]
-    if shown.get("thresholdConfiguration") != {"type": "COUNT", "value": 2}:
+    breaker = create_service(aws, Net(aws), "app:1")()["deploymentConfiguration"]["deploymentCircuitBreaker"]
+    if breaker.get("thresholdConfiguration") != {"type": "COUNT", "value": 2}:
         raise Missing("a service does not keep the threshold of its breaker")
 
 
@@ -256,18 +257,17 @@ def target_health(aws: Aws) -> None:
     """The tasks of a service behind a load balancer are its targets."""
     net = Net(aws)
     # The load balancer reaches the tasks.
-    own = [{"IpProtocol": "-1", "UserIdGroupPairs": [{"GroupId": net.group}]}]
-    aws.ec2.authorize_security_group_ingress(GroupId=net.group, IpPermissions=own)
-    found = targets(aws, net, balancer(aws, net))
-    service(
-        aws, net, "app:1", loadBalancers=[{"targetGroupArn": found, "containerName": "app", "containerPort": 80}]
+    permissions = [{"IpProtocol": "-1", "UserIdGroupPairs": [{"GroupId": net.group}]}]
+    aws.ec2.authorize_security_group_ingress(GroupId=net.group, IpPermissions=permissions)
+    target_group = create_target_group(aws, net, create_balancer(aws, net))
+    create_service(aws, net, "app:1", loadBalancers=[{"targetGroupArn": target_group, "containerName": "app", "containerPort": 80}]
     )  # fmt: skip
 
-    def look() -> bool:
-        shown = aws.elbv2.describe_target_health(TargetGroupArn=found)["TargetHealthDescriptions"]
+    def read() -> bool:
+        shown = aws.elbv2.describe_target_health(TargetGroupArn=target_group)["TargetHealthDescriptions"]
         return [target["TargetHealth"]["State"] for target in shown] == ["healthy"]
 
-    eventually(look, "no target is healthy")
+    eventually(read, "no target is healthy")
 
 
 def elasticache_endpoint(aws: Aws) -> None:
@@ -281,12 +281,12 @@ def elasticache_endpoint(aws: Aws) -> None:
         CacheNodeType="cache.t3.micro", CacheSubnetGroupName="probe", SecurityGroupIds=[net.group], Port=6400,
     )  # fmt: skip
 
-    def look() -> dict[str, Any]:
-        found = cache.describe_replication_groups(ReplicationGroupId="probe")["ReplicationGroups"][0]
-        return found if found["Status"] == "available" else {}
+    def read() -> dict[str, Any]:
+        group = cache.describe_replication_groups(ReplicationGroupId="probe")["ReplicationGroups"][0]
+        return group if group["Status"] == "available" else {}
 
-    found = eventually(look, "no replication group is available")
-    if found["NodeGroups"][0].get("PrimaryEndpoint", {}).get("Port") != 6400:
+    group = eventually(read, "no replication group is available")
+    if group["NodeGroups"][0].get("PrimaryEndpoint", {}).get("Port") != 6400:
         raise Missing("a replication group has no endpoint")
 
 
@@ -301,12 +301,12 @@ def elasticache_parameters(aws: Aws) -> None:
         raise Missing("a parameter group does not show what was changed")
 
 
-def zone(aws: Aws) -> str:
+def create_zone(aws: Aws) -> str:
     """A public zone; gives its id."""
     return str(aws.route53.create_hosted_zone(Name="probe.org", CallerReference=aws.account)["HostedZone"]["Id"])
 
 
-def change(aws: Aws, identity: str, action: str, value: str = "192.0.2.1") -> dict[str, Any]:
+def record_change(aws: Aws, identity: str, action: str, value: str = "192.0.2.1") -> dict[str, Any]:
     """One change of a record."""
     record = {"Name": "a.probe.org", "Type": "A", "TTL": 60, "ResourceRecords": [{"Value": value}]}
     batch = {"Changes": [{"Action": action, "ResourceRecordSet": record}]}
@@ -315,33 +315,35 @@ def change(aws: Aws, identity: str, action: str, value: str = "192.0.2.1") -> di
 
 def route53_records(aws: Aws) -> None:
     """Records are made, listed in their order, and deleted."""
-    identity = zone(aws)
-    made = aws.route53.change_resource_record_sets(**change(aws, identity, "UPSERT"))["ChangeInfo"]
-    eventually(lambda: aws.route53.get_change(Id=made["Id"])["ChangeInfo"]["Status"] == "INSYNC", "no change is INSYNC")
+    identity = create_zone(aws)
+    change = aws.route53.change_resource_record_sets(**record_change(aws, identity, "UPSERT"))["ChangeInfo"]
+    eventually(
+        lambda: aws.route53.get_change(Id=change["Id"])["ChangeInfo"]["Status"] == "INSYNC", "no change is INSYNC"
+    )
     listed = aws.route53.list_resource_record_sets(
         HostedZoneId=identity, StartRecordName="a.probe.org", StartRecordType="A", MaxItems="1"
     )["ResourceRecordSets"]
     if [record["Name"] for record in listed] != ["a.probe.org."]:
         raise Missing("a list from a name on does not begin there")
-    aws.route53.change_resource_record_sets(**change(aws, identity, "DELETE"))
+    aws.route53.change_resource_record_sets(**record_change(aws, identity, "DELETE"))
 
 
 def route53_rules(aws: Aws) -> None:
     """A record is not made over another, and a delete must repeat it."""
-    identity = zone(aws)
-    aws.route53.change_resource_record_sets(**change(aws, identity, "CREATE"))
+    identity = create_zone(aws)
+    aws.route53.change_resource_record_sets(**record_change(aws, identity, "CREATE"))
     call = aws.route53.change_resource_record_sets
-    refused(call, "InvalidChangeBatch", **change(aws, identity, "CREATE", "192.0.2.2"))
-    refused(call, "InvalidChangeBatch", **change(aws, identity, "DELETE", "192.0.2.2"))
+    expect_refusal(call, "InvalidChangeBatch", **record_change(aws, identity, "CREATE", "192.0.2.2"))
+    expect_refusal(call, "InvalidChangeBatch", **record_change(aws, identity, "DELETE", "192.0.2.2"))
 
 
 def ecr(aws: Aws) -> None:
     """Repositories have tags and scan on push."""
     tags = [{"Key": "a", "Value": "b"}]
-    made = aws.ecr.create_repository(
+    repository = aws.ecr.create_repository(
         repositoryName="probe", tags=tags, imageScanningConfiguration={"scanOnPush": True}
     )["repository"]  # fmt: skip
-    if aws.ecr.list_tags_for_resource(resourceArn=made["repositoryArn"])["tags"] != tags:
+    if aws.ecr.list_tags_for_resource(resourceArn=repository["repositoryArn"])["tags"] != tags:
         raise Missing("a repository has not the tags of its create call")
 
 
@@ -349,9 +351,9 @@ def logs(aws: Aws) -> None:
     """Log groups have tags from the create call on, and a retention."""
     aws.logs.create_log_group(logGroupName="probe", tags={"a": "b"})
     aws.logs.put_retention_policy(logGroupName="probe", retentionInDays=7)
-    (found,) = aws.logs.describe_log_groups(logGroupNamePrefix="probe")["logGroups"]
-    tags = aws.logs.list_tags_for_resource(resourceArn=found["arn"].removesuffix(":*"))["tags"]
-    if (found.get("retentionInDays"), tags) != (7, {"a": "b"}):
+    (group,) = aws.logs.describe_log_groups(logGroupNamePrefix="probe")["logGroups"]
+    tags = aws.logs.list_tags_for_resource(resourceArn=group["arn"].removesuffix(":*"))["tags"]
+    if (group.get("retentionInDays"), tags) != (7, {"a": "b"}):
         raise Missing("a log group has not its tags or retention")
 
 

@@ -20,26 +20,26 @@ import pytest
 from endpoint import ROOT
 
 APP = ROOT / "examples" / "app"
-HOME = ROOT / "target" / "real-parts"
+CACHE_FOLDER = ROOT / "target" / "real-parts"
 #: Debian's packages of the server, with the libraries that a bare system lacks.
 PACKAGES = ("redis-server", "redis-tools", "liblzf1", "libjemalloc2")
 INSTALL_SECONDS = 600
 
 
 @contextlib.contextmanager
-def alone() -> Iterator[None]:
+def exclusive_lock() -> Iterator[None]:
     """One process at a time makes something ready."""
-    HOME.mkdir(parents=True, exist_ok=True)
-    with (HOME / "lock").open("w") as lock:
+    CACHE_FOLDER.mkdir(parents=True, exist_ok=True)
+    with (CACHE_FOLDER / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 
 
 def run(*command: str, cwd: Path | None = None) -> None:
     """Run a program to its end; what it says is shown when it fails."""
-    done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=INSTALL_SECONDS, check=False)
-    if done.returncode:
-        raise RuntimeError(f"{' '.join(command)} failed:\n{done.stdout}{done.stderr}")
+    result = subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=INSTALL_SECONDS, check=False)
+    if result.returncode:
+        raise RuntimeError(f"{' '.join(command)} failed:\n{result.stdout}{result.stderr}")
 
 
 def redis_folder() -> Path:
@@ -49,11 +49,14 @@ def redis_folder() -> Path:
             return Path(found).parent
     if not shutil.which("apt-get") or not shutil.which("dpkg"):
         pytest.skip("there is no redis-server, no valkey-server, and no Debian package to take one from")
-    with alone():
-        server = HOME / "bin" / "redis-server"
+    with exclusive_lock():
+        server = CACHE_FOLDER / "bin" / "redis-server"
         if not server.exists():
-            unpack(HOME / "redis")
-            script = f'#!/bin/sh\nLD_LIBRARY_PATH="{HOME}/redis/usr/lib/$(uname -m)-linux-gnu" exec "{HOME}/redis/usr/bin/redis-server" "$@"\n'
+            unpack(CACHE_FOLDER / "redis")
+            root = f"{CACHE_FOLDER}/redis/usr"
+            script = (
+                f'#!/bin/sh\nLD_LIBRARY_PATH="{root}/lib/$(uname -m)-linux-gnu" exec "{root}/bin/redis-server" "$@"\n'
+            )
             server.parent.mkdir(exist_ok=True)
             server.write_text(script)
             server.chmod(0o755)
@@ -62,7 +65,7 @@ def redis_folder() -> Path:
 
 def unpack(folder: Path) -> None:
     """Download the packages and unpack them."""
-    downloads = HOME / "packages"
+    downloads = CACHE_FOLDER / "packages"
     shutil.rmtree(downloads, ignore_errors=True)
     downloads.mkdir(parents=True)
     try:
@@ -78,8 +81,8 @@ def unpack(folder: Path) -> None:
 def application_folder() -> Path:
     """A folder with the programs of the example application: its pinned requirements in a virtual environment."""
     pinned = (APP / "requirements.txt").read_bytes()
-    environment = HOME / f"venv-{hashlib.sha256(pinned + sys.version.encode()).hexdigest()[:16]}"
-    with alone():
+    environment = CACHE_FOLDER / f"venv-{hashlib.sha256(pinned + sys.version.encode()).hexdigest()[:16]}"
+    with exclusive_lock():
         if not (environment / "ready").exists():
             shutil.rmtree(environment, ignore_errors=True)
             run(sys.executable, "-m", "venv", str(environment))
@@ -91,16 +94,16 @@ def application_folder() -> Path:
 
 def free_port() -> int:
     """A port that nobody listens on."""
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1])
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
 
 
 def listens(port: int) -> bool:
     """Whether somebody does."""
-    with socket.socket() as one:
-        one.settimeout(0.5)
-        return one.connect_ex(("127.0.0.1", port)) == 0
+    with socket.socket() as client:
+        client.settimeout(0.5)
+        return client.connect_ex(("127.0.0.1", port)) == 0
 
 
 def ask(port: int, path: str, body: bytes | None = None) -> tuple[int, bytes]:
@@ -113,7 +116,7 @@ def ask(port: int, path: str, body: bytes | None = None) -> tuple[int, bytes]:
         return 0, b""
 
 
-class Part:
+class LoggedProcess:
     """A process in a group of its own; what it says goes to a file."""
 
     def __init__(self, name: str, command: list[str], environment: dict[str, str], folder: Path, logs: Path) -> None:
@@ -124,7 +127,7 @@ class Part:
                 start_new_session=True,
             )  # fmt: skip
 
-    def said(self) -> str:
+    def output(self) -> str:
         """What it said until now."""
         return self.log.read_text(encoding="utf-8", errors="replace")
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 #: Lines that are kept of what a failed test printed: the last ones say what happened.
-LINES_OF_A_FAILURE = 60
+FAILURE_LINES = 60
 
 
 class Report:
@@ -23,16 +23,16 @@ class Report:
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """A phase of a test has ended; one that fails in any phase has failed."""
-        name, known = report.nodeid, self._outcomes.get(report.nodeid)
+        name, outcome = report.nodeid, self._outcomes.get(report.nodeid)
         if report.failed:
             self._outcomes[name] = "failed"
-            lines = report.longreprtext.splitlines()[-LINES_OF_A_FAILURE:]
+            lines = report.longreprtext.splitlines()[-FAILURE_LINES:]
             self._failures.setdefault(f"{name} ({report.when})", "\n".join(lines))
-        elif report.skipped and known is None:
+        elif report.skipped and outcome is None:
             self._outcomes[name] = "skipped"
             reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
             self._skips[reason.removeprefix("Skipped: ")] += 1
-        elif report.when == "call" and known is None:
+        elif report.when == "call" and outcome is None:
             self._outcomes[name] = "passed"
 
     def document(self, answered: object = None) -> dict[str, object]:
@@ -46,7 +46,7 @@ class Report:
             "scenarios": {file: dict(counts) for file, counts in sorted(scenarios.items())},
             "skips": dict(self._skips.most_common()),
             "failures": self._failures,
-            "lacks": {name: why for name, why in measured.items() if why},
+            "lacks": {name: reason for name, reason in measured.items() if reason},
             "answered": answered or {},
         }
 

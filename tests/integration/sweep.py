@@ -20,26 +20,28 @@ def sweep(environment: dict[str, str], remove: bool) -> int:
     """List what is left, workspace by workspace, and remove it if that is asked for."""
     session = boto3.Session()
     url = environment.get("PB_SWEEP_ENDPOINT")
-    client = {"endpoint_url": url} if url else {}
+    client_options = {"endpoint_url": url} if url else {}
     base = live.base_configuration(environment)
-    account = session.client("sts", region_name=base["region"], **client).get_caller_identity()["Account"]
-    live.allowed({name: value for name, value in environment.items() if not url or "ENDPOINT" not in name}, account)
-    found = live.leftovers(session, base["region"], **client)
-    left = 0
-    for workspace, arns in sorted(found.items()):
+    account = session.client("sts", region_name=base["region"], **client_options).get_caller_identity()["Account"]
+    live.check_account(
+        {name: value for name, value in environment.items() if not url or "ENDPOINT" not in name}, account
+    )
+    leftovers = live.leftovers(session, base["region"], **client_options)
+    remaining = 0
+    for name, arns in sorted(leftovers.items()):
         with tempfile.TemporaryDirectory() as folder:
-            of = live.Live(workspace, base, account, Path(folder), environment)
-            if not of.remains():
+            workspace = live.Live(name, base, account, Path(folder), environment)
+            if not workspace.remains():
                 continue
-            print(f"{workspace}: {len(arns)} left\n" + "".join(f"  {arn}\n" for arn in sorted(arns)), end="")
-            left += 1
+            print(f"{name}: {len(arns)} left\n" + "".join(f"  {arn}\n" for arn in sorted(arns)), end="")
+            remaining += 1
             if remove:
-                of.remove()
-                print(f"{workspace}: removed")
-                left -= 1
-    if not left:
+                workspace.remove()
+                print(f"{name}: removed")
+                remaining -= 1
+    if not remaining:
         print(f"nothing is left of live tests in account {account}, region {base['region']}")
-    return 1 if left else 0
+    return 1 if remaining else 0
 
 
 if __name__ == "__main__":

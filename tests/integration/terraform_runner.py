@@ -13,18 +13,18 @@ from harness import TestWorkspace
 
 STACK = Path(__file__).parent / "terraform"
 #: Where a provider may lie that need not be downloaded: `PB_TEST_TERRAFORM_PLUGINS`, or this.
-PLUGINS = Path(os.environ.get("PB_TEST_TERRAFORM_PLUGINS", "/opt/tf-plugins"))
-KEY = "terraform.tfstate"
+PLUGIN_FOLDER = Path(os.environ.get("PB_TEST_TERRAFORM_PLUGINS", "/opt/tf-plugins"))
+STATE_KEY = "terraform.tfstate"
 
 
-def why_not() -> str | None:
+def unavailable_reason() -> str | None:
     """Why Terraform cannot be run here, if so."""
     if os.environ.get("PB_TEST_TERRAFORM") == "0":
         return "PB_TEST_TERRAFORM=0"
     if shutil.which("terraform") is None:
         return "terraform is not installed"
-    if not PLUGINS.is_dir():
-        return f"there is no AWS provider in {PLUGINS}: name its folder in PB_TEST_TERRAFORM_PLUGINS"
+    if not PLUGIN_FOLDER.is_dir():
+        return f"there is no AWS provider in {PLUGIN_FOLDER}: name its folder in PB_TEST_TERRAFORM_PLUGINS"
     return None
 
 
@@ -34,7 +34,7 @@ class Terraform:
     def __init__(self, workspace: TestWorkspace, **variables: str) -> None:
         self.workspace, self.folder = workspace, workspace.folder / "terraform"
         shutil.copytree(STACK, self.folder)
-        mirror = f'filesystem_mirror {{ path = "{PLUGINS}" }}'
+        mirror = f'filesystem_mirror {{ path = "{PLUGIN_FOLDER}" }}'
         (self.folder / "cli.tfrc").write_text(f"provider_installation {{ {mirror} }}\n", encoding="utf-8")
         values = {
             "endpoint": workspace.url,
@@ -58,12 +58,12 @@ class Terraform:
                 "AWS_REGION": "us-east-2",
             }
         )
-        done = subprocess.run(
+        result = subprocess.run(
             ["terraform", *arguments], cwd=self.folder, env=environment, capture_output=True, text=True, timeout=600,
             check=False,
         )  # fmt: skip
-        assert done.returncode == 0, f"terraform {' '.join(arguments)}:\n{done.stdout}\n{done.stderr}"
-        return done.stdout
+        assert result.returncode == 0, f"terraform {' '.join(arguments)}:\n{result.stdout}\n{result.stderr}"
+        return result.stdout
 
     def apply(self) -> None:
         """Make the stack."""
@@ -72,7 +72,7 @@ class Terraform:
     @property
     def url(self) -> str:
         """Where the state lies."""
-        return f"s3://{self.workspace.config['state']['bucket']}/env:/staging/{KEY}"
+        return f"s3://{self.workspace.config['state']['bucket']}/env:/staging/{STATE_KEY}"
 
     def state(self) -> Any:
         """The state, as it lies there."""

@@ -9,20 +9,20 @@ from typing import Any
 
 from endpoint import ROOT
 from harness import TestWorkspace, until
-from inventory import steady
+from inventory import normalized
 
 FORMAT_3 = ROOT / "crates" / "terraform" / "tests" / "fixtures" / "format-3.json"
 #: What a takeover may do besides state and lease.
 TAGGING = {"CreateTags", "AddTags", "AddTagsToResource", "TagResource"}
-UNTAGGING = {"DeleteTags", "RemoveTags", "RemoveTagsFromResource", "UntagResource"}
-LOCKING = {"dynamodb:PutItem", "dynamodb:DeleteItem", "s3:DeleteObject"}
+UNTAG_CALLS = {"DeleteTags", "RemoveTags", "RemoveTagsFromResource", "UntagResource"}
+LOCK_CALLS = {"dynamodb:PutItem", "dynamodb:DeleteItem", "s3:DeleteObject"}
 
 
-def ids(workspace: TestWorkspace) -> dict[str, str]:
+def ids_by_address(workspace: TestWorkspace) -> dict[str, str]:
     """What is remembered, by address: what AWS calls it."""
     resources = workspace.state_object()["snapshot"]["resources"]
 
-    def called(record: dict[str, Any]) -> str:
+    def aws_id(record: dict[str, Any]) -> str:
         attrs, kind = record["attrs"], record["kind"]
         if kind == "route53.record":
             return f"{attrs['name']} {attrs['type']}"
@@ -32,67 +32,71 @@ def ids(workspace: TestWorkspace) -> dict[str, str]:
             return str(attrs["arn"]).rsplit("/", maxsplit=1)[-1]
         return str(attrs["id"] if "id" in attrs else attrs["arn"] if kind.startswith("elbv2") else attrs["name"])
 
-    return {address: called(record) for address, record in resources.items()}
+    return {address: aws_id(record) for address, record in resources.items()}
 
 
-def untagged(world: Any) -> str:
+def without_ownership_tags(world: Any) -> str:
     """A world without the tags by which it is ours, and without what changes by itself."""
 
-    def bare(value: Any) -> Any:
+    def strip_ownership_tags(value: Any) -> Any:
         if isinstance(value, list):
-            kept = [bare(item) for item in value if not (isinstance(item, dict) and owns(item))]
-            return sorted(kept, key=lambda item: json.dumps(item, sort_keys=True, default=str))
+            others = [
+                strip_ownership_tags(item) for item in value if not (isinstance(item, dict) and is_ownership_tag(item))
+            ]
+            return sorted(others, key=lambda item: json.dumps(item, sort_keys=True, default=str))
         if isinstance(value, dict):
-            return {key: bare(item) for key, item in value.items() if not str(key).startswith("pb-deploy:")}
+            return {
+                key: strip_ownership_tags(item) for key, item in value.items() if not str(key).startswith("pb-deploy:")
+            }
         return value
 
-    def owns(tag: dict[str, Any]) -> bool:
+    def is_ownership_tag(tag: dict[str, Any]) -> bool:
         return str(tag.get("Key", tag.get("key", ""))).startswith("pb-deploy:")
 
-    stays = {kind: things for kind, things in steady(world).items() if kind != "interfaces"}
-    return json.dumps(bare(stays), sort_keys=True, default=str).replace('"Tags": [], ', "")
+    stable = {kind: resources for kind, resources in normalized(world).items() if kind != "interfaces"}
+    return json.dumps(strip_ownership_tags(stable), sort_keys=True, default=str).replace('"Tags": [], ', "")
 
 
 def forget_all(workspace: TestWorkspace) -> dict[str, str]:
     """Forget everything; gives what it was."""
-    were = ids(workspace)
+    ids = ids_by_address(workspace)
     since = workspace.mark()
-    workspace.run("forget", "staging", *were, "--yes").expect_exit()
-    assert {call.split(":")[1] for call in workspace.writes(since)} <= UNTAGGING
+    workspace.run("forget", "staging", *ids, "--yes").expect_exit()
+    assert {call.split(":")[1] for call in workspace.writes(since)} <= UNTAG_CALLS
     assert workspace.state_object()["snapshot"]["resources"] == {}
-    return were
+    return ids
 
 
-def state_file(workspace: TestWorkspace, were: dict[str, str]) -> Path:
+def state_file(workspace: TestWorkspace, ids: dict[str, str]) -> Path:
     """A Terraform state that names what was forgotten."""
     text = FORMAT_3.read_text(encoding="utf-8")
-    for address, identity in were.items():
+    for address, identity in ids.items():
         text = text.replace(f"@{address}@", identity)
     path = workspace.folder / "terraform.tfstate"
     path.write_text(text, encoding="utf-8")
     return path
 
 
-def test_what_was_forgotten_is_adopted_by_hand_and_is_as_it_was(staging: TestWorkspace) -> None:
-    before = untagged(staging.inventory.everything())
-    were = forget_all(staging)
-    assert untagged(staging.inventory.everything()) == before
+def test_adopt_by_id_restores_forgotten_resources_unchanged(staging: TestWorkspace) -> None:
+    before = without_ownership_tags(staging.inventory.everything())
+    ids = forget_all(staging)
+    assert without_ownership_tags(staging.inventory.everything()) == before
     assert "Nothing to destroy" in staging.destroy().err, "nothing of it is ours any more"
     since = staging.mark()
-    pairs = [f"{address}={identity}" for address, identity in were.items()]
+    pairs = [f"{address}={identity}" for address, identity in ids.items()]
     result = staging.run("adopt", "staging", *pairs, "--yes").expect_exit()
-    assert f"Adopted {len(were)} resources" in result.err, result
+    assert f"Adopted {len(ids)} resources" in result.err, result
     assert {call.split(":")[1] for call in staging.writes(since)} <= TAGGING
-    assert untagged(staging.inventory.everything()) == before
-    assert ids(staging) == were
+    assert without_ownership_tags(staging.inventory.everything()) == before
+    assert ids_by_address(staging) == ids
     assert "ours already" in staging.run("adopt", "staging", *pairs, "--yes").expect_exit().err
     staging.assert_no_changes()
 
 
-def test_a_state_of_format_3_is_taken_over_with_the_rules_that_it_does_not_name(workspace: TestWorkspace) -> None:
+def test_adopt_from_terraform_format_3_includes_all_rules(workspace: TestWorkspace) -> None:
     workspace.deploy()
-    were = forget_all(workspace)
-    path = state_file(workspace, were)
+    ids = forget_all(workspace)
+    path = state_file(workspace, ids)
     since = workspace.mark()
     shown = workspace.run("adopt", "staging", "--from-terraform", str(path), "--dry-run").expect_exit()
     assert workspace.mutations(since) == []
@@ -103,7 +107,7 @@ def test_a_state_of_format_3_is_taken_over_with_the_rules_that_it_does_not_name(
     # Terraform knows nothing of the default group of a VPC.
     assert workspace.plan().changes == {"net/default_group": "create"}
     workspace.deploy()
-    assert ids(workspace) == were
+    assert ids_by_address(workspace) == ids
     workspace.destroy()
     assert workspace.inventory.remains() == {}
 
@@ -115,15 +119,15 @@ def lock_item(workspace: TestWorkspace, key: str, operation: str) -> dict[str, A
     return {"LockID": {"S": f"{workspace.config['state']['bucket']}/{key}"}, "Info": {"S": json.dumps(info)}}
 
 
-def test_terraforms_lock_is_respected_taken_and_given_back(workspace: TestWorkspace) -> None:
+def test_adopt_respects_takes_and_releases_terraform_lock(workspace: TestWorkspace) -> None:
     workspace.deploy()
-    were = forget_all(workspace)
+    ids = forget_all(workspace)
     table, bucket, key = (
         workspace.config["state"]["lock_table"],
         workspace.config["state"]["bucket"],
         "env:/staging/tf.tfstate",
     )
-    body = state_file(workspace, were).read_bytes()
+    body = state_file(workspace, ids).read_bytes()
     workspace.aws.s3.put_object(Bucket=bucket, Key=key, Body=body)
     adopt = ["adopt", "staging", "--from-terraform", f"s3://{bucket}/{key}", "--yes"]
     dynamodb = workspace.aws.dynamodb
@@ -152,23 +156,25 @@ def test_terraforms_lock_is_respected_taken_and_given_back(workspace: TestWorksp
 
     since = workspace.mark()
     workspace.run(*adopt).expect_exit()
-    assert LOCKING <= set(workspace.writes(since))
-    left = dynamodb.scan(TableName=table)["Items"]
-    assert not [item for item in left if item["LockID"]["S"] == f"{bucket}/{key}"]
+    assert LOCK_CALLS <= set(workspace.writes(since))
+    items = dynamodb.scan(TableName=table)["Items"]
+    assert not [item for item in items if item["LockID"]["S"] == f"{bucket}/{key}"]
     assert workspace.aws.s3.get_object(Bucket=bucket, Key=key)["Body"].read() == body
     # Changed since: what Terraform did meanwhile is seen.
     assert "ours already" in workspace.run(*adopt).expect_exit().err
 
 
-def test_what_cannot_be_had_is_refused_with_the_reason(staging: TestWorkspace) -> None:
+def test_adopt_and_forget_of_invalid_resource_are_refused(staging: TestWorkspace) -> None:
     since = staging.mark()
-    for pair, why in [
+    for pair, message in [
         ("net/nothing=vpc-1", "the configuration wants nothing here; there are: net/vpc"),
         ("net/vpc=vpc-0123456789abcdef0", "there would be several here"),
     ]:
         result = staging.run("adopt", "staging", pair, "--yes")
-        assert (why in result.err) == (result.code == 1) or pair.startswith("net/vpc"), result
-    production = staging.run("adopt", "production", f"net/vpc={ids(staging)['net/vpc']}", "--yes").expect_exit(1)
+        assert (message in result.err) == (result.code == 1) or pair.startswith("net/vpc"), result
+    production = staging.run(
+        "adopt", "production", f"net/vpc={ids_by_address(staging)['net/vpc']}", "--yes"
+    ).expect_exit(1)
     assert "belongs to another stack or workspace" in production.err
     for arguments in (["net/vpc"], ["vpc=vpc-1"], [], ["net/vpc=a", "net/vpc=b"], ["--from-terraform", "s3://b"]):
         staging.run("adopt", "staging", *arguments, "--yes").expect_exit(64)
@@ -179,21 +185,21 @@ def test_what_cannot_be_had_is_refused_with_the_reason(staging: TestWorkspace) -
     staging.assert_no_changes()
 
 
-def test_without_consent_nothing_is_adopted(staging: TestWorkspace) -> None:
-    were = ids(staging)
+def test_adopt_without_approval_changes_nothing(staging: TestWorkspace) -> None:
+    ids = ids_by_address(staging)
     staging.run("forget", "staging", "fargate/logs", "--yes").expect_exit()
     since = staging.mark()
-    pair = f"fargate/logs={were['fargate/logs']}"
+    pair = f"fargate/logs={ids['fargate/logs']}"
     staging.run("adopt", "staging", pair).expect_exit(64)
     assert staging.mutations(since) == []
-    lines = staging.run("adopt", "staging", pair, "--yes", "--json").expect_exit().lines()
+    lines = staging.run("adopt", "staging", pair, "--yes", "--json").expect_exit().events()
     (plan,) = [line for line in lines if line["event"] == "plan"]
     assert [step["action"]["do"] for step in plan["plan"]["steps"]] == ["adopt"]
     assert "afterwards" in plan and lines[-1] == {"event": "finished", "complete": True}
     staging.assert_no_changes()
 
 
-def node_of_its_own(workspace: TestWorkspace, group: str) -> dict[str, Any]:
+def create_standalone_node(workspace: TestWorkspace, group: str) -> dict[str, Any]:
     """A queue as stacks had it before replication groups, in place of ours; gives how it is."""
     cache = workspace.aws.elasticache
     cache.delete_replication_group(ReplicationGroupId="staging-jobqr")
@@ -202,20 +208,20 @@ def node_of_its_own(workspace: TestWorkspace, group: str) -> dict[str, Any]:
         CacheClusterId="staging-node", Engine="redis", CacheNodeType="cache.t3.small", NumCacheNodes=1,
         CacheSubnetGroupName="staging-jobqr", SecurityGroupIds=[group],
     )  # fmt: skip
-    return until(lambda: node(workspace)["CacheClusterStatus"] == "available") and node(workspace)
+    return until(lambda: standalone_node(workspace)["CacheClusterStatus"] == "available") and standalone_node(workspace)
 
 
-def node(workspace: TestWorkspace) -> dict[str, Any]:
+def standalone_node(workspace: TestWorkspace) -> dict[str, Any]:
     """How the node is."""
     (found,) = workspace.aws.elasticache.describe_cache_clusters(CacheClusterId="staging-node")["CacheClusters"]
     return dict(found)
 
 
-def test_a_cache_node_of_its_own_is_kept_and_a_group_is_made_beside_it(workspace: TestWorkspace) -> None:
+def test_adopt_keeps_standalone_cache_node_beside_new_group(workspace: TestWorkspace) -> None:
     workspace.deploy()
-    were = forget_all(workspace)
-    path = state_file(workspace, were)
-    before = node_of_its_own(workspace, were["net/redis_group"])
+    ids = forget_all(workspace)
+    path = state_file(workspace, ids)
+    before = create_standalone_node(workspace, ids["net/redis_group"])
     state = json.loads(path.read_text(encoding="utf-8"))
     for module in state["modules"]:
         module["resources"].pop("aws_elasticache_replication_group.queue", None)
@@ -227,11 +233,11 @@ def test_a_cache_node_of_its_own_is_kept_and_a_group_is_made_beside_it(workspace
     path.write_text(json.dumps(state), encoding="utf-8")
     shown = workspace.run("adopt", "staging", "--from-terraform", str(path), "--yes").expect_exit()
     assert "aws_elasticache_cluster.queue" in shown.err and "is kept as it is, with the jobs in it" in shown.err, shown
-    assert "redis/jobqr" not in ids(workspace)
+    assert "redis/jobqr" not in ids_by_address(workspace)
     changes = workspace.plan().changes
     assert changes["redis/jobqr"] == "create" and not {"delete", "delete_first", "create_first"} & set(changes.values())
     workspace.deploy()
-    assert node(workspace) == before, "neither tagged nor changed"
+    assert standalone_node(workspace) == before, "neither tagged nor changed"
     workspace.assert_no_changes()
     workspace.aws.elasticache.delete_cache_cluster(CacheClusterId="staging-node")
     workspace.destroy()

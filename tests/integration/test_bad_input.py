@@ -10,10 +10,10 @@ from collections.abc import Callable
 import pytest
 from fault_proxy import FaultProxy
 from harness import TestWorkspace
-from messages import recorded
+from messages import assert_recorded
 
 #: Longer than any of these commands may take: none of them waits for something that is not there.
-SOON = 20.0
+QUICK_TIMEOUT_SECONDS = 20.0
 
 BASE = """\
 region = "us-east-2"
@@ -51,15 +51,15 @@ CONFIGURATIONS = {
 }
 
 
-def configure(workspace: TestWorkspace, more: str = "") -> None:
+def configure(workspace: TestWorkspace, section: str = "") -> None:
     """A small configuration, so that the lines that messages show stay where they are."""
-    text = BASE.replace("ACCOUNT", workspace.account) + ("\n" + more if more else "") + WORKSPACES
-    text = text.replace("[workspace.staging]\n", "") if "[workspace.staging." in more else text
+    text = BASE.replace("ACCOUNT", workspace.account) + ("\n" + section if section else "") + WORKSPACES
+    text = text.replace("[workspace.staging]\n", "") if "[workspace.staging." in section else text
     workspace.config_file.write_text(text, encoding="utf-8")
 
 
 @pytest.fixture
-def plain(workspace: TestWorkspace) -> TestWorkspace:
+def minimal(workspace: TestWorkspace) -> TestWorkspace:
     """A workspace with the small configuration."""
     configure(workspace)
     return workspace
@@ -72,18 +72,20 @@ def untouched(new_workspace: Callable[[], TestWorkspace]) -> TestWorkspace:
 
 
 @pytest.mark.parametrize("name", CONFIGURATIONS)
-def test_a_mistake_in_the_configuration(untouched: TestWorkspace, name: str) -> None:
+def test_invalid_configuration_is_refused(untouched: TestWorkspace, name: str) -> None:
     configure(untouched, CONFIGURATIONS[name])
-    result = untouched.run("validate", timeout=SOON).expect_exit(1)
-    recorded(name, untouched, result)
-    again = untouched.run("plan", "staging", timeout=SOON).expect_exit(1)
-    assert again.err == result.err, "every command says the same"
+    result = untouched.run("validate", timeout=QUICK_TIMEOUT_SECONDS).expect_exit(1)
+    assert_recorded(name, untouched, result)
+    plan_result = untouched.run("plan", "staging", timeout=QUICK_TIMEOUT_SECONDS).expect_exit(1)
+    assert plan_result.err == result.err, "every command says the same"
     assert untouched.calls() == [], "no call is made before the configuration is right"
 
 
-def test_a_configuration_that_is_not_there(plain: TestWorkspace) -> None:
-    plain.config_file.unlink()
-    recorded("no configuration", plain, plain.run("plan", "staging", timeout=SOON).expect_exit(1))
+def test_missing_configuration_is_refused(minimal: TestWorkspace) -> None:
+    minimal.config_file.unlink()
+    assert_recorded(
+        "no configuration", minimal, minimal.run("plan", "staging", timeout=QUICK_TIMEOUT_SECONDS).expect_exit(1)
+    )
 
 
 @pytest.mark.parametrize(
@@ -97,9 +99,9 @@ def test_a_configuration_that_is_not_there(plain: TestWorkspace) -> None:
         ("bad region", ["plan", "staging", "--region", "nowhere"]),
     ],
 )
-def test_a_command_line_that_makes_no_sense(untouched: TestWorkspace, name: str, arguments: list[str]) -> None:
+def test_invalid_command_line_is_refused(untouched: TestWorkspace, name: str, arguments: list[str]) -> None:
     configure(untouched)
-    recorded(name, untouched, untouched.run(*arguments, timeout=SOON).expect_exit(64))
+    assert_recorded(name, untouched, untouched.run(*arguments, timeout=QUICK_TIMEOUT_SECONDS).expect_exit(64))
     assert untouched.calls() == []
 
 
@@ -108,7 +110,7 @@ def no_zone(workspace: TestWorkspace) -> None:
     workspace.aws.route53.delete_hosted_zone(Id=zone["Id"])
 
 
-def a_private_zone(workspace: TestWorkspace) -> None:
+def private_zone(workspace: TestWorkspace) -> None:
     no_zone(workspace)
     vpc = workspace.aws.ec2.describe_vpcs()["Vpcs"][0]["VpcId"]
     workspace.aws.route53.create_hosted_zone(
@@ -117,7 +119,7 @@ def a_private_zone(workspace: TestWorkspace) -> None:
     )  # fmt: skip
 
 
-def two_zones(workspace: TestWorkspace) -> None:
+def second_zone(workspace: TestWorkspace) -> None:
     workspace.aws.route53.create_hosted_zone(Name="ospcapi.org", CallerReference="second")
 
 
@@ -129,7 +131,7 @@ def no_table(workspace: TestWorkspace) -> None:
     workspace.aws.dynamodb.delete_table(TableName="ospc-terraform-state-lock-table")
 
 
-def another_key(workspace: TestWorkspace) -> None:
+def other_table_key(workspace: TestWorkspace) -> None:
     no_table(workspace)
     workspace.aws.dynamodb.create_table(
         TableName="ospc-terraform-state-lock-table", BillingMode="PAY_PER_REQUEST",
@@ -142,108 +144,133 @@ def no_role(workspace: TestWorkspace) -> None:
     workspace.aws.iam.delete_role(RoleName="ecsTaskExecutionRole")
 
 
-def several(workspace: TestWorkspace) -> None:
+def no_zone_and_role(workspace: TestWorkspace) -> None:
     no_zone(workspace)
     no_role(workspace)
 
 
 MISSING: dict[str, Callable[[TestWorkspace], None]] = {
     "missing zone": no_zone,
-    "private zone": a_private_zone,
-    "two zones of one name": two_zones,
+    "private zone": private_zone,
+    "two zones of one name": second_zone,
     "missing bucket": no_bucket,
     "missing table": no_table,
-    "table with another key": another_key,
+    "table with another key": other_table_key,
     "missing role": no_role,
-    "several things missing": several,
+    "several things missing": no_zone_and_role,
 }
 
 
 @pytest.mark.parametrize("name", MISSING)
-def test_what_a_deploy_needs_and_does_not_find(plain: TestWorkspace, name: str) -> None:
-    MISSING[name](plain)
-    zones = [zone["Id"].rsplit("/", 1)[-1] for zone in plain.aws.route53.list_hosted_zones()["HostedZones"]]
-    result = plain.run("deploy", "staging", "--yes", timeout=SOON).expect_exit(1)
-    text = {zone: f"ZONE{number}" for number, zone in enumerate(sorted(zones))}
+def test_deploy_with_missing_prerequisite_is_refused(minimal: TestWorkspace, name: str) -> None:
+    MISSING[name](minimal)
+    zones = [zone["Id"].rsplit("/", 1)[-1] for zone in minimal.aws.route53.list_hosted_zones()["HostedZones"]]
+    result = minimal.run("deploy", "staging", "--yes", timeout=QUICK_TIMEOUT_SECONDS).expect_exit(1)
+    placeholders = {zone: f"ZONE{number}" for number, zone in enumerate(sorted(zones))}
     result.err = result.err[result.err.index("error:") :]
-    recorded(name, plain, result, text)
-    assert plain.writes() == [] and plain.inventory.remains() == {}
+    assert_recorded(name, minimal, result, placeholders)
+    assert minimal.writes() == [] and minimal.inventory.remains() == {}
 
 
-def test_the_zone_of_two_can_be_chosen(workspace: TestWorkspace) -> None:
-    two_zones(workspace)
+def test_hosted_zone_is_selected_by_id(workspace: TestWorkspace) -> None:
+    second_zone(workspace)
     zone = sorted(zone["Id"].rsplit("/", 1)[-1] for zone in workspace.aws.route53.list_hosted_zones()["HostedZones"])[1]
     workspace.configure({"zone_id": zone})
     assert workspace.plan().steps["edge/record"]["after"]["zone_id"] == zone
 
 
-CREDENTIALS = {"AWS_ACCESS_KEY_ID": None, "AWS_SECRET_ACCESS_KEY": None}
+NO_CREDENTIALS = {"AWS_ACCESS_KEY_ID": None, "AWS_SECRET_ACCESS_KEY": None}
 
 
-def test_no_credentials(plain: TestWorkspace) -> None:
-    recorded("no credentials", plain, plain.run("plan", "staging", env={**CREDENTIALS}, timeout=SOON).expect_exit(1))
+def test_missing_credentials_are_refused(minimal: TestWorkspace) -> None:
+    assert_recorded(
+        "no credentials",
+        minimal,
+        minimal.run("plan", "staging", env={**NO_CREDENTIALS}, timeout=QUICK_TIMEOUT_SECONDS).expect_exit(1),
+    )
 
 
-def test_no_credentials_where_the_instance_metadata_service_is_looked_for(plain: TestWorkspace) -> None:
-    env = {**CREDENTIALS, "AWS_EC2_METADATA_DISABLED": None}
-    assert "no AWS credentials" in plain.run("plan", "staging", env=env, timeout=SOON).expect_exit(1).err
+def test_missing_credentials_are_refused_after_metadata_lookup(minimal: TestWorkspace) -> None:
+    env = {**NO_CREDENTIALS, "AWS_EC2_METADATA_DISABLED": None}
+    assert (
+        "no AWS credentials"
+        in minimal.run("plan", "staging", env=env, timeout=QUICK_TIMEOUT_SECONDS).expect_exit(1).err
+    )
 
 
-def test_a_profile_that_is_not_there(plain: TestWorkspace) -> None:
-    result = plain.run("plan", "staging", "--profile", "nobody", env={**CREDENTIALS}, timeout=SOON).expect_exit(1)
-    recorded("no such profile", plain, result)
+def test_missing_profile_is_refused(minimal: TestWorkspace) -> None:
+    result = minimal.run(
+        "plan", "staging", "--profile", "nobody", env={**NO_CREDENTIALS}, timeout=QUICK_TIMEOUT_SECONDS
+    ).expect_exit(1)
+    assert_recorded("no such profile", minimal, result)
 
 
-def test_a_profile_of_the_environment_that_is_not_there(plain: TestWorkspace) -> None:
-    result = plain.run("plan", "staging", env={**CREDENTIALS, "AWS_PROFILE": "nobody"}, timeout=SOON).expect_exit(1)
-    recorded("no such profile in the environment", plain, result)
+def test_missing_profile_in_environment_is_refused(minimal: TestWorkspace) -> None:
+    result = minimal.run(
+        "plan", "staging", env={**NO_CREDENTIALS, "AWS_PROFILE": "nobody"}, timeout=QUICK_TIMEOUT_SECONDS
+    ).expect_exit(1)
+    assert_recorded("no such profile in the environment", minimal, result)
 
 
-def test_a_named_profile_comes_before_the_keys_of_the_environment(plain: TestWorkspace) -> None:
-    profiles = plain.folder / "profiles"
+def test_profile_option_overrides_keys_in_environment(minimal: TestWorkspace) -> None:
+    profiles = minimal.folder / "profiles"
     profiles.write_text(
-        f"[workspace]\naws_access_key_id = {plain.account}\naws_secret_access_key = x\n", encoding="utf-8"
+        f"[workspace]\naws_access_key_id = {minimal.account}\naws_secret_access_key = x\n", encoding="utf-8"
     )
     env: dict[str, str | None] = {"AWS_SHARED_CREDENTIALS_FILE": str(profiles), "AWS_ACCESS_KEY_ID": "000000000001"}
-    result = plain.run("plan", "staging", "--profile", "workspace", env=env, timeout=SOON).expect_exit()
-    assert f"account {plain.account}" in result.out + result.err
-    recorded(
-        "another profile", plain, plain.run("plan", "staging", "--profile", "sit", env=env, timeout=SOON).expect_exit(1)
+    result = minimal.run(
+        "plan", "staging", "--profile", "workspace", env=env, timeout=QUICK_TIMEOUT_SECONDS
+    ).expect_exit()
+    assert f"account {minimal.account}" in result.out + result.err
+    assert_recorded(
+        "another profile",
+        minimal,
+        minimal.run("plan", "staging", "--profile", "sit", env=env, timeout=QUICK_TIMEOUT_SECONDS).expect_exit(1),
     )
 
 
-def test_another_account_than_allowed(plain: TestWorkspace) -> None:
-    plain.config_file.write_text(
-        'allowed_account_ids = ["000000000000"]\n' + plain.config_file.read_text(encoding="utf-8"), encoding="utf-8"
+def test_account_not_allowed_is_refused(minimal: TestWorkspace) -> None:
+    minimal.config_file.write_text(
+        'allowed_account_ids = ["000000000000"]\n' + minimal.config_file.read_text(encoding="utf-8"), encoding="utf-8"
     )
-    recorded("another account", plain, plain.run("plan", "staging", timeout=SOON).expect_exit(1))
+    assert_recorded(
+        "another account", minimal, minimal.run("plan", "staging", timeout=QUICK_TIMEOUT_SECONDS).expect_exit(1)
+    )
 
 
-def test_an_expired_token(plain: TestWorkspace, proxy: FaultProxy) -> None:
+def test_expired_token_is_reported(minimal: TestWorkspace, proxy: FaultProxy) -> None:
     body = b"<Error><Code>ExpiredToken</Code><Message>The provided token has expired.</Message></Error>"
     proxy.refuse("s3:GetObject", 400, body, times=100)
-    recorded("expired token", plain, plain.run("plan", "staging", url=proxy.url, timeout=SOON).expect_exit(1))
+    assert_recorded(
+        "expired token",
+        minimal,
+        minimal.run("plan", "staging", url=proxy.url, timeout=QUICK_TIMEOUT_SECONDS).expect_exit(1),
+    )
 
 
-def test_throttled_calls_are_tried_again(plain: TestWorkspace, proxy: FaultProxy) -> None:
+def test_throttled_calls_are_retried(minimal: TestWorkspace, proxy: FaultProxy) -> None:
     error = b"<Error><Code>RequestLimitExceeded</Code><Message>slow</Message></Error>"
     stop = proxy.refuse("ec2:DescribeVpcs", 503, b"<Response><Errors>" + error + b"</Errors></Response>", times=2)
-    assert "Plan: 29 to add" in plain.run("plan", "staging", url=proxy.url).expect_exit().out
+    assert "Plan: 29 to add" in minimal.run("plan", "staging", url=proxy.url).expect_exit().out
     assert stop.times == 0
 
 
-def test_a_closed_port(plain: TestWorkspace) -> None:
-    with socket.socket() as held:
-        held.bind(("127.0.0.1", 0))
-        url = f"http://127.0.0.1:{held.getsockname()[1]}"
-        recorded("closed port", plain, plain.run("plan", "staging", url=url, timeout=SOON).expect_exit(1))
+def test_unreachable_endpoint_is_reported(minimal: TestWorkspace) -> None:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        assert_recorded(
+            "closed port",
+            minimal,
+            minimal.run("plan", "staging", url=url, timeout=QUICK_TIMEOUT_SECONDS).expect_exit(1),
+        )
 
 
-@pytest.mark.parametrize("how", ["option", "variable"])
-def test_an_endpoint_without_a_url(plain: TestWorkspace, how: str) -> None:
-    given = {"option": ["--endpoint-url", ""], "variable": []}[how]
-    variables = {"AWS_ENDPOINT_URL": ""} if how == "variable" else {}
-    result = plain.start(*given, "plan", "staging", env=variables).result().expect_exit(64)
+@pytest.mark.parametrize("source", ["option", "variable"])
+def test_empty_endpoint_url_is_refused(minimal: TestWorkspace, source: str) -> None:
+    options = {"option": ["--endpoint-url", ""], "variable": []}[source]
+    variables = {"AWS_ENDPOINT_URL": ""} if source == "variable" else {}
+    result = minimal.start(*options, "plan", "staging", env=variables).result().expect_exit(64)
     assert "the URL of the endpoint is empty" in result.err and "unset AWS_ENDPOINT_URL" in result.err, result
 
 
@@ -258,54 +285,54 @@ def envelope(**changes: object) -> bytes:
 
 
 STATES: dict[str, Callable[[bytes, TestWorkspace], bytes]] = {
-    "truncated state": lambda whole, _: whole[: len(whole) // 2],
-    "empty state": lambda whole, _: b"",
-    "changed state": lambda whole, _: whole.replace(b'"serial": 1', b'"serial": 9'),
-    "state that is no json": lambda whole, _: b"hello",
-    "state of a newer version": lambda whole, _: envelope(format=2),
-    "state of another workspace": lambda whole, _: envelope(workspace="production"),
-    "state of another stack": lambda whole, _: envelope(stack="other"),
-    "state of terraform": lambda whole, _: b'{"version": 4, "terraform_version": "1.11.0", "serial": 1}',
+    "truncated state": lambda valid, _: valid[: len(valid) // 2],
+    "empty state": lambda valid, _: b"",
+    "changed state": lambda valid, _: valid.replace(b'"serial": 1', b'"serial": 9'),
+    "state that is no json": lambda valid, _: b"hello",
+    "state of a newer version": lambda valid, _: envelope(format=2),
+    "state of another workspace": lambda valid, _: envelope(workspace="production"),
+    "state of another stack": lambda valid, _: envelope(stack="other"),
+    "state of terraform": lambda valid, _: b'{"version": 4, "terraform_version": "1.11.0", "serial": 1}',
 }
 
 
 @pytest.mark.parametrize("name", STATES)
 @pytest.mark.parametrize("command", ["plan", "deploy"])
-def test_a_state_that_is_not_to_be_used(plain: TestWorkspace, name: str, command: str) -> None:
-    plain.put_state(STATES[name](envelope(plain), plain))
+def test_invalid_state_is_refused(minimal: TestWorkspace, name: str, command: str) -> None:
+    minimal.put_state(STATES[name](envelope(minimal), minimal))
     arguments = [command, "staging"] + (["--yes"] if command == "deploy" else [])
-    result = plain.run(*arguments, timeout=SOON).expect_exit(1)
-    recorded(name, plain, result)
-    assert plain.mutations() == []
+    result = minimal.run(*arguments, timeout=QUICK_TIMEOUT_SECONDS).expect_exit(1)
+    assert_recorded(name, minimal, result)
+    assert minimal.mutations() == []
 
 
-def test_a_whole_state_is_taken(plain: TestWorkspace) -> None:
-    plain.put_state(envelope(plain))
-    assert "Plan: 29 to add" in plain.run("plan", "staging").expect_exit().out
+def test_valid_state_is_loaded(minimal: TestWorkspace) -> None:
+    minimal.put_state(envelope(minimal))
+    assert "Plan: 29 to add" in minimal.run("plan", "staging").expect_exit().out
 
 
-def test_without_a_terminal_nobody_is_asked(plain: TestWorkspace) -> None:
+def test_deploy_without_terminal_requires_yes(minimal: TestWorkspace) -> None:
     for command in ("deploy", "destroy"):
-        result = plain.run(command, "staging", timeout=SOON)
+        result = minimal.run(command, "staging", timeout=QUICK_TIMEOUT_SECONDS)
         if command == "destroy":
             assert "Nothing to destroy" in result.expect_exit(0).err
             continue
         result.expect_exit(64).err = result.err[result.err.index("error:") :]
-        recorded("no terminal", plain, result)
-    assert plain.mutations() == []
+        assert_recorded("no terminal", minimal, result)
+    assert minimal.mutations() == []
 
 
 @pytest.mark.parametrize(
     ("name", "answer", "code"),
     [("production", "yes", 1), ("production", "production", 0), ("staging", "no", 1), ("staging", "yes", 0)],
 )
-def test_in_a_terminal_it_asks_and_production_wants_its_name(
+def test_prompt_for_production_requires_workspace_name(
     workspace: TestWorkspace, name: str, answer: str, code: int
 ) -> None:
-    wanted = name if name == "production" else "yes"
-    result = workspace.in_terminal("deploy", name, answer=answer)
+    expected_answer = name if name == "production" else "yes"
+    result = workspace.run_in_terminal("deploy", name, answer=answer)
     assert result.code == code, result
-    assert "to deploy" in result.out and wanted in result.out
+    assert "to deploy" in result.out and expected_answer in result.out
     if code:
         assert "not confirmed: nothing was changed" in result.out
         assert workspace.mutations() == [] and workspace.inventory.remains() == {}

@@ -21,7 +21,7 @@ def id_of(workspace: TestWorkspace, address: str) -> str:
     return str(workspace.state_object()["snapshot"]["resources"][address]["attrs"]["id"])
 
 
-def refused(workspace: TestWorkspace, *commands: list[str]) -> Result:
+def assert_refused(workspace: TestWorkspace, *commands: list[str]) -> Result:
     """Each command is refused, and nothing is changed; gives the last result."""
     since, before = workspace.mark(), workspace.inventory.counts()
     for command in commands or (["plan", "staging", "--destroy"], ["destroy", "staging", "--yes"]):
@@ -30,48 +30,48 @@ def refused(workspace: TestWorkspace, *commands: list[str]) -> Result:
     return result
 
 
-def lines(result: Result) -> dict[str, str]:
+def reasons_by_address(result: Result) -> dict[str, str]:
     """The refusals: why, by address; several at one address are joined."""
-    found: dict[str, str] = {}
-    for address, why in re.findall(r"(net/\w+):? (it has to be deleted, but .*)", result.err):
-        found[address] = f"{found.get(address, '')}{why}\n"
-    return found
+    reasons: dict[str, str] = {}
+    for address, reason in re.findall(r"(net/\w+):? (it has to be deleted, but .*)", result.err):
+        reasons[address] = f"{reasons.get(address, '')}{reason}\n"
+    return reasons
 
 
-def test_destroy_with_a_foreign_group_and_rule_is_refused(staging: TestWorkspace) -> None:
-    ec2, vpc, ours = staging.aws.ec2, vpc_of(staging), id_of(staging, "net/flask_group")
+def test_destroy_with_unmanaged_group_and_rule_is_refused(staging: TestWorkspace) -> None:
+    ec2, vpc, flask_group = staging.aws.ec2, vpc_of(staging), id_of(staging, "net/flask_group")
     bastion = ec2.create_security_group(GroupName="bastion", Description="x", VpcId=vpc)["GroupId"]
-    pair = [{"IpProtocol": "tcp", "FromPort": 22, "ToPort": 22, "UserIdGroupPairs": [{"GroupId": ours}]}]
-    made = ec2.authorize_security_group_ingress(GroupId=bastion, IpPermissions=pair)
-    rule = made["SecurityGroupRules"][0]["SecurityGroupRuleId"]
-    why = lines(refused(staging))
-    assert set(why) == {"net/flask_group", "net/vpc"}, why
-    assert f"security group bastion ({bastion}) has rule {rule} with it as source" in why["net/flask_group"]
-    assert f"--group-id {bastion} --security-group-rule-ids {rule}" in why["net/flask_group"]
-    assert f"aws ec2 delete-security-group --group-id {bastion}" in why["net/vpc"]
+    pair = [{"IpProtocol": "tcp", "FromPort": 22, "ToPort": 22, "UserIdGroupPairs": [{"GroupId": flask_group}]}]
+    answer = ec2.authorize_security_group_ingress(GroupId=bastion, IpPermissions=pair)
+    rule = answer["SecurityGroupRules"][0]["SecurityGroupRuleId"]
+    reasons = reasons_by_address(assert_refused(staging))
+    assert set(reasons) == {"net/flask_group", "net/vpc"}, reasons
+    assert f"security group bastion ({bastion}) has rule {rule} with it as source" in reasons["net/flask_group"]
+    assert f"--group-id {bastion} --security-group-rule-ids {rule}" in reasons["net/flask_group"]
+    assert f"aws ec2 delete-security-group --group-id {bastion}" in reasons["net/vpc"]
     ec2.delete_security_group(GroupId=bastion)
     assert "33 to destroy" in staging.run("plan", "staging", "--destroy").expect_exit().out
     staging.assert_no_changes()
 
 
-def foreign_things(workspace: TestWorkspace) -> tuple[dict[str, str], Callable[[], None]]:
+def create_blockers(workspace: TestWorkspace) -> tuple[dict[str, str], Callable[[], None]]:
     """Makes one of each that blocks something of the network: what blocks, by the address; and what removes them."""
     ec2, vpc, tasks = workspace.aws.ec2, vpc_of(workspace), id_of(workspace, "net/tasks_subnet")
-    within: dict[str, Any] = {"VpcId": vpc}
-    subnet = ec2.create_subnet(CidrBlock="10.0.9.0/24", **within)["Subnet"]["SubnetId"]
-    table = ec2.create_route_table(**within)["RouteTable"]["RouteTableId"]
-    acl = ec2.create_network_acl(**within)["NetworkAcl"]["NetworkAclId"]
+    in_vpc: dict[str, Any] = {"VpcId": vpc}
+    subnet = ec2.create_subnet(CidrBlock="10.0.9.0/24", **in_vpc)["Subnet"]["SubnetId"]
+    table = ec2.create_route_table(**in_vpc)["RouteTable"]["RouteTableId"]
+    acl = ec2.create_network_acl(**in_vpc)["NetworkAcl"]["NetworkAclId"]
     service = f"com.amazonaws.{ec2.meta.region_name}.s3"
-    endpoint = ec2.create_vpc_endpoint(ServiceName=service, VpcEndpointType="Gateway", **within)["VpcEndpoint"]
+    endpoint = ec2.create_vpc_endpoint(ServiceName=service, VpcEndpointType="Gateway", **in_vpc)["VpcEndpoint"]
     endpoint_id = endpoint["VpcEndpointId"]
     eni = ec2.create_network_interface(SubnetId=tasks)["NetworkInterface"]["NetworkInterfaceId"]
-    egress = ec2.create_egress_only_internet_gateway(**within)["EgressOnlyInternetGateway"]
+    egress = ec2.create_egress_only_internet_gateway(**in_vpc)["EgressOnlyInternetGateway"]
     egress_id = egress["EgressOnlyInternetGatewayId"]
     other = ec2.create_vpc(CidrBlock="10.9.0.0/16")["Vpc"]["VpcId"]
     peering = ec2.create_vpc_peering_connection(VpcId=other, PeerVpcId=vpc)["VpcPeeringConnection"]
     peering_id = peering["VpcPeeringConnectionId"]
     vpn = ec2.create_vpn_gateway(Type="ipsec.1")["VpnGateway"]["VpnGatewayId"]
-    ec2.attach_vpn_gateway(VpnGatewayId=vpn, **within)
+    ec2.attach_vpn_gateway(VpnGatewayId=vpn, **in_vpc)
 
     def remove() -> None:
         ec2.delete_subnet(SubnetId=subnet)
@@ -82,34 +82,37 @@ def foreign_things(workspace: TestWorkspace) -> tuple[dict[str, str], Callable[[
         ec2.delete_egress_only_internet_gateway(EgressOnlyInternetGatewayId=egress_id)
         ec2.delete_vpc_peering_connection(VpcPeeringConnectionId=peering_id)
         ec2.delete_vpc(VpcId=other)
-        ec2.detach_vpn_gateway(VpnGatewayId=vpn, **within)
+        ec2.detach_vpn_gateway(VpnGatewayId=vpn, **in_vpc)
 
-    blocks = dict.fromkeys([subnet, table, acl, endpoint_id, egress_id, peering_id, vpn], "net/vpc")
-    return {**blocks, eni: "net/tasks_subnet"}, remove
+    address_by_blocker = dict.fromkeys([subnet, table, acl, endpoint_id, egress_id, peering_id, vpn], "net/vpc")
+    return {**address_by_blocker, eni: "net/tasks_subnet"}, remove
 
 
-def test_each_foreign_thing_in_the_network_is_named(staging: TestWorkspace) -> None:
-    blocks, remove = foreign_things(staging)
-    why = lines(refused(staging))
-    for thing, address in blocks.items():
-        assert thing in why.get(address, ""), (thing, why)
-    assert sum(text.count("\n") for text in why.values()) == len(blocks), why
+def test_destroy_refusal_names_each_unmanaged_resource(staging: TestWorkspace) -> None:
+    address_by_blocker, remove = create_blockers(staging)
+    reasons = reasons_by_address(assert_refused(staging))
+    for blocker, address in address_by_blocker.items():
+        assert blocker in reasons.get(address, ""), (blocker, reasons)
+    assert sum(text.count("\n") for text in reasons.values()) == len(address_by_blocker), reasons
     remove()
     staging.run("plan", "staging", "--destroy").expect_exit()
     staging.assert_no_changes()
 
 
-def test_replacement_of_a_blocked_network_is_refused(staging: TestWorkspace) -> None:
+def test_replacement_of_blocked_network_is_refused(staging: TestWorkspace) -> None:
     ec2 = staging.aws.ec2
     bastion = ec2.create_security_group(GroupName="bastion", Description="x", VpcId=vpc_of(staging))["GroupId"]
-    blocks = {"cidr": "10.7.0.0/16", "tasks_subnet": "10.7.1.0/24", "balancer_subnet": "10.7.2.0/24"}
-    staging.configure({"network": blocks})
-    assert bastion in lines(refused(staging, ["plan", "staging"], ["deploy", "staging", "--yes"]))["net/vpc"]
+    network = {"cidr": "10.7.0.0/16", "tasks_subnet": "10.7.1.0/24", "balancer_subnet": "10.7.2.0/24"}
+    staging.configure({"network": network})
+    assert (
+        bastion
+        in reasons_by_address(assert_refused(staging, ["plan", "staging"], ["deploy", "staging", "--yes"]))["net/vpc"]
+    )
     ec2.delete_security_group(GroupId=bastion)
     staging.restore()
 
 
-def test_missing_service_linked_role_ends_within_the_limit(staging: TestWorkspace, proxy: FaultProxy) -> None:
+def test_missing_service_linked_role_fails_within_wait_timeout(staging: TestWorkspace, proxy: FaultProxy) -> None:
     message = "Unable to assume the service linked role. Please verify that the ECS service linked role exists."
     body = f'{{"__type": "InvalidParameterException", "message": "{message}"}}'.encode()
     proxy.refuse("ecs:CreateService", 400, body, times=10_000)
@@ -124,7 +127,9 @@ def test_missing_service_linked_role_ends_within_the_limit(staging: TestWorkspac
 
 
 @pytest.mark.parametrize("denied", ["ec2:DescribeVpcPeeringConnections", "ec2:DescribeNetworkAcls"])
-def test_denied_read_of_foreign_things_is_no_obstacle(staging: TestWorkspace, proxy: FaultProxy, denied: str) -> None:
+def test_plan_ignores_denied_reads_of_unmanaged_resources(
+    staging: TestWorkspace, proxy: FaultProxy, denied: str
+) -> None:
     body = (
         b"<Response><Errors><Error><Code>UnauthorizedOperation</Code><Message>no</Message></Error></Errors></Response>"
     )

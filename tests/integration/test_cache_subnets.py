@@ -11,79 +11,82 @@ from harness import TestWorkspace, until
 
 def resources(workspace: TestWorkspace) -> dict[str, Any]:
     """What is remembered."""
-    found: dict[str, Any] = workspace.state_object()["snapshot"]["resources"]
-    return found
+    records: dict[str, Any] = workspace.state_object()["snapshot"]["resources"]
+    return records
 
 
-def cache_in_the_second_zone(workspace: TestWorkspace) -> list[str]:
+def recreate_cache_in_second_zone(workspace: TestWorkspace) -> list[str]:
     """Makes the cache anew as Terraform stacks have it: its group has both subnets, and the node is in the second zone. Gives
     what is to be adopted."""
-    ec, were = workspace.aws.elasticache, resources(workspace)
-    subnets = [were[f"net/{name}_subnet"]["attrs"]["id"] for name in ("balancer", "tasks")]
+    ec, records = workspace.aws.elasticache, resources(workspace)
+    subnets = [records[f"net/{name}_subnet"]["attrs"]["id"] for name in ("balancer", "tasks")]
     workspace.run("forget", "staging", "redis/jobqr", "redis/subnets", "--yes").expect_exit()
-    group, subnet_group = were["redis/jobqr"]["spec"], were["redis/subnets"]["spec"]
+    group, subnet_group = records["redis/jobqr"]["spec"], records["redis/subnets"]["spec"]
     ec.delete_replication_group(ReplicationGroupId=group["id"])
     until(lambda: not ec.describe_replication_groups()["ReplicationGroups"])
     ec.delete_cache_subnet_group(CacheSubnetGroupName=subnet_group["name"])
-    made = {"CacheSubnetGroupName": subnet_group["name"], "CacheSubnetGroupDescription": subnet_group["description"]}
-    ec.create_cache_subnet_group(SubnetIds=subnets, **made, Tags=pairs(subnet_group["tags"]))
+    settings = {
+        "CacheSubnetGroupName": subnet_group["name"],
+        "CacheSubnetGroupDescription": subnet_group["description"],
+    }
+    ec.create_cache_subnet_group(SubnetIds=subnets, **settings, Tags=tag_list(subnet_group["tags"]))
     ec.create_replication_group(
         ReplicationGroupId=group["id"], ReplicationGroupDescription=group["description"], Engine=group["engine"],
         EngineVersion=group["engine_version"], CacheNodeType=group["node_type"], Port=group["port"],
         NumCacheClusters=1, CacheSubnetGroupName=subnet_group["name"], AutoMinorVersionUpgrade=False,
         CacheParameterGroupName=group["parameter_group"], SecurityGroupIds=group["security_group_ids"],
-        Tags=pairs(group["tags"]),
+        Tags=tag_list(group["tags"]),
     )  # fmt: skip
     until(lambda: ec.describe_replication_groups()["ReplicationGroups"][0]["Status"] == "available")
     return [f"redis/subnets={subnet_group['name']}", f"redis/jobqr={group['id']}"]
 
 
-def pairs(tags: dict[str, str]) -> list[dict[str, str]]:
+def tag_list(tags: dict[str, str]) -> list[dict[str, str]]:
     """Tags as the API takes them."""
     return [{"Key": key, "Value": value} for key, value in tags.items()]
 
 
-def in_group(workspace: TestWorkspace) -> int:
+def subnet_count(workspace: TestWorkspace) -> int:
     """How many subnets the cache's group has."""
     (group,) = workspace.aws.elasticache.describe_cache_subnet_groups()["CacheSubnetGroups"]
     return len(group["Subnets"])
 
 
-def test_deploy_after_adopt_keeps_the_subnet_of_the_node(workspace: TestWorkspace) -> None:
+def test_deploy_after_adopt_keeps_subnet_of_cache_node(workspace: TestWorkspace) -> None:
     workspace.deploy()
-    wanted = cache_in_the_second_zone(workspace)
-    workspace.run("adopt", "staging", *wanted, "--yes").expect_exit()
+    pairs = recreate_cache_in_second_zone(workspace)
+    workspace.run("adopt", "staging", *pairs, "--yes").expect_exit()
     planned = workspace.plan().changes
     assert "redis/subnets" not in planned and "redis/jobqr" not in planned, planned
     workspace.deploy()
     workspace.assert_no_changes()
-    assert in_group(workspace) == 2
+    assert subnet_count(workspace) == 2
     # Another change of the group leaves its subnets alone.
     name = resources(workspace)["redis/subnets"]["attrs"]["name"]
     workspace.aws.elasticache.modify_cache_subnet_group(CacheSubnetGroupName=name, CacheSubnetGroupDescription="other")
     workspace.deploy()
-    assert in_group(workspace) == 2
+    assert subnet_count(workspace) == 2
     workspace.destroy()
     assert workspace.inventory.remains() == {}
 
 
-def test_forget_after_a_failed_deploy_keeps_other_intents(workspace: TestWorkspace, proxy: FaultProxy) -> None:
+def test_forget_after_failed_deploy_keeps_other_intents(workspace: TestWorkspace, proxy: FaultProxy) -> None:
     workspace.deploy()
     body = b'{"__type": "AccessDeniedException", "message": "not allowed"}'
     proxy.refuse("ecs:UpdateService", 403, body, times=100)
     workspace.configure({"services": {"celery": {"count": 2}}})
     workspace.run("deploy", "staging", "--yes", url=proxy.url).expect_exit(1)
-    left = workspace.state_object()["snapshot"]["intents"]
+    intents = workspace.state_object()["snapshot"]["intents"]
     assert "finish it first" in workspace.run("adopt", "staging", "net/vpc=vpc-1", "--yes").expect_exit(1).err
     workspace.run("forget", "staging", "redis/subnets", "--yes").expect_exit()
     assert "redis/subnets" not in resources(workspace)
-    assert workspace.state_object()["snapshot"]["intents"] == left, "what is left to do stays on record"
-    services = [step["address"] for step in left["steps"]]
-    workspace.run("forget", "staging", *services, "--yes").expect_exit()
+    assert workspace.state_object()["snapshot"]["intents"] == intents, "what is left to do stays on record"
+    addresses = [step["address"] for step in intents["steps"]]
+    workspace.run("forget", "staging", *addresses, "--yes").expect_exit()
     assert "intents" not in workspace.state_object()["snapshot"], "nothing is left of the failed run"
 
 
-def test_forget_of_what_may_have_been_created_is_refused(workspace: TestWorkspace, proxy: FaultProxy) -> None:
+def test_forget_of_possibly_created_resource_is_refused(workspace: TestWorkspace, proxy: FaultProxy) -> None:
     stop = proxy.hold_after("elasticache:CreateReplicationGroup")
     running = workspace.start("deploy", "staging", "--yes", url=proxy.url)
     stop.wait()

@@ -14,20 +14,20 @@ import pytest
 from endpoint import control
 from harness import TestWorkspace
 from observer import Observer
-from probes import Missing, refused
+from probes import Missing, expect_refusal
 from report import Report
 
 pytest_plugins = ["pytester"]
 
 
-def test_what_does_not_answer_is_not_measured() -> None:
-    with socket.socket() as held:
-        held.bind(("127.0.0.1", 0))
-        with pytest.raises(capabilities.NoAnswer, match="does not answer"):
-            capabilities.measure(f"http://127.0.0.1:{held.getsockname()[1]}")
+def test_unreachable_endpoint_is_not_measured() -> None:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        with pytest.raises(capabilities.EndpointUnavailable, match="does not answer"):
+            capabilities.measure(f"http://127.0.0.1:{listener.getsockname()[1]}")
 
 
-class Html(BaseHTTPRequestHandler):
+class ErrorServer(BaseHTTPRequestHandler):
     """Something that is no AWS."""
 
     def do_POST(self) -> None:
@@ -41,15 +41,15 @@ class Html(BaseHTTPRequestHandler):
         """Say nothing."""
 
 
-def test_what_is_no_aws_has_no_capability() -> None:
-    with ThreadingHTTPServer(("127.0.0.1", 0), Html) as server:
+def test_endpoint_other_than_aws_has_no_capability() -> None:
+    with ThreadingHTTPServer(("127.0.0.1", 0), ErrorServer) as server:
         threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
         measured = capabilities.measure(f"http://127.0.0.1:{server.server_address[1]}")
         server.shutdown()
     assert all(measured.values()), [name for name, why in measured.items() if not why]
 
 
-def test_the_endpoint_of_these_tests_is_measured(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_capability_that_is_missing_skips_test(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     measured = {"a": "", "b": "answers nothing"}
     monkeypatch.setenv("PB_TEST_CAPABILITIES", capabilities.encode(measured))
     capabilities.require("a")
@@ -59,31 +59,31 @@ def test_the_endpoint_of_these_tests_is_measured(url: str, monkeypatch: pytest.M
         capabilities.require("c")
 
 
-def test_every_capability_that_a_deploy_needs_is_measured() -> None:
+def test_capabilities_of_deploy_are_measured() -> None:
     assert set(capabilities.DEPLOYS) <= set(capabilities.PROBES)
 
 
-def test_a_probe_tells_what_is_done_where_aws_refuses(workspace: TestWorkspace) -> None:
+def test_probe_reports_call_that_aws_would_refuse(workspace: TestWorkspace) -> None:
     create = workspace.aws.ec2.create_vpc
     with pytest.raises(Missing, match="is done where AWS answers InvalidVpc.Range"):
-        refused(create, "InvalidVpc.Range", CidrBlock="10.0.0.0/16")
+        expect_refusal(create, "InvalidVpc.Range", CidrBlock="10.0.0.0/16")
     with pytest.raises(Missing, match="answers InvalidVpc.Range, not NoSuchCode"):
-        refused(create, "NoSuchCode", CidrBlock="10.0.0.0/8")
+        expect_refusal(create, "NoSuchCode", CidrBlock="10.0.0.0/8")
 
 
-def test_the_observer_notes_what_the_endpoint_notes(workspace: TestWorkspace, url: str) -> None:
+def test_observer_records_same_calls_as_endpoint(workspace: TestWorkspace, url: str) -> None:
     with Observer(url) as observer:
         since = workspace.mark()
         workspace.run("deploy", "staging", "--yes", url=observer.url).expect_exit()
         workspace.run("destroy", "staging", "--yes", url=observer.url).expect_exit()
-        noted = control(observer.url, f"requests?account={workspace.account}")["requests"]
-    told = [entry for entry in noted if "aws-sdk-rust" in entry["user_agent"]]
-    assert sorted(f"{e['service']}:{e['action']}" for e in told) == sorted(workspace.calls(since))
-    assert [e for e in told if e["mutating"]]
-    assert len(told) > 100
+        entries = control(observer.url, f"requests?account={workspace.account}")["requests"]
+    tool_calls = [entry for entry in entries if "aws-sdk-rust" in entry["user_agent"]]
+    assert sorted(f"{e['service']}:{e['action']}" for e in tool_calls) == sorted(workspace.calls(since))
+    assert [e for e in tool_calls if e["mutating"]]
+    assert len(tool_calls) > 100
 
 
-def test_a_test_that_needs_what_is_lacking_is_skipped_and_named(pytester: pytest.Pytester, tmp_path: Path) -> None:
+def test_report_names_skipped_and_failed_tests(pytester: pytest.Pytester, tmp_path: Path) -> None:
     pytester.makepyfile(
         "import pytest\n"
         "def test_a(): pass\n"
@@ -103,7 +103,7 @@ def test_a_test_that_needs_what_is_lacking_is_skipped_and_named(pytester: pytest
     assert all("assert False" in text for text in failures.values())
 
 
-class Collected:
+class CollectedItem:
     """What is asked of a test before anything runs."""
 
     path = Path("test_some.py")
@@ -122,8 +122,8 @@ class Collected:
         self.added.append(mark)
 
 
-def test_only_what_is_marked_runs_in_a_sample(monkeypatch: pytest.MonkeyPatch) -> None:
-    marked, other = Collected("sample"), Collected("needs")
+def test_sample_runs_only_marked_tests(monkeypatch: pytest.MonkeyPatch) -> None:
+    marked, other = CollectedItem("sample"), CollectedItem("needs")
     monkeypatch.setenv("PB_TEST_SAMPLE", "1")
     conftest.pytest_collection_modifyitems([marked, other])  # type: ignore[list-item]
     assert marked.added == []
@@ -131,16 +131,16 @@ def test_only_what_is_marked_runs_in_a_sample(monkeypatch: pytest.MonkeyPatch) -
     assert skip.name == "skip" and "not of the sample" in skip.kwargs["reason"]
 
 
-def test_tests_that_share_something_stay_together() -> None:
-    alone = Collected(fixtures={"new_workspace": "module", "proxy": "function"})
-    sharing = Collected(fixtures={"new_workspace": "module", "_shared": "module", "staging": "function"})
+def test_tests_sharing_a_fixture_get_the_same_group() -> None:
+    alone = CollectedItem(fixtures={"new_workspace": "module", "proxy": "function"})
+    sharing = CollectedItem(fixtures={"new_workspace": "module", "_shared": "module", "staging": "function"})
     conftest.pytest_collection_modifyitems([alone, sharing])  # type: ignore[list-item]
     assert alone.added == []
     (group,) = sharing.added
     assert (group.name, group.args) == ("xdist_group", ("test_some",))
 
 
-def test_tests_that_share_a_fixture_run_in_one_process(pytester: pytest.Pytester) -> None:
+def test_tests_sharing_a_fixture_run_in_one_process(pytester: pytest.Pytester) -> None:
     """The real pytest-xdist with the hook of these tests; pytest 9.2 with pytest-xdist 3.8 spreads groups without a word."""
     pytester.makeconftest(
         f"""
@@ -171,12 +171,12 @@ def test_tests_that_share_a_fixture_run_in_one_process(pytester: pytest.Pytester
     assert len(set((pytester.path / "processes").read_text(encoding="utf-8").split())) == 1
 
 
-def test_processes_share_the_endpoints_out(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_endpoints_are_distributed_over_processes(monkeypatch: pytest.MonkeyPatch) -> None:
     urls = ["http://a/", "http://b"]
-    given = []
+    assigned = []
     for worker in ("gw0", "gw1", "gw2"):
         monkeypatch.setenv("PYTEST_XDIST_WORKER", worker)
-        given.append(conftest.mine(urls))
-    assert given == ["http://a", "http://b", "http://a"]
+        assigned.append(conftest.worker_endpoint(urls))
+    assert assigned == ["http://a", "http://b", "http://a"]
     monkeypatch.delenv("PYTEST_XDIST_WORKER")
-    assert conftest.mine(urls) == "http://a"
+    assert conftest.worker_endpoint(urls) == "http://a"

@@ -11,49 +11,49 @@ import pytest
 from configuration import Table, image, merged, toml
 from fault_proxy import FaultProxy
 from harness import Running, TestWorkspace, until
-from test_rollouts import flask, revision, service
+from test_rollouts import configure_flask, revision, service
 
 REPORTS: Table = {"services": {"reports": {"kind": "worker", "queues": ["reports"], "image": image("reports")}}}
 ACCEPT = "--accept-changed-plan"
 CHANGED = "The plan has changed since it was shown:"
 
 
-def colleague(workspace: TestWorkspace, changes: Table) -> list[str]:
+def colleague_deploy(workspace: TestWorkspace, changes: Table) -> list[str]:
     """The arguments of a deploy of somebody whose configuration has these changes."""
     (workspace.folder / "theirs.toml").write_text(toml(merged(workspace.config, changes)), encoding="utf-8")
     return ["deploy", "staging", "--yes", "--config", "theirs.toml"]
 
 
 @contextmanager
-def before_the_lock(workspace: TestWorkspace, proxy: FaultProxy, *arguments: str) -> Iterator[Running]:
+def held_before_lock(workspace: TestWorkspace, proxy: FaultProxy, *arguments: str) -> Iterator[Running]:
     """A run that has shown its plan and is held before it takes the lock, until the block ends."""
-    lock = proxy.hold_before("dynamodb:UpdateItem")
+    held_call = proxy.hold_before("dynamodb:UpdateItem")
     running = workspace.start(*arguments, url=proxy.url)
-    lock.wait()
+    held_call.wait()
     yield running
     proxy.release_all()
 
 
-def plans(running: Running) -> list[dict[str, Any]]:
+def shown_plans(running: Running) -> list[dict[str, Any]]:
     """The plans that a run has shown, as JSON lines."""
-    return [line for line in running.result().lines() if line["event"] == "plan"]
+    return [line for line in running.result().events() if line["event"] == "plan"]
 
 
-def deleted(plan: dict[str, Any]) -> set[str]:
+def deleted_addresses(plan: dict[str, Any]) -> set[str]:
     """The addresses that a plan deletes."""
     return {step["address"] for step in plan["steps"] if step["action"]["do"] == "delete"}
 
 
 @pytest.mark.parametrize("accepted", [False, True])
-def test_waiting_deploy_whose_plan_deletes_more_is_refused(
+def test_waiting_deploy_with_more_deletions_is_refused(
     workspace: TestWorkspace, proxy: FaultProxy, accepted: bool
 ) -> None:
     workspace.deploy()
     before = revision(workspace)
     held = proxy.hold_before("ecs:RegisterTaskDefinition")
-    first = workspace.start(*colleague(workspace, REPORTS), url=proxy.url)
+    first = workspace.start(*colleague_deploy(workspace, REPORTS), url=proxy.url)
     held.wait()
-    flask(workspace, image=image("next"))
+    configure_flask(workspace, image=image("next"))
     second = workspace.start("deploy", "staging", "--yes", "--lock-timeout", "60", *([ACCEPT] if accepted else []))
     until(lambda: "locked by" in second.output_so_far().err)
     assert "fargate/reports" not in second.output_so_far().err
@@ -72,42 +72,47 @@ def test_waiting_deploy_whose_plan_deletes_more_is_refused(
     assert workspace.run("status", "staging", "--json").expect_exit().json()["lock"] is None
 
 
-def test_changed_plan_is_a_second_plan_event(staging: TestWorkspace, proxy: FaultProxy) -> None:
-    flask(staging, image=image("next"))
-    with before_the_lock(staging, proxy, "deploy", "staging", "--yes", "--json") as running:
-        staging.run(*colleague(staging, REPORTS)).expect_exit()
-    since, now = staging.mark(), revision(staging)
-    shown, changed = plans(running)
-    assert deleted(shown) == set() and deleted(changed) == {"fargate/reports", "fargate/reports_task"}
+def test_changed_plan_emits_second_plan_event(staging: TestWorkspace, proxy: FaultProxy) -> None:
+    configure_flask(staging, image=image("next"))
+    with held_before_lock(staging, proxy, "deploy", "staging", "--yes", "--json") as running:
+        staging.run(*colleague_deploy(staging, REPORTS)).expect_exit()
+    since, revision_before = staging.mark(), revision(staging)
+    shown, changed = shown_plans(running)
+    assert deleted_addresses(shown) == set() and deleted_addresses(changed) == {
+        "fargate/reports",
+        "fargate/reports_task",
+    }
     result = running.result().expect_exit(1)
     error = json.loads(result.err)
     assert error["exit"] == 1 and "fargate/reports_task" in error["error"] and ACCEPT in error["hint"], error
-    assert staging.writes(since) == [] and revision(staging) == now
-    with before_the_lock(staging, proxy, "deploy", "staging", "--yes", "--json") as running:
+    assert staging.writes(since) == [] and revision(staging) == revision_before
+    with held_before_lock(staging, proxy, "deploy", "staging", "--yes", "--json") as running:
         pass
     running.result().expect_exit()
-    assert [deleted(plan) for plan in plans(running)] == [deleted(changed)], "it was shown, and is not shown again"
+    assert [deleted_addresses(plan) for plan in shown_plans(running)] == [deleted_addresses(changed)], (
+        "it was shown, and is not shown again"
+    )
     staging.assert_no_changes()
 
 
-def test_changed_plan_that_destroys_no_more_is_shown_and_applied(staging: TestWorkspace, proxy: FaultProxy) -> None:
-    flask(staging, image=image("one"))
-    wanted = service(staging, "celery")["desiredCount"]
-    with before_the_lock(staging, proxy, "deploy", "staging", "--yes") as running:
-        staging.run(*colleague(staging, {"services": {"celery": {"count": wanted + 3}}})).expect_exit()
+def test_changed_plan_without_more_deletions_is_applied(staging: TestWorkspace, proxy: FaultProxy) -> None:
+    configure_flask(staging, image=image("one"))
+    configured_count = service(staging, "celery")["desiredCount"]
+    with held_before_lock(staging, proxy, "deploy", "staging", "--yes") as running:
+        staging.run(*colleague_deploy(staging, {"services": {"celery": {"count": configured_count + 3}}})).expect_exit()
     result = running.result().expect_exit()
     shown = result.err.split(CHANGED)[1]
-    assert f"desired_count: {wanted + 3} -> {wanted}" in shown, result
+    assert f"desired_count: {configured_count + 3} -> {configured_count}" in shown, result
     assert "desired_count" not in result.err.split(CHANGED)[0], result
-    assert service(staging, "celery")["desiredCount"] == wanted
+    assert service(staging, "celery")["desiredCount"] == configured_count
     staging.assert_no_changes()
 
 
 @pytest.mark.parametrize("accepted", [False, True])
-def test_destroy_whose_plan_has_grown_is_refused(workspace: TestWorkspace, proxy: FaultProxy, accepted: bool) -> None:
+def test_destroy_with_more_deletions_is_refused(workspace: TestWorkspace, proxy: FaultProxy, accepted: bool) -> None:
     workspace.deploy()
-    with before_the_lock(workspace, proxy, "destroy", "staging", "--yes", *([ACCEPT] if accepted else [])) as running:
-        workspace.run(*colleague(workspace, REPORTS)).expect_exit()
+    with held_before_lock(workspace, proxy, "destroy", "staging", "--yes", *([ACCEPT] if accepted else [])) as running:
+        workspace.run(*colleague_deploy(workspace, REPORTS)).expect_exit()
     result = running.result().expect_exit(0 if accepted else 1)
     assert "- fargate/reports  ecs.service" in result.err.split(CHANGED)[1], result
     if accepted:
@@ -118,54 +123,54 @@ def test_destroy_whose_plan_has_grown_is_refused(workspace: TestWorkspace, proxy
     assert "staging-reports" in workspace.inventory.services() and service(workspace)["status"] == "ACTIVE"
 
 
-def test_acceptance_of_a_changed_plan_needs_yes(workspace: TestWorkspace) -> None:
+def test_accept_changed_plan_requires_yes(workspace: TestWorkspace) -> None:
     for command in ("deploy", "destroy"):
         assert "--yes" in workspace.run(command, "staging", ACCEPT).expect_exit(64).err
         assert ACCEPT in workspace.run(command, "--help").expect_exit().out
 
 
-def test_rollback_does_not_undo_a_release_that_it_has_not_shown(staging: TestWorkspace, proxy: FaultProxy) -> None:
-    flask(staging, image=image("mine"))
+def test_rollback_after_newer_release_is_refused(staging: TestWorkspace, proxy: FaultProxy) -> None:
+    configure_flask(staging, image=image("mine"))
     staging.deploy()
-    with before_the_lock(staging, proxy, "rollback", "staging", "--yes", "--json") as running:
-        staging.run(*colleague(staging, {"services": {"flask": {"image": image("theirs")}}})).expect_exit()
+    with held_before_lock(staging, proxy, "rollback", "staging", "--yes", "--json") as running:
+        staging.run(*colleague_deploy(staging, {"services": {"flask": {"image": image("theirs")}}})).expect_exit()
         theirs = revision(staging)
     result = running.result().expect_exit(1)
     error = json.loads(result.err)
     assert error["error"] == "what runs has changed since it was shown: nothing was changed", error
     assert "`pb-deploy rollback staging --yes --json`" in error["hint"], error
     assert revision(staging) == theirs
-    shown, changed = ([step["before"]["task_definition"] for step in plan["steps"]] for plan in plans(running))
+    shown, changed = ([step["before"]["task_definition"] for step in plan["steps"]] for plan in shown_plans(running))
     assert changed[0].endswith(f"/{theirs}") and shown != changed, (shown, changed)
     staging.restore()
 
 
-def test_what_was_named_is_shown_again_and_done(staging: TestWorkspace, proxy: FaultProxy) -> None:
+def test_scale_and_rollback_to_named_value_continue_after_change(staging: TestWorkspace, proxy: FaultProxy) -> None:
     good = revision(staging)
-    flask(staging, image=image("mine"))
+    configure_flask(staging, image=image("mine"))
     staging.deploy()
-    for command, theirs, seen in (
+    for command, theirs, expected in (
         (["scale", "staging", "celery=5"], {"celery": {"count": 7}}, "fargate/celery: 7 -> 5"),
         (["rollback", "staging", good.removeprefix("staging-")], {"flask": {"image": image("theirs")}}, f"-> {good}"),
     ):
-        with before_the_lock(staging, proxy, *command, "--yes") as running:
-            staging.run(*colleague(staging, {"services": theirs})).expect_exit()
+        with held_before_lock(staging, proxy, *command, "--yes") as running:
+            staging.run(*colleague_deploy(staging, {"services": theirs})).expect_exit()
         result = running.result().expect_exit()
-        assert seen in result.err.split("What runs has changed since it was shown:")[1], result
+        assert expected in result.err.split("What runs has changed since it was shown:")[1], result
         if command[0] == "scale":
             assert service(staging, "celery")["desiredCount"] == 5, result
     assert revision(staging) == good
     staging.restore()
 
 
-def test_drift_that_has_changed_is_shown_before_it_is_recorded(staging: TestWorkspace, proxy: FaultProxy) -> None:
+def test_changed_drift_is_shown_before_it_is_recorded(staging: TestWorkspace, proxy: FaultProxy) -> None:
     def count(number: int) -> None:
         staging.aws.ecs.update_service(cluster="staging-ecs-cluster", service="staging-celery", desiredCount=number)
 
     count(2)
-    with before_the_lock(staging, proxy, "deploy", "staging", "--refresh-only", "--yes", "--json") as running:
+    with held_before_lock(staging, proxy, "deploy", "staging", "--refresh-only", "--yes", "--json") as running:
         count(3)
-    events = [line for line in running.result().expect_exit().lines() if line["event"] == "drift"]
+    events = [line for line in running.result().expect_exit().events() if line["event"] == "drift"]
     after = [change["after"] for event in events for drift in event["drift"] for change in drift["changes"]]
     assert after == [2, 3], events
     staging.deploy()

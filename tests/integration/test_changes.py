@@ -32,45 +32,45 @@ def balancer(**changes: Any) -> Table:
 
 #: The change, what the plan says, and what is called besides state and lease.
 IN_PLACE: dict[str, tuple[Table, dict[str, str], list[str]]] = {
-    "a count": (celery(count=2), {"fargate/celery": "update"}, ["ecs:UpdateService"]),
-    "two counts at once": (
+    "count": (celery(count=2), {"fargate/celery": "update"}, ["ecs:UpdateService"]),
+    "two counts": (
         {"services": {"flask": {"count": 2}, "celery": {"count": 3}}},
         {"fargate/celery": "update", "fargate/flask": "update"},
         ["ecs:UpdateService", "ecs:UpdateService"],
     ),
-    "another tag of an image": (
+    "image tag": (
         flask(image=image("two")),
         {"fargate/flask_task": "update", "fargate/flask": "update"},
         REGISTER,
     ),
-    "a full image": (
+    "image with registry": (
         flask(image="ghcr.io/team/app:9"),
         {"fargate/flask_task": "update", "fargate/flask": "update"},
         REGISTER,
     ),
-    "a size": (
+    "task size": (
         celery(cpu=2048, memory=8192),
         {"fargate/celery_task": "update", "fargate/celery": "update"},
         REGISTER,
     ),
-    "a variable": (
+    "environment variable": (
         celery(environment={"LEVEL": "debug"}),
         {"fargate/celery_task": "update", "fargate/celery": "update"},
         REGISTER,
     ),
-    "a command": (
+    "command": (
         celery(command=["celery", "-A", "app", "worker"]),
         {"fargate/celery_task": "update", "fargate/celery": "update"},
         REGISTER,
     ),
-    "a breaker": (flask(breaker_threshold=3), {"fargate/flask": "update"}, ["ecs:UpdateService"]),
-    "a grace period": (flask(health_check_grace_seconds=90), {"fargate/flask": "update"}, ["ecs:UpdateService"]),
-    "a health path": (
+    "circuit breaker threshold": (flask(breaker_threshold=3), {"fargate/flask": "update"}, ["ecs:UpdateService"]),
+    "grace period": (flask(health_check_grace_seconds=90), {"fargate/flask": "update"}, ["ecs:UpdateService"]),
+    "health path": (
         balancer(health_path="/health"),
         {"edge/targets": "update"},
         ["elasticloadbalancing:ModifyTargetGroup"],
     ),
-    "a deregistration delay": (
+    "deregistration delay": (
         balancer(deregistration_delay=20),
         {"edge/targets": "update"},
         ["elasticloadbalancing:ModifyTargetGroupAttributes"],
@@ -80,12 +80,12 @@ IN_PLACE: dict[str, tuple[Table, dict[str, str], list[str]]] = {
         {"edge/balancer": "update"},
         ["elasticloadbalancing:ModifyLoadBalancerAttributes"],
     ),
-    "a rule more": (
+    "added egress rule": (
         {"network": {"egress": [HTTPS, POSTGRES]}},
         {"net/celery_out_tcp_5432_192-0-2-0_24": "create", "net/flask_out_tcp_5432_192-0-2-0_24": "create"},
         ["ec2:AuthorizeSecurityGroupEgress"] * 2,
     ),
-    "another rule instead": (
+    "replaced egress rule": (
         {"network": {"egress": [HTTPS, NTP]}},
         {
             "net/celery_out_tcp_5432_192-0-2-0_24": "delete",
@@ -95,18 +95,18 @@ IN_PLACE: dict[str, tuple[Table, dict[str, str], list[str]]] = {
         },
         ["ec2:AuthorizeSecurityGroupEgress"] * 2 + ["ec2:RevokeSecurityGroupEgress"] * 2,
     ),
-    "a rule's description": (
+    "egress rule description": (
         {"network": {"egress": [{**HTTPS, "description": "the web"}]}},
         {"net/celery_out_tcp_443_any": "update", "net/flask_out_tcp_443_any": "update"},
         ["ec2:ModifySecurityGroupRules"] * 2,
     ),
-    "who may come in": (
+    "ingress CIDRs": (
         balancer(ingress_cidrs=["198.51.100.0/24"]),
         {"net/lb_in_80_198-51-100-0_24": "create", "net/lb_in_80_any": "delete"},
         ["ec2:AuthorizeSecurityGroupIngress", "ec2:RevokeSecurityGroupIngress"],
     ),
-    "days of logs": ({"logs": {"retention_days": 7}}, {"fargate/logs": "update"}, ["logs:PutRetentionPolicy"]),
-    "a size of the node": (
+    "log retention": ({"logs": {"retention_days": 7}}, {"fargate/logs": "update"}, ["logs:PutRetentionPolicy"]),
+    "node type": (
         {"redis": {"node_type": "cache.t3.medium"}},
         {"redis/jobqr": "update"},
         ["elasticache:ModifyReplicationGroup"],
@@ -115,11 +115,11 @@ IN_PLACE: dict[str, tuple[Table, dict[str, str], list[str]]] = {
 
 
 #: What is deployed before a change, beside the usual.
-BEFORE = {"another rule instead": {"network": {"egress": [HTTPS, POSTGRES]}}}
+DEPLOYED_FIRST = {"replaced egress rule": {"network": {"egress": [HTTPS, POSTGRES]}}}
 #: What an endpoint has to know for a change.
-NEEDS = {"a breaker": ["ecs-threshold"]}
+NEEDS = {"circuit breaker threshold": ["ecs-threshold"]}
 #: One change of each service of AWS.
-SAMPLE = {"a count", "another tag of an image", "a health path", "a rule more", "days of logs", "a size of the node"}
+SAMPLE = {"count", "image tag", "health path", "added egress rule", "log retention", "node type"}
 
 
 def marked(name: str) -> Any:
@@ -129,10 +129,10 @@ def marked(name: str) -> Any:
 
 
 @pytest.mark.parametrize("name", [marked(name) for name in IN_PLACE])
-def test_only_what_was_changed_is_planned_and_done(staging: TestWorkspace, name: str) -> None:
-    change, planned, called = IN_PLACE[name]
-    if name in BEFORE:
-        staging.configure(BEFORE[name])
+def test_configuration_change_updates_only_affected_resources(staging: TestWorkspace, name: str) -> None:
+    change, planned, expected_calls = IN_PLACE[name]
+    if name in DEPLOYED_FIRST:
+        staging.configure(DEPLOYED_FIRST[name])
         staging.deploy()
     staging.configure(change)
     plan = staging.plan()
@@ -140,11 +140,11 @@ def test_only_what_was_changed_is_planned_and_done(staging: TestWorkspace, name:
     assert {plan.origin(a) for a, action in planned.items() if action == "update"} <= {"configuration"}
     since = staging.mark()
     staging.deploy()
-    assert staging.writes(since) == sorted(called)
+    assert staging.writes(since) == sorted(expected_calls)
     staging.assert_no_changes()
 
 
-def test_the_plan_shows_before_and_after(staging: TestWorkspace) -> None:
+def test_plan_shows_old_and_new_value(staging: TestWorkspace) -> None:
     staging.configure(celery(count=6))
     assert staging.plan().fields("fargate/celery") == {"desired_count": (4, 6)}
     text = staging.run("plan", "staging", "--detailed-exitcode").expect_exit(2).out
@@ -157,7 +157,7 @@ def test_the_plan_shows_before_and_after(staging: TestWorkspace) -> None:
 
 
 @pytest.mark.sample
-def test_a_new_image_runs_and_the_old_revision_stays_for_a_rollback(staging: TestWorkspace) -> None:
+def test_new_image_rolls_out_and_keeps_old_revision(staging: TestWorkspace) -> None:
     old = staging.inventory.services()["staging-flask"]["taskDefinition"]
     staging.configure(flask(image=image("three")))
     staging.deploy()
@@ -173,18 +173,18 @@ def test_a_new_image_runs_and_the_old_revision_stays_for_a_rollback(staging: Tes
 
 
 @pytest.mark.sample
-def test_a_tag_goes_to_everything_and_away_again(workspace: TestWorkspace) -> None:
+def test_tag_is_added_to_and_removed_from_all_resources(workspace: TestWorkspace) -> None:
     workspace.deploy()
     everything = {
         kind: getattr(workspace.inventory, kind)()
         for kind in workspace.inventory.KINDS
         if kind not in ("records", "interfaces")
     }
-    ours = sum(1 for things in everything.values() for thing in things.values() if tags_of(thing))
+    tagged_count = sum(1 for resources in everything.values() for resource in resources.values() if tags_of(resource))
     for tags, present in (({"team": "api"}, True), ({"team": None}, False)):
         workspace.configure({"tags": tags})
         plan = workspace.plan()
-        assert set(plan.changes.values()) == {"update"} and len(plan.changes) == ours
+        assert set(plan.changes.values()) == {"update"} and len(plan.changes) == tagged_count
         assert all(set(plan.fields(address)) == {"tags.team"} for address in plan.changes)
         since = workspace.mark()
         workspace.deploy()
@@ -194,10 +194,10 @@ def test_a_tag_goes_to_everything_and_away_again(workspace: TestWorkspace) -> No
             "TagResource", "UntagResource",
         }, calls  # fmt: skip
         with_tag = [
-            thing
+            resource
             for kind in everything
-            for thing in getattr(workspace.inventory, kind)().values()
-            if tags_of(thing).get("team") == "api"
+            for resource in getattr(workspace.inventory, kind)().values()
+            if tags_of(resource).get("team") == "api"
         ]
-        assert len(with_tag) == (ours if present else 0)
+        assert len(with_tag) == (tagged_count if present else 0)
         workspace.assert_no_changes()

@@ -17,10 +17,10 @@ EVENTS = sorted(FIXTURES.glob("*/events/*.jsonl"), key=lambda file: file.name)
 PLANS = sorted(FIXTURES.glob("*/*.plan"), key=lambda file: file.name)
 
 
-def within(old: Any, new: Any) -> bool:
+def is_subset(old: Any, new: Any) -> bool:
     """Tell whether everything of an old document is in a new one with the same value; the new one may have more fields."""
     if isinstance(old, dict) and isinstance(new, dict):
-        return all(key in new and within(value, new[key]) for key, value in old.items())
+        return all(key in new and is_subset(value, new[key]) for key, value in old.items())
     return old == new
 
 
@@ -42,7 +42,7 @@ def test_old_snapshot_loads(workspace: TestWorkspace, file: Path) -> None:
 @pytest.mark.parametrize("file", PLANS, ids=lambda file: f"{file.parent.name}-{file.stem}")
 def test_old_saved_plan_loads_and_stays_bound(workspace: TestWorkspace, file: Path) -> None:
     old = json.loads(file.read_text(encoding="utf-8"))
-    assert within(old, workspace.run("show", str(file), "--json").expect_exit().json())
+    assert is_subset(old, workspace.run("show", str(file), "--json").expect_exit().json())
     assert workspace.run("show", str(file)).expect_exit().out
     refused = workspace.run("apply", str(file)).expect_exit(1).err
     assert old["bound"]["account"] in refused and workspace.account in refused, refused

@@ -28,13 +28,13 @@ POOLS = 100
 WORKSPACES = 4
 
 
-def instructions(workspace: TestWorkspace, *arguments: str) -> int:
+def count_instructions(workspace: TestWorkspace, *arguments: str) -> int:
     """How many instructions a run takes, as callgrind counts them."""
     if shutil.which("valgrind") is None:
         pytest.skip("valgrind is not installed, so nobody counts instructions")
     out = workspace.folder / "callgrind.out"
     command = ["valgrind", "--tool=callgrind", f"--callgrind-out-file={out}", str(BINARY), *arguments]
-    done = subprocess.run(
+    completed = subprocess.run(
         command,
         cwd=workspace.folder,
         env=workspace.environment(),
@@ -43,36 +43,36 @@ def instructions(workspace: TestWorkspace, *arguments: str) -> int:
         timeout=300,
         check=False,
     )
-    assert done.returncode == 0, done.stderr
+    assert completed.returncode == 0, completed.stderr
     (count,) = re.findall(r"^summary: (\d+)$", out.read_text(encoding="utf-8"), re.MULTILINE)
     return int(count)
 
 
-def peak(workspace: TestWorkspace, *arguments: str) -> int:
+def peak_memory(workspace: TestWorkspace, *arguments: str) -> int:
     """The most memory that a run holds, in bytes. The system knows the highest so far, so the last look tells all."""
     running = workspace.start(*arguments)
     status, highest = Path(f"/proc/{running.process.pid}/status"), 0
     while running.process.poll() is None:
-        found = re.search(r"^VmHWM:\s+(\d+) kB$", status.read_text(encoding="ascii", errors="replace"), re.MULTILINE)
-        highest = max(highest, int(found[1]) * 1024 if found else 0)
+        match = re.search(r"^VmHWM:\s+(\d+) kB$", status.read_text(encoding="ascii", errors="replace"), re.MULTILINE)
+        highest = max(highest, int(match[1]) * 1024 if match else 0)
         time.sleep(0.002)
     running.result().expect_exit()
     assert highest > MIB, "the run was over before anybody looked"
     return highest
 
 
-def test_a_plan_takes_so_many_instructions_and_a_version_hardly_any(staging: TestWorkspace) -> None:
-    plan, version = instructions(staging, "plan", "staging"), instructions(staging, "--version")
+def test_plan_and_version_stay_within_instruction_limits(staging: TestWorkspace) -> None:
+    plan, version = count_instructions(staging, "plan", "staging"), count_instructions(staging, "--version")
     print(f"instructions: {plan} of a plan, {version} of --version")
     assert plan < PLAN_MAX
     assert version < VERSION_MAX
     staging.mark_unchanged()
 
 
-def test_a_run_holds_so_much_memory(workspace: TestWorkspace) -> None:
+def test_commands_stay_within_memory_limit(workspace: TestWorkspace) -> None:
     commands = (["deploy", "staging", "--yes"], ["plan", "staging"], ["destroy", "staging", "--yes"])
-    highest = {arguments[0]: peak(workspace, *arguments) for arguments in commands}
-    print({command: f"{held / MIB:.1f} MiB" for command, held in highest.items()})
+    highest = {arguments[0]: peak_memory(workspace, *arguments) for arguments in commands}
+    print({command: f"{memory / MIB:.1f} MiB" for command, memory in highest.items()})
     assert max(highest.values()) < MEMORY_MAX, highest
 
 
@@ -82,40 +82,44 @@ def pools(count: int) -> Table:
     return {"services": {f"pool{number}": {**pool, "queues": [f"q{number}"]} for number in range(count)}}
 
 
-def test_calls_grow_with_pools_as_told_and_memory_does_not(workspace: TestWorkspace) -> None:
+def test_pools_add_only_documented_calls_and_little_memory(workspace: TestWorkspace) -> None:
     workspace.deploy()
     since = workspace.mark()
     workspace.plan()
-    few = Counter(workspace.calls(since))
+    calls_before = Counter(workspace.calls(since))
     workspace.configure(pools(POOLS))
-    held = peak(workspace, "deploy", "staging", "--yes")
+    memory = peak_memory(workspace, "deploy", "staging", "--yes")
     since = workspace.mark()
     assert workspace.plan().changes == {}
-    many = Counter(workspace.calls(since))
-    more = {call: count - few[call] for call, count in many.items() if count != few[call]}
+    calls_after = Counter(workspace.calls(since))
+    added_calls = {
+        call: count - calls_before[call] for call, count in calls_after.items() if count != calls_before[call]
+    }
     # The index has pages: of a hundred resources, or, at some endpoints, of a hundred tags.
-    assert more.pop("tagging:GetResources", 1) <= POOLS // 20, more
+    assert added_calls.pop("tagging:GetResources", 1) <= POOLS // 20, added_calls
     # A task definition cannot be described with others, services can by tens.
     services = POOLS + 2
-    assert more == {"ecs:DescribeTaskDefinition": POOLS, "ecs:DescribeServices": -(-services // 10) - 1}, more
-    assert held < POOLS_MEMORY_MAX, f"{held / MIB:.1f} MiB"
+    assert added_calls == {"ecs:DescribeTaskDefinition": POOLS, "ecs:DescribeServices": -(-services // 10) - 1}, (
+        added_calls
+    )
+    assert memory < POOLS_MEMORY_MAX, f"{memory / MIB:.1f} MiB"
 
 
-def test_other_workspaces_change_nothing_about_the_calls_of_one(new_workspace: Callable[[], TestWorkspace]) -> None:
+def test_plan_calls_are_independent_of_other_workspaces(new_workspace: Callable[[], TestWorkspace]) -> None:
     workspace = new_workspace()
     names = [f"w{number}" for number in range(WORKSPACES)]
     workspace.configure({"workspace": {name: {} for name in names}, "hostname": workspace.config["hostname"]})
-    running = [workspace.start("deploy", name, "--yes") for name in names[:2]]
-    for each in running:
-        each.result().expect_exit()
+    runs = [workspace.start("deploy", name, "--yes") for name in names[:2]]
+    for run in runs:
+        run.result().expect_exit()
     counts = []
     for name in names[:2]:
         since = workspace.mark()
         assert workspace.plan(name).changes == {}
         counts.append(Counter(workspace.calls(since)))
-    running = [workspace.start("deploy", name, "--yes") for name in names[2:]]
-    for each in running:
-        each.result().expect_exit()
+    runs = [workspace.start("deploy", name, "--yes") for name in names[2:]]
+    for run in runs:
+        run.result().expect_exit()
     since = workspace.mark()
     assert workspace.plan(names[0]).changes == {}
     assert Counter(workspace.calls(since)) == counts[0] == counts[1]

@@ -13,7 +13,7 @@ from harness import TestWorkspace, until
 pytestmark = pytest.mark.sample
 
 
-def preconditions(workspace: TestWorkspace) -> list[object]:
+def prerequisites(workspace: TestWorkspace) -> list[object]:
     """What was there before the first deploy."""
     aws = workspace.aws
     return [
@@ -26,11 +26,11 @@ def preconditions(workspace: TestWorkspace) -> list[object]:
 
 
 def test_destroy_leaves_nothing(workspace: TestWorkspace) -> None:
-    before = preconditions(workspace)
+    before = prerequisites(workspace)
     workspace.deploy()
     result = workspace.destroy()
     assert workspace.inventory.remains() == {}
-    assert preconditions(workspace) == before
+    assert prerequisites(workspace) == before
     assert "Destroyed staging: 0 made, 0 changed, 33 deleted" in result.err
     assert result.out == "", "there is no URL any more"
     snapshot = workspace.state_object()["snapshot"]
@@ -38,14 +38,14 @@ def test_destroy_leaves_nothing(workspace: TestWorkspace) -> None:
     assert "Nothing to destroy" in workspace.destroy().err
 
 
-def test_a_destroy_shows_what_it_will_delete(staging: TestWorkspace) -> None:
+def test_destroy_plan_lists_all_deletions(staging: TestWorkspace) -> None:
     text = staging.run("plan", "staging", "--destroy", "--detailed-exitcode").expect_exit(2).out
     assert "Plan: 0 to add, 0 to change, 0 to replace, 33 to destroy." in text
     assert "  - net/vpc  ec2.vpc" in text
     staging.mark_unchanged()
 
 
-def test_what_was_destroyed_can_be_deployed_again(workspace: TestWorkspace) -> None:
+def test_deploy_after_destroy_recreates_stack(workspace: TestWorkspace) -> None:
     workspace.deploy()
     counts = workspace.inventory.counts()
     workspace.destroy()
@@ -55,7 +55,7 @@ def test_what_was_destroyed_can_be_deployed_again(workspace: TestWorkspace) -> N
 
 
 @pytest.mark.needs("elb-rules")
-def test_production_is_refused_at_plan_while_it_is_protected(new_workspace: Callable[[], TestWorkspace]) -> None:
+def test_destroy_with_deletion_protection_is_refused_at_plan(new_workspace: Callable[[], TestWorkspace]) -> None:
     workspace = new_workspace()
     workspace.deploy("production")
     since, before = workspace.mark(), workspace.inventory.counts()
@@ -72,7 +72,7 @@ def test_production_is_refused_at_plan_while_it_is_protected(new_workspace: Call
     assert workspace.inventory.remains() == {}
 
 
-def test_a_repository_with_images_is_refused_at_plan(staging: TestWorkspace) -> None:
+def test_destroy_of_repository_with_images_is_refused_at_plan(staging: TestWorkspace) -> None:
     kind = "application/vnd.docker.distribution.manifest.v2+json"
     manifest = {"schemaVersion": 2, "mediaType": kind, "config": {"digest": "sha256:" + "0" * 64}, "layers": []}
     staging.aws.ecr.put_image(
@@ -87,7 +87,7 @@ def test_a_repository_with_images_is_refused_at_plan(staging: TestWorkspace) -> 
 
 
 @pytest.mark.needs("ecs-breaker")
-def test_destroy_after_a_deploy_whose_image_does_not_start(workspace: TestWorkspace) -> None:
+def test_destroy_succeeds_after_image_fails_to_start(workspace: TestWorkspace) -> None:
     workspace.configure({"services": {"flask": {"image": image("fail"), "breaker_threshold": 3}}})
     result = workspace.run("deploy", "staging", "--yes").expect_exit(1)
     assert "fargate/flask: failed:" in result.err, result
@@ -98,7 +98,7 @@ def test_destroy_after_a_deploy_whose_image_does_not_start(workspace: TestWorksp
 
 
 @pytest.mark.needs("ecs-breaker", "ecs-threshold")
-def test_an_image_that_does_not_start_is_no_success_and_the_old_one_goes_on(staging: TestWorkspace) -> None:
+def test_image_that_fails_to_start_fails_deploy_and_rolls_back(staging: TestWorkspace) -> None:
     old = staging.inventory.services()["staging-flask"]["taskDefinition"]
     staging.configure({"services": {"flask": {"image": image("fail"), "breaker_threshold": 3}}})
     result = staging.run("deploy", "staging", "--yes").expect_exit(1)
@@ -117,7 +117,7 @@ def test_an_image_that_does_not_start_is_no_success_and_the_old_one_goes_on(stag
 
 
 @pytest.mark.parametrize("call", ["ecs:CreateService", "elasticache:CreateReplicationGroup", "ec2:CreateSubnet"])
-def test_destroy_after_a_deploy_that_was_refused_something(
+def test_destroy_succeeds_after_deploy_was_denied_a_call(
     workspace: TestWorkspace, proxy: FaultProxy, call: str
 ) -> None:
     body = b'{"__type": "AccessDeniedException", "message": "not allowed"}'
@@ -134,7 +134,7 @@ def test_destroy_after_a_deploy_that_was_refused_something(
     assert workspace.inventory.remains() == {}
 
 
-def test_destroy_needs_no_role(workspace: TestWorkspace) -> None:
+def test_destroy_requires_no_execution_role(workspace: TestWorkspace) -> None:
     workspace.deploy()
     workspace.configure({"roles": {"execution": "a-role-that-is-gone"}})
     assert "there is no role" in workspace.run("plan", "staging").expect_exit(1).err
@@ -142,7 +142,7 @@ def test_destroy_needs_no_role(workspace: TestWorkspace) -> None:
     assert workspace.inventory.remains() == {}
 
 
-def test_without_the_zone_destroy_says_what_to_do(staging: TestWorkspace) -> None:
+def test_destroy_without_hosted_zone_is_refused_with_hint(staging: TestWorkspace) -> None:
     staging.configure({"hostname": "api.gone.example", "zone": "gone.example"})
     result = staging.run("destroy", "staging", "--yes").expect_exit(1)
     assert "no public hosted zone `gone.example`" in result.err, result

@@ -10,14 +10,14 @@ from typing import Any
 
 import pytest
 from harness import TestWorkspace, until
-from inventory import ID, steady, tags_of
+from inventory import ID, normalized, tags_of
 
 
 @dataclass
-class Meddling:
+class ExternalChange:
     """What somebody did, and what the plan must say about it."""
 
-    do: Callable[[TestWorkspace], Any]
+    apply: Callable[[TestWorkspace], Any]
     planned: dict[str, str]
     #: Why nobody is served until it is repaired, if so.
     unserved: str = ""
@@ -56,12 +56,12 @@ def count_changed(workspace: TestWorkspace) -> None:
 def other_revision(workspace: TestWorkspace) -> None:
     ecs = workspace.aws.ecs
     old = ecs.describe_task_definition(taskDefinition="staging-flask")["taskDefinition"]
-    keep = ("family", "networkMode", "cpu", "memory", "requiresCompatibilities", "executionRoleArn")
+    copied_fields = ("family", "networkMode", "cpu", "memory", "requiresCompatibilities", "executionRoleArn")
     (container,) = old["containerDefinitions"]
-    made = ecs.register_task_definition(
-        **{key: old[key] for key in keep}, containerDefinitions=[{**container, "image": "example.org/other:1"}]
+    registered = ecs.register_task_definition(
+        **{key: old[key] for key in copied_fields}, containerDefinitions=[{**container, "image": "example.org/other:1"}]
     )
-    arn = made["taskDefinition"]["taskDefinitionArn"]
+    arn = registered["taskDefinition"]["taskDefinitionArn"]
     ecs.update_service(cluster="staging-ecs-cluster", service="staging-flask", taskDefinition=arn)
 
 
@@ -91,8 +91,8 @@ def group_deleted(workspace: TestWorkspace) -> None:
 
 def record(workspace: TestWorkspace, action: str, **changes: Any) -> None:
     (zone,) = workspace.aws.route53.list_hosted_zones()["HostedZones"]
-    (found,) = workspace.inventory.records().values()
-    batch = {"Changes": [{"Action": action, "ResourceRecordSet": changes or found}]}
+    (current,) = workspace.inventory.records().values()
+    batch = {"Changes": [{"Action": action, "ResourceRecordSet": changes or current}]}
     workspace.aws.route53.change_resource_record_sets(HostedZoneId=zone["Id"], ChangeBatch=batch)
 
 
@@ -148,17 +148,19 @@ def dns_names_turned_off(workspace: TestWorkspace) -> None:
     workspace.aws.ec2.modify_vpc_attribute(VpcId=vpc, EnableDnsHostnames={"Value": False})
 
 
-def our_table(workspace: TestWorkspace) -> dict[str, Any]:
+def managed_route_table(workspace: TestWorkspace) -> dict[str, Any]:
     return next(t for t in workspace.inventory.route_tables().values() if not any(a["Main"] for a in t["Associations"]))
 
 
 def default_route_deleted(workspace: TestWorkspace) -> None:
-    workspace.aws.ec2.delete_route(RouteTableId=our_table(workspace)["RouteTableId"], DestinationCidrBlock="0.0.0.0/0")
+    workspace.aws.ec2.delete_route(
+        RouteTableId=managed_route_table(workspace)["RouteTableId"], DestinationCidrBlock="0.0.0.0/0"
+    )
 
 
 def association_deleted(workspace: TestWorkspace) -> None:
     workspace.aws.ec2.disassociate_route_table(
-        AssociationId=our_table(workspace)["Associations"][0]["RouteTableAssociationId"]
+        AssociationId=managed_route_table(workspace)["Associations"][0]["RouteTableAssociationId"]
     )
 
 
@@ -175,19 +177,19 @@ def scanning_turned_off(workspace: TestWorkspace) -> None:
     )
 
 
-MEDDLING = {
-    "a rule was added": Meddling(rule_added, {"net/celery_group": "update"}),
-    "the default group was filled": Meddling(default_group_filled, {"net/default_group": "update"}),
-    "a rule was deleted": Meddling(rule_deleted, {"net/celery_out_tcp_443_any": "create"}),
-    "a count was changed": Meddling(count_changed, {"fargate/celery": "update"}),
-    "another revision was put in": Meddling(other_revision, {"fargate/flask": "update"}),
-    "a service was deleted": Meddling(service_deleted, {"fargate/celery": "any"}),
-    "the cluster was deleted": Meddling(
+EXTERNAL_CHANGES = {
+    "a rule was added": ExternalChange(rule_added, {"net/celery_group": "update"}),
+    "the default security group got a rule": ExternalChange(default_group_filled, {"net/default_group": "update"}),
+    "a rule was deleted": ExternalChange(rule_deleted, {"net/celery_out_tcp_443_any": "create"}),
+    "a count was changed": ExternalChange(count_changed, {"fargate/celery": "update"}),
+    "another revision was deployed": ExternalChange(other_revision, {"fargate/flask": "update"}),
+    "a service was deleted": ExternalChange(service_deleted, {"fargate/celery": "any"}),
+    "the cluster was deleted": ExternalChange(
         cluster_deleted,
         {"fargate/cluster": "create", "fargate/celery": "create", "fargate/flask": "create"},
         unserved="the web service was deleted with its cluster",
     ),
-    "a group was deleted": Meddling(
+    "a security group was deleted": ExternalChange(
         group_deleted,
         {
             "net/celery_group": "create",
@@ -197,57 +199,57 @@ MEDDLING = {
             "fargate/celery": "any",
         },
     ),
-    "the record was pointed elsewhere": Meddling(record_elsewhere, {"edge/record": "update"}),
-    "the record was deleted": Meddling(record_deleted, {"edge/record": "create"}),
-    "the log group was deleted": Meddling(log_group_deleted, {"fargate/logs": "create"}),
-    "the retention was changed": Meddling(retention_changed, {"fargate/logs": "update"}),
-    "a cache parameter was changed": Meddling(parameter_changed, {"redis/parameters": "update"}),
-    "the health check was changed": Meddling(health_check_changed, {"edge/targets": "update"}),
-    "the listener was deleted": Meddling(
+    "the record was pointed to another address": ExternalChange(record_elsewhere, {"edge/record": "update"}),
+    "the record was deleted": ExternalChange(record_deleted, {"edge/record": "create"}),
+    "the log group was deleted": ExternalChange(log_group_deleted, {"fargate/logs": "create"}),
+    "the retention was changed": ExternalChange(retention_changed, {"fargate/logs": "update"}),
+    "a cache parameter was changed": ExternalChange(parameter_changed, {"redis/parameters": "update"}),
+    "the health check was changed": ExternalChange(health_check_changed, {"edge/targets": "update"}),
+    "the listener was deleted": ExternalChange(
         listener_deleted, {"edge/listener": "create"}, unserved="without its listener nothing answers"
     ),
-    "deletion protection was turned on": Meddling(protection_turned_on, {"edge/balancer": "update"}),
-    "the load balancer got another group": Meddling(
+    "deletion protection was turned on": ExternalChange(protection_turned_on, {"edge/balancer": "update"}),
+    "the load balancer got another security group": ExternalChange(
         balancer_in_another_group, {"edge/balancer": "update"}, unserved="that group lets nobody in"
     ),
-    "DNS names were turned off": Meddling(dns_names_turned_off, {"net/vpc": "update"}),
-    "the default route was deleted": Meddling(default_route_deleted, {"net/routes": "update"}),
-    "a subnet lost its routes": Meddling(association_deleted, {"net/routes": "update"}),
-    "tags were changed": Meddling(tag_changed, {"net/vpc": "update"}),
-    "scanning was turned off": Meddling(scanning_turned_off, {"fargate/repository": "update"}),
+    "DNS hostnames were turned off": ExternalChange(dns_names_turned_off, {"net/vpc": "update"}),
+    "the default route was deleted": ExternalChange(default_route_deleted, {"net/routes": "update"}),
+    "a subnet lost its route table": ExternalChange(association_deleted, {"net/routes": "update"}),
+    "tags were changed": ExternalChange(tag_changed, {"net/vpc": "update"}),
+    "image scanning was turned off": ExternalChange(scanning_turned_off, {"fargate/repository": "update"}),
 }
 
 
 #: One change of each service of AWS.
 SAMPLE = {
-    "a rule was added", "a count was changed", "the record was pointed elsewhere", "the retention was changed",
-    "a cache parameter was changed", "the health check was changed", "tags were changed", "scanning was turned off",
+    "a rule was added", "a count was changed", "the record was pointed to another address", "the retention was changed",
+    "a cache parameter was changed", "the health check was changed", "tags were changed", "image scanning was turned off",
 }  # fmt: skip
 
 
 def marked(name: str) -> Any:
     """The name as a parameter, with a mark where nobody is served until the deploy has repaired it."""
-    why = MEDDLING[name].unserved
+    why = EXTERNAL_CHANGES[name].unserved
     marks = [pytest.mark.unserved(why)] if why else []
     return pytest.param(name, marks=[*marks, *([pytest.mark.sample] if name in SAMPLE else [])])
 
 
-@pytest.mark.parametrize("name", [marked(name) for name in MEDDLING])
+@pytest.mark.parametrize("name", [marked(name) for name in EXTERNAL_CHANGES])
 def test_drift_is_shown_and_repaired(staging: TestWorkspace, name: str) -> None:
-    meddling, before = MEDDLING[name], comparable(staging)
-    meddling.do(staging)
+    change, before = EXTERNAL_CHANGES[name], comparable(staging)
+    change.apply(staging)
     plan = staging.plan()
-    assert set(plan.changes) == set(meddling.planned), plan.changes
-    for address, action in meddling.planned.items():
+    assert set(plan.changes) == set(change.planned), plan.changes
+    for address, action in change.planned.items():
         assert action in (plan.changes[address], "any"), f"{address}: {plan.changes[address]}"
         assert plan.origin(address) == "drift", f"{address}: {plan.steps[address]}"
     staging.deploy()
-    same(before, comparable(staging))
+    assert_same(before, comparable(staging))
     staging.assert_no_changes()
 
 
 @pytest.mark.sample
-def test_the_text_says_that_it_was_somebody_else(staging: TestWorkspace) -> None:
+def test_plan_marks_drift_as_changed_outside(staging: TestWorkspace) -> None:
     count_changed(staging)
     text = staging.run("plan", "staging").expect_exit().out
     assert "~ fargate/celery  ecs.service" in text and "# changed outside of pb-deploy" in text
@@ -261,19 +263,19 @@ def comparable(workspace: TestWorkspace) -> list[str]:
     everything = workspace.inventory.everything()
     del everything["interfaces"]
     names = {
-        identity: f"<{tags_of(thing)['pb-deploy:address']}>"
-        for things in everything.values()
-        for identity, thing in things.items()
-        if ID.search(identity) and "pb-deploy:address" in tags_of(thing)
+        identity: f"<{tags_of(resource)['pb-deploy:address']}>"
+        for resources in everything.values()
+        for identity, resource in resources.items()
+        if ID.search(identity) and "pb-deploy:address" in tags_of(resource)
     }
     lines: list[str] = []
-    for kind, things in everything.items():
-        ours = [t for t in things.values() if kind != "task_definitions" or "pb-deploy:address" in tags_of(t)]
-        lines += [kind, *json.dumps(steady(ours, names), default=str, sort_keys=True, indent=1).splitlines()]
+    for kind, resources in everything.items():
+        managed = [t for t in resources.values() if kind != "task_definitions" or "pb-deploy:address" in tags_of(t)]
+        lines += [kind, *json.dumps(normalized(managed, names), default=str, sort_keys=True, indent=1).splitlines()]
     return lines
 
 
-def same(before: list[str], after: list[str]) -> None:
+def assert_same(before: list[str], after: list[str]) -> None:
     """Fails with what differs."""
     if before != after:
         pytest.fail("\n".join(difflib.unified_diff(before, after, "before", "after", lineterm="", n=4)))

@@ -62,39 +62,39 @@ def requests(new_workspace: Callable[[], TestWorkspace], url: str) -> list[Reque
         for change in UPDATES:
             workspace.configure(change)
             workspace.run("deploy", "staging", "--yes", url=observer.url).expect_exit()
-        for look in (["status", "staging"], ["output", "staging"], ["state", "show", "staging"],
+        for command in (["status", "staging"], ["output", "staging"], ["state", "show", "staging"],
                      ["state", "versions", "staging"], ["tasks", "staging"], ["logs", "staging", "flask", "--filter", "x"],
                      ["run", "staging", "--", "echo", "x"]):  # fmt: skip
-            workspace.run(*look, url=observer.url).expect_exit()
+            workspace.run(*command, url=observer.url).expect_exit()
         workspace.run("destroy", "staging", "--yes", url=observer.url).expect_exit()
         return [request for request, _ in observer.requests]
 
 
-def test_no_request_violates_its_model(requests: list[Request]) -> None:
+def test_requests_conform_to_service_models(requests: list[Request]) -> None:
     assert len(requests) > 300
-    found = sorted({problem for request in requests for problem in violations(request)})
-    assert found == [], f"botocore {botocore.__version__}:\n" + "\n".join(found)
+    problems = sorted({problem for request in requests for problem in violations(request)})
+    assert problems == [], f"botocore {botocore.__version__}:\n" + "\n".join(problems)
 
 
-def test_the_documentation_lists_the_actions(requests: list[Request]) -> None:
+def test_api_actions_document_is_complete(requests: list[Request]) -> None:
     used = {f"{request.service}:{request.action}" for request in requests}
-    written = callable_actions(used)
-    assert used <= written, "called, and not found in the sources"
+    in_sources = callable_actions(used)
+    assert used <= in_sources, "called, and not found in the sources"
     if os.environ.get("PB_TEST_RECORD"):
-        DOCUMENT.write_text(document(used, written), encoding="utf-8")
+        DOCUMENT.write_text(document(used, in_sources), encoding="utf-8")
     text = DOCUMENT.read_text(encoding="utf-8")
     documented = {
         f"{service}:{action}" for service, actions in LISTED.findall(text) for action in NAME.findall(actions)
     }
-    assert documented == written, f"{DOCUMENT.name} is not right any more: PB_TEST_RECORD=1 records it anew"
+    assert documented == in_sources, f"{DOCUMENT.name} is not right any more: PB_TEST_RECORD=1 records it anew"
 
 
-def document(used: set[str], written: set[str]) -> str:
+def document(used: set[str], in_sources: set[str]) -> str:
     """The list for people: by service, what reads, what changes something, and what only the sources have."""
     lines = ["| service | reads | changes | other commands, drift, failures |", "|---|---|---|---|"]
-    for service in sorted({name.partition(":")[0] for name in written}):
+    for service in sorted({name.partition(":")[0] for name in in_sources}):
         cells: list[list[str]] = [[], [], []]
-        for name in sorted(written):
+        for name in sorted(in_sources):
             action = name.partition(":")[2]
             if name.startswith(f"{service}:"):
                 cells[2 if name not in used else 0 if READ_ONLY.match(action) else 1].append(f"`{action}`")
@@ -102,7 +102,7 @@ def document(used: set[str], written: set[str]) -> str:
     return HEAD + "\n".join(lines) + "\n"
 
 
-def form(service: str, body: str) -> Request:
+def form_request(service: str, body: str) -> Request:
     """A request as a form."""
     kind, key = "application/x-www-form-urlencoded", f"Credential=1/20260101/r/{service}/aws4_request"
     return Request("POST", "/", {"Content-Type": kind, "Authorization": key}, body.encode())
@@ -114,7 +114,7 @@ def json_request(target: str, body: str) -> Request:
     return Request("POST", "/", {"X-Amz-Target": target, "Authorization": key}, body.encode())
 
 
-def test_what_is_wrong_is_found() -> None:
+def test_violations_of_service_models_are_detected() -> None:
     """Each kind of violation, so that none of them can go unnoticed."""
     redis = "Action=CreateReplicationGroup&ReplicationGroupId=a&ReplicationGroupDescription=b"
     create = "AmazonEC2ContainerServiceV20141113.CreateService"
@@ -123,27 +123,27 @@ def test_what_is_wrong_is_found() -> None:
         b"<ChangeResourceRecordSetsRequest><ChangeBatch><Changes><Change><Action>MAKE</Action><ResourceRecordSet>"
         b"<Name>a</Name><Type>A</Type></ResourceRecordSet></Change></Changes></ChangeBatch></ChangeResourceRecordSetsRequest>"
     )
-    for request, why in (
-        (form("elasticache", "Action=CreateReplicationGroup&ReplicationGroupId=a"), "Description is required"),
-        (form("elasticache", redis + "&Port=many"), "'many' is no integer"),
-        (form("elasticache", redis + "&Prot=6400"), "has no Prot"),
-        (form("elasticache", redis + "&NetworkType=ipv5"), "'ipv5' is none of"),
-        (form("ec2", "Action=CreateVpcs"), "no operation"),
-        (form("ec2", "Action=CreateVpc&CidrBlock=10.0.0.0/16&Tag.1=x"), "has no Tag.1"),
+    for request, expected in (
+        (form_request("elasticache", "Action=CreateReplicationGroup&ReplicationGroupId=a"), "Description is required"),
+        (form_request("elasticache", redis + "&Port=many"), "'many' is no integer"),
+        (form_request("elasticache", redis + "&Prot=6400"), "has no Prot"),
+        (form_request("elasticache", redis + "&NetworkType=ipv5"), "'ipv5' is none of"),
+        (form_request("ec2", "Action=CreateVpcs"), "no operation"),
+        (form_request("ec2", "Action=CreateVpc&CidrBlock=10.0.0.0/16&Tag.1=x"), "has no Tag.1"),
         (json_request(create, '{"serviceName": 1}'), "1 is no string"),
         (json_request(create, '{"serviceName": "a", "count": 1}'), "has no count"),
         (json_request(create, '{"serviceName": "a", "launchType": "SPOT"}'), "'SPOT' is none of"),
         (json_request(create, '{"desiredCount": 1}'), "serviceName is required"),
-        (form("elasticloadbalancing", "Action=CreateTargetGroup&Name=a&Port=70000"), "outside of 1..65535"),
+        (form_request("elasticloadbalancing", "Action=CreateTargetGroup&Name=a&Port=70000"), "outside of 1..65535"),
         (Request("POST", "/2013-04-01/hostedzone/Z1/rrset/", {"Authorization": dns}, record), "'MAKE' is none of"),
     ):
-        found = violations(request)
-        assert any(why in problem for problem in found), (why, found)
+        problems = violations(request)
+        assert any(expected in problem for problem in problems), (expected, problems)
     logs = {
         "X-Amz-Target": "Logs_20140328.CreateLogGroup",
         "Authorization": "Credential=1/20260101/r/logs/aws4_request",
     }
     (problem,) = violations(Request("POST", "/", logs, b'{"logGroupName": "a b"}'))
     assert "'a b' does not fit" in problem
-    assert violations(form("elasticache", redis + "&Port=6400&NetworkType=ipv4")) == []
+    assert violations(form_request("elasticache", redis + "&Port=6400&NetworkType=ipv4")) == []
     assert violations(json_request(create, '{"serviceName": "a", "launchType": "FARGATE"}')) == []

@@ -43,7 +43,7 @@ MOMENTS = [
 ]  # fmt: skip
 
 
-def after_kills(
+def run_after_kills(
     new_workspace: Callable[[], TestWorkspace], url: str, command: str, when: str
 ) -> dict[str, TestWorkspace]:
     """A command after a kill at each moment: all at once, for most of it is waiting for what AWS may not show yet."""
@@ -60,22 +60,24 @@ def after_kills(
 
 
 @pytest.mark.parametrize("when", ["before", "after"])
-def test_a_deploy_after_a_kill_makes_the_rest(new_workspace: Callable[[], TestWorkspace], url: str, when: str) -> None:
-    for call, workspace in after_kills(new_workspace, url, "deploy", when).items():
+def test_deploy_after_kill_creates_remaining_resources(
+    new_workspace: Callable[[], TestWorkspace], url: str, when: str
+) -> None:
+    for call, workspace in run_after_kills(new_workspace, url, "deploy", when).items():
         assert workspace.inventory.counts() == COMPLETE, f"killed {when} {call}"
         workspace.assert_no_changes()
 
 
 @pytest.mark.parametrize("when", ["before", "after"])
-def test_a_destroy_after_a_kill_leaves_nothing(new_workspace: Callable[[], TestWorkspace], url: str, when: str) -> None:
-    for call, workspace in after_kills(new_workspace, url, "destroy", when).items():
+def test_destroy_after_killed_deploy_leaves_nothing(
+    new_workspace: Callable[[], TestWorkspace], url: str, when: str
+) -> None:
+    for call, workspace in run_after_kills(new_workspace, url, "destroy", when).items():
         assert workspace.inventory.remains() == {}, f"killed {when} {call}"
 
 
 @pytest.mark.parametrize("call", ["ec2:DeleteSecurityGroup", "elasticache:DeleteReplicationGroup", "ecs:DeleteService"])
-def test_a_destroy_after_a_killed_destroy_leaves_nothing(
-    workspace: TestWorkspace, proxy: FaultProxy, call: str
-) -> None:
+def test_destroy_after_killed_destroy_leaves_nothing(workspace: TestWorkspace, proxy: FaultProxy, call: str) -> None:
     workspace.deploy()
     stop = proxy.hold_after(call)
     running = workspace.start("destroy", "staging", "--yes", url=proxy.url)
@@ -88,15 +90,17 @@ def test_a_destroy_after_a_killed_destroy_leaves_nothing(
 
 
 @pytest.mark.parametrize("call", CREATES)
-def test_a_lost_answer_makes_nothing_twice(workspace: TestWorkspace, proxy: FaultProxy, call: str) -> None:
-    lost = proxy.lose(call)
+def test_lost_response_creates_no_duplicate(workspace: TestWorkspace, proxy: FaultProxy, call: str) -> None:
+    lost = proxy.lose_response(call)
     workspace.run("deploy", "staging", "--yes", url=proxy.url).expect_exit()
     assert lost.reached.is_set()
     assert workspace.inventory.counts() == COMPLETE
     workspace.assert_no_changes()
 
 
-def test_the_lease_of_a_dead_holder_is_followed(new_workspace: Callable[[], TestWorkspace], proxy: FaultProxy) -> None:
+def test_lease_of_dead_holder_is_acquired_after_expiry(
+    new_workspace: Callable[[], TestWorkspace], proxy: FaultProxy
+) -> None:
     workspace = new_workspace()
     stop = proxy.hold_after("elasticache:CreateReplicationGroup")
     running = workspace.start("deploy", "staging", "--yes", url=proxy.url)

@@ -21,26 +21,26 @@ pytestmark = pytest.mark.sample
 deploys = pytest.mark.needs(*DEPLOYS)
 
 
-def client(service: str, of: Live) -> Any:
+def client(service: str, workspace: Live) -> Any:
     """A client for the account that the workspace is in."""
-    url = of.environment.get("AWS_ENDPOINT_URL")
+    url = workspace.environment.get("AWS_ENDPOINT_URL")
     keys: dict[str, Any] = {}
     if url:
-        secret = of.environment["AWS_SECRET_ACCESS_KEY"]
-        keys = {"endpoint_url": url, "aws_access_key_id": of.account, "aws_secret_access_key": secret}
-    return boto3.Session().client(service, region_name=of.config["region"], **keys)
+        secret = workspace.environment["AWS_SECRET_ACCESS_KEY"]
+        keys = {"endpoint_url": url, "aws_access_key_id": workspace.account, "aws_secret_access_key": secret}
+    return boto3.Session().client(service, region_name=workspace.config["region"], **keys)
 
 
-def started_on_aws(folder: Path) -> Live:
+def aws_workspace(folder: Path) -> Live:
     """A workspace on AWS, in the account that its owner named."""
     environment = dict(os.environ)
     base = live.base_configuration(environment)
     account = boto3.Session().client("sts", region_name=base["region"]).get_caller_identity()["Account"]
-    live.allowed(environment, account)
+    live.check_account(environment, account)
     return Live(live.new_workspace(), base, account, folder, environment)
 
 
-def started_here(workspace: TestWorkspace) -> Live:
+def endpoint_workspace(workspace: TestWorkspace) -> Live:
     """A workspace in an account of this endpoint."""
     return Live(live.new_workspace(), workspace.config, workspace.account, workspace.folder, workspace.environment())
 
@@ -49,33 +49,33 @@ def started_here(workspace: TestWorkspace) -> Live:
 def workspace(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
     """A deployed workspace that is removed at the end, whatever happens in between."""
     if live.on_aws():
-        made = started_on_aws(tmp_path_factory.mktemp("live"))
+        started = aws_workspace(tmp_path_factory.mktemp("live"))
     else:
         new_workspace: Callable[[], TestWorkspace] = request.getfixturevalue("new_workspace")
-        made = started_here(new_workspace())
-    with live.deployed(made) as result:
+        started = endpoint_workspace(new_workspace())
+    with live.deployed(started) as result:
         assert result.out.startswith("http://"), result
-        yield made
+        yield started
 
 
-def services(of: Live) -> dict[str, dict[str, Any]]:
+def services(workspace: Live) -> dict[str, dict[str, Any]]:
     """The services, as the tool shows them."""
-    shown = of.run("status", "--json").expect_exit().json()
+    shown = workspace.run("status", "--json").expect_exit().json()
     return {service["name"]: service for service in shown["services"]}
 
 
-def what_was_deployed_runs(workspace: Live) -> None:
+def deployed_services_run(workspace: Live) -> None:
     shown = services(workspace)
     assert len(shown) == len(workspace.config["services"])
     assert {(s["running"], s["rollout"]) for s in shown.values()} == {(1, "COMPLETED")}
 
 
-def there_is_nothing_to_do(workspace: Live) -> None:
+def second_deploy_changes_nothing(workspace: Live) -> None:
     workspace.run("plan", "--detailed-exitcode").expect_exit(0)
     assert "No changes" in workspace.run("deploy", "--yes").expect_exit().err
 
 
-def a_change_is_planned_and_done(workspace: Live) -> None:
+def change_is_planned_and_applied(workspace: Live) -> None:
     workspace.configure({"services": {"celery": {"count": 2}}})
     text = workspace.run("plan", "--detailed-exitcode").expect_exit(2).out
     assert "~ desired_count: 1 -> 2" in text
@@ -83,7 +83,7 @@ def a_change_is_planned_and_done(workspace: Live) -> None:
     assert services(workspace)[f"{workspace.workspace}-celery"]["running"] == 2
 
 
-def what_somebody_changed_is_shown_and_repaired(workspace: Live) -> None:
+def drift_is_shown_and_repaired(workspace: Live) -> None:
     name = workspace.workspace
     client("ecs", workspace).update_service(cluster=f"{name}-ecs-cluster", service=f"{name}-celery", desiredCount=1)
     assert "# changed outside of pb-deploy" in workspace.run("plan").expect_exit().out
@@ -91,7 +91,7 @@ def what_somebody_changed_is_shown_and_repaired(workspace: Live) -> None:
     workspace.run("plan", "--detailed-exitcode").expect_exit(0)
 
 
-def the_tags_tell_whose_it_is_until_it_is_gone(workspace: Live) -> None:
+def ownership_tags_exist_until_destroy(workspace: Live) -> None:
     url = workspace.environment.get("AWS_ENDPOINT_URL")
     keys: dict[str, Any] = {"aws_access_key_id": workspace.account, "aws_secret_access_key": "test"} if url else {}
     session, reach = boto3.Session(**keys), {"endpoint_url": url} if url else {}
@@ -102,39 +102,39 @@ def the_tags_tell_whose_it_is_until_it_is_gone(workspace: Live) -> None:
 
 
 @deploys
-def test_the_life_of_a_workspace(workspace: Live) -> None:
-    for step in (what_was_deployed_runs, there_is_nothing_to_do, a_change_is_planned_and_done,
-                 what_somebody_changed_is_shown_and_repaired, the_tags_tell_whose_it_is_until_it_is_gone):  # fmt: skip
+def test_live_workspace_lifecycle_succeeds(workspace: Live) -> None:
+    for step in (deployed_services_run, second_deploy_changes_nothing, change_is_planned_and_applied,
+                 drift_is_shown_and_repaired, ownership_tags_exist_until_destroy):  # fmt: skip
         print(step.__name__.replace("_", " "), file=sys.stderr)
         step(workspace)
 
 
-def test_an_account_that_was_not_named_is_refused() -> None:
-    for environment, why in (
+def test_live_account_must_be_named_explicitly() -> None:
+    for environment, message in (
         ({}, "has to name the account"),
         ({live.ACCOUNT: "12"}, "12 digits"),
         ({live.ACCOUNT: "999999999999"}, "credentials are for account 123456789012"),
         ({live.ACCOUNT: "123456789012", "AWS_ENDPOINT_URL_S3": "http://x"}, "something else than AWS"),
     ):
-        with pytest.raises(live.Refused, match=why):
-            live.allowed(environment, "123456789012")
-    live.allowed({live.ACCOUNT: "123456789012"}, "123456789012")
+        with pytest.raises(live.Refused, match=message):
+            live.check_account(environment, "123456789012")
+    live.check_account({live.ACCOUNT: "123456789012"}, "123456789012")
 
 
-def test_a_live_workspace_is_never_one_of_the_persons() -> None:
+def test_live_workspace_is_separate_from_user_workspaces() -> None:
     base = {"stack": "mine", "workspace": {"production": {"services": {"flask": {"count": 9}}}},
             "services": {"flask": {"count": 5}}}  # fmt: skip
-    config = live.configured(base, "t-0123abcd", "123456789012")
+    config = live.workspace_configuration(base, "t-0123abcd", "123456789012")
     assert list(config["workspace"]) == ["t-0123abcd"] and config["stack"] == live.STACK
     assert config["allowed_account_ids"] == ["123456789012"]
     assert config["services"]["flask"]["count"] == 1 and not config["load_balancer"]["deletion_protection"]
     for name in ("production", "staging", "t-1", "t-0123abcdef"):
         with pytest.raises(live.Refused):
-            live.configured(base, name, "123456789012")
+            live.workspace_configuration(base, name, "123456789012")
     assert live.new_workspace() != live.new_workspace()
 
 
-class Scripted(Live):
+class ScriptedLive(Live):
     """A workspace whose commands end as they are told to."""
 
     def __init__(self, **codes: list[int]) -> None:
@@ -146,20 +146,22 @@ class Scripted(Live):
         return Result(self.codes[command].pop(0), "", "")
 
 
-def test_a_workspace_is_removed_whatever_happens() -> None:
-    fine = Scripted(deploy=[0], destroy=[0])
-    with pytest.raises(ZeroDivisionError), live.deployed(fine):
+def test_live_workspace_is_removed_after_failures() -> None:
+    succeeding = ScriptedLive(deploy=[0], destroy=[0])
+    with pytest.raises(ZeroDivisionError), live.deployed(succeeding):
         raise ZeroDivisionError
-    assert fine.called == ["deploy", "destroy"]
-    broken = Scripted(deploy=[1], destroy=[1, 1, 0])
-    with pytest.raises(AssertionError, match="exit 0 was expected"), live.deployed(broken):
+    assert succeeding.called == ["deploy", "destroy"]
+    failing = ScriptedLive(deploy=[1], destroy=[1, 1, 0])
+    with pytest.raises(AssertionError, match="exit 0 was expected"), live.deployed(failing):
         pass
-    assert broken.called == ["deploy", "destroy", "destroy", "destroy"]
+    assert failing.called == ["deploy", "destroy", "destroy", "destroy"]
     with pytest.raises(AssertionError, match="t-0123abcd is NOT removed .* costs money"):
-        Scripted(destroy=[1, 1, 1]).remove()
+        ScriptedLive(destroy=[1, 1, 1]).remove()
 
 
-def swept(workspace: TestWorkspace, *arguments: str, account: str | None = None) -> subprocess.CompletedProcess[str]:
+def run_sweeper(
+    workspace: TestWorkspace, *arguments: str, account: str | None = None
+) -> subprocess.CompletedProcess[str]:
     """Run the sweeper in the account of a workspace."""
     environment = {
         **workspace.environment(), live.ACCOUNT: account or workspace.account, live.CONFIG: str(workspace.config_file),
@@ -170,17 +172,17 @@ def swept(workspace: TestWorkspace, *arguments: str, account: str | None = None)
 
 
 @deploys
-def test_what_an_interrupted_test_left_is_swept_and_nothing_else(workspace: TestWorkspace) -> None:
-    assert "nothing is left" in swept(workspace).stdout
+def test_sweeper_removes_only_leftover_workspaces(workspace: TestWorkspace) -> None:
+    assert "nothing is left" in run_sweeper(workspace).stdout
     workspace.deploy("staging")
-    left = started_here(workspace)
-    left.folder = workspace.folder
-    left.run("deploy", "--yes").expect_exit()
+    leftover = endpoint_workspace(workspace)
+    leftover.folder = workspace.folder
+    leftover.run("deploy", "--yes").expect_exit()
     workspace.configure({})
-    assert swept(workspace, account="999999999999").returncode == 69
-    listed = swept(workspace)
-    assert listed.returncode == 1 and left.workspace in listed.stdout and "staging" not in listed.stdout, listed
-    removed = swept(workspace, "--remove")
-    assert removed.returncode == 0 and f"{left.workspace}: removed" in removed.stdout, removed
-    assert "nothing is left" in swept(workspace).stdout
+    assert run_sweeper(workspace, account="999999999999").returncode == 69
+    listed = run_sweeper(workspace)
+    assert listed.returncode == 1 and leftover.workspace in listed.stdout and "staging" not in listed.stdout, listed
+    removed = run_sweeper(workspace, "--remove")
+    assert removed.returncode == 0 and f"{leftover.workspace}: removed" in removed.stdout, removed
+    assert "nothing is left" in run_sweeper(workspace).stdout
     workspace.assert_no_changes("staging")

@@ -7,7 +7,7 @@ from typing import Any
 from configuration import image
 from fault_proxy import FaultProxy
 from harness import TestWorkspace
-from test_adopt import TAGGING, ids, untagged
+from test_adopt import TAGGING, ids_by_address, without_ownership_tags
 
 API: dict[str, Any] = {"kind": "web", "paths": ["/v1/*"], "port": 8000, "image": image("app")}
 MOVED = {
@@ -18,42 +18,42 @@ MOVED = {
 }
 
 
-def renamed(workspace: TestWorkspace) -> dict[str, str]:
+def deploy_and_rename(workspace: TestWorkspace) -> dict[str, str]:
     """A deployed service whose key is another one in the configuration now; gives what was remembered."""
     workspace.configure({"services": {"api": API}})
     workspace.deploy()
-    were = ids(workspace)
+    ids = ids_by_address(workspace)
     workspace.configure({"services": {"api": None, "backend": API}})
-    return were
+    return ids
 
 
-def test_a_service_with_another_key_is_moved_and_nothing_of_it_is_made_anew(workspace: TestWorkspace) -> None:
-    were = renamed(workspace)
-    anew = workspace.plan().changes
-    assert {anew[old] for old in MOVED} == {"delete"} and {anew[new] for new in MOVED.values()} == {"create"}
-    since, before = workspace.mark(), untagged(workspace.inventory.everything())
+def test_state_mv_moves_service_without_recreating_it(workspace: TestWorkspace) -> None:
+    ids = deploy_and_rename(workspace)
+    planned = workspace.plan().changes
+    assert {planned[old] for old in MOVED} == {"delete"} and {planned[new] for new in MOVED.values()} == {"create"}
+    since, before = workspace.mark(), without_ownership_tags(workspace.inventory.everything())
     shown = workspace.run("state", "mv", "staging", "api", "backend", "--dry-run").expect_exit()
     assert "0 to add, 4 to change, 0 to replace, 0 to destroy" in shown.err, shown
     assert workspace.mutations(since) == []
     workspace.run("state", "mv", "staging", "api", "backend").expect_exit(64)
     assert workspace.mutations(since) == [], "nothing without consent"
 
-    lines = workspace.run("state", "mv", "staging", "api", "backend", "--yes", "--json").expect_exit().lines()
+    lines = workspace.run("state", "mv", "staging", "api", "backend", "--yes", "--json").expect_exit().events()
     (plan,) = [line for line in lines if line["event"] == "plan"]
     assert {step["from"]: step["address"] for step in plan["plan"]["steps"]} == MOVED
     assert {step["action"]["do"] for step in plan["plan"]["steps"]} == {"move"}
     assert lines[-1] == {"event": "finished", "complete": True}
     assert {call.split(":")[1] for call in workspace.writes(since)} <= TAGGING
-    assert untagged(workspace.inventory.everything()) == before
-    assert ids(workspace) == {MOVED.get(address, address): identity for address, identity in were.items()}
+    assert without_ownership_tags(workspace.inventory.everything()) == before
+    assert ids_by_address(workspace) == {MOVED.get(address, address): identity for address, identity in ids.items()}
 
     # By the name that it keeps it is looked at.
     services = {service["name"]: service for service in workspace.run("status", "staging", "--json").json()["services"]}
     assert services["staging-api"]["running"] == 1 and "staging-backend" not in services
     assert set(workspace.plan().changes.values()) == {"update"}
     workspace.deploy()
-    after = ids(workspace)
-    assert after["fargate/backend"] == were["fargate/api"] and after["edge/backend_targets"] == were["edge/api_targets"]
+    after = ids_by_address(workspace)
+    assert after["fargate/backend"] == ids["fargate/api"] and after["edge/backend_targets"] == ids["edge/api_targets"]
     history = {
         service["service"]: service["revisions"] for service in workspace.run("history", "staging", "--json").json()
     }
@@ -70,8 +70,8 @@ def test_a_service_with_another_key_is_moved_and_nothing_of_it_is_made_anew(work
     assert workspace.inventory.remains() == {}
 
 
-def test_a_move_that_was_killed_is_finished_by_the_same_command(workspace: TestWorkspace, proxy: FaultProxy) -> None:
-    were = renamed(workspace)
+def test_killed_state_mv_is_finished_by_same_command(workspace: TestWorkspace, proxy: FaultProxy) -> None:
+    ids = deploy_and_rename(workspace)
     stop = proxy.hold_before("elasticloadbalancing:AddTags")
     running = workspace.start("state", "mv", "staging", "api", "backend", "--yes", url=proxy.url)
     stop.wait()
@@ -79,14 +79,14 @@ def test_a_move_that_was_killed_is_finished_by_the_same_command(workspace: TestW
     proxy.release_all()
     assert workspace.state_object()["snapshot"]["intents"]["operation"] == "move"
     workspace.run("state", "mv", "staging", "api", "backend", "--yes", "--lock-timeout", "60").expect_exit()
-    assert ids(workspace) == {MOVED.get(address, address): identity for address, identity in were.items()}
+    assert ids_by_address(workspace) == {MOVED.get(address, address): identity for address, identity in ids.items()}
     assert "intents" not in workspace.state_object()["snapshot"]
     assert set(workspace.plan().changes.values()) == {"update"}
 
 
-def test_what_cannot_be_moved_is_refused_with_the_reason(staging: TestWorkspace) -> None:
+def test_state_mv_with_invalid_addresses_is_refused(staging: TestWorkspace) -> None:
     since = staging.mark()
-    for code, pair, why in [
+    for code, pair, message in [
         (1, ("fargate/flask", "fargate/web"), "the configuration wants nothing at fargate/web"),
         (1, ("fargate/flask", "fargate/celery"), "something of ours stands at fargate/celery already"),
         (1, ("fargate/nothing", "fargate/celery"), "nothing of ours stands here"),
@@ -95,19 +95,19 @@ def test_what_cannot_be_moved_is_refused_with_the_reason(staging: TestWorkspace)
         (64, ("fargate/", "fargate/backend"), "fargate/"),
     ]:
         result = staging.run("state", "mv", "staging", *pair, "--yes").expect_exit(code)
-        assert why in result.err, result
+        assert message in result.err, result
     assert staging.writes(since) == []
     staging.assert_no_changes()
 
 
-def test_what_waits_for_its_image_cannot_be_moved_to_yet(workspace: TestWorkspace) -> None:
-    renamed(workspace)
+def test_state_mv_to_service_without_image_is_refused(workspace: TestWorkspace) -> None:
+    deploy_and_rename(workspace)
     workspace.configure({"services": {"backend": {"image": None, "tag": "not-pushed"}}})
     refused = workspace.run("state", "mv", "staging", "fargate/api", "fargate/backend", "--yes").expect_exit(1)
     assert "its image is not in the repository" in refused.err
     rest = (
         workspace.run("state", "mv", "staging", "edge/api_rule", "edge/backend_rule", "--dry-run", "--json")
         .expect_exit()
-        .lines()
+        .events()
     )
     assert [step["action"]["do"] for step in rest[0]["plan"]["steps"]] == ["move"], "all else can be"

@@ -7,22 +7,22 @@ import json
 import pytest
 from fault_proxy import FaultProxy, BatchProxy
 from harness import TestWorkspace
-from inventory import steady
+from inventory import normalized
 
 pytestmark = pytest.mark.sample
 
 
-def test_deploying_again_changes_nothing(staging: TestWorkspace) -> None:
-    since, before = staging.mark(), steady(staging.inventory.everything())
+def test_second_deploy_changes_nothing(staging: TestWorkspace) -> None:
+    since, before = staging.mark(), normalized(staging.inventory.everything())
     result = staging.deploy()
     assert "No changes" in result.err
     assert result.out == "http://staging.ospcapi.org\n"
     assert staging.mutations(since) == [], "not even the lease is taken"
-    assert steady(staging.inventory.everything()) == before
+    assert normalized(staging.inventory.everything()) == before
     staging.mark_unchanged()
 
 
-def test_a_plan_has_no_changes(staging: TestWorkspace) -> None:
+def test_plan_after_deploy_has_no_changes(staging: TestWorkspace) -> None:
     since = staging.mark()
     staging.run("plan", "staging", "--detailed-exitcode").expect_exit(0)
     plan = staging.plan()
@@ -33,7 +33,7 @@ def test_a_plan_has_no_changes(staging: TestWorkspace) -> None:
     staging.mark_unchanged()
 
 
-def test_a_plan_changes_nothing_and_tells_what_it_would(workspace: TestWorkspace) -> None:
+def test_plan_lists_changes_and_makes_none(workspace: TestWorkspace) -> None:
     workspace.run("plan", "staging", "--detailed-exitcode").expect_exit(2)
     result = workspace.run("plan", "staging").expect_exit(0)
     assert "Plan: 33 to add, 0 to change, 0 to replace, 0 to destroy." in result.out
@@ -41,54 +41,54 @@ def test_a_plan_changes_nothing_and_tells_what_it_would(workspace: TestWorkspace
     assert workspace.mutations() == [] and workspace.inventory.remains() == {}
 
 
-def test_destroying_nothing_is_nothing_to_do(workspace: TestWorkspace) -> None:
+def test_destroy_in_empty_account_does_nothing(workspace: TestWorkspace) -> None:
     result = workspace.destroy()
     assert "Nothing to destroy" in result.err
     assert workspace.mutations() == []
 
 
 #: What needs no other answer: who one is, what is remembered, what must be there, what carries our tags.
-FIRST = [
+FIRST_ROUND_CALLS = [
     "iam:GetRole", "route53:ListHostedZonesByName", "s3:GetObject", "sts:GetCallerIdentity", "tagging:GetResources",
 ]  # fmt: skip
 #: The calls of a plan that has nothing to do.
-CALLS = 33
+PLAN_CALLS = 33
 
 
 @pytest.mark.needs("tag-index")
-def test_an_unchanged_stack_is_looked_at_in_two_round_trips(staging: TestWorkspace, batches: BatchProxy) -> None:
+def test_plan_of_unchanged_stack_takes_two_round_trips(staging: TestWorkspace, batches: BatchProxy) -> None:
     running = staging.start("plan", "staging", url=batches.url)
-    assert batches.batch(len(FIRST)) == FIRST
-    batches.batch(CALLS - len(FIRST))
+    assert batches.batch(len(FIRST_ROUND_CALLS)) == FIRST_ROUND_CALLS
+    batches.batch(PLAN_CALLS - len(FIRST_ROUND_CALLS))
     assert "No changes" in running.result().expect_exit(0).out
     staging.mark_unchanged()
 
 
 @pytest.mark.needs("tag-index")
-def test_it_asks_for_what_it_needs_and_no_more(staging: TestWorkspace) -> None:
+def test_plan_makes_only_required_calls(staging: TestWorkspace) -> None:
     since = staging.mark()
     staging.plan()
     calls = staging.calls(since)
-    assert len(calls) == CALLS, f"{len(calls)} calls for a plan of 33 resources: {sorted(calls)}"
+    assert len(calls) == PLAN_CALLS, f"{len(calls)} calls for a plan of 33 resources: {sorted(calls)}"
     staging.mark_unchanged()
 
 
-def refuse_the_index(proxy: FaultProxy) -> None:
+def refuse_tag_index(proxy: FaultProxy) -> None:
     body = json.dumps({"__type": "AccessDeniedException", "message": "not authorized to perform: tag:GetResources"})
     proxy.refuse("tagging:GetResources", 400, body.encode())
 
 
-def test_without_an_index_the_services_are_asked_for_tags(staging: TestWorkspace, proxy: FaultProxy) -> None:
-    refuse_the_index(proxy)
+def test_plan_without_tag_index_reads_tags_from_services(staging: TestWorkspace, proxy: FaultProxy) -> None:
+    refuse_tag_index(proxy)
     since = staging.mark()
     assert "No changes" in staging.run("plan", "staging", url=proxy.url).expect_exit(0).out
     calls = staging.calls(since)
-    assert CALLS < len(calls) <= CALLS + 11, f"{len(calls)} calls: {sorted(calls)}"
+    assert PLAN_CALLS < len(calls) <= PLAN_CALLS + 11, f"{len(calls)} calls: {sorted(calls)}"
     staging.mark_unchanged()
 
 
 @pytest.mark.needs("tag-index")
-def test_an_index_that_lags_shows_no_change_that_is_not_there(staging: TestWorkspace, proxy: FaultProxy) -> None:
+def test_stale_tag_index_causes_no_change(staging: TestWorkspace, proxy: FaultProxy) -> None:
     client, bodies = staging.aws.resourcegroupstaggingapi, []
     client.meta.events.register("before-parse.*", lambda **seen: bodies.append(seen["response_dict"]["body"]))
     client.get_resources(TagFilters=[{"Key": "pb-deploy:workspace", "Values": ["staging"]}], ResourcesPerPage=100)
@@ -100,7 +100,7 @@ def test_an_index_that_lags_shows_no_change_that_is_not_there(staging: TestWorks
 
 
 @pytest.mark.needs("tag-index")
-def test_a_tag_that_somebody_changed_is_drift(staging: TestWorkspace) -> None:
+def test_tag_changed_outside_is_drift(staging: TestWorkspace) -> None:
     (group,) = staging.aws.logs.describe_log_groups(logGroupNamePrefix="staging-pb_workers")["logGroups"]
     staging.aws.logs.tag_resource(resourceArn=group["arn"].removesuffix(":*"), tags={"Name": "somebody"})
     plan = staging.plan()
@@ -110,13 +110,15 @@ def test_a_tag_that_somebody_changed_is_drift(staging: TestWorkspace) -> None:
     staging.assert_no_changes()
 
 
-def test_what_nobody_remembers_is_found_in_the_index_too(staging: TestWorkspace) -> None:
+def test_unrecorded_resource_is_found_by_tag_index(staging: TestWorkspace) -> None:
     service = {"cluster": "staging-ecs-cluster", "service": "staging-celery"}
-    (there,) = staging.aws.ecs.describe_services(cluster=service["cluster"], services=[service["service"]])["services"]
+    (existing,) = staging.aws.ecs.describe_services(cluster=service["cluster"], services=[service["service"]])[
+        "services"
+    ]
     tags = {"pb-deploy:stack": "pb-deploy", "pb-deploy:workspace": "staging", "pb-deploy:address": "fargate/lost"}
     staging.aws.ecs.create_service(
-        cluster=service["cluster"], serviceName="staging-lost", taskDefinition=there["taskDefinition"], desiredCount=0,
-        launchType="FARGATE", networkConfiguration=there["networkConfiguration"],
+        cluster=service["cluster"], serviceName="staging-lost", taskDefinition=existing["taskDefinition"], desiredCount=0,
+        launchType="FARGATE", networkConfiguration=existing["networkConfiguration"],
         tags=[{"key": key, "value": value} for key, value in tags.items()],
     )  # fmt: skip
     assert staging.plan().changes == {"fargate/lost": "delete"}

@@ -14,31 +14,31 @@ from configuration import image
 from endpoint import ROOT
 from harness import TestWorkspace
 
-NOWHERE = {"AWS_ENDPOINT_URL": "http://127.0.0.1:9", "AWS_ACCESS_KEY_ID": None, "AWS_SECRET_ACCESS_KEY": None}
+NO_ENDPOINT = {"AWS_ENDPOINT_URL": "http://127.0.0.1:9", "AWS_ACCESS_KEY_ID": None, "AWS_SECRET_ACCESS_KEY": None}
 DOCS = ROOT / "docs"
 
 
 @pytest.fixture(scope="module")
-def here(new_workspace: Callable[[], TestWorkspace]) -> TestWorkspace:
+def offline(new_workspace: Callable[[], TestWorkspace]) -> TestWorkspace:
     """A folder; nothing in AWS is needed."""
     return new_workspace()
 
 
-def test_a_first_configuration_from_nothing(here: TestWorkspace) -> None:
-    result = here.run("init", "--config", "new.toml", "--hostname", "api.example.com").expect_exit()
+def test_init_without_source_writes_a_valid_configuration(offline: TestWorkspace) -> None:
+    result = offline.run("init", "--config", "new.toml", "--hostname", "api.example.com").expect_exit()
     assert result.out == "new.toml\n"
     assert "set these before the first deploy: region, state.bucket, state.lock_table" in result.err
-    text = (here.folder / "new.toml").read_text(encoding="utf-8")
+    text = (offline.folder / "new.toml").read_text(encoding="utf-8")
     assert "# How many tasks." in text and "ospc" not in text
-    here.run("validate", "--config", "new.toml").expect_exit()
-    here.run("fmt", "--check", "--config", "new.toml").expect_exit()
-    again = here.run("init", "--config", "new.toml").expect_exit(1)
+    offline.run("validate", "--config", "new.toml").expect_exit()
+    offline.run("fmt", "--check", "--config", "new.toml").expect_exit()
+    again = offline.run("init", "--config", "new.toml").expect_exit(1)
     assert "is there already, and is left alone" in again.err
-    assert (here.folder / "new.toml").read_text(encoding="utf-8") == text
+    assert (offline.folder / "new.toml").read_text(encoding="utf-8") == text
 
 
-def test_a_first_configuration_from_terraform(here: TestWorkspace) -> None:
-    folder = here.folder / "terraform"
+def test_init_from_terraform_variables_keeps_their_values(offline: TestWorkspace) -> None:
+    folder = offline.folder / "terraform"
     folder.mkdir()
     (folder / "main.tf").write_text(
         'provider "aws" {\n  region = "${var.region}"\n}\n\nterraform {\n  backend "s3" {\n    bucket = "our-state"\n'
@@ -51,72 +51,72 @@ def test_a_first_configuration_from_terraform(here: TestWorkspace) -> None:
         'celery_environment = { DEBUG = "0" }\nssh_key = "x"\nflask_cpu = var.size\n',
         encoding="utf-8",
     )
-    result = here.run("init", "--config", "moved.toml", "--from", "terraform/terraform.tfvars").expect_exit()
+    result = offline.run("init", "--config", "moved.toml", "--from", "terraform/terraform.tfvars").expect_exit()
     assert "left out, there is no key for it: ssh_key (line 14)" in result.err
     assert "flask_cpu (line 15)" in result.err and "set these" not in result.err
-    config = tomllib.loads((here.folder / "moved.toml").read_text(encoding="utf-8"))
+    config = tomllib.loads((offline.folder / "moved.toml").read_text(encoding="utf-8"))
     assert (config["region"], config["hostname"], config["zone"]) == ("us-west-2", "api.example.com", "example.com")
     assert config["state"] == {"bucket": "our-state", "lock_table": "our-locks"}
     assert config["services"]["flask"] == {"tag": "web-7", "count": 2}
     assert config["services"]["celery"] == {"count": 12, "environment": {"DEBUG": "0"}}
     assert config["tags"] == {"team": "web", "cost:center": "7"}
-    here.run("validate", "--config", "moved.toml").expect_exit()
+    offline.run("validate", "--config", "moved.toml").expect_exit()
 
 
 @pytest.mark.parametrize(
-    ("text", "why"),
+    ("text", "message"),
     [
         ("region = \n", "bad.tfvars:1:"),
         ('region = "nowhere"\n', "invalid region"),
     ],
 )
-def test_variables_that_make_no_configuration(here: TestWorkspace, text: str, why: str) -> None:
-    (here.folder / "bad.tfvars").write_text(text, encoding="utf-8")
-    result = here.run("init", "--config", "bad.toml", "--from", "bad.tfvars").expect_exit(1)
-    assert why in result.err and not (here.folder / "bad.toml").exists()
+def test_init_from_invalid_variables_writes_no_file(offline: TestWorkspace, text: str, message: str) -> None:
+    (offline.folder / "bad.tfvars").write_text(text, encoding="utf-8")
+    result = offline.run("init", "--config", "bad.toml", "--from", "bad.tfvars").expect_exit(1)
+    assert message in result.err and not (offline.folder / "bad.toml").exists()
 
 
-def test_the_usual_form(here: TestWorkspace) -> None:
-    file = here.folder / "form.toml"
+def test_fmt_rewrites_configuration_in_standard_form(offline: TestWorkspace) -> None:
+    file = offline.folder / "form.toml"
     untidy = '# why\nregion="us-east-2"   # there\n\n\n\n[state]\nbucket =  "b"\n'
     file.write_text(untidy, encoding="utf-8")
-    assert here.run("fmt", "--check", "--config", "form.toml").expect_exit(1).out == "form.toml\n"
+    assert offline.run("fmt", "--check", "--config", "form.toml").expect_exit(1).out == "form.toml\n"
     assert file.read_text(encoding="utf-8") == untidy
-    here.run("fmt", "--config", "form.toml").expect_exit()
+    offline.run("fmt", "--config", "form.toml").expect_exit()
     assert file.read_text(encoding="utf-8") == '# why\nregion = "us-east-2" # there\n\n[state]\nbucket = "b"\n'
-    assert here.run("fmt", "--config", "form.toml").expect_exit().out == ""
+    assert offline.run("fmt", "--config", "form.toml").expect_exit().out == ""
     file.write_text("region: x\n", encoding="utf-8")
-    assert "form.toml:1:" in here.run("fmt", "--config", "form.toml").expect_exit(1).err
+    assert "form.toml:1:" in offline.run("fmt", "--config", "form.toml").expect_exit(1).err
 
 
-def test_the_graph_needs_no_credentials(here: TestWorkspace) -> None:
-    document = here.run("graph", "staging", "--json", env=dict(NOWHERE)).expect_exit().json()
+def test_graph_needs_no_credentials(offline: TestWorkspace) -> None:
+    document = offline.run("graph", "staging", "--json", env=dict(NO_ENDPOINT)).expect_exit().json()
     edges = {(edge["from"], edge["to"]) for edge in document["edges"]}
     assert ("net/tasks_subnet", "net/vpc") in edges and ("edge/listener", "edge/balancer") in edges
     assert {address for edge in edges for address in edge} <= set(document["nodes"]) and len(document["nodes"]) == 34
     # 33 resources, and the check that the targets are healthy, on which nothing depends.
     assert ("edge/flask_health", "fargate/flask") in edges and "edge/flask_health" not in {to for _, to in edges}
-    dot = here.run("graph", "staging", env=dict(NOWHERE)).expect_exit().out
+    dot = offline.run("graph", "staging", env=dict(NO_ENDPOINT)).expect_exit().out
     assert dot.startswith('digraph "staging" {') and '"net/tasks_subnet" -> "net/vpc";' in dot
     assert dot.count("->") == len(edges)
-    mermaid = here.run("graph", "staging", "--format", "mermaid", env=dict(NOWHERE)).expect_exit().out
+    mermaid = offline.run("graph", "staging", "--format", "mermaid", env=dict(NO_ENDPOINT)).expect_exit().out
     assert mermaid.startswith("flowchart RL\n") and "net_tasks_subnet --> net_vpc" in mermaid
-    assert here.calls() == []
+    assert offline.calls() == []
 
 
-def commands(text: str) -> list[list[str]]:
+def commands_in(text: str) -> list[list[str]]:
     """Each call of the tool in a script."""
-    found = re.findall(r"^\s*(?:run: |code=0; )?pb-deploy ([^|>\n]+)", text, re.MULTILINE)
-    return [shlex.split(command.replace('"$WORKSPACE"', "staging")) for command in found]
+    calls = re.findall(r"^\s*(?:run: |code=0; )?pb-deploy ([^|>\n]+)", text, re.MULTILINE)
+    return [shlex.split(command.replace('"$WORKSPACE"', "staging")) for command in calls]
 
 
-def test_the_workflow_does_what_it_says(workspace: TestWorkspace) -> None:
+def test_documented_workflow_runs_its_commands(workspace: TestWorkspace) -> None:
     workflow = yaml.safe_load((DOCS / "ci" / "github-actions.yml").read_text(encoding="utf-8"))
     scripts = {
-        name: [command for step in job["steps"] for command in commands(step.get("run", ""))]
+        name: [command for step in job["steps"] for command in commands_in(step.get("run", ""))]
         for name, job in workflow["jobs"].items()
     }
-    assert {name: [command[0] for command in found] for name, found in scripts.items()} == {
+    assert {name: [command[0] for command in script] for name, script in scripts.items()} == {
         "plan": ["validate", "fmt", "plan", "show"],
         "apply": ["apply"],
         "drift": ["drift"],
@@ -132,33 +132,33 @@ def test_the_workflow_does_what_it_says(workspace: TestWorkspace) -> None:
     assert workflow["jobs"]["apply"]["permissions"]["id-token"] == "write"
 
 
-def test_every_command_of_the_table_exists(here: TestWorkspace) -> None:
+def test_commands_of_the_terraform_table_exist(offline: TestWorkspace) -> None:
     text = (DOCS / "terraform.md").read_text(encoding="utf-8")
     rows = [row.split("|")[2] for row in text.splitlines() if row.startswith("| `") or row.startswith("| no ")]
-    named = {
+    documented = {
         tuple(re.findall(r"^[a-z-]+(?: [a-z]+)?", code)) for row in rows for code in re.findall(r"`([a-z][^`]*)`", row)
     }
-    words = {word[0] for word in named if word}
+    words = {word[0] for word in documented if word}
     assert {"plan", "drift", "state rm", "force-unlock"} <= {" ".join(word.split()[:2]) for word in words}
     for word in sorted(words - {"ignore"}):
         if not word.startswith(("ignore", "terraform")):
-            here.run(*word.split(), "--help").expect_exit()
+            offline.run(*word.split(), "--help").expect_exit()
 
 
-def in_sources() -> set[str]:
+def events_in_sources() -> set[str]:
     """The events that the sources name."""
     engine = (ROOT / "crates" / "engine" / "src" / "event.rs").read_text(encoding="utf-8")
     events = re.findall(
         r"^    ([A-Z][a-z]+)(?: \{|,)$", engine.split("pub enum Event")[1].split("\n}")[0], re.MULTILINE
     )
-    found = {event.lower() for event in events}
+    names = {event.lower() for event in events}
     for file in (ROOT / "crates" / "orchestrator" / "src").rglob("*.rs"):
         pairs = re.findall(r'\.json\(\s*"(\w+)"|"event": "(\w+)"', file.read_text(encoding="utf-8"))
-        found |= {one or other for one, other in pairs}
-    return found
+        names |= {one or other for one, other in pairs}
+    return names
 
 
-def test_every_document_is_documented(workspace: TestWorkspace) -> None:
+def test_json_documents_are_documented(workspace: TestWorkspace) -> None:
     text = (DOCS / "json.md").read_text(encoding="utf-8").split("## Events of a run")[0]
     rows = {
         code: row
@@ -182,32 +182,32 @@ def keys(document: Any) -> set[str]:
         return set().union(*(keys(item) for item in document))
     if not isinstance(document, dict):
         return set()
-    listed = [value for key, value in document.items() if key in ("checks", "revisions", "lock")]
-    return set(document) | keys(listed)
+    nested = [value for key, value in document.items() if key in ("checks", "revisions", "lock")]
+    return set(document) | keys(nested)
 
 
-def test_every_event_is_documented(workspace: TestWorkspace) -> None:
+def test_json_events_are_documented(workspace: TestWorkspace) -> None:
     text = (DOCS / "json.md").read_text(encoding="utf-8")
     rows = dict(re.findall(r"^\| `(\w+)` \| ([^|]*) \|", text.split("## Events of a run")[1], re.MULTILINE))
-    lines = workspace.run("deploy", "staging", "--yes", "--json").expect_exit().lines()
-    lines += workspace.run("deploy", "staging", "--yes", "--refresh-only", "--json").expect_exit().lines()
-    lines += workspace.run("forget", "staging", "fargate/logs", "--yes", "--json").expect_exit().lines()
+    lines = workspace.run("deploy", "staging", "--yes", "--json").expect_exit().events()
+    lines += workspace.run("deploy", "staging", "--yes", "--refresh-only", "--json").expect_exit().events()
+    lines += workspace.run("forget", "staging", "fargate/logs", "--yes", "--json").expect_exit().events()
     lines += (
-        workspace.run("adopt", "staging", "fargate/logs=staging-pb_workers", "--yes", "--json").expect_exit().lines()
+        workspace.run("adopt", "staging", "fargate/logs=staging-pb_workers", "--yes", "--json").expect_exit().events()
     )
-    lines += workspace.run("run", "staging", "--json", "--", "true").expect_exit().lines()
+    lines += workspace.run("run", "staging", "--json", "--", "true").expect_exit().events()
     workspace.configure(
         {"services": {"flask": {"image": image("fail"), "breaker_threshold": 3}, "celery": {"count": 2}}}
     )
-    lines += workspace.run("deploy", "staging", "--yes", "--json").expect_exit(1).lines()
+    lines += workspace.run("deploy", "staging", "--yes", "--json").expect_exit(1).events()
     assert {line["event"] for line in lines} >= {"plan", "started", "done", "failed", "recorded", "finished"}
     workspace.configure(
         {"services": {"flask": {"image": None, "tag": "soon"}, "celery": {"image": None, "tag": "later"}}}
     )
-    lines += workspace.run("deploy", "production", "--yes", "--json").expect_exit(4).lines()
-    named = {line["event"] for line in lines} | in_sources()
-    assert named <= set(rows), "each event has a row"
-    assert set(rows) <= named, "each row is an event"
+    lines += workspace.run("deploy", "production", "--yes", "--json").expect_exit(4).events()
+    known = {line["event"] for line in lines} | events_in_sources()
+    assert known <= set(rows), "each event has a row"
+    assert set(rows) <= known, "each row is an event"
     for line in lines:
         fields = set(re.findall(r"`(\w+)`", rows[line["event"]]))
         assert set(line) - {"event"} <= fields, line

@@ -12,7 +12,7 @@ def scale(workspace: TestWorkspace, count: int) -> None:
     workspace.aws.ecs.update_service(cluster="staging-ecs-cluster", service="staging-celery", desiredCount=count)
 
 
-def test_a_target_is_made_with_what_it_needs_and_destroyed_with_what_needs_it(workspace: TestWorkspace) -> None:
+def test_target_deploys_dependencies_and_destroys_dependents(workspace: TestWorkspace) -> None:
     workspace.run("deploy", "staging", "--yes", "--target", "net/tasks_subnet").expect_exit()
     assert set(workspace.state_object()["snapshot"]["resources"]) == {"net/vpc", "net/tasks_subnet"}
     again = workspace.run("deploy", "staging", "--yes", "--target", "net/tasks_subnet").expect_exit()
@@ -21,8 +21,8 @@ def test_a_target_is_made_with_what_it_needs_and_destroyed_with_what_needs_it(wo
     workspace.assert_no_changes()
     since = workspace.mark()
     workspace.run("destroy", "staging", "--yes", "--target", "edge/listener").expect_exit()
-    gone = workspace.writes(since)
-    assert "elasticloadbalancing:DeleteListener" in gone and "ec2:DeleteVpc" not in gone, gone
+    writes = workspace.writes(since)
+    assert "elasticloadbalancing:DeleteListener" in writes and "ec2:DeleteVpc" not in writes, writes
     assert workspace.run("output", "staging", "vpc").expect_exit().out.startswith("vpc-"), (
         "what is there still has its outputs"
     )
@@ -30,7 +30,7 @@ def test_a_target_is_made_with_what_it_needs_and_destroyed_with_what_needs_it(wo
     assert workspace.inventory.remains() == {}
 
 
-def test_a_target_that_is_not_there_is_a_mistake(staging: TestWorkspace) -> None:
+def test_target_at_unknown_address_is_a_usage_error(staging: TestWorkspace) -> None:
     since = staging.mark()
     result = staging.run("plan", "staging", "--target", "fargate/celry").expect_exit(64)
     assert 'there is no resource "fargate/celry"' in result.err and f"did you mean {CELERY}?" in result.err
@@ -40,7 +40,7 @@ def test_a_target_that_is_not_there_is_a_mistake(staging: TestWorkspace) -> None
     staging.mark_unchanged()
 
 
-def test_a_saved_plan_keeps_its_part(staging: TestWorkspace) -> None:
+def test_saved_plan_keeps_its_targets(staging: TestWorkspace) -> None:
     staging.configure({"logs": {"retention_days": 3}, "services": {"celery": {"count": 2}}})
     staging.run("plan", "staging", "--target", "fargate/logs", "--out", "a.plan").expect_exit()
     document = staging.run("show", "a.plan", "--json").expect_exit().json()
@@ -54,14 +54,14 @@ def test_a_saved_plan_keeps_its_part(staging: TestWorkspace) -> None:
     staging.assert_no_changes()
 
 
-def test_what_is_asked_for_is_replaced(staging: TestWorkspace) -> None:
+def test_replace_option_replaces_the_resource(staging: TestWorkspace) -> None:
     staging.run("plan", "staging", "--replace", CELERY, "--out", "a.plan").expect_exit()
     assert "asked for with --replace" in staging.run("show", "a.plan").expect_exit().out
     staging.run("apply", "a.plan").expect_exit()
     staging.assert_no_changes()
 
 
-def test_drift_a_change_and_both(staging: TestWorkspace) -> None:
+def test_drift_is_distinguished_from_configuration_changes(staging: TestWorkspace) -> None:
     assert staging.run("drift", "staging").expect_exit().out.startswith("No drift")
     staging.configure({"services": {"celery": {"count": 2}}})
     assert staging.plan().origin(CELERY) == "configuration"
@@ -83,7 +83,7 @@ def test_drift_a_change_and_both(staging: TestWorkspace) -> None:
     staging.assert_no_changes()
 
 
-def test_what_was_deleted_is_drift(staging: TestWorkspace) -> None:
+def test_drift_includes_deleted_resource(staging: TestWorkspace) -> None:
     staging.aws.logs.delete_log_group(logGroupName="staging-pb_workers")
     (drift,) = staging.run("drift", "staging", "--json").expect_exit(2).json()["drift"]
     assert (drift["address"], drift["what"]) == ("fargate/logs", "deleted")
@@ -91,7 +91,7 @@ def test_what_was_deleted_is_drift(staging: TestWorkspace) -> None:
     staging.assert_no_changes()
 
 
-def test_a_field_that_others_may_change_is_left_as_it_is(staging: TestWorkspace) -> None:
+def test_ignored_field_keeps_its_live_value(staging: TestWorkspace) -> None:
     scale(staging, 7)
     staging.configure({"ignore_changes": [f"{CELERY}.desired_count"]})
     staging.run("drift", "staging").expect_exit(0)
@@ -111,19 +111,19 @@ def test_a_field_that_others_may_change_is_left_as_it_is(staging: TestWorkspace)
     staging.assert_no_changes()
 
 
-def test_ignoring_what_is_not_there_is_a_mistake(staging: TestWorkspace) -> None:
-    for text, why in (
+def test_ignore_changes_of_unknown_field_is_refused(staging: TestWorkspace) -> None:
+    for text, message in (
         ("fargate/celry.count", f"did you mean {CELERY}?"),
         (f"{CELERY}.desired_cuont", "did you mean desired_count?"),
         ("count", "is not of the form ADDRESS.FIELD"),
     ):
         staging.configure({"ignore_changes": [text]})
-        assert why in staging.run("plan", "staging").expect_exit(1).err
+        assert message in staging.run("plan", "staging").expect_exit(1).err
     staging.configure({"ignore_changes": None})
     staging.mark_unchanged()
 
 
-def test_refresh_only_records_and_changes_nothing_else(staging: TestWorkspace) -> None:
+def test_refresh_only_records_drift_and_changes_nothing_else(staging: TestWorkspace) -> None:
     scale(staging, 3)
     staging.run("plan", "staging", "--refresh-only", "--detailed-exitcode", "--out", "a.plan").expect_exit(2)
     assert "desired_count: 4 -> 3" in staging.run("show", "a.plan").expect_exit().out

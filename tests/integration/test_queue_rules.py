@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from fault_proxy import ALL, FaultProxy
+from fault_proxy import UNLIMITED, FaultProxy
 from harness import TestWorkspace, until
 
 LIMIT = "RulesPerSecurityGroupLimitExceeded"
@@ -14,8 +14,8 @@ REFUSED = (
 ).encode()
 
 
-def test_no_service_starts_without_the_rules_of_the_queue(workspace: TestWorkspace, proxy: FaultProxy) -> None:
-    proxy.refuse("ec2:AuthorizeSecurityGroupIngress", 400, REFUSED, times=ALL, having=b"FromPort=6400")
+def test_service_is_not_created_without_its_queue_rules(workspace: TestWorkspace, proxy: FaultProxy) -> None:
+    proxy.refuse("ec2:AuthorizeSecurityGroupIngress", 400, REFUSED, times=UNLIMITED, body_contains=b"FromPort=6400")
     result = workspace.run("deploy", "staging", "--yes", url=proxy.url).expect_exit(1)
     assert f"net/redis_in_celery: failed: ec2:AuthorizeSecurityGroupIngress: {LIMIT}" in result.err, result
     assert "fargate/flask: not done: net/redis_in_flask is not done" in result.err, result
@@ -26,9 +26,9 @@ def test_no_service_starts_without_the_rules_of_the_queue(workspace: TestWorkspa
     workspace.assert_no_changes()
 
 
-def test_a_new_port_of_the_queue_is_open_before_the_rollout(staging: TestWorkspace, proxy: FaultProxy) -> None:
+def test_queue_port_change_opens_the_port_before_the_rollout(staging: TestWorkspace, proxy: FaultProxy) -> None:
     (group,) = [group for group in staging.inventory.groups().values() if "jobqr" in group["GroupName"]]
-    held = proxy.hold_before("ec2:AuthorizeSecurityGroupIngress", having=f"&GroupId={group['GroupId']}".encode())
+    held = proxy.hold_before("ec2:AuthorizeSecurityGroupIngress", body_contains=f"&GroupId={group['GroupId']}".encode())
     since = staging.mark()
     staging.configure({"redis": {"port": 6500}})
     run = staging.start("deploy", "staging", "--yes", url=proxy.url)

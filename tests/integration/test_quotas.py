@@ -15,7 +15,7 @@ from endpoint import control
 from fault_proxy import FaultProxy
 from harness import TestWorkspace
 from test_blockers import id_of
-from test_changed_plans import before_the_lock
+from test_changed_plans import held_before_lock
 
 pytestmark = pytest.mark.needs("quotas")
 
@@ -27,38 +27,42 @@ API: Table = {"services": {"api": {"kind": "web", "image": image("api"), "paths"
 FULL = "has 60 of 60 inbound rules, and would have 61 before this plan deletes any"
 
 
-def prepare(workspace: TestWorkspace, **wanted: Any) -> None:
+def set_preconditions(workspace: TestWorkspace, **preconditions: Any) -> None:
     """Call the control endpoint of the emulator for this account."""
     control(
-        workspace.url, "preconditions", {"account": workspace.account, "region": workspace.config["region"], **wanted}
+        workspace.url,
+        "preconditions",
+        {"account": workspace.account, "region": workspace.config["region"], **preconditions},
     )
 
 
-def increase(workspace: TestWorkspace, code: str, value: int) -> None:
+def set_quota(workspace: TestWorkspace, code: str, value: int) -> None:
     """Give the account another value of a quota."""
-    prepare(workspace, quotas={code: value})
+    set_preconditions(workspace, quotas={code: value})
 
 
-def fill(workspace: TestWorkspace, address: str, out: bool = False, count: int = 59) -> str:
+def fill_group(workspace: TestWorkspace, address: str, is_outbound: bool = False, count: int = 59) -> str:
     """Adds rules of somebody else to a group of ours, which has one of its own; returns the group's id."""
     group = id_of(workspace, address)
     blocks = {"IpRanges": [{"CidrIp": "192.0.2.0/24"}]}
     rules = [{"IpProtocol": "udp", "FromPort": p, "ToPort": p, **blocks} for p in range(9000, 9000 + count)]
-    add = (
-        workspace.aws.ec2.authorize_security_group_egress if out else workspace.aws.ec2.authorize_security_group_ingress
+    authorize = (
+        workspace.aws.ec2.authorize_security_group_egress
+        if is_outbound
+        else workspace.aws.ec2.authorize_security_group_ingress
     )
-    add(GroupId=group, IpPermissions=rules)
+    authorize(GroupId=group, IpPermissions=rules)
     return group
 
 
-def deploy_with_kept_rules(workspace: TestWorkspace, address: str = "net/flask_group") -> None:
+def deploy_ignoring_unmanaged_rules(workspace: TestWorkspace, address: str = "net/flask_group") -> None:
     """Deploys a stack that leaves the rules of others in a group, then configures another port."""
     workspace.configure({"ignore_changes": [f"{address}.unmanaged_rules"]})
     workspace.deploy()
     workspace.configure(PORT)
 
 
-def is_refused(workspace: TestWorkspace, *words: str) -> None:
+def assert_refused(workspace: TestWorkspace, *words: str) -> None:
     """Plan and deploy say why they are refused, and change nothing."""
     since = workspace.mark()
     for command in (["plan", "staging"], ["deploy", "staging", "--yes"]):
@@ -67,27 +71,31 @@ def is_refused(workspace: TestWorkspace, *words: str) -> None:
         assert [word for word in words if word not in result.err] == [], result
 
 
-def is_deployed(workspace: TestWorkspace) -> None:
+def assert_deploys(workspace: TestWorkspace) -> None:
     """A deploy succeeds, and leaves nothing to do."""
     workspace.deploy()
     workspace.assert_no_changes()
 
 
-@pytest.mark.parametrize(("address", "out"), [("net/flask_group", False), ("net/lb_group", True)])
-def test_port_change_of_a_full_group_is_refused(workspace: TestWorkspace, address: str, out: bool) -> None:
-    deploy_with_kept_rules(workspace, address)
-    group, direction = fill(workspace, address, out), "outbound" if out else "inbound"
-    name, rule = ("staging-lb-public", "net/lb_out_flask") if out else ("staging-ecs-flask-sg", "net/flask_in_lb")
-    is_refused(
+@pytest.mark.parametrize(("address", "is_outbound"), [("net/flask_group", False), ("net/lb_group", True)])
+def test_port_change_with_full_security_group_is_refused(
+    workspace: TestWorkspace, address: str, is_outbound: bool
+) -> None:
+    deploy_ignoring_unmanaged_rules(workspace, address)
+    group, direction = fill_group(workspace, address, is_outbound), "outbound" if is_outbound else "inbound"
+    name, rule = (
+        ("staging-lb-public", "net/lb_out_flask") if is_outbound else ("staging-ecs-flask-sg", "net/flask_in_lb")
+    )
+    assert_refused(
         workspace, rule, f"security group {name} ({group}) has 60 of 60 {direction} rules, and would have 61",
         f"quota {GROUP_RULES}, Inbound or outbound rules per security group",
         f"--service-code vpc --quota-code {GROUP_RULES} --desired-value 61",
     )  # fmt: skip
-    increase(workspace, GROUP_RULES, 61)
-    is_deployed(workspace)
+    set_quota(workspace, GROUP_RULES, 61)
+    assert_deploys(workspace)
 
 
-def test_port_change_with_room_makes_no_further_call(staging: TestWorkspace) -> None:
+def test_port_change_within_quota_makes_no_extra_calls(staging: TestWorkspace) -> None:
     counts = []
     for change in ({}, PORT):
         staging.configure(change)
@@ -100,17 +108,17 @@ def test_port_change_with_room_makes_no_further_call(staging: TestWorkspace) -> 
     staging.mark_unchanged()
 
 
-def test_rules_that_the_deploy_revokes_take_no_room(workspace: TestWorkspace) -> None:
+def test_rules_revoked_by_the_deploy_do_not_count(workspace: TestWorkspace) -> None:
     workspace.deploy()
-    fill(workspace, "net/flask_group")
+    fill_group(workspace, "net/flask_group")
     workspace.configure(PORT)
-    is_deployed(workspace)
+    assert_deploys(workspace)
 
 
-def test_quota_that_may_not_be_read_is_the_default(workspace: TestWorkspace, proxy: FaultProxy) -> None:
-    deploy_with_kept_rules(workspace)
-    fill(workspace, "net/flask_group")
-    increase(workspace, GROUP_RULES, 100)
+def test_quota_without_read_permission_is_the_default(workspace: TestWorkspace, proxy: FaultProxy) -> None:
+    deploy_ignoring_unmanaged_rules(workspace)
+    fill_group(workspace, "net/flask_group")
+    set_quota(workspace, GROUP_RULES, 100)
     denied = b'{"__type": "AccessDeniedException", "message": "not allowed"}'
     proxy.refuse("servicequotas:GetServiceQuota", 400, denied)
     result = workspace.run("plan", "staging", url=proxy.url).expect_exit(1)
@@ -119,26 +127,26 @@ def test_quota_that_may_not_be_read_is_the_default(workspace: TestWorkspace, pro
     workspace.run("plan", "staging").expect_exit()
 
 
-def test_group_that_fills_up_before_the_lock_is_refused(workspace: TestWorkspace, proxy: FaultProxy) -> None:
-    deploy_with_kept_rules(workspace)
+def test_security_group_filled_before_the_lock_is_refused(workspace: TestWorkspace, proxy: FaultProxy) -> None:
+    deploy_ignoring_unmanaged_rules(workspace)
     since = workspace.mark()
-    with before_the_lock(workspace, proxy, "deploy", "staging", "--yes") as running:
-        fill(workspace, "net/flask_group")
+    with held_before_lock(workspace, proxy, "deploy", "staging", "--yes") as running:
+        fill_group(workspace, "net/flask_group")
     result = running.result().expect_exit(1)
     assert FULL in result.err and workspace.writes(since) == [], result
     assert workspace.run("status", "staging", "--json").expect_exit().json()["lock"] is None
 
 
-def test_web_service_in_a_full_region_is_refused(workspace: TestWorkspace) -> None:
+def test_web_service_beyond_target_group_quota_is_refused(workspace: TestWorkspace) -> None:
     workspace.deploy()
-    prepare(workspace, target_groups=2999)
+    set_preconditions(workspace, target_groups=2999)
     workspace.configure(API)
-    is_refused(
+    assert_refused(
         workspace, "edge/api_targets", "this region has 3000 of 3000 target groups, and would have 3001",
         f"--service-code elasticloadbalancing --quota-code {TARGET_GROUPS} --desired-value 3001",
     )  # fmt: skip
-    increase(workspace, TARGET_GROUPS, 3001)
-    is_deployed(workspace)
+    set_quota(workspace, TARGET_GROUPS, 3001)
+    assert_deploys(workspace)
 
 
 def add_rules(workspace: TestWorkspace, groups: list[str]) -> list[str]:
@@ -153,29 +161,29 @@ def add_rules(workspace: TestWorkspace, groups: list[str]) -> list[str]:
     ]  # fmt: skip
 
 
-def test_web_service_of_a_balancer_full_of_rules_is_refused(workspace: TestWorkspace) -> None:
+def test_web_service_beyond_listener_rule_quota_is_refused(workspace: TestWorkspace) -> None:
     workspace.deploy()
-    (ours,) = workspace.inventory.target_groups().values()
-    add_rules(workspace, [ours["TargetGroupArn"]] * 100)
+    (existing,) = workspace.inventory.target_groups().values()
+    add_rules(workspace, [existing["TargetGroupArn"]] * 100)
     workspace.configure(API)
-    is_refused(
+    assert_refused(
         workspace, "edge/api_rule", "load balancer staging-public has 100 of 100 listener rules, and would have 101",
         f"--service-code elasticloadbalancing --quota-code {BALANCER_RULES} --desired-value 101",
     )  # fmt: skip
-    increase(workspace, BALANCER_RULES, 101)
-    is_deployed(workspace)
+    set_quota(workspace, BALANCER_RULES, 101)
+    assert_deploys(workspace)
 
 
-def test_web_service_of_a_balancer_full_of_targets_is_refused(workspace: TestWorkspace) -> None:
+def test_web_service_beyond_load_balancer_quota_is_refused(workspace: TestWorkspace) -> None:
     workspace.deploy()
     elb, vpc = workspace.aws.elbv2, id_of(workspace, "net/vpc")
     settings = {"Protocol": "HTTP", "Port": 80, "VpcId": vpc}
-    made = [elb.create_target_group(Name=f"other-{number}", **settings)["TargetGroups"] for number in range(99)]
-    rules = add_rules(workspace, [group["TargetGroupArn"] for (group,) in made])
+    groups = [elb.create_target_group(Name=f"other-{number}", **settings)["TargetGroups"] for number in range(99)]
+    rules = add_rules(workspace, [group["TargetGroupArn"] for (group,) in groups])
     workspace.configure(API)
-    is_refused(
+    assert_refused(
         workspace, "edge/api_rule", "load balancer staging-public has 100 of 100 target groups, and would have 101",
         f"quota {BALANCER_TARGETS}, Target Groups per Application Load Balancer", "AWS does not increase this quota",
     )  # fmt: skip
     elb.delete_rule(RuleArn=rules[0])
-    is_deployed(workspace)
+    assert_deploys(workspace)

@@ -83,7 +83,7 @@ def local(workspace: TestWorkspace) -> TestWorkspace:
     return workspace
 
 
-def test_readme_sample_is_what_the_tool_prints(local: TestWorkspace) -> None:
+def test_readme_sample_matches_the_output(local: TestWorkspace) -> None:
     shown = sample()
     commands = [match for line in shown if (match := COMMAND.match(line))]
     assert len(commands) == len([line for line in shown if line.startswith("$ ")]) > 1, "each command uses --local"
@@ -100,7 +100,7 @@ def test_readme_sample_is_what_the_tool_prints(local: TestWorkspace) -> None:
     assert normalised(shown) == normalised(printed), "PB_TEST_RECORD=1 records the sample again"
 
 
-def test_excerpt_keeps_what_has_one_order() -> None:
+def test_excerpt_keeps_lines_with_a_stable_order() -> None:
     plan = "To deploy a:\n\n  + net/vpc  k\n      + a: 1\n  + net/igw  k\n  + net/routes  k\n      + c: 3\n\nPlan: 3.\n"
     steps = "  net/igw: created igw-1 (0.0 s)\n  net/vpc: creating: soon\n  net/vpc: created vpc-1 (0.0 s)\n"
     assert excerpt(f"{plan}\n{steps}\nDeployed a: 3 made in 2.8 s.\n") == [

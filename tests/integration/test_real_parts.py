@@ -14,7 +14,7 @@ import endpoint
 import pytest
 from configuration import image
 from harness import TestWorkspace, until
-from real_parts import APP, Part, application_folder, ask, free_port, listens, redis_folder
+from real_parts import APP, LoggedProcess, application_folder, ask, free_port, listens, redis_folder
 
 WORKER = ["celery", "--app", "shop.queue", "worker", "--loglevel", "INFO", "--concurrency", "1"]
 BEAT = ["celery", "--app", "shop.queue", "beat", "--loglevel", "INFO", "--schedule", "schedule"]
@@ -55,55 +55,55 @@ def deployed(tmp_path: Path) -> Iterator[TestWorkspace]:
         endpoint.stop(process)
 
 
-def definitions(workspace: TestWorkspace) -> dict[str, dict[str, Any]]:
+def registered_containers(workspace: TestWorkspace) -> dict[str, dict[str, Any]]:
     """The container that each service was registered with, by the service's name."""
-    found = {}
+    containers = {}
     for name, service in workspace.inventory.services().items():
         described = workspace.aws.ecs.describe_task_definition(taskDefinition=service["taskDefinition"])
-        found[name] = described["taskDefinition"]["containerDefinitions"][0]
-    return found
+        containers[name] = described["taskDefinition"]["containerDefinitions"][0]
+    return containers
 
 
 def environment(path: str, folder: Path, container: dict[str, Any]) -> dict[str, str]:
     """A bare system's, and what the task definition gives."""
-    given = {pair["name"]: pair["value"] for pair in container["environment"]}
-    return {"PATH": path, "HOME": str(folder), "PYTHONDONTWRITEBYTECODE": "1", "PYTHONPATH": str(APP), **given}
+    variables = {pair["name"]: pair["value"] for pair in container["environment"]}
+    return {"PATH": path, "HOME": str(folder), "PYTHONDONTWRITEBYTECODE": "1", "PYTHONPATH": str(APP), **variables}
 
 
-def result(port: int, request: str, body: dict[str, Any]) -> Callable[[], Any]:
+def submit(port: int, request: str, body: dict[str, Any]) -> Callable[[], Any]:
     """Have something done; what asks for its outcome."""
     status, answer = ask(port, request, json.dumps(body).encode())
     assert status == 202
     identity = json.loads(answer)["id"]
 
-    def look() -> Any:
+    def poll() -> Any:
         outcome = json.loads(ask(port, f"/results/{identity}")[1] or b"{}")
         return outcome if outcome.get("state") == "SUCCESS" else None
 
-    return look
+    return poll
 
 
-def test_the_registered_task_definitions_serve_and_work(deployed: TestWorkspace, path: str, tmp_path: Path) -> None:
-    containers, parts = definitions(deployed), []
+def test_registered_task_definitions_run_with_real_queue(deployed: TestWorkspace, path: str, tmp_path: Path) -> None:
+    containers, parts = registered_containers(deployed), []
     queue = deployed.inventory.replication_groups()["staging-jobqr"]["NodeGroups"][0]["PrimaryEndpoint"]
     assert queue["Address"] == "127.0.0.1"
 
-    def start(name: str, command: list[str], variables: dict[str, str]) -> Part:
-        parts.append(Part(name, command, variables, tmp_path, tmp_path))
+    def start(name: str, command: list[str], variables: dict[str, str]) -> LoggedProcess:
+        parts.append(LoggedProcess(name, command, variables, tmp_path, tmp_path))
         return parts[-1]
 
     try:
-        bare = {"PATH": path}
+        path_only = {"PATH": path}
         server = ["redis-server", "--port", str(queue["Port"]), "--bind", "127.0.0.1", "--save", ""]
-        start("redis", server, bare)
+        start("redis", server, path_only)
         until(lambda: listens(queue["Port"]))
-        [ran] = deployed.aws.ecs.list_tasks(
+        [task_arn] = deployed.aws.ecs.list_tasks(
             cluster="staging-ecs-cluster", startedBy="pb-deploy/before", desiredStatus="STOPPED"
         )["taskArns"]
-        task = deployed.aws.ecs.describe_tasks(cluster="staging-ecs-cluster", tasks=[ran])["tasks"][0]
+        task = deployed.aws.ecs.describe_tasks(cluster="staging-ecs-cluster", tasks=[task_arn])["tasks"][0]
         command = task["overrides"]["containerOverrides"][0]["command"]
-        before = start("before", command, environment(path, tmp_path, containers["staging-flask"]))
-        assert before.process.wait(60) == 0, before.said()
+        release_command = start("before", command, environment(path, tmp_path, containers["staging-flask"]))
+        assert release_command.process.wait(60) == 0, release_command.output()
 
         running = {
             name: start(name, container["command"], environment(path, tmp_path, container))
@@ -113,18 +113,18 @@ def test_the_registered_task_definitions_serve_and_work(deployed: TestWorkspace,
         health = next(iter(deployed.inventory.target_groups().values()))["HealthCheckPath"]
         until(lambda: ask(port, health) == (200, b"hello"), START_SECONDS)
 
-        assert until(result(port, "/sums", {"x": 19, "y": 23}), START_SECONDS)["result"] == 42
-        slow = until(result(port, "/reports", {"seconds": 0.1}), START_SECONDS)["result"]
+        assert until(submit(port, "/sums", {"x": 19, "y": 23}), START_SECONDS)["result"] == 42
+        report = until(submit(port, "/reports", {"seconds": 0.1}), START_SECONDS)["result"]
         pools = {name: running[name].process.pid for name in ("staging-celery", "staging-reports")}
-        assert os.getpgid(slow["worker"]) == pools["staging-reports"], "each queue has its pool"
+        assert os.getpgid(report["worker"]) == pools["staging-reports"], "each queue has its pool"
 
         # As a rollout stops a worker: what it has begun is finished, and it ends well.
-        busy = result(port, "/reports", {"seconds": 3})
-        until(lambda: running["staging-reports"].said().count("received") == 2, START_SECONDS)
+        busy = submit(port, "/reports", {"seconds": 3})
+        until(lambda: running["staging-reports"].output().count("received") == 2, START_SECONDS)
         os.kill(pools["staging-reports"], signal.SIGTERM)
         assert running["staging-reports"].process.wait(30) == 0
         assert until(busy)["result"]["done"] is True
-        until(lambda: "beat: Starting" in running["staging-beat"].said(), START_SECONDS)
+        until(lambda: "beat: Starting" in running["staging-beat"].output(), START_SECONDS)
         assert all(part.process.poll() is None for name, part in running.items() if name != "staging-reports")
     finally:
         for part in parts:
@@ -142,21 +142,21 @@ def local(tmp_path: Path, path: str) -> Iterator[TestWorkspace]:
     workspace.end()
 
 
-def up(workspace: TestWorkspace, path: str, *arguments: str) -> Any:
+def start_local(workspace: TestWorkspace, path: str, *arguments: str) -> Any:
     """Start the command with nothing of an account in its environment."""
     variables = {"PATH": path, "PYTHONDONTWRITEBYTECODE": "1"}
-    without: dict[str, str | None] = dict.fromkeys(("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_ENDPOINT_URL"))
-    return workspace.start("local", "up", "staging", "--app", str(APP), *arguments, env={**without, **variables})
+    unset: dict[str, str | None] = dict.fromkeys(("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_ENDPOINT_URL"))
+    return workspace.start("local", "up", "staging", "--app", str(APP), *arguments, env={**unset, **variables})
 
 
-def test_local_up_runs_everything_until_ctrl_c(local: TestWorkspace, path: str) -> None:
+def test_local_up_runs_all_services_until_ctrl_c(local: TestWorkspace, path: str) -> None:
     local.configure({"deploy": {"before": {"command": ["python", "-m", "shop.migrate"]}}})
-    running = up(local, path)
+    running = start_local(local, path)
     flask, queue = local.config["services"]["flask"]["port"], local.config["redis"]["port"]
     until(lambda: f"ready flask: http://127.0.0.1:{flask}/hello" in running.output_so_far().err, START_SECONDS)
     assert ask(flask, "/hello") == (200, b"hello")
-    assert until(result(flask, "/sums", {"x": 1, "y": 2}), START_SECONDS)["result"] == 3
-    busy = result(flask, "/reports", {"seconds": 2})
+    assert until(submit(flask, "/sums", {"x": 1, "y": 2}), START_SECONDS)["result"] == 3
+    busy = submit(flask, "/reports", {"seconds": 2})
     until(
         lambda: (
             "shop.tasks.report" in running.output_so_far().out
@@ -175,12 +175,12 @@ def test_local_up_runs_everything_until_ctrl_c(local: TestWorkspace, path: str) 
     del busy
 
 
-def test_local_up_stops_at_the_second_ctrl_c_at_once(local: TestWorkspace, path: str) -> None:
-    running = up(local, path, "--only", "reports", "--only", "flask")
+def test_local_up_stops_immediately_on_second_ctrl_c(local: TestWorkspace, path: str) -> None:
+    running = start_local(local, path, "--only", "reports", "--only", "flask")
     flask, queue = local.config["services"]["flask"]["port"], local.config["redis"]["port"]
     until(lambda: "up:" in running.output_so_far().err and ask(flask, "/hello")[0] == 200, START_SECONDS)
     until(lambda: "ready." in running.output_so_far().out, START_SECONDS)
-    result(flask, "/reports", {"seconds": 100})
+    submit(flask, "/reports", {"seconds": 100})
     until(lambda: "received" in running.output_so_far().out)
     running.interrupt()
     until(lambda: "stopping" in running.output_so_far().err)
@@ -190,12 +190,12 @@ def test_local_up_stops_at_the_second_ctrl_c_at_once(local: TestWorkspace, path:
     assert not listens(flask) and not listens(queue)
 
 
-def test_local_up_says_what_keeps_it_from_running(local: TestWorkspace, path: str) -> None:
+def test_local_up_reports_the_cause_of_startup_failures(local: TestWorkspace, path: str) -> None:
     local.configure({"deploy": {"before": {"command": ["python", "-c", "import sys; sys.exit(3)"]}}})
-    failed = up(local, path).result().expect_exit(1)
+    failed = start_local(local, path).result().expect_exit(1)
     assert "no service was started" in failed.err and not listens(local.config["redis"]["port"])
     local.configure({"deploy": {"before": None}, "services": {"flask": {"command": ["no-such-program"]}}})
-    missing = up(local, path).result().expect_exit(1)
+    missing = start_local(local, path).result().expect_exit(1)
     assert "cannot run `no-such-program` for flask" in missing.err and "pip install" in missing.err
-    nowhere = up(local, "/nowhere").result().expect_exit(1)
-    assert "neither redis-server nor valkey-server is on the PATH" in nowhere.err
+    no_server = start_local(local, "/nowhere").result().expect_exit(1)
+    assert "neither redis-server nor valkey-server is on the PATH" in no_server.err

@@ -13,70 +13,72 @@ from test_rollouts import revision, service
 
 pytestmark = [pytest.mark.needs("data-plane"), pytest.mark.unserved("nobody is served until the address is repaired")]
 #: A rollout behind an address that leads nowhere never ends.
-BRIEFLY = ["--wait-timeout", "20"]
+SHORT_WAIT = ["--wait-timeout", "20"]
 
 
 @dataclass(frozen=True)
-class Damage:
+class Misrouting:
     """A way in which the address of a service leads nowhere."""
 
-    do: Callable[[TestWorkspace], None]
+    apply: Callable[[TestWorkspace], None]
     service: str
-    answer: str
+    failure: str
     #: The resources that a deploy repairs, and how.
     repaired: dict[str, str]
 
 
-def running(tag: str) -> Table:
+def image_changes(tag: str) -> Table:
     """A configuration in which both web services run an image."""
     api = {"kind": "web", "hosts": ["api"], "port": 8080}
-    return {"services": {"flask": each(tag), "api": {**api, **each(tag)}}}
+    return {"services": {"flask": image_settings(tag), "api": {**api, **image_settings(tag)}}}
 
 
-def each(tag: str) -> Table:
+def image_settings(tag: str) -> Table:
     """What both services have."""
     return {"image": image(tag), "breaker_threshold": 1}
 
 
 @pytest.fixture(scope="module")
-def shared(new_workspace: Callable[[], TestWorkspace]) -> TestWorkspace:
+def shared_workspace(new_workspace: Callable[[], TestWorkspace]) -> TestWorkspace:
     """A staging with two web services: the first one gets what no rule takes, the other one has a rule."""
     workspace = new_workspace()
-    workspace.first = merged(workspace.first, running("good"))
+    workspace.initial_config = merged(workspace.initial_config, image_changes("good"))
     return workspace
 
 
 @pytest.fixture
-def both(shared: TestWorkspace) -> TestWorkspace:
+def web_services(shared_workspace: TestWorkspace) -> TestWorkspace:
     """The same, deployed: each test begins so, whatever the one before has left."""
-    shared.reset()
-    return shared
+    shared_workspace.reset()
+    return shared_workspace
 
 
-def empty_group(workspace: TestWorkspace) -> str:
+def create_empty_group(workspace: TestWorkspace) -> str:
     """Makes a target group without targets; returns its ARN."""
     (vpc,) = workspace.inventory.vpcs()
-    made = workspace.aws.elbv2.create_target_group(Name="empty", Protocol="HTTP", Port=8000, VpcId=vpc, TargetType="ip")
-    return str(made["TargetGroups"][0]["TargetGroupArn"])
+    created = workspace.aws.elbv2.create_target_group(
+        Name="empty", Protocol="HTTP", Port=8000, VpcId=vpc, TargetType="ip"
+    )
+    return str(created["TargetGroups"][0]["TargetGroupArn"])
 
 
-def mislead_listener(workspace: TestWorkspace) -> None:
+def misroute_listener(workspace: TestWorkspace) -> None:
     """Has the listener send requests to a group without targets."""
     (listener,) = workspace.inventory.listeners()
-    nowhere = {"Type": "forward", "TargetGroupArn": empty_group(workspace)}
-    workspace.aws.elbv2.modify_listener(ListenerArn=listener, DefaultActions=[nowhere])
+    action = {"Type": "forward", "TargetGroupArn": create_empty_group(workspace)}
+    workspace.aws.elbv2.modify_listener(ListenerArn=listener, DefaultActions=[action])
 
 
-def mislead_rule(workspace: TestWorkspace) -> None:
+def misroute_rule(workspace: TestWorkspace) -> None:
     """Has the rule of the other service do so."""
     (listener,) = workspace.inventory.listeners()
     rules = workspace.aws.elbv2.describe_rules(ListenerArn=listener)["Rules"]
     (rule,) = [rule["RuleArn"] for rule in rules if not rule["IsDefault"]]
-    nowhere = {"Type": "forward", "TargetGroupArn": empty_group(workspace)}
-    workspace.aws.elbv2.modify_rule(RuleArn=rule, Actions=[nowhere])
+    action = {"Type": "forward", "TargetGroupArn": create_empty_group(workspace)}
+    workspace.aws.elbv2.modify_rule(RuleArn=rule, Actions=[action])
 
 
-def let_another_port_through(workspace: TestWorkspace) -> None:
+def open_wrong_port(workspace: TestWorkspace) -> None:
     """Has the security groups let another port through to the first service, in rules that are ours."""
     ec2 = workspace.aws.ec2
     for rule in [rule for rule in workspace.inventory.rules().values() if rule["FromPort"] == 5050]:
@@ -91,97 +93,99 @@ def let_another_port_through(workspace: TestWorkspace) -> None:
         )
 
 
-DAMAGES = {
-    "listener": Damage(mislead_listener, "flask", "503", {"edge/listener": "update"}),
-    "rule": Damage(mislead_rule, "api", "503", {"edge/api_rule": "update"}),
-    "ports": Damage(
-        let_another_port_through,
+MISROUTINGS = {
+    "listener": Misrouting(misroute_listener, "flask", "503", {"edge/listener": "update"}),
+    "rule": Misrouting(misroute_rule, "api", "503", {"edge/api_rule": "update"}),
+    "ports": Misrouting(
+        open_wrong_port,
         "flask",
         "504",
         {"net/lb_out_flask": "create_first", "net/flask_in_lb": "create_first"},
     ),
 }
-each_damage = pytest.mark.parametrize("damage", [pytest.param(damage, id=name) for name, damage in DAMAGES.items()])
+each_misrouting = pytest.mark.parametrize(
+    "misrouting", [pytest.param(misrouting, id=name) for name, misrouting in MISROUTINGS.items()]
+)
 
 
-def lead_nowhere(workspace: TestWorkspace, damage: Damage) -> None:
+def break_routing(workspace: TestWorkspace, misrouting: Misrouting) -> None:
     """Damages the address of a service, which does not answer then, and waits until its targets are not healthy."""
-    damage.do(workspace)
-    assert answer(workspace, damage.service).startswith(damage.answer), answer(workspace, damage.service)
-    until(lambda: "healthy" not in states(workspace, damage.service))
+    misrouting.apply(workspace)
+    assert probe(workspace, misrouting.service).startswith(misrouting.failure), probe(workspace, misrouting.service)
+    until(lambda: "healthy" not in target_states(workspace, misrouting.service))
 
 
-def states(workspace: TestWorkspace, key: str) -> set[str]:
+def target_states(workspace: TestWorkspace, key: str) -> set[str]:
     """The states of the targets of a service."""
     group = service(workspace, key)["loadBalancers"][0]["targetGroupArn"]
     targets = workspace.aws.elbv2.describe_target_health(TargetGroupArn=group)["TargetHealthDescriptions"]
     return {target["TargetHealth"]["State"] for target in targets}
 
 
-def answer(workspace: TestWorkspace, key: str) -> str:
+def probe(workspace: TestWorkspace, key: str) -> str:
     """The revision that answers at the address of a service, or why none does."""
     host = f"staging.{workspace.config['hostname']}"
     return "".join(ask(address(workspace), host if key == "flask" else f"{key}.{host}", "/"))
 
 
-def serves(workspace: TestWorkspace) -> None:
+def assert_served(workspace: TestWorkspace) -> None:
     """The addresses of both services lead to what they run."""
     for key in ("flask", "api"):
-        assert answer(workspace, key) == revision(workspace, key), key
+        assert probe(workspace, key) == revision(workspace, key), key
 
 
-@each_damage
-def test_deploy_repairs_an_address_that_leads_nowhere(both: TestWorkspace, damage: Damage) -> None:
-    lead_nowhere(both, damage)
-    waited = both.run("wait", "staging", "--wait-timeout", "2").expect_exit(1)
+@each_misrouting
+def test_deploy_repairs_broken_routing(web_services: TestWorkspace, misrouting: Misrouting) -> None:
+    break_routing(web_services, misrouting)
+    waited = web_services.run("wait", "staging", "--wait-timeout", "2").expect_exit(1)
     assert "0 of 1 targets" in waited.err, waited
-    plan = both.plan()
-    assert plan.changes == damage.repaired
-    assert {plan.origin(address) for address in damage.repaired} == {"drift"}
-    both.deploy()
-    serves(both)
-    both.assert_no_changes()
+    plan = web_services.plan()
+    assert plan.changes == misrouting.repaired
+    assert {plan.origin(address) for address in misrouting.repaired} == {"drift"}
+    web_services.deploy()
+    assert_served(web_services)
+    web_services.assert_no_changes()
 
 
-@each_damage
-def test_deploy_of_an_image_repairs_the_address_first(both: TestWorkspace, damage: Damage) -> None:
-    lead_nowhere(both, damage)
-    both.configure(running("next"))
-    both.run("deploy", "staging", "--yes", *BRIEFLY).expect_exit()
-    serves(both)
-    both.assert_no_changes()
+@each_misrouting
+def test_deploy_of_new_image_repairs_routing_first(web_services: TestWorkspace, misrouting: Misrouting) -> None:
+    break_routing(web_services, misrouting)
+    web_services.configure(image_changes("next"))
+    web_services.run("deploy", "staging", "--yes", *SHORT_WAIT).expect_exit()
+    assert_served(web_services)
+    web_services.assert_no_changes()
 
 
-@each_damage
-def test_rollback_repairs_an_address_that_leads_nowhere(both: TestWorkspace, damage: Damage) -> None:
-    good = revision(both, damage.service)
-    both.configure(running("fail"))
-    both.deploy(code=1)
-    lead_nowhere(both, damage)
+@each_misrouting
+def test_rollback_after_failed_rollout_repairs_routing(web_services: TestWorkspace, misrouting: Misrouting) -> None:
+    expected = revision(web_services, misrouting.service)
+    web_services.configure(image_changes("fail"))
+    web_services.deploy(code=1)
+    break_routing(web_services, misrouting)
     # ECS has gone back by itself, so no service has anything to go back to.
-    both.run("rollback", "staging", "--yes", *BRIEFLY).expect_exit()
-    assert revision(both, damage.service) == good
-    serves(both)
-    both.restore()
+    web_services.run("rollback", "staging", "--yes", *SHORT_WAIT).expect_exit()
+    assert revision(web_services, misrouting.service) == expected
+    assert_served(web_services)
+    web_services.restore()
 
 
-@each_damage
-def test_rollback_to_what_ran_before_repairs_the_address(both: TestWorkspace, damage: Damage) -> None:
-    good = revision(both, damage.service)
-    both.configure(running("next"))
-    both.deploy()
-    lead_nowhere(both, damage)
-    both.run("rollback", "staging", "--yes", *BRIEFLY).expect_exit()
-    assert revision(both, damage.service) == good
-    serves(both)
-    both.restore()
+@each_misrouting
+def test_rollback_to_previous_revision_repairs_routing(web_services: TestWorkspace, misrouting: Misrouting) -> None:
+    expected = revision(web_services, misrouting.service)
+    web_services.configure(image_changes("next"))
+    web_services.deploy()
+    break_routing(web_services, misrouting)
+    web_services.run("rollback", "staging", "--yes", *SHORT_WAIT).expect_exit()
+    assert revision(web_services, misrouting.service) == expected
+    assert_served(web_services)
+    web_services.restore()
 
 
-def test_rollback_of_an_address_in_order_changes_nothing(both: TestWorkspace) -> None:
-    both.configure(running("fail"))
-    both.deploy(code=1)
-    since = both.mark()
-    result = both.run("rollback", "staging", "--yes").expect_exit()
-    assert "Nothing to do." in result.err and both.mutations(since) == [], result
-    serves(both)
-    both.restore()
+def test_rollback_with_correct_routing_changes_nothing(web_services: TestWorkspace) -> None:
+    web_services.configure(image_changes("fail"))
+    web_services.deploy(code=1)
+    since = web_services.mark()
+    result = web_services.run("rollback", "staging", "--yes").expect_exit()
+    assert "Nothing to do." in result.err and web_services.mutations(since) == [], result
+    assert_served(web_services)
+    web_services.restore()

@@ -6,31 +6,31 @@ import pytest
 from configuration import Table
 from harness import Plan, TestWorkspace
 
-COUNTS_STAY = ("vpcs", "gateways", "subnets", "groups", "rules", "replication_groups", "balancers", "target_groups",
+STABLE_KINDS = ("vpcs", "gateways", "subnets", "groups", "rules", "replication_groups", "balancers", "target_groups",
                "listeners", "services", "records", "cache_parameter_groups", "cache_subnet_groups")  # fmt: skip
 
 
-def replace(workspace: TestWorkspace, change: Table) -> Plan:
+def deploy_replacement(workspace: TestWorkspace, change: Table) -> Plan:
     """Deploy a change after looking at its plan; nothing is doubled, and then there is nothing to do."""
     before = workspace.inventory.counts()
     workspace.configure(change)
     plan = workspace.plan()
     workspace.deploy()
     after = workspace.inventory.counts()
-    assert {kind: after[kind] for kind in COUNTS_STAY} == {kind: before[kind] for kind in COUNTS_STAY}
+    assert {kind: after[kind] for kind in STABLE_KINDS} == {kind: before[kind] for kind in STABLE_KINDS}
     workspace.assert_no_changes()
     return plan
 
 
-def replaced(plan: Plan) -> set[str]:
+def replaced_addresses(plan: Plan) -> set[str]:
     """The addresses of what is replaced."""
     return {address for address, action in plan.changes.items() if action in ("create_first", "delete_first")}
 
 
-def test_another_port_of_flask(staging: TestWorkspace) -> None:
+def test_flask_port_change_replaces_security_group_rules(staging: TestWorkspace) -> None:
     (old,) = staging.inventory.target_groups().values()
     port = old["Port"] + 1
-    plan = replace(staging, {"services": {"flask": {"port": port}}})
+    plan = deploy_replacement(staging, {"services": {"flask": {"port": port}}})
     assert plan.changes["fargate/flask"] == "update"
     rules = {address: change for address, change in plan.changes.items() if address.startswith("net/")}
     assert rules == {"net/lb_out_flask": "create_first", "net/flask_in_lb": "create_first"}, rules
@@ -45,16 +45,18 @@ def test_another_port_of_flask(staging: TestWorkspace) -> None:
     assert len(opened) == 2
 
 
-def test_another_port_of_the_queue(staging: TestWorkspace) -> None:
-    plan = replace(staging, {"redis": {"port": 6500}})
+def test_queue_port_change_replaces_the_queue(staging: TestWorkspace) -> None:
+    plan = deploy_replacement(staging, {"redis": {"port": 6500}})
     assert plan.changes["redis/jobqr"] == "delete_first"
     assert plan.fields("redis/jobqr")["port"] == (6400, 6500)
     (group,) = staging.inventory.replication_groups().values()
     endpoint = group["NodeGroups"][0]["PrimaryEndpoint"]
     assert endpoint["Port"] == 6500
     for service in staging.inventory.services().values():
-        found = staging.aws.ecs.describe_task_definition(taskDefinition=service["taskDefinition"])["taskDefinition"]
-        environment = {e["name"]: e["value"] for e in found["containerDefinitions"][0]["environment"]}
+        definition = staging.aws.ecs.describe_task_definition(taskDefinition=service["taskDefinition"])[
+            "taskDefinition"
+        ]
+        environment = {e["name"]: e["value"] for e in definition["containerDefinitions"][0]["environment"]}
         assert environment["CELERY_BROKER_URL"] == f"redis://{endpoint['Address']}:6500/0"
     assert not [r for r in staging.inventory.rules().values() if r["FromPort"] == 6400]
 
@@ -63,11 +65,13 @@ def test_another_port_of_the_queue(staging: TestWorkspace) -> None:
     ("engine", "version", "family"),
     [("redis", "6.2", "redis6.x"), ("valkey", "8.0", "valkey8"), ("redis", "7.1", "redis7")],
 )
-def test_another_engine_or_version_of_the_queue(staging: TestWorkspace, engine: str, version: str, family: str) -> None:
+def test_queue_engine_or_version_change_is_applied(
+    staging: TestWorkspace, engine: str, version: str, family: str
+) -> None:
     if (engine, version) == ("redis", "7.1"):
         staging.configure({"redis": {"engine": "valkey", "version": "8.0"}})
         staging.deploy()
-    replace(staging, {"redis": {"engine": engine, "version": version}})
+    deploy_replacement(staging, {"redis": {"engine": engine, "version": version}})
     (group,) = staging.inventory.replication_groups().values()
     (cluster,) = group["Clusters"]
     assert (group["Status"], cluster["Engine"]) == ("available", engine)
@@ -79,9 +83,9 @@ def test_another_engine_or_version_of_the_queue(staging: TestWorkspace, engine: 
     assert used == parameters["CacheParameterGroupName"]
 
 
-def test_another_subnet_for_the_tasks(staging: TestWorkspace) -> None:
-    plan = replace(staging, {"network": {"tasks_subnet": "10.0.3.0/24"}})
-    assert "net/tasks_subnet" in replaced(plan) and "net/vpc" not in plan.changes
+def test_tasks_subnet_change_moves_the_services(staging: TestWorkspace) -> None:
+    plan = deploy_replacement(staging, {"network": {"tasks_subnet": "10.0.3.0/24"}})
+    assert "net/tasks_subnet" in replaced_addresses(plan) and "net/vpc" not in plan.changes
     subnets = {s["CidrBlock"]: i for i, s in staging.inventory.subnets().items()}
     assert set(subnets) == {"10.0.2.0/24", "10.0.3.0/24"}
     for service in staging.inventory.services().values():
@@ -92,13 +96,19 @@ def test_another_subnet_for_the_tasks(staging: TestWorkspace) -> None:
 
 
 @pytest.mark.unserved("a load balancer cannot leave its VPC: it is deleted, and made again under its name")
-def test_another_block_of_the_vpc_replaces_everything_in_it(workspace: TestWorkspace) -> None:
+def test_vpc_cidr_change_replaces_everything_in_the_vpc(workspace: TestWorkspace) -> None:
     workspace.deploy()
     (old,) = workspace.inventory.vpcs()
     change = {"cidr": "10.1.0.0/16", "tasks_subnet": "10.1.1.0/24", "balancer_subnet": "10.1.2.0/24"}
-    plan = replace(workspace, {"network": change})
-    assert {"net/vpc", "net/tasks_subnet", "net/balancer_subnet", "net/lb_group", "net/flask_group"} <= replaced(plan)
-    assert {"redis/jobqr", "edge/balancer", "edge/targets"} <= replaced(plan)
+    plan = deploy_replacement(workspace, {"network": change})
+    assert {
+        "net/vpc",
+        "net/tasks_subnet",
+        "net/balancer_subnet",
+        "net/lb_group",
+        "net/flask_group",
+    } <= replaced_addresses(plan)
+    assert {"redis/jobqr", "edge/balancer", "edge/targets"} <= replaced_addresses(plan)
     ((new, vpc),) = workspace.inventory.vpcs().items()
     assert (vpc["CidrBlock"], new != old) == ("10.1.0.0/16", True)
     assert {s["CidrBlock"] for s in workspace.inventory.subnets().values()} == {"10.1.1.0/24", "10.1.2.0/24"}
@@ -109,7 +119,7 @@ def test_another_block_of_the_vpc_replaces_everything_in_it(workspace: TestWorks
     assert flask["runningCount"] == 1
 
 
-def test_the_text_says_what_forces_a_replacement(staging: TestWorkspace) -> None:
+def test_plan_text_names_the_cause_of_a_replacement(staging: TestWorkspace) -> None:
     staging.configure({"services": {"flask": {"port": 5060}}})
     text = staging.run("plan", "staging").expect_exit().out
     assert "+/- net/lb_out_flask" in text and "# forces replacement" in text

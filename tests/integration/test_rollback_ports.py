@@ -6,22 +6,22 @@ import pytest
 from configuration import image
 from harness import TestWorkspace
 from prober import Prober
-from test_rollouts import flask, revision
-from test_served import rules
+from test_rollouts import configure_flask, revision
+from test_served import security_group_rules
 
 pytestmark = pytest.mark.needs("data-plane")
 
 
 def web_ports(workspace: TestWorkspace) -> set[int]:
     """The ports that the load balancer may open connections to."""
-    return {port for _, is_egress, port in rules(workspace) if is_egress} & {5050, 8000, 9000, 9001}
+    return {port for _, is_egress, port in security_group_rules(workspace) if is_egress} & {5050, 8000, 9000, 9001}
 
 
-def test_rollback_over_a_port_change_is_served_throughout(staging: TestWorkspace) -> None:
-    flask(staging, image=image("first"), port=5050)
+def test_rollback_across_port_change_fails_no_request(staging: TestWorkspace) -> None:
+    configure_flask(staging, image=image("first"), port=5050)
     staging.deploy()
     first = revision(staging)
-    flask(staging, image=image("second"), port=8000)
+    configure_flask(staging, image=image("second"), port=8000)
     staging.deploy()
     assert web_ports(staging) == {8000}
     with Prober(staging) as prober:
@@ -36,7 +36,7 @@ def test_rollback_over_a_port_change_is_served_throughout(staging: TestWorkspace
     staging.assert_no_changes()
 
 
-def test_rollback_of_one_service_opens_its_port_alone(workspace: TestWorkspace) -> None:
+def test_rollback_of_one_service_opens_only_its_port(workspace: TestWorkspace) -> None:
     host = f"api.{workspace.config['hostname']}"
     api = {"kind": "web", "image": image("one"), "port": 9000, "hosts": [host]}
     workspace.configure({"services": {"api": api}})
@@ -54,12 +54,12 @@ def test_rollback_of_one_service_opens_its_port_alone(workspace: TestWorkspace) 
     workspace.assert_no_changes()
 
 
-def test_failed_rollback_over_a_port_change_leaves_the_present_port(staging: TestWorkspace) -> None:
-    flask(staging, image=image("fail"), port=5050, breaker_threshold=1)
+def test_failed_rollback_across_port_change_keeps_current_port(staging: TestWorkspace) -> None:
+    configure_flask(staging, image=image("fail"), port=5050, breaker_threshold=1)
     staging.run("deploy", "staging", "--yes").expect_exit(1)
     revisions = staging.aws.ecs.list_task_definitions(familyPrefix="staging-flask", sort="DESC")
     broken = revisions["taskDefinitionArns"][0].rsplit("/", 1)[-1]
-    flask(staging, image=image("sound"), port=8000)
+    configure_flask(staging, image=image("sound"), port=8000)
     staging.deploy()
     with Prober(staging) as prober:
         staging.run("rollback", "staging", broken.removeprefix("staging-"), "--yes").expect_exit(1)

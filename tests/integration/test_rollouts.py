@@ -11,7 +11,7 @@ from fault_proxy import FaultProxy
 from harness import Result, TestWorkspace, until
 
 
-def flask(workspace: TestWorkspace, **changes: Any) -> None:
+def configure_flask(workspace: TestWorkspace, **changes: Any) -> None:
     """Change the web service; it gives up soon."""
     workspace.configure({"services": {"flask": {"breaker_threshold": 1, **changes}}})
 
@@ -27,7 +27,7 @@ def revision(workspace: TestWorkspace, key: str = "flask") -> str:
 
 
 #: What the image does, and what has to be told about it.
-ENDS: dict[str, list[str]] = {
+FAILURES: dict[str, list[str]] = {
     "missing": ["stopped: ", "CannotPullContainerError"],
     "fail": [
         "stopped: ", "x Essential container in task exited (flask exited with 1)",
@@ -40,27 +40,27 @@ ENDS: dict[str, list[str]] = {
 
 
 #: What is told only when a task of this very rollout ended; those of an earlier one are no part of it.
-STARTED = {"missing", "fail", "unhealthy", "oom"}
+FAILURES_AFTER_START = {"missing", "fail", "unhealthy", "oom"}
 
 
-@pytest.mark.parametrize("end", ENDS)
-def test_a_rollout_that_fails_is_told_and_rolled_back(staging: TestWorkspace, end: str) -> None:
-    flask(staging, image=image("fail"))
+@pytest.mark.parametrize("failure", FAILURES)
+def test_failed_rollout_is_reported_and_rolled_back(staging: TestWorkspace, failure: str) -> None:
+    configure_flask(staging, image=image("fail"))
     staging.run("deploy", "staging", "--yes").expect_exit(1)
-    flask(staging, image=image("good"))
+    configure_flask(staging, image=image("good"))
     staging.deploy()
     good = revision(staging)
-    flask(staging, image=image(end))
+    configure_flask(staging, image=image(failure))
     result = staging.run("deploy", "staging", "--yes").expect_exit(1)
     assert "fargate/flask: failed: roll out staging-flask: " in result.err and result.out == "", result
     for words in [
-        *ENDS[end],
+        *FAILURES[failure],
         "rolled back: the revision before serves again",
         f"running now: 1 of 1 wanted tasks: 1 in {good}",
     ]:
         assert words in result.err, f"{words!r} is not in:\n{result}"
-    assert ("stopped: " in result.err) == (end in STARTED) and ("log: fatal" in result.err) == (
-        end in {"fail", "oom"}
+    assert ("stopped: " in result.err) == (failure in FAILURES_AFTER_START) and ("log: fatal" in result.err) == (
+        failure in {"fail", "oom"}
     ), result
     assert "pb-deploy logs staging flask" in result.err and "Mend what failed" in result.err, result
     assert revision(staging) == good
@@ -68,9 +68,7 @@ def test_a_rollout_that_fails_is_told_and_rolled_back(staging: TestWorkspace, en
 
 
 @pytest.mark.parametrize("key", ["flask", "celery"])
-def test_tasks_that_run_and_then_end_are_a_failure_though_ecs_does_not_count_them(
-    staging: TestWorkspace, key: str
-) -> None:
+def test_crash_loop_that_ecs_does_not_count_fails_the_rollout(staging: TestWorkspace, key: str) -> None:
     before, since = revision(staging, key), staging.mark()
     staging.configure({"services": {key: {"image": image("crash"), "breaker_threshold": 2}}})
     result = staging.run("deploy", "staging", "--yes").expect_exit(1)
@@ -92,19 +90,19 @@ def test_tasks_that_run_and_then_end_are_a_failure_though_ecs_does_not_count_the
     staging.assert_no_changes()
 
 
-def test_a_first_rollout_whose_tasks_end_again_and_again_has_nothing_to_go_back_to(workspace: TestWorkspace) -> None:
-    flask(workspace, image=image("crash"))
+def test_crash_loop_of_first_rollout_has_no_rollback(workspace: TestWorkspace) -> None:
+    configure_flask(workspace, image=image("crash"))
     since = workspace.mark()
     result = workspace.run("deploy", "staging", "--yes").expect_exit(1)
     assert "there is nothing to go back to" in result.err and "ran and ended with an error" in result.err, result
     assert "ecs:StopServiceDeployment" not in workspace.calls(since)
-    flask(workspace, image=image("good"))
+    configure_flask(workspace, image=image("good"))
     workspace.deploy()
     workspace.assert_no_changes()
 
 
-def test_who_only_waits_gives_up_no_rollout(staging: TestWorkspace) -> None:
-    flask(staging, image=image("crash"))
+def test_wait_does_not_stop_a_failing_rollout(staging: TestWorkspace) -> None:
+    configure_flask(staging, image=image("crash"))
     staging.run("deploy", "staging", "--yes", "--no-wait").expect_exit()
     since = staging.mark()
     result = staging.run("wait", "staging").expect_exit(1)
@@ -112,29 +110,29 @@ def test_who_only_waits_gives_up_no_rollout(staging: TestWorkspace) -> None:
         result
     )
     assert "the rollout was left to go on" in result.err and staging.writes(since) == [], result
-    flask(staging, image=image("good"))
+    configure_flask(staging, image=image("good"))
     staging.deploy()
     staging.assert_no_changes()
 
 
-def test_a_role_that_cannot_be_assumed(staging: TestWorkspace) -> None:
+def test_execution_role_that_cannot_be_assumed_is_reported(staging: TestWorkspace) -> None:
     trust = {"Effect": "Allow", "Principal": {"Service": "ec2.amazonaws.com"}, "Action": "sts:AssumeRole"}
     role = staging.config["roles"]["execution"]
-    right = staging.aws.iam.get_role(RoleName=role)["Role"]["AssumeRolePolicyDocument"]
+    original = staging.aws.iam.get_role(RoleName=role)["Role"]["AssumeRolePolicyDocument"]
     document = json.dumps({"Version": "2012-10-17", "Statement": [trust]})
     staging.aws.iam.update_assume_role_policy(RoleName=role, PolicyDocument=document)
-    flask(staging, image=image("another"))
+    configure_flask(staging, image=image("another"))
     result = staging.run("deploy", "staging", "--yes", "--wait-timeout", "5").expect_exit(1)
     assert "ECS was unable to assume the role" in result.err, result
-    staging.aws.iam.update_assume_role_policy(RoleName=role, PolicyDocument=json.dumps(right))
+    staging.aws.iam.update_assume_role_policy(RoleName=role, PolicyDocument=json.dumps(original))
     staging.deploy()
     staging.assert_no_changes()
 
 
-def test_a_first_rollout_has_nothing_to_go_back_to(workspace: TestWorkspace) -> None:
-    flask(workspace, image=image("fail"))
+def test_failed_first_rollout_has_no_rollback(workspace: TestWorkspace) -> None:
+    configure_flask(workspace, image=image("fail"))
     result = workspace.run("deploy", "staging", "--yes", "--json").expect_exit(1)
-    (failed,) = [line for line in result.lines() if line["event"] == "failed"]
+    (failed,) = [line for line in result.events() if line["event"] == "failed"]
     details = failed["failure"]["details"]
     assert failed["address"] == "fargate/flask" and failed["failure"]["class"] == "failed"
     assert any(detail.startswith("there is nothing to go back to") for detail in details), details
@@ -142,23 +140,23 @@ def test_a_first_rollout_has_nothing_to_go_back_to(workspace: TestWorkspace) -> 
     workspace.restore()
 
 
-def test_a_rollback_that_fails_too(staging: TestWorkspace) -> None:
+def test_failed_rollback_is_reported(staging: TestWorkspace) -> None:
     staging.aws.ecs.deregister_task_definition(taskDefinition=service(staging)["taskDefinition"])
-    flask(staging, image=image("fail"))
+    configure_flask(staging, image=image("fail"))
     result = staging.run("deploy", "staging", "--yes").expect_exit(1)
     assert "the rollback failed too" in result.err and "INACTIVE" in result.err, result
     staging.restore()
 
 
-def test_a_service_that_drains_from_before_is_waited_for(staging: TestWorkspace) -> None:
+def test_draining_service_is_awaited_before_its_recreation(staging: TestWorkspace) -> None:
     staging.aws.ecs.delete_service(cluster="staging-ecs-cluster", service="staging-celery", force=True)
     staging.deploy()
     assert service(staging, "celery")["status"] == "ACTIVE"
     staging.assert_no_changes()
 
 
-def test_without_a_breaker_it_is_given_up_after_the_time_that_was_agreed(staging: TestWorkspace) -> None:
-    flask(staging, image=image("fail"), breaker=False)
+def test_rollout_without_breaker_ends_at_the_wait_timeout(staging: TestWorkspace) -> None:
+    configure_flask(staging, image=image("fail"), breaker=False)
     result = staging.run("deploy", "staging", "--yes", "--wait-timeout", "3").expect_exit(1)
     assert "gave up after 3 s" in result.err and "the rollout was left to go on" in result.err, result
     assert "flask exited with 1" in result.err
@@ -167,8 +165,8 @@ def test_without_a_breaker_it_is_given_up_after_the_time_that_was_agreed(staging
 
 
 @pytest.mark.parametrize(("tag", "code"), [("next", 0), ("fail", 1)])
-def test_what_was_not_waited_for_is_not_known_until_it_is(staging: TestWorkspace, tag: str, code: int) -> None:
-    flask(staging, image=image(tag))
+def test_rollout_without_waiting_is_confirmed_by_wait(staging: TestWorkspace, tag: str, code: int) -> None:
+    configure_flask(staging, image=image(tag))
     result = staging.run("deploy", "staging", "--yes", "--no-wait").expect_exit(0)
     assert "Not waited for rollouts: whether what was started succeeds is not known" in result.err, result
     assert "Started staging" in result.err and "Deployed" not in result.err, result
@@ -178,9 +176,9 @@ def test_what_was_not_waited_for_is_not_known_until_it_is(staging: TestWorkspace
     staging.restore()
 
 
-def endless(workspace: TestWorkspace, *arguments: str) -> Result:
+def interrupt_endless_rollout(workspace: TestWorkspace, *arguments: str) -> Result:
     """A deploy whose rollout never ends, interrupted in the middle."""
-    flask(workspace, image=image("unhealthy"), breaker=False)
+    configure_flask(workspace, image=image("unhealthy"), breaker=False)
     run = workspace.start("deploy", "staging", "--yes", *arguments)
     until(lambda: len(service(workspace)["deployments"]) == 2)
     until(lambda: workspace.state_object()["snapshot"]["resources"]["fargate/flask"]["settled"] is False)
@@ -188,10 +186,10 @@ def endless(workspace: TestWorkspace, *arguments: str) -> Result:
     return run.result().expect_exit(130)
 
 
-def test_all_rollouts_of_an_interrupted_deploy_are_stopped_at_once(staging: TestWorkspace, proxy: FaultProxy) -> None:
+def test_interrupted_deploy_stops_its_rollouts_in_parallel(staging: TestWorkspace, proxy: FaultProxy) -> None:
     before = revision(staging), revision(staging, "celery")
     staging.configure({"services": {"celery": {"image": image("fail"), "breaker": False}}})
-    flask(staging, image=image("unhealthy"), breaker=False)
+    configure_flask(staging, image=image("unhealthy"), breaker=False)
     run = staging.start("deploy", "staging", "--yes", "--on-interrupt", "rollback", url=proxy.url)
     until(lambda: all(len(service(staging, key)["deployments"]) == 2 for key in ("flask", "celery")))
     held, since = proxy.hold_after("ecs:StopServiceDeployment"), staging.mark()
@@ -207,69 +205,73 @@ def test_all_rollouts_of_an_interrupted_deploy_are_stopped_at_once(staging: Test
     staging.restore()
 
 
-def endless_restart(workspace: TestWorkspace) -> None:
+def start_endless_rollout(workspace: TestWorkspace) -> None:
     """A rollout that never ends goes on, and nobody waits for it."""
-    flask(workspace, image=image("unhealthy"), breaker=False)
+    configure_flask(workspace, image=image("unhealthy"), breaker=False)
     workspace.run("deploy", "staging", "--yes", "--no-wait").expect_exit()
 
 
-def restart_is_going(workspace: TestWorkspace) -> bool:
+def is_restart_in_progress(workspace: TestWorkspace) -> bool:
     """Whether the restart of it has begun, and is on record as not ended."""
     record = workspace.state_object()["snapshot"]["resources"]["fargate/flask"]
     return record["attrs"]["deployment"] == service(workspace)["deployments"][0]["id"] and not record["settled"]
 
 
-def test_an_interrupted_restart_says_that_it_goes_on(staging: TestWorkspace) -> None:
-    endless_restart(staging)
+def test_interrupted_restart_reports_that_the_rollout_continues(staging: TestWorkspace) -> None:
+    start_endless_rollout(staging)
     before = service(staging)["deployments"][0]["id"]
     run = staging.start("restart", "staging", "flask", "--yes")
     until(lambda: service(staging)["deployments"][0]["id"] != before)
-    until(lambda: restart_is_going(staging))
+    until(lambda: is_restart_in_progress(staging))
     run.interrupt()
     result = run.result().expect_exit(130)
     assert "The rollout goes on in ECS: staging-flask" in result.err and "pb-deploy wait staging" in result.err, result
     staging.restore()
 
 
-def test_a_terminal_is_asked_what_becomes_of_a_restart(staging: TestWorkspace) -> None:
+def test_terminal_prompt_decides_on_an_interrupted_restart(staging: TestWorkspace) -> None:
     good = revision(staging)
-    endless_restart(staging)
+    start_endless_rollout(staging)
     before = service(staging)["deployments"][0]["id"]
 
-    def is_going() -> bool:
-        return service(staging)["deployments"][0]["id"] != before and restart_is_going(staging)
+    def is_in_progress() -> bool:
+        return service(staging)["deployments"][0]["id"] != before and is_restart_in_progress(staging)
 
-    result = staging.in_terminal("restart", "staging", "flask", "--yes", answer="rollback", interrupt_when=is_going)
+    result = staging.run_in_terminal(
+        "restart", "staging", "flask", "--yes", answer="rollback", interrupt_when=is_in_progress
+    )
     assert "Leave it going, or stop it and roll back?" in result.expect_exit(130).out, result
     assert revision(staging) == good
     staging.restore()
 
 
-def test_an_interrupted_rollout_is_left_going_where_nobody_can_be_asked(staging: TestWorkspace) -> None:
-    result = endless(staging)
+def test_interrupted_rollout_continues_without_a_terminal(staging: TestWorkspace) -> None:
+    result = interrupt_endless_rollout(staging)
     assert "The rollout goes on in ECS: staging-flask" in result.err and "pb-deploy wait staging" in result.err, result
     assert len(service(staging)["deployments"]) == 2
     staging.restore()
 
 
-def test_an_interrupted_rollout_is_rolled_back_when_that_was_asked_for(staging: TestWorkspace) -> None:
+def test_interrupted_rollout_is_rolled_back_on_request(staging: TestWorkspace) -> None:
     before = revision(staging)
-    result = endless(staging, "--on-interrupt", "rollback")
+    result = interrupt_endless_rollout(staging, "--on-interrupt", "rollback")
     assert "rolled back: the revision before serves again" in result.err, result
     assert revision(staging) == before and len(service(staging)["deployments"]) == 1
     staging.restore()
 
 
 @pytest.mark.parametrize("answer", ["rollback", "leave"])
-def test_a_terminal_is_asked_what_becomes_of_the_rollout(staging: TestWorkspace, answer: str) -> None:
+def test_terminal_prompt_decides_on_an_interrupted_rollout(staging: TestWorkspace, answer: str) -> None:
     before = revision(staging)
-    flask(staging, image=image("unhealthy"), breaker=False)
+    configure_flask(staging, image=image("unhealthy"), breaker=False)
 
-    def is_going() -> bool:
+    def is_in_progress() -> bool:
         record = staging.state_object()["snapshot"]["resources"]["fargate/flask"]
         return len(service(staging)["deployments"]) == 2 and not record["settled"]
 
-    result = staging.in_terminal("deploy", "staging", "--yes", answer=answer, interrupt_when=is_going).expect_exit(130)
+    result = staging.run_in_terminal(
+        "deploy", "staging", "--yes", answer=answer, interrupt_when=is_in_progress
+    ).expect_exit(130)
     assert "Leave it going, or stop it and roll back?" in result.out, result
     assert (revision(staging) == before) == (answer == "rollback"), result
     staging.restore()

@@ -11,15 +11,15 @@ from configuration import image
 from harness import TestWorkspace
 
 
-def saved(workspace: TestWorkspace, *arguments: str) -> str:
+def save_plan(workspace: TestWorkspace, *arguments: str) -> str:
     """Save a plan; gives its name."""
     result = workspace.run("plan", "staging", "--out", "a.plan", *arguments).expect_exit()
     assert "apply a.plan" in result.err
     return "a.plan"
 
 
-def test_a_saved_plan_is_applied_once(workspace: TestWorkspace) -> None:
-    plan = saved(workspace)
+def test_saved_plan_is_applied_once(workspace: TestWorkspace) -> None:
+    plan = save_plan(workspace)
     assert workspace.mutations() == [], "planning writes nothing"
     result = workspace.run("apply", plan).expect_exit()
     assert result.out == "http://staging.ospcapi.org\n"
@@ -30,8 +30,8 @@ def test_a_saved_plan_is_applied_once(workspace: TestWorkspace) -> None:
     assert workspace.writes(since) == []
 
 
-def test_a_saved_plan_can_be_looked_at(workspace: TestWorkspace) -> None:
-    plan = saved(workspace)
+def test_saved_plan_is_shown_as_text_and_json(workspace: TestWorkspace) -> None:
+    plan = save_plan(workspace)
     text = workspace.run("show", plan).expect_exit().out
     assert text.startswith("To deploy staging") and "Plan: 33 to add" in text
     document = workspace.run("show", plan, "--json").expect_exit().json()
@@ -40,9 +40,9 @@ def test_a_saved_plan_can_be_looked_at(workspace: TestWorkspace) -> None:
 
 
 @pytest.mark.unserved("the plan that is applied deletes everything")
-def test_a_saved_destroy(workspace: TestWorkspace) -> None:
+def test_saved_destroy_plan_deletes_everything(workspace: TestWorkspace) -> None:
     workspace.deploy()
-    workspace.run("apply", saved(workspace, "--destroy")).expect_exit()
+    workspace.run("apply", save_plan(workspace, "--destroy")).expect_exit()
     assert workspace.inventory.remains() == {}
 
 
@@ -61,74 +61,74 @@ def deployed(workspace: TestWorkspace) -> None:
 
 
 @pytest.mark.parametrize(
-    ("happened", "why"),
+    ("change", "reason"),
     [
         (configuration_changed, "the configuration was changed since"),
         (drifted, "what is in AWS was changed since"),
         (deployed, "something was deployed since"),
     ],
 )
-def test_a_saved_plan_is_refused_after(
-    staging: TestWorkspace, happened: Callable[[TestWorkspace], Any], why: str
+def test_saved_plan_is_refused_after_a_change(
+    staging: TestWorkspace, change: Callable[[TestWorkspace], Any], reason: str
 ) -> None:
     staging.configure({"services": {"celery": {"count": 5}}})
-    plan = saved(staging)
-    happened(staging)
+    plan = save_plan(staging)
+    change(staging)
     since = staging.mark()
     result = staging.run("apply", plan).expect_exit(1)
-    assert "the saved plan is refused, nothing was changed" in result.err and why in result.err, result
+    assert "the saved plan is refused, nothing was changed" in result.err and reason in result.err, result
     assert staging.writes(since) == []
     staging.deploy()
     staging.assert_no_changes()
 
 
-def test_a_plan_of_another_account_is_refused(new_workspace: Callable[[], TestWorkspace]) -> None:
+def test_saved_plan_of_another_account_is_refused(new_workspace: Callable[[], TestWorkspace]) -> None:
     workspace, other = new_workspace(), new_workspace()
-    (other.folder / "a.plan").write_bytes((workspace.folder / saved(workspace)).read_bytes())
+    (other.folder / "a.plan").write_bytes((workspace.folder / save_plan(workspace)).read_bytes())
     result = other.run("apply", "a.plan").expect_exit(1)
     assert f"it was made for account {workspace.account}, and this is {other.account}" in result.err
     assert other.inventory.remains() == {}
 
 
-def another_lineage(workspace: TestWorkspace) -> None:
+def state_recreated(workspace: TestWorkspace) -> None:
     """The state is lost and made anew, with as many writes."""
-    forget(workspace)
+    delete_snapshots(workspace)
     workspace.run("deploy", "staging", "--yes").expect_exit()
 
 
-def another_region(workspace: TestWorkspace) -> None:
+def region_changed(workspace: TestWorkspace) -> None:
     workspace.configure({"region": "us-west-2", "network": {"zones": None}})
 
 
-def workspace_gone(workspace: TestWorkspace) -> None:
+def workspace_removed(workspace: TestWorkspace) -> None:
     workspace.configure({"workspace": {"staging": None}})
 
 
 @pytest.mark.parametrize(
-    ("happened", "code", "why"),
+    ("change", "code", "reason"),
     [
-        (another_lineage, 1, "the state is another one (its lineage differs)"),
-        (another_region, 1, "it was made for region us-east-2, and this is us-west-2"),
-        (workspace_gone, 64, "no workspace `staging`"),
+        (state_recreated, 1, "the state is another one (its lineage differs)"),
+        (region_changed, 1, "it was made for region us-east-2, and this is us-west-2"),
+        (workspace_removed, 64, "no workspace `staging`"),
     ],
 )
-def test_a_plan_of_another_place_is_refused(
-    workspace: TestWorkspace, happened: Callable[[TestWorkspace], Any], code: int, why: str
+def test_saved_plan_of_another_state_or_region_is_refused(
+    workspace: TestWorkspace, change: Callable[[TestWorkspace], Any], code: int, reason: str
 ) -> None:
     workspace.deploy()
     workspace.configure({"logs": {"retention_days": 3}})
-    plan = saved(workspace)
-    happened(workspace)
+    plan = save_plan(workspace)
+    change(workspace)
     since = workspace.mark()
     result = workspace.run("apply", plan).expect_exit(code)
-    assert why in result.err, result
+    assert reason in result.err, result
     assert workspace.writes(since) == []
 
 
-def test_a_plan_that_somebody_edited_is_refused(staging: TestWorkspace) -> None:
+def test_edited_saved_plan_is_refused(staging: TestWorkspace) -> None:
     before = staging.config.get("logs")
     staging.configure({"logs": {"retention_days": 5}})
-    plan = staging.folder / saved(staging)
+    plan = staging.folder / save_plan(staging)
     document = json.loads(plan.read_text(encoding="utf-8"))
     (step,) = [step for step in document["plan"]["steps"] if step["action"]["do"] != "no_op"]
     step["changes"][0]["after"] = 3653
@@ -143,22 +143,22 @@ def test_a_plan_that_somebody_edited_is_refused(staging: TestWorkspace) -> None:
     staging.assert_no_changes()
 
 
-def test_what_is_no_plan_is_refused(workspace: TestWorkspace) -> None:
-    plan = workspace.folder / saved(workspace)
+def test_invalid_plan_file_is_refused(workspace: TestWorkspace) -> None:
+    plan = workspace.folder / save_plan(workspace)
     document = json.loads(plan.read_text(encoding="utf-8"))
-    for text, why in (
+    for text, reason in (
         ("{", "is not a saved plan"),
         ("{}", "is not a saved plan"),
         (json.dumps({**document, "format": 2}), "was written in format 2"),
         (json.dumps({**document, "more": 1}), "is not a saved plan"),
     ):
         plan.write_text(text, encoding="utf-8")
-        assert why in workspace.run("apply", "a.plan").expect_exit(1).err
+        assert reason in workspace.run("apply", "a.plan").expect_exit(1).err
     assert "cannot read" in workspace.run("apply", "nowhere.plan").expect_exit(1).err
     assert workspace.mutations() == []
 
 
-def forget(workspace: TestWorkspace) -> None:
+def delete_snapshots(workspace: TestWorkspace) -> None:
     """Lose the snapshot, with all of its versions."""
     bucket, s3 = workspace.config["state"]["bucket"], workspace.aws.s3
     for version in s3.list_object_versions(Bucket=bucket).get("Versions", []):
@@ -166,8 +166,8 @@ def forget(workspace: TestWorkspace) -> None:
     assert not s3.list_objects_v2(Bucket=bucket).get("Contents")
 
 
-def test_a_lost_snapshot_changes_nothing(staging: TestWorkspace) -> None:
-    forget(staging)
+def test_lost_snapshot_causes_no_changes(staging: TestWorkspace) -> None:
+    delete_snapshots(staging)
     assert staging.plan().changes == {}
     since = staging.mark()
     staging.deploy()
@@ -176,8 +176,8 @@ def test_a_lost_snapshot_changes_nothing(staging: TestWorkspace) -> None:
     staging.assert_no_changes()
 
 
-def test_a_change_after_a_lost_snapshot_is_just_that(staging: TestWorkspace) -> None:
-    forget(staging)
+def test_change_after_lost_snapshot_is_the_only_change(staging: TestWorkspace) -> None:
+    delete_snapshots(staging)
     staging.configure({"services": {"celery": {"count": 3}}})
     assert staging.plan().changes == {"fargate/celery": "update"}
     since = staging.mark()
@@ -186,14 +186,14 @@ def test_a_change_after_a_lost_snapshot_is_just_that(staging: TestWorkspace) -> 
     staging.assert_no_changes()
 
 
-def test_destroy_after_a_lost_snapshot_leaves_nothing(workspace: TestWorkspace) -> None:
+def test_destroy_after_lost_snapshot_deletes_everything(workspace: TestWorkspace) -> None:
     workspace.deploy()
-    forget(workspace)
+    delete_snapshots(workspace)
     workspace.destroy()
     assert workspace.inventory.remains() == {}
 
 
-def test_an_old_snapshot_is_as_good_as_none(staging: TestWorkspace) -> None:
+def test_outdated_snapshot_causes_no_changes(staging: TestWorkspace) -> None:
     bucket, s3 = staging.config["state"]["bucket"], staging.aws.s3
     old = s3.get_object(Bucket=bucket, Key=staging.state_key())["Body"].read()
     staging.configure({"services": {"flask": {"image": image("next")}}})

@@ -37,17 +37,17 @@ QUERIES = {
 def test_schema_command_prints_the_published_schemas(workspace: TestWorkspace) -> None:
     for name in ("plan", "events", "documents"):
         assert workspace.run("schema", name).expect_exit().out == (SCHEMAS / f"{name}.json").read_text(encoding="utf-8")
-    shown = workspace.run("schema", "config").expect_exit().out
-    assert shown == (SCHEMAS / "pb_deploy.json").read_text(encoding="utf-8"), (
+    printed = workspace.run("schema", "config").expect_exit().out
+    assert printed == (SCHEMAS / "pb_deploy.json").read_text(encoding="utf-8"), (
         "the keys were changed: pb-deploy schema config > docs/schema/pb_deploy.json"
     )
 
 
-def test_every_sort_of_plan_fits_and_holds_no_secret(workspace: TestWorkspace) -> None:
-    keys = {"AWS_SECRET_ACCESS_KEY": SECRET, "AWS_SESSION_TOKEN": TOKEN}
+def test_saved_plans_match_the_schema_and_contain_no_secrets(workspace: TestWorkspace) -> None:
+    credentials = {"AWS_SECRET_ACCESS_KEY": SECRET, "AWS_SESSION_TOKEN": TOKEN}
 
     def plan(*arguments: str) -> dict[str, Any]:
-        workspace.run("plan", "staging", "--out", "a.plan", *arguments, env=dict(keys)).expect_exit()
+        workspace.run("plan", "staging", "--out", "a.plan", *arguments, env=dict(credentials)).expect_exit()
         document = json.loads((workspace.folder / "a.plan").read_text(encoding="utf-8"))
         schemas.plan()(document)
         assert document == workspace.run("show", "a.plan", "--json").expect_exit().json()
@@ -57,7 +57,7 @@ def test_every_sort_of_plan_fits_and_holds_no_secret(workspace: TestWorkspace) -
 
     first = plan()
     assert plan("--target", "net/vpc")["part"] == {"targets": ["net/vpc"]}
-    applied = workspace.run("deploy", "staging", "--yes", "--json", env=dict(keys)).expect_exit()
+    applied = workspace.run("deploy", "staging", "--yes", "--json", env=dict(credentials)).expect_exit()
     stored = json.dumps(workspace.state_object())
     assert not [word for word in (SECRET, TOKEN) if word in applied.text + stored]
     workspace.configure({"services": {"flask": {"image": image("next"), "port": 6060}}})
@@ -70,7 +70,7 @@ def test_every_sort_of_plan_fits_and_holds_no_secret(workspace: TestWorkspace) -
         assert refuses(schemas.plan(), {**first, **change}), change
 
 
-def test_the_documented_configuration_fits(workspace: TestWorkspace) -> None:
+def test_configuration_of_the_project_matches_the_schema(workspace: TestWorkspace) -> None:
     text = (ROOT / "pb_deploy.toml").read_text(encoding="utf-8")
     schemas.config()(tomllib.loads(text))
     schemas.config()(workspace.config)
@@ -90,7 +90,7 @@ def test_the_documented_configuration_fits(workspace: TestWorkspace) -> None:
         {"tags": {"team": 1}},
     ],
 )
-def test_what_the_tool_refuses_the_schema_refuses(workspace: TestWorkspace, changes: dict[str, Any]) -> None:
+def test_configuration_schema_refuses_what_validate_refuses(workspace: TestWorkspace, changes: dict[str, Any]) -> None:
     before = copy.deepcopy(workspace.config)
     workspace.configure(changes)
     assert refuses(schemas.config(), workspace.config)
@@ -98,13 +98,13 @@ def test_what_the_tool_refuses_the_schema_refuses(workspace: TestWorkspace, chan
     workspace.config = before
 
 
-def test_documents_fit_their_schemas(workspace: TestWorkspace) -> None:
+def test_documents_match_their_schemas(workspace: TestWorkspace) -> None:
     workspace.deploy()
     workspace.aws.ecs.update_service(cluster="staging-ecs-cluster", service="staging-celery", desiredCount=1)
-    seen = {name: workspace.run(*command.split(), "--json") for name, command in QUERIES.items()}
-    for name, result in seen.items():
+    results = {name: workspace.run(*command.split(), "--json") for name, command in QUERIES.items()}
+    for name, result in results.items():
         schemas.document(name)(result.json())
-    assert seen["drift"].json()["drift"] and seen["status"].json()["services"] and seen["tasks"].json()
+    assert results["drift"].json()["drift"] and results["status"].json()["services"] and results["tasks"].json()
     error = workspace.run("plan", "nowhere", "--json").expect_exit(64)
     schemas.document("error")(json.loads(error.err))
     workspace.config_file.rename(workspace.folder / "other.toml")

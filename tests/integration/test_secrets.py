@@ -12,44 +12,44 @@ from fidelity import violations
 from harness import TestWorkspace
 from observer import Observer
 
-VALUE = "hunter2-is-what-nobody-may-see"
+SECRET_VALUE = "hunter2-is-what-nobody-may-see"
 ROLE, POLICY = "roles/execution", "pb-deploy.staging.us-east-2.secrets"
 
 
-def secrets(workspace: TestWorkspace) -> dict[str, str]:
+def create_secrets(workspace: TestWorkspace) -> dict[str, str]:
     """A secret and a parameter of the account; gives the references of both, by variable."""
-    secret = workspace.aws.secretsmanager.create_secret(Name="app/db", SecretString=json.dumps({"password": VALUE}))[
-        "ARN"
-    ]
-    workspace.aws.ssm.put_parameter(Name="/app/key", Value=VALUE, Type="SecureString")
+    secret = workspace.aws.secretsmanager.create_secret(
+        Name="app/db", SecretString=json.dumps({"password": SECRET_VALUE})
+    )["ARN"]
+    workspace.aws.ssm.put_parameter(Name="/app/key", Value=SECRET_VALUE, Type="SecureString")
     parameter = f"arn:aws:ssm:{workspace.config['region']}:{workspace.account}:parameter/app/key"
     return {"DB_PASSWORD": f"{secret}:password::", "APP_SECRET_KEY": parameter}
 
 
-def check(workspace: TestWorkspace) -> dict[str, Any]:
+def role_check(workspace: TestWorkspace) -> dict[str, Any]:
     """What `doctor` says of the execution role."""
     checks = workspace.run("doctor", "staging", "--json").expect_exit().json()["checks"]
     return next(check for check in checks if check["name"] == ROLE)
 
 
-def policies(workspace: TestWorkspace) -> dict[str, list[dict[str, Any]]]:
+def role_policies(workspace: TestWorkspace) -> dict[str, list[dict[str, Any]]]:
     """The statements of the inline policies of the execution role."""
     iam, role = workspace.aws.iam, workspace.config["roles"]["execution"]
     names = iam.list_role_policies(RoleName=role)["PolicyNames"]
-    found = {name: iam.get_role_policy(RoleName=role, PolicyName=name)["PolicyDocument"] for name in names}
-    return {name: document["Statement"] for name, document in found.items()}
+    documents = {name: iam.get_role_policy(RoleName=role, PolicyName=name)["PolicyDocument"] for name in names}
+    return {name: document["Statement"] for name, document in documents.items()}
 
 
 @pytest.mark.needs("ecs-breaker")
-def test_a_secret_is_given_to_tasks_by_its_reference(workspace: TestWorkspace, url: str) -> None:
-    references = secrets(workspace)
+def test_secret_is_passed_to_tasks_by_reference(workspace: TestWorkspace, url: str) -> None:
+    references = create_secrets(workspace)
     workspace.run("bootstrap", "staging", "--yes").expect_exit()
-    assert check(workspace)["verdict"] == "good" and policies(workspace) == {}
+    assert role_check(workspace)["verdict"] == "good" and role_policies(workspace) == {}
     workspace.configure({"services": {"flask": {"secrets": references, "count": 2}}})
 
-    found = check(workspace)
-    assert found["verdict"] == "warning" and "to read the secrets" in found["found"]
-    assert found["hint"] == "pb-deploy bootstrap staging"
+    warning = role_check(workspace)
+    assert warning["verdict"] == "warning" and "to read the secrets" in warning["found"]
+    assert warning["hint"] == "pb-deploy bootstrap staging"
     failed = workspace.deploy(code=1)
     assert "unable to pull secrets" in failed.err and "`pb-deploy bootstrap` lets it" in failed.err, failed
 
@@ -57,7 +57,7 @@ def test_a_secret_is_given_to_tasks_by_its_reference(workspace: TestWorkspace, u
     assert all(reference.removesuffix(":password::") in shown.err for reference in references.values()), shown
     workspace.run("bootstrap", "staging", "--yes").expect_exit()
     password, key = (references[name] for name in ("DB_PASSWORD", "APP_SECRET_KEY"))
-    assert policies(workspace) == {
+    assert role_policies(workspace) == {
         POLICY: [
             {
                 "Effect": "Allow",
@@ -67,7 +67,7 @@ def test_a_secret_is_given_to_tasks_by_its_reference(workspace: TestWorkspace, u
             {"Effect": "Allow", "Action": "ssm:GetParameters", "Resource": [key]},
         ]
     }
-    assert check(workspace)["verdict"] == "good"
+    assert role_check(workspace)["verdict"] == "good"
     assert "No changes" in workspace.run("bootstrap", "staging", "--yes").expect_exit().err
 
     with Observer(url) as observer:
@@ -86,10 +86,10 @@ def test_a_secret_is_given_to_tasks_by_its_reference(workspace: TestWorkspace, u
     workspace.deploy()
     workspace.assert_no_changes()
     # A rollback to the revision before needs what the configuration does not name any more, whoever runs `bootstrap` meanwhile.
-    workspace.aws.ssm.put_parameter(Name="/app/other", Value=VALUE, Type="SecureString")
+    workspace.aws.ssm.put_parameter(Name="/app/other", Value=SECRET_VALUE, Type="SecureString")
     workspace.configure({"services": {"flask": {"secrets": {"APP_SECRET_KEY": key.replace("/app/key", "/app/other")}}}})
     workspace.run("bootstrap", "staging", "--yes").expect_exit()
-    assert [statement["Resource"] for statement in policies(workspace)[POLICY]] == [
+    assert [statement["Resource"] for statement in role_policies(workspace)[POLICY]] == [
         [password.removesuffix(":password::")], [key], [key.replace("/app/key", "/app/other")]
     ]  # fmt: skip
     workspace.deploy()
@@ -103,38 +103,38 @@ def revision(workspace: TestWorkspace, family: str = "staging-flask") -> dict[st
     return dict(workspace.aws.ecs.describe_task_definition(taskDefinition=family)["taskDefinition"])
 
 
-def leak(workspace: TestWorkspace) -> None:
+def leak_secret(workspace: TestWorkspace) -> None:
     """Somebody puts secrets into a revision of ours, and rolls it out."""
     ecs = workspace.aws.ecs
-    found = ecs.describe_task_definition(taskDefinition="staging-flask", include=["TAGS"])
-    keep = ("family", "networkMode", "cpu", "memory", "requiresCompatibilities", "executionRoleArn")
-    (container,) = found["taskDefinition"]["containerDefinitions"]
+    described = ecs.describe_task_definition(taskDefinition="staging-flask", include=["TAGS"])
+    kept_keys = ("family", "networkMode", "cpu", "memory", "requiresCompatibilities", "executionRoleArn")
+    (container,) = described["taskDefinition"]["containerDefinitions"]
     container["environment"] += [
-        {"name": "DB_PASSWORD", "value": VALUE},
-        {"name": "DATABASE", "value": f"postgres://app:{VALUE}@db.example.org/app"},
+        {"name": "DB_PASSWORD", "value": SECRET_VALUE},
+        {"name": "DATABASE", "value": f"postgres://app:{SECRET_VALUE}@db.example.org/app"},
     ]
-    container["command"] = ["serve", f"--broker=amqp://app:{VALUE}@mq.example.org"]
-    old = {key: found["taskDefinition"][key] for key in keep}
-    made = ecs.register_task_definition(**old, containerDefinitions=[container], tags=found["tags"])
-    arn = made["taskDefinition"]["taskDefinitionArn"]
+    container["command"] = ["serve", f"--broker=amqp://app:{SECRET_VALUE}@mq.example.org"]
+    kept = {key: described["taskDefinition"][key] for key in kept_keys}
+    registered = ecs.register_task_definition(**kept, containerDefinitions=[container], tags=described["tags"])
+    arn = registered["taskDefinition"]["taskDefinitionArn"]
     ecs.update_service(cluster="staging-ecs-cluster", service="staging-flask", taskDefinition=arn)
 
 
-def said(folder: Path) -> str:
+def folder_text(folder: Path) -> str:
     """All that lies in a folder."""
     return "".join(file.read_text(encoding="utf-8") for file in folder.iterdir() if file.is_file())
 
 
-def test_a_secret_that_somebody_put_into_aws_is_in_no_plan_and_no_state(staging: TestWorkspace) -> None:
-    leak(staging)
+def test_secret_in_live_revision_is_hidden_in_plan_and_state(staging: TestWorkspace) -> None:
+    leak_secret(staging)
     texts = []
-    for look, code in (
+    for command, code in (
         (["plan", "staging"], 0), (["plan", "staging", "--json"], 0), (["plan", "staging", "--out", "leak.plan"], 0),
         (["show", "leak.plan"], 0), (["show", "leak.plan", "--json"], 0), (["show", "leak.plan", "--markdown"], 0),
         (["drift", "staging"], 2), (["drift", "staging", "--json"], 2), (["status", "staging", "--json"], None),
         (["plan", "staging", "--refresh-only", "--out", "refresh.plan"], 0),
     ):  # fmt: skip
-        result = staging.run(*look)
+        result = staging.run(*command)
         assert code is None or result.code == code, result
         texts.append(result.text)
     assert any("DB_PASSWORD" in text and "hidden" in text for text in texts)
@@ -142,48 +142,48 @@ def test_a_secret_that_somebody_put_into_aws_is_in_no_plan_and_no_state(staging:
     staging.run("apply", "refresh.plan").expect_exit()
     recorded = staging.state_object()["snapshot"]["resources"]["fargate/flask_task"]["spec"]
     assert "hidden" in recorded["containers"]["flask"]["environment"]["DB_PASSWORD"]
-    texts += [json.dumps(staging.state_object()), said(staging.folder)]
+    texts += [json.dumps(staging.state_object()), folder_text(staging.folder)]
     texts += [staging.run("state", "show", "staging").text, staging.run("state", "pull", "staging").text]
     # To be kept it would have to be written again, and it is not known.
     staging.configure({"ignore_changes": ["fargate/flask_task.containers.flask.environment"]})
     refused = staging.run("deploy", "staging", "--yes").expect_exit(1)
     assert "hidden" in refused.err and "`secrets`" in refused.err, refused
     staging.configure({"ignore_changes": None})
-    mended = staging.run("deploy", "staging", "--yes", "--json").expect_exit()
-    texts += [refused.text, mended.text, json.dumps(staging.state_object())]
-    assert [text for text in texts if VALUE in text] == []
+    repaired = staging.run("deploy", "staging", "--yes", "--json").expect_exit()
+    texts += [refused.text, repaired.text, json.dumps(staging.state_object())]
+    assert [text for text in texts if SECRET_VALUE in text] == []
     staging.assert_no_changes()
 
 
-def test_a_secret_in_a_state_of_before_is_not_said(staging: TestWorkspace) -> None:
+def test_secret_in_stored_state_is_hidden_in_output(staging: TestWorkspace) -> None:
     document = json.loads(staging.run("state", "pull", "staging").expect_exit().out)
     environment = document["snapshot"]["resources"]["fargate/flask_task"]["spec"]["containers"]["flask"]["environment"]
-    environment["DB_PASSWORD"] = VALUE
+    environment["DB_PASSWORD"] = SECRET_VALUE
     (staging.folder / "old.json").write_text(json.dumps(document), encoding="utf-8")
     staging.run("state", "push", "staging", "old.json", "--force", "--yes").expect_exit()
     (staging.folder / "old.json").unlink()
-    texts = [staging.run(*look).text for look in (
+    texts = [staging.run(*command).text for command in (
         ["plan", "staging"], ["plan", "staging", "--json"], ["plan", "staging", "--refresh-only", "--out", "refresh.plan"],
         ["drift", "staging"], ["drift", "staging", "--json"],
-    )] + [said(staging.folder)]  # fmt: skip
+    )] + [folder_text(staging.folder)]  # fmt: skip
     assert any("DB_PASSWORD" in text and "hidden" in text for text in texts)
-    assert [text for text in texts if VALUE in text] == []
+    assert [text for text in texts if SECRET_VALUE in text] == []
     staging.run("deploy", "staging", "--refresh-only", "--yes").expect_exit()
-    assert VALUE not in json.dumps(staging.state_object())
+    assert SECRET_VALUE not in json.dumps(staging.state_object())
 
 
-def test_a_secret_in_the_configuration_is_refused_and_not_said(workspace: TestWorkspace) -> None:
+def test_secret_in_configuration_is_refused_and_hidden(workspace: TestWorkspace) -> None:
     for change in (
-        {"services": {"flask": {"environment": {"DB_PASSWORD": VALUE}}}},
-        {"services": {"celery": {"command": ["celery", f"--broker=amqp://app:{VALUE}@mq.example.org"]}}},
-        {"services": {"flask": {"secrets": {"DB": VALUE}}}},
+        {"services": {"flask": {"environment": {"DB_PASSWORD": SECRET_VALUE}}}},
+        {"services": {"celery": {"command": ["celery", f"--broker=amqp://app:{SECRET_VALUE}@mq.example.org"]}}},
+        {"services": {"flask": {"secrets": {"DB": SECRET_VALUE}}}},
     ):
         since = workspace.mark()
         workspace.configure(change)
         for command in (["validate"], ["plan", "staging"], ["deploy", "staging", "--yes", "--json"]):
             refused = workspace.run(*command).expect_exit(1)
             assert "pb_deploy.toml:" in refused.err and "***" in refused.err, refused
-            assert VALUE not in refused.text
+            assert SECRET_VALUE not in refused.text
         assert workspace.calls(since) == []
         workspace.configure(
             {"services": {"flask": {"environment": None, "secrets": None}, "celery": {"command": None}}}
@@ -191,11 +191,11 @@ def test_a_secret_in_the_configuration_is_refused_and_not_said(workspace: TestWo
     workspace.run("validate").expect_exit()
 
 
-def test_a_first_configuration_takes_no_secret_along(workspace: TestWorkspace) -> None:
+def test_init_from_terraform_omits_secrets(workspace: TestWorkspace) -> None:
     text = (
-        f'hostname = "api.example.com"\nflask_environment = {{ DB_PASSWORD = "{VALUE}", LEVEL = "info" }}\n'
-        f'celery_command = ["celery", "--broker=amqp://app:{VALUE}@mq.example.org"]\n'
-        f'celery_environment = [{{ name = "DB_PASSWORD", value = "{VALUE}" }}]\n'
+        f'hostname = "api.example.com"\nflask_environment = {{ DB_PASSWORD = "{SECRET_VALUE}", LEVEL = "info" }}\n'
+        f'celery_command = ["celery", "--broker=amqp://app:{SECRET_VALUE}@mq.example.org"]\n'
+        f'celery_environment = [{{ name = "DB_PASSWORD", value = "{SECRET_VALUE}" }}]\n'
     )
     (workspace.folder / "terraform.tfvars").write_text(text, encoding="utf-8")
     result = workspace.run("init", "--config", "new.toml", "--from", "terraform.tfvars").expect_exit()
@@ -203,20 +203,20 @@ def test_a_first_configuration_takes_no_secret_along(workspace: TestWorkspace) -
     assert "left out, it looks like a secret: celery_command (line 3)" in result.err
     assert "left out, there is no key for it: celery_environment (line 4)" in result.err
     written = (workspace.folder / "new.toml").read_text(encoding="utf-8")
-    assert 'LEVEL = "info"' in written and VALUE not in result.text + written
-    (workspace.folder / "bad.tfvars").write_text(f'db_password = "{VALUE}\n', encoding="utf-8")
+    assert 'LEVEL = "info"' in written and SECRET_VALUE not in result.text + written
+    (workspace.folder / "bad.tfvars").write_text(f'db_password = "{SECRET_VALUE}\n', encoding="utf-8")
     bad = workspace.run("init", "--config", "bad.toml", "--from", "bad.tfvars").expect_exit(1)
-    assert "bad.tfvars:1:" in bad.err and VALUE not in bad.text
+    assert "bad.tfvars:1:" in bad.err and SECRET_VALUE not in bad.text
     assert re.search(r"^#secrets = \{\}$", written, re.MULTILINE)
 
 
-def test_on_this_machine_a_secret_is_a_variable_of_ones_own(workspace: TestWorkspace) -> None:
+def test_local_up_takes_secrets_from_the_environment(workspace: TestWorkspace) -> None:
     arn = f"arn:aws:ssm:{workspace.config['region']}:{workspace.account}:parameter/app/key"
     config = {"command": ["sh", "-c", 'test "$APP_SECRET_KEY" = mine'], "secrets": {"APP_SECRET_KEY": arn}}
     workspace.configure({"services": {"flask": config}})
     # A queue that nobody asks will do.
-    up = ("local", "up", "staging", "--only", "flask", "--app", ".", "--queue", "127.0.0.1:9")
-    without = workspace.run(*up, env={"APP_SECRET_KEY": None})
-    assert "flask runs without APP_SECRET_KEY" in without.err and "exit status: 1" in without.err, without
-    own = workspace.run(*up, env={"APP_SECRET_KEY": "mine"})
-    assert "runs without" not in own.err and "exit status: 0" in own.err, own
+    command = ("local", "up", "staging", "--only", "flask", "--app", ".", "--queue", "127.0.0.1:9")
+    missing = workspace.run(*command, env={"APP_SECRET_KEY": None})
+    assert "flask runs without APP_SECRET_KEY" in missing.err and "exit status: 1" in missing.err, missing
+    provided = workspace.run(*command, env={"APP_SECRET_KEY": "mine"})
+    assert "runs without" not in provided.err and "exit status: 0" in provided.err, provided

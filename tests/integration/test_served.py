@@ -11,29 +11,31 @@ from fault_proxy import FaultProxy
 from harness import TestWorkspace
 from prober import Prober, address, ask
 from test_killed import kill
-from test_rollouts import flask, revision
+from test_rollouts import configure_flask, revision
 
 pytestmark = [pytest.mark.needs("data-plane"), pytest.mark.unserved("these tests send requests themselves")]
 #: Checks that find a target unhealthy as soon as AWS lets them: after 2 of them, 5 s apart.
 FAST = {"health_interval": 5, "health_timeout": 2, "unhealthy_threshold": 2}
 
 
-def released(workspace: TestWorkspace, code: int = 0, path: str = "/", **changes: Any) -> tuple[list[str], str, str]:
+def deploy_while_probed(
+    workspace: TestWorkspace, code: int = 0, path: str = "/", **changes: Any
+) -> tuple[list[str], str, str]:
     """Deploys a changed web service; returns the revisions that answered during it, and those before and after it."""
     before = revision(workspace)
     with Prober(workspace, path=path) as prober:
-        flask(workspace, **changes)
+        configure_flask(workspace, **changes)
         workspace.run("deploy", "staging", "--yes").expect_exit(code)
     return prober.served(), before, revision(workspace)
 
 
-def rules(workspace: TestWorkspace) -> set[tuple[str, bool, int]]:
+def security_group_rules(workspace: TestWorkspace) -> set[tuple[str, bool, int]]:
     """Group, direction and first port of all rules of security groups."""
-    found = workspace.aws.ec2.describe_security_group_rules()["SecurityGroupRules"]
-    return {(rule["GroupId"], rule["IsEgress"], rule.get("FromPort", -1)) for rule in found}
+    described = workspace.aws.ec2.describe_security_group_rules()["SecurityGroupRules"]
+    return {(rule["GroupId"], rule["IsEgress"], rule.get("FromPort", -1)) for rule in described}
 
 
-def checks(workspace: TestWorkspace) -> tuple[str, str]:
+def health_check(workspace: TestWorkspace) -> tuple[str, str]:
     """The path that the load balancer checks of the first web service, and the status codes that are healthy."""
     groups = workspace.aws.elbv2.describe_target_groups()["TargetGroups"]
     group = next(one for one in groups if one["TargetGroupName"].startswith("staging-flask"))
@@ -48,120 +50,122 @@ def configure_checks(workspace: TestWorkspace, **changes: str) -> None:
 def deploy_and_configure_checks(workspace: TestWorkspace, path: str) -> None:
     """Deploys an image that answers at the default path alone, then configures another path to be checked."""
     workspace.configure({"load_balancer": FAST})
-    flask(workspace, image=image("v1.only-hello"))
+    configure_flask(workspace, image=image("v1.only-hello"))
     workspace.deploy()
     configure_checks(workspace, health_path=path)
 
 
-def test_image_change_is_served_by_the_old_until_the_new_serves(staging: TestWorkspace) -> None:
-    seen, before, after = released(staging, image=image("second"))
+def test_image_change_is_served_by_old_then_new_revision(staging: TestWorkspace) -> None:
+    seen, before, after = deploy_while_probed(staging, image=image("second"))
     assert seen[0] == before and seen[-1] == after != before
     staging.assert_no_changes()
 
 
-def test_port_change_is_served_throughout(staging: TestWorkspace) -> None:
-    ports = {rule[2] for rule in rules(staging)}
-    seen, before, after = released(staging, image=image("third"), port=8000)
+def test_port_change_fails_no_request(staging: TestWorkspace) -> None:
+    ports = {rule[2] for rule in security_group_rules(staging)}
+    seen, before, after = deploy_while_probed(staging, image=image("third"), port=8000)
     assert seen[0] == before and seen[-1] == after != before
-    assert {rule[2] for rule in rules(staging)} == ports - {5050} | {8000}, "the old port is closed again"
+    assert {rule[2] for rule in security_group_rules(staging)} == ports - {5050} | {8000}, (
+        "the old port is closed again"
+    )
     staging.assert_no_changes()
 
 
-def test_ports_are_exchanged_without_a_failed_request(workspace: TestWorkspace) -> None:
+def test_port_exchange_fails_no_request(workspace: TestWorkspace) -> None:
     host = f"api.{workspace.config['hostname']}"
     api = {"kind": "web", "image": image("api"), "port": 8080, "hosts": [host]}
     workspace.configure({"services": {"api": api}})
     workspace.deploy()
-    ports = rules(workspace)
+    rules_before = security_group_rules(workspace)
     with Prober(workspace) as main, Prober(workspace, host) as prober:
         workspace.configure({"services": {"flask": {"port": 8080}, "api": {"port": 5050}}})
         workspace.deploy()
     assert (len(main.served()), len(prober.served())) == (2, 2)
-    assert rules(workspace) == ports
+    assert security_group_rules(workspace) == rules_before
     workspace.assert_no_changes()
 
 
-def test_port_change_is_waited_for_even_if_rollouts_are_not(staging: TestWorkspace) -> None:
+def test_port_change_is_waited_for_despite_no_wait(staging: TestWorkspace) -> None:
     before = revision(staging)
     with Prober(staging) as prober:
-        flask(staging, image=image("unwatched"), port=8000)
+        configure_flask(staging, image=image("unwatched"), port=8000)
         staging.run("deploy", "staging", "--yes", "--no-wait").expect_exit()
     assert prober.served()[-1] == revision(staging) != before
-    assert {rule[2] for rule in rules(staging)} & {5050, 8000} == {8000}
+    assert {rule[2] for rule in security_group_rules(staging)} & {5050, 8000} == {8000}
     staging.restore()
 
 
-@pytest.mark.parametrize("end", ["fail", "unhealthy"])
-def test_failing_image_changes_nothing_for_users(staging: TestWorkspace, end: str) -> None:
-    seen, before, after = released(staging, code=1, image=image(end))
+@pytest.mark.parametrize("tag", ["fail", "unhealthy"])
+def test_failing_image_fails_no_request(staging: TestWorkspace, tag: str) -> None:
+    seen, before, after = deploy_while_probed(staging, code=1, image=image(tag))
     assert seen == [before] and after == before
     staging.restore()
 
 
-@pytest.mark.parametrize("end", ["fail", "unhealthy"])
-def test_failing_image_on_another_port_leaves_all_as_it_was(staging: TestWorkspace, end: str) -> None:
-    open_before = rules(staging)
-    seen, before, after = released(staging, code=1, image=image(end), port=8001)
+@pytest.mark.parametrize("tag", ["fail", "unhealthy"])
+def test_failing_image_on_another_port_restores_the_rules(staging: TestWorkspace, tag: str) -> None:
+    rules_before = security_group_rules(staging)
+    seen, before, after = deploy_while_probed(staging, code=1, image=image(tag), port=8001)
     assert seen == [before] and after == before
-    assert rules(staging) == open_before, "the old port stays open, and the new one is closed again"
+    assert security_group_rules(staging) == rules_before, "the old port stays open, and the new one is closed again"
     staging.restore()
-    assert rules(staging) == open_before
+    assert security_group_rules(staging) == rules_before
 
 
-def test_other_path_is_checked_when_the_new_image_runs(workspace: TestWorkspace) -> None:
+def test_health_path_change_is_applied_after_the_new_image(workspace: TestWorkspace) -> None:
     workspace.deploy()
     configure_checks(workspace, health_path="/health")
-    seen, before, after = released(workspace, image=image("knows-health"))
-    assert seen[0] == before and seen[-1] == after and checks(workspace)[0] == "/health"
+    seen, before, after = deploy_while_probed(workspace, image=image("knows-health"))
+    assert seen[0] == before and seen[-1] == after and health_check(workspace)[0] == "/health"
     workspace.assert_no_changes()
 
 
-def test_path_that_only_the_new_image_answers_is_not_asked_of_the_old(workspace: TestWorkspace) -> None:
+def test_health_path_of_new_image_is_not_checked_on_the_old(workspace: TestWorkspace) -> None:
     deploy_and_configure_checks(workspace, "/ready")
-    seen, before, after = released(workspace, path="/hello", image=image("v2.only-hello_ready"))
-    assert seen[0] == before and seen[-1] == after and checks(workspace)[0] == "/ready"
+    seen, before, after = deploy_while_probed(workspace, path="/hello", image=image("v2.only-hello_ready"))
+    assert seen[0] == before and seen[-1] == after and health_check(workspace)[0] == "/ready"
     workspace.assert_no_changes()
 
 
-def test_path_that_nobody_answers_is_not_kept(workspace: TestWorkspace) -> None:
+def test_health_path_that_no_task_answers_is_reverted(workspace: TestWorkspace) -> None:
     deploy_and_configure_checks(workspace, "/nowhere")
     before = revision(workspace)
     with Prober(workspace, path="/hello") as prober:
         result = workspace.run("deploy", "staging", "--yes").expect_exit(1)
-    assert prober.served() == [before] and checks(workspace)[0] == "/hello"
+    assert prober.served() == [before] and health_check(workspace)[0] == "/hello"
     assert "no target of staging-flask-5050 passes the new checks" in result.err, result
     assert "tasks have to answer GET /nowhere with 200" in result.err, result
 
 
-def test_other_matcher_is_tried_while_served(workspace: TestWorkspace) -> None:
+def test_health_matcher_change_fails_no_request(workspace: TestWorkspace) -> None:
     workspace.deploy()
     before = revision(workspace)
     with Prober(workspace) as prober:
         configure_checks(workspace, health_matcher="200-299")
         workspace.deploy()
-    assert prober.served() == [before] and checks(workspace)[1] == "200-299"
+    assert prober.served() == [before] and health_check(workspace)[1] == "200-299"
     workspace.assert_no_changes()
 
 
-def test_other_matcher_comes_with_the_new_image_while_served(workspace: TestWorkspace) -> None:
+def test_health_matcher_change_with_new_image_fails_no_request(workspace: TestWorkspace) -> None:
     workspace.deploy()
     configure_checks(workspace, health_matcher="200,202")
-    seen, before, after = released(workspace, image=image("next"))
-    assert seen[0] == before and seen[-1] == after != before and checks(workspace)[1] == "200,202"
+    seen, before, after = deploy_while_probed(workspace, image=image("next"))
+    assert seen[0] == before and seen[-1] == after != before and health_check(workspace)[1] == "200,202"
     workspace.assert_no_changes()
 
 
-def test_matcher_that_no_task_answers_is_not_kept(workspace: TestWorkspace) -> None:
+def test_health_matcher_that_no_task_meets_is_reverted(workspace: TestWorkspace) -> None:
     workspace.deploy()
     before = revision(workspace)
     with Prober(workspace) as prober:
         configure_checks(workspace, health_matcher="204")
         result = workspace.run("deploy", "staging", "--yes").expect_exit(1)
-    assert set(prober.served()) == {before} and checks(workspace)[1] == "200"
+    assert set(prober.served()) == {before} and health_check(workspace)[1] == "200"
     assert "tasks have to answer GET /hello with 204" in result.err, result
 
 
-def test_host_is_added_and_removed_without_a_failed_request(staging: TestWorkspace) -> None:
+def test_host_addition_and_removal_fail_no_request(staging: TestWorkspace) -> None:
     host, other = f"api.{staging.config['hostname']}", {"kind": "web", "image": image("api"), "port": 8080}
     with Prober(staging) as main, Prober(staging, host) as prober:
         staging.configure({"services": {"api": {**other, "hosts": [host]}}})
@@ -177,7 +181,7 @@ def test_host_is_added_and_removed_without_a_failed_request(staging: TestWorkspa
     staging.assert_no_changes()
 
 
-def test_service_that_does_not_start_takes_no_requests(staging: TestWorkspace) -> None:
+def test_service_that_fails_to_start_receives_no_requests(staging: TestWorkspace) -> None:
     host = f"api.{staging.config['hostname']}"
     api = {"kind": "web", "image": image("fail"), "port": 8080, "hosts": [host], "breaker_threshold": 1}
     with Prober(staging, host) as prober:
@@ -191,7 +195,7 @@ def test_service_that_does_not_start_takes_no_requests(staging: TestWorkspace) -
     staging.restore()
 
 
-def test_subnet_of_the_load_balancer_is_replaced_while_served(staging: TestWorkspace) -> None:
+def test_load_balancer_subnet_change_fails_no_request(staging: TestWorkspace) -> None:
     (old,) = staging.inventory.balancers().values()
     with Prober(staging) as prober:
         staging.configure({"network": {"balancer_subnet": "10.0.3.0/24"}})
@@ -205,27 +209,27 @@ def test_subnet_of_the_load_balancer_is_replaced_while_served(staging: TestWorks
     staging.assert_no_changes()
 
 
-def changes_of_a_port_change(new_workspace: Callable[[], TestWorkspace]) -> list[str]:
+def port_change_calls(new_workspace: Callable[[], TestWorkspace]) -> list[str]:
     """The calls of a port change that change something, in order."""
     workspace = new_workspace()
     workspace.deploy()
     since = workspace.mark()
-    flask(workspace, image=image("next"), port=8000)
+    configure_flask(workspace, image=image("next"), port=8000)
     workspace.deploy()
     return [call for call in workspace.mutations(since) if not call.startswith(("s3:", "dynamodb:"))]
 
 
 @pytest.mark.parametrize("when", ["before", "after"])
-def test_port_change_that_is_killed_at_any_change_is_served_throughout(
+def test_port_change_killed_at_any_write_fails_no_request(
     new_workspace: Callable[[], TestWorkspace], url: str, when: str
 ) -> None:
-    calls = changes_of_a_port_change(new_workspace)
+    calls = port_change_calls(new_workspace)
     assert {"ecs:UpdateService", "ec2:RevokeSecurityGroupIngress"} <= set(calls), calls
     workspace = new_workspace()
     workspace.deploy()
     for number, call in enumerate(sorted(set(calls))):
         with FaultProxy(url) as proxy, Prober(workspace) as prober:
-            flask(workspace, image=image(f"next-{number}"), port=8000 + number)
+            configure_flask(workspace, image=image(f"next-{number}"), port=8000 + number)
             kill(workspace, proxy, call, when)
             workspace.run("deploy", "staging", "--yes").expect_exit()
         assert prober.served()[-1] == revision(workspace), call

@@ -15,7 +15,7 @@ from prober import Prober
 pytestmark = [pytest.mark.needs("data-plane"), pytest.mark.unserved("these tests send requests themselves")]
 
 
-def web(**changes: Any) -> Table:
+def web_service(**changes: Any) -> Table:
     """A web service with a rule."""
     return {"kind": "web", "image": image("app"), "port": 8080, **changes}
 
@@ -29,7 +29,7 @@ def deploy(workspace: TestWorkspace, **services: Table | None) -> None:
 def deploy_slowly(workspace: TestWorkspace, proxy: FaultProxy, key: str, **services: Table | None) -> None:
     """Deploys changed services, with the changes of the rule of one of them held up for a second."""
     rule = workspace.state_object()["snapshot"]["resources"][f"edge/{key}_rule"]["attrs"]["arn"]
-    held = proxy.hold_before("elasticloadbalancing:ModifyRule", having=quote(rule, safe="").encode())
+    held = proxy.hold_before("elasticloadbalancing:ModifyRule", body_contains=quote(rule, safe="").encode())
     workspace.configure({"services": services})
     running = workspace.start("deploy", "staging", "--yes", url=proxy.url)
     held.wait()
@@ -38,14 +38,14 @@ def deploy_slowly(workspace: TestWorkspace, proxy: FaultProxy, key: str, **servi
     running.result().expect_exit()
 
 
-def full(workspace: TestWorkspace, host: str) -> str:
+def full_host(workspace: TestWorkspace, host: str) -> str:
     """A host of staging as requests have it."""
     return f"{host}.staging.{workspace.config['hostname']}"
 
 
-def test_path_of_a_new_service_goes_back_when_it_is_removed(staging: TestWorkspace) -> None:
+def test_path_of_removed_service_returns_to_the_default(staging: TestWorkspace) -> None:
     with Prober(staging) as main, Prober(staging, path="/v1/x") as prober:
-        deploy(staging, pages=web(paths=["/v1/*"]))
+        deploy(staging, pages=web_service(paths=["/v1/*"]))
         prober.until_answered_by("pages")
         deploy(staging, pages=None)
         prober.until_answered_by("flask")
@@ -54,8 +54,8 @@ def test_path_of_a_new_service_goes_back_when_it_is_removed(staging: TestWorkspa
     staging.assert_no_changes()
 
 
-def test_path_of_a_rule_changes_without_a_failed_request(staging: TestWorkspace) -> None:
-    deploy(staging, pages=web(paths=["/v1/*"]))
+def test_rule_path_change_fails_no_request(staging: TestWorkspace) -> None:
+    deploy(staging, pages=web_service(paths=["/v1/*"]))
     with Prober(staging, path="/v1/x") as old, Prober(staging, path="/v2/x") as new:
         deploy(staging, pages={"paths": ["/v1/*", "/v2/*"]})
         new.until_answered_by("pages")
@@ -66,9 +66,9 @@ def test_path_of_a_rule_changes_without_a_failed_request(staging: TestWorkspace)
     staging.assert_no_changes()
 
 
-def test_priorities_are_exchanged_without_a_failed_request(staging: TestWorkspace) -> None:
-    host = full(staging, "api")
-    deploy(staging, api=web(hosts=["api"], priority=10), pages=web(paths=["/v1/*"], priority=20))
+def test_rule_priority_exchange_fails_no_request(staging: TestWorkspace) -> None:
+    host = full_host(staging, "api")
+    deploy(staging, api=web_service(hosts=["api"], priority=10), pages=web_service(paths=["/v1/*"], priority=20))
     with Prober(staging, host) as api, Prober(staging, path="/v1/x") as pages, Prober(staging, host, "/v1/x") as both:
         deploy(staging, api={"priority": 20}, pages={"priority": 10})
         both.until_answered_by("pages")
@@ -77,8 +77,8 @@ def test_priorities_are_exchanged_without_a_failed_request(staging: TestWorkspac
     staging.assert_no_changes()
 
 
-def test_shorter_path_moves_a_rule_without_a_failed_request(staging: TestWorkspace) -> None:
-    deploy(staging, admin=web(paths=["/admin/*"]), reports=web(paths=["/admin/reports/*"]))
+def test_rule_reordering_by_path_length_fails_no_request(staging: TestWorkspace) -> None:
+    deploy(staging, admin=web_service(paths=["/admin/*"]), reports=web_service(paths=["/admin/reports/*"]))
     with Prober(staging, path="/admin/x") as admin, Prober(staging, path="/admin/reports/x") as both:
         # Longer paths come first, so the two rules change places.
         deploy(staging, reports={"paths": ["/a"]})
@@ -89,8 +89,8 @@ def test_shorter_path_moves_a_rule_without_a_failed_request(staging: TestWorkspa
 
 
 def test_moved_host_is_answered_by_the_old_or_new_service(staging: TestWorkspace, proxy: FaultProxy) -> None:
-    deploy(staging, api=web(hosts=["api", "v2"]), admin=web(hosts=["admin"]))
-    with Prober(staging, full(staging, "api")) as stays, Prober(staging, full(staging, "v2")) as moves:
+    deploy(staging, api=web_service(hosts=["api", "v2"]), admin=web_service(hosts=["admin"]))
+    with Prober(staging, full_host(staging, "api")) as stays, Prober(staging, full_host(staging, "v2")) as moves:
         deploy_slowly(staging, proxy, "admin", api={"hosts": ["api"]}, admin={"hosts": ["admin", "v2"]})
         moves.until_answered_by("admin")
     assert moves.services() == ["api", "admin"]
@@ -98,19 +98,19 @@ def test_moved_host_is_answered_by_the_old_or_new_service(staging: TestWorkspace
     staging.assert_no_changes()
 
 
-def test_host_moves_to_a_new_service_once_that_serves(staging: TestWorkspace) -> None:
-    deploy(staging, api=web(hosts=["api", "v2"]))
-    with Prober(staging, full(staging, "v2")) as moves:
-        deploy(staging, api={"hosts": ["api"]}, next=web(hosts=["v2"]))
+def test_host_moves_to_a_new_service_once_it_serves(staging: TestWorkspace) -> None:
+    deploy(staging, api=web_service(hosts=["api", "v2"]))
+    with Prober(staging, full_host(staging, "v2")) as moves:
+        deploy(staging, api={"hosts": ["api"]}, next=web_service(hosts=["v2"]))
         moves.until_answered_by("next")
     assert moves.services() == ["api", "next"]
     staging.assert_no_changes()
 
 
-def test_host_stays_where_it_is_if_the_new_service_fails(staging: TestWorkspace) -> None:
-    deploy(staging, api=web(hosts=["api", "v2"]))
-    with Prober(staging, full(staging, "v2")) as prober:
-        bad = web(hosts=["v2"], image=image("fail"), breaker_threshold=1)
+def test_host_stays_with_its_service_if_the_new_one_fails(staging: TestWorkspace) -> None:
+    deploy(staging, api=web_service(hosts=["api", "v2"]))
+    with Prober(staging, full_host(staging, "v2")) as prober:
+        bad = web_service(hosts=["v2"], image=image("fail"), breaker_threshold=1)
         staging.configure({"services": {"api": {"hosts": ["api"]}, "next": bad}})
         staging.deploy(code=1)
     assert prober.services() == ["api"]
@@ -118,18 +118,18 @@ def test_host_stays_where_it_is_if_the_new_service_fails(staging: TestWorkspace)
 
 
 @pytest.mark.parametrize("rule", [{"hosts": ["v2"]}, {"paths": ["/v2/*"]}], ids=["host", "path"])
-def test_successor_takes_over_the_rule_of_a_removed_service(staging: TestWorkspace, rule: Table) -> None:
-    deploy(staging, api=web(**rule))
-    with Prober(staging, full(staging, "v2"), "/v2/x") as prober:
-        deploy(staging, api=None, next=web(**rule))
+def test_rule_of_removed_service_moves_to_its_successor(staging: TestWorkspace, rule: Table) -> None:
+    deploy(staging, api=web_service(**rule))
+    with Prober(staging, full_host(staging, "v2"), "/v2/x") as prober:
+        deploy(staging, api=None, next=web_service(**rule))
         prober.until_answered_by("next")
     assert prober.services() == ["api", "next"]
     staging.assert_no_changes()
 
 
 def test_exchanged_hosts_are_never_answered_by_the_default(staging: TestWorkspace, proxy: FaultProxy) -> None:
-    deploy(staging, api=web(hosts=["api"]), admin=web(hosts=["admin"]))
-    with Prober(staging, full(staging, "api")) as one, Prober(staging, full(staging, "admin")) as other:
+    deploy(staging, api=web_service(hosts=["api"]), admin=web_service(hosts=["admin"]))
+    with Prober(staging, full_host(staging, "api")) as one, Prober(staging, full_host(staging, "admin")) as other:
         deploy_slowly(staging, proxy, "admin", api={"hosts": ["admin"]}, admin={"hosts": ["api"]})
         one.until_answered_by("admin"), other.until_answered_by("api")
     for seen, (first, last) in ((one.services(), ("api", "admin")), (other.services(), ("admin", "api"))):

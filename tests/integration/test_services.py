@@ -9,54 +9,54 @@ from configuration import image
 from harness import TestWorkspace
 
 BEAT = ["celery", "-A", "app", "beat", "--schedule", "/tmp/schedule"]
-MORE: dict[str, Any] = {
+ADDED_SERVICES: dict[str, Any] = {
     "api": {"kind": "web", "hosts": ["api"], "paths": ["/v1/*"], "port": 8000, "health_path": "/healthz"},
     "admin": {"kind": "web", "paths": ["/admin/*"], "count": 2},
     "reports": {"kind": "worker", "queues": ["reports", "mail"], "count": 3},
     "beat": {"kind": "scheduler", "command": BEAT},
 }
-for _service in MORE.values():
+for _service in ADDED_SERVICES.values():
     _service["image"] = image("app")
 
 
-def rules(workspace: TestWorkspace) -> list[tuple[str, list[str], list[str], str]]:
+def listener_rules(workspace: TestWorkspace) -> list[tuple[str, list[str], list[str], str]]:
     """The rules of the listener in their order: priority, hosts, paths, name of the target group."""
     elb = workspace.aws.elbv2
     listener = next(iter(workspace.inventory.listeners()))
     names = {
         group["TargetGroupArn"]: group["TargetGroupName"] for group in elb.describe_target_groups()["TargetGroups"]
     }
-    found = []
+    rules = []
     for rule in elb.describe_rules(ListenerArn=listener)["Rules"]:
         values: dict[str, list[str]] = {}
         for condition in rule["Conditions"]:
             config = condition.get("HostHeaderConfig") or condition.get("PathPatternConfig") or condition
             values[condition["Field"]] = config["Values"]
         target = names[rule["Actions"][0]["TargetGroupArn"]]
-        found.append((rule["Priority"], values.get("host-header", []), values.get("path-pattern", []), target))
-    return sorted(found, key=lambda rule: (rule[0] == "default", rule[0]))
+        rules.append((rule["Priority"], values.get("host-header", []), values.get("path-pattern", []), target))
+    return sorted(rules, key=lambda rule: (rule[0] == "default", rule[0]))
 
 
-def definition(workspace: TestWorkspace, family: str) -> dict[str, Any]:
+def container_of(workspace: TestWorkspace, family: str) -> dict[str, Any]:
     """The container of the latest revision."""
     described = workspace.aws.ecs.describe_task_definition(taskDefinition=family)["taskDefinition"]
     return described["containerDefinitions"][0]
 
 
 @pytest.mark.needs("interfaces")
-def test_more_services_come_beside_the_two_which_stay_as_they_are(staging: TestWorkspace) -> None:
-    before = {address: identity for address, identity in staging.inventory.owned()}
-    staging.configure({"services": MORE})
+def test_added_services_leave_existing_resources_unchanged(staging: TestWorkspace) -> None:
+    before = {address: identity for address, identity in staging.inventory.managed_resources()}
+    staging.configure({"services": ADDED_SERVICES})
     plan = staging.plan()
     assert set(plan.changes.values()) == {"create"}, "the two services and all that is theirs stay"
     assert {address for address in plan.changes if address.startswith("edge/")} == {
         "edge/api_targets", "edge/api_rule", "edge/record_api_staging_ospcapi_org", "edge/admin_targets", "edge/admin_rule",
     }  # fmt: skip
     staging.deploy()
-    after = {address: identity for address, identity in staging.inventory.owned()}
+    after = {address: identity for address, identity in staging.inventory.managed_resources()}
     assert before.items() <= after.items()
 
-    assert rules(staging) == [
+    assert listener_rules(staging) == [
         ("1001", ["api.staging.ospcapi.org"], ["/v1/*"], "staging-api-8000"),
         ("1002", [], ["/admin/*"], "staging-admin-5050"),
         ("default", [], [], "staging-flask-5050"),
@@ -68,10 +68,10 @@ def test_more_services_come_beside_the_two_which_stay_as_they_are(staging: TestW
     }  # fmt: skip
     beat = services["staging-beat"]["deploymentConfiguration"]
     assert (beat["minimumHealthyPercent"], beat["maximumPercent"]) == (0, 100)
-    assert definition(staging, "staging-beat")["command"] == BEAT
-    environment = {pair["name"]: pair["value"] for pair in definition(staging, "staging-reports")["environment"]}
+    assert container_of(staging, "staging-beat")["command"] == BEAT
+    environment = {pair["name"]: pair["value"] for pair in container_of(staging, "staging-reports")["environment"]}
     assert environment["CELERY_WORKER_QUEUES"] == "reports,mail"
-    assert definition(staging, "staging-api")["portMappings"][0]["containerPort"] == 8000
+    assert container_of(staging, "staging-api")["portMappings"][0]["containerPort"] == 8000
     groups = {group["GroupId"]: group["GroupName"] for group in staging.inventory.groups().values()}
     ports = {
         (groups[rule["GroupId"]], rule["IsEgress"], rule["FromPort"])
@@ -82,70 +82,70 @@ def test_more_services_come_beside_the_two_which_stay_as_they_are(staging: TestW
     staging.assert_no_changes()
 
 
-def test_a_rule_that_comes_first_moves_the_others_and_none_is_missing(staging: TestWorkspace) -> None:
+def test_rule_reordering_updates_rules_in_place(staging: TestWorkspace) -> None:
     staging.configure(
         {
             "services": {
-                "admin": MORE["admin"],
+                "admin": ADDED_SERVICES["admin"],
                 "longer": {"kind": "web", "paths": ["/admin/reports/*"], "image": image("app")},
             }
         }
     )
     staging.deploy()
-    first = {rule[3]: rule[0] for rule in rules(staging)}
+    first = {rule[3]: rule[0] for rule in listener_rules(staging)}
     assert first["staging-longer-5050"] < first["staging-admin-5050"]
     staging.configure({"services": {"longer": {"paths": ["/a"]}}})
     plan = staging.plan()
     assert plan.changes["edge/longer_rule"] == "update" and plan.changes["edge/admin_rule"] == "update"
     since = staging.mark()
     staging.deploy()
-    moved = {rule[3]: rule[0] for rule in rules(staging)}
+    moved = {rule[3]: rule[0] for rule in listener_rules(staging)}
     assert moved["staging-longer-5050"] > moved["staging-admin-5050"]
     calls = staging.mutations(since)
     assert "elasticloadbalancing:DeleteRule" not in calls and "elasticloadbalancing:CreateRule" not in calls
     staging.assert_no_changes()
 
 
-def test_services_that_are_taken_out_go_with_all_that_is_theirs(staging: TestWorkspace) -> None:
-    staging.configure({"services": MORE})
+def test_removed_services_are_deleted_with_their_resources(staging: TestWorkspace) -> None:
+    staging.configure({"services": ADDED_SERVICES})
     staging.deploy()
-    staging.configure({"services": dict.fromkeys(MORE)})
+    staging.configure({"services": dict.fromkeys(ADDED_SERVICES)})
     plan = staging.plan()
     assert set(plan.changes.values()) == {"delete"}
     staging.deploy()
-    assert rules(staging) == [("default", [], [], "staging-flask-5050")]
-    left = {service["serviceName"] for service in staging.inventory.services().values()}
-    assert left == {"staging-flask", "staging-celery"}
+    assert listener_rules(staging) == [("default", [], [], "staging-flask-5050")]
+    remaining = {service["serviceName"] for service in staging.inventory.services().values()}
+    assert remaining == {"staging-flask", "staging-celery"}
     staging.assert_no_changes()
 
 
-def test_a_rule_made_by_hand_in_our_place_is_left_alone(staging: TestWorkspace) -> None:
+def test_unmanaged_rule_with_needed_priority_is_refused(staging: TestWorkspace) -> None:
     elb, listener = staging.aws.elbv2, next(iter(staging.inventory.listeners()))
     group = next(iter(staging.inventory.target_groups().values()))["TargetGroupArn"]
-    theirs = elb.create_rule(
+    unmanaged = elb.create_rule(
         ListenerArn=listener, Priority=1001, Actions=[{"Type": "forward", "TargetGroupArn": group}],
         Conditions=[{"Field": "path-pattern", "Values": ["/theirs/*"]}],
     )["Rules"][0]["RuleArn"]  # fmt: skip
-    staging.configure({"services": {"admin": MORE["admin"]}})
+    staging.configure({"services": {"admin": ADDED_SERVICES["admin"]}})
     refused = staging.run("plan", "staging").expect_exit(1)
     assert "a rule of the listener with the priority 1001" in refused.err
-    elb.delete_rule(RuleArn=theirs)
+    elb.delete_rule(RuleArn=unmanaged)
     staging.configure({"services": {"admin": None}})
     staging.assert_no_changes()
 
 
-def test_two_schedulers_are_refused_before_any_call(staging: TestWorkspace) -> None:
+def test_second_scheduler_is_refused_before_any_call(staging: TestWorkspace) -> None:
     since = staging.mark()
-    staging.configure({"services": {"beat": {**MORE["beat"], "count": 2}}})
+    staging.configure({"services": {"beat": {**ADDED_SERVICES["beat"], "count": 2}}})
     assert "could run two schedulers at once" in staging.run("deploy", "staging", "--yes").expect_exit(1).err
-    staging.configure({"services": {"beat": MORE["beat"], "clock": {**MORE["beat"]}}})
+    staging.configure({"services": {"beat": ADDED_SERVICES["beat"], "clock": {**ADDED_SERVICES["beat"]}}})
     assert "there is a scheduler already" in staging.run("deploy", "staging", "--yes").expect_exit(1).err
     assert staging.calls(since) == []
     staging.configure({"services": {"beat": None, "clock": None}})
     staging.mark_unchanged()
 
 
-def test_a_hundred_pools_of_workers(workspace: TestWorkspace) -> None:
+def test_hundred_worker_pools_are_deployed_and_destroyed(workspace: TestWorkspace) -> None:
     pools = {
         f"pool-{number:03}": {"kind": "worker", "queues": [f"q{number}"], "count": 1, "image": image("app")}
         for number in range(100)
@@ -159,4 +159,4 @@ def test_a_hundred_pools_of_workers(workspace: TestWorkspace) -> None:
     reads = [call for call in workspace.calls(since) if call == "ecs:DescribeServices"]
     assert len(reads) == 11, "ten services a call"
     workspace.destroy()
-    assert workspace.inventory.owned() == []
+    assert workspace.inventory.managed_resources() == []

@@ -13,7 +13,7 @@ pytestmark = pytest.mark.sample
 CELERY = "fargate/celery"
 
 
-def test_the_state_is_listed_shown_and_pulled(staging: TestWorkspace) -> None:
+def test_state_is_listed_shown_and_pulled(staging: TestWorkspace) -> None:
     stored = staging.state_object()
     addresses = sorted(stored["snapshot"]["resources"])
     assert staging.run("state", "list", "staging").expect_exit().out.splitlines() == addresses
@@ -27,7 +27,7 @@ def test_the_state_is_listed_shown_and_pulled(staging: TestWorkspace) -> None:
     staging.mark_unchanged()
 
 
-def test_what_is_forgotten_is_found_again_and_there_is_a_way_back(staging: TestWorkspace) -> None:
+def test_removed_record_is_found_by_tags_and_can_be_restored(staging: TestWorkspace) -> None:
     before = staging.state_object()["snapshot"]
     staging.run("state", "rm", "staging", CELERY).expect_exit(64)
     since = staging.mark()
@@ -45,7 +45,7 @@ def test_what_is_forgotten_is_found_again_and_there_is_a_way_back(staging: TestW
     staging.assert_no_changes()
 
 
-def test_an_edited_state_is_pushed(staging: TestWorkspace) -> None:
+def test_edited_state_is_pushed(staging: TestWorkspace) -> None:
     file = staging.folder / "state.json"
     file.write_text(staging.run("state", "pull", "staging").expect_exit().out, encoding="utf-8")
     document = json.loads(file.read_text(encoding="utf-8"))
@@ -71,7 +71,7 @@ def test_an_edited_state_is_pushed(staging: TestWorkspace) -> None:
     staging.assert_no_changes()
 
 
-def test_a_state_of_another_workspace_is_not_pushed(staging: TestWorkspace) -> None:
+def test_state_of_another_workspace_is_not_pushed(staging: TestWorkspace) -> None:
     (staging.folder / "state.json").write_text(
         staging.run("state", "pull", "staging").expect_exit().out, encoding="utf-8"
     )
@@ -80,11 +80,11 @@ def test_a_state_of_another_workspace_is_not_pushed(staging: TestWorkspace) -> N
     staging.mark_unchanged()
 
 
-def test_a_holder_of_the_lock_keeps_others_out(staging: TestWorkspace, proxy: FaultProxy) -> None:
+def test_state_change_is_refused_while_the_lock_is_held(staging: TestWorkspace, proxy: FaultProxy) -> None:
     staging.configure({"services": {"celery": {"count": 2}}})
-    stop = proxy.hold_before("ecs:UpdateService")
+    held = proxy.hold_before("ecs:UpdateService")
     running = staging.start("deploy", "staging", "--yes", url=proxy.url)
-    stop.wait()
+    held.wait()
     assert "held by" in staging.run("state", "rm", "staging", CELERY, "--yes").expect_exit(3).err
     assert CELERY in staging.state_object()["snapshot"]["resources"]
     proxy.release_all()

@@ -7,14 +7,14 @@ from typing import Any
 
 import pytest
 from configuration import image
-from fault_proxy import ALL, FaultProxy
+from fault_proxy import UNLIMITED, FaultProxy
 from harness import Result, TestWorkspace, until
 
-CALL = "elasticloadbalancing:DescribeTargetHealth"
+HEALTH_CALL = "elasticloadbalancing:DescribeTargetHealth"
 UNHEALTHY = "0 of 1 targets of staging-flask are healthy"
 
 
-def target(state: str) -> bytes:
+def health_response(state: str) -> bytes:
     """An answer of DescribeTargetHealth with one target."""
     health = f"<TargetHealth><State>{state}</State><Description>Health checks failed.</Description></TargetHealth>"
     member = f"<member><Target><Id>10.0.1.9</Id><Port>5050</Port></Target>{health}</member>"
@@ -24,7 +24,7 @@ def target(state: str) -> bytes:
     return f'<DescribeTargetHealthResponse xmlns="{space}">{result}</DescribeTargetHealthResponse>'.encode()
 
 
-def flask(workspace: TestWorkspace, **changes: Any) -> None:
+def configure_flask(workspace: TestWorkspace, **changes: Any) -> None:
     """Change the web service; it gives up soon."""
     workspace.configure({"services": {"flask": {"breaker_threshold": 1, **changes}}})
 
@@ -35,15 +35,15 @@ def deploy(workspace: TestWorkspace, proxy: FaultProxy, *arguments: str) -> Resu
 
 
 @pytest.fixture
-def sick(staging: TestWorkspace, proxy: FaultProxy) -> TestWorkspace:
+def unhealthy(staging: TestWorkspace, proxy: FaultProxy) -> TestWorkspace:
     """A deployed staging whose target is unhealthy from now on, as the proxy shows it."""
-    proxy.refuse(CALL, 200, target("unhealthy"), times=ALL)
+    proxy.refuse(HEALTH_CALL, 200, health_response("unhealthy"), times=UNLIMITED)
     return staging
 
 
-def test_a_deploy_waits_until_the_targets_are_healthy(staging: TestWorkspace, proxy: FaultProxy) -> None:
-    proxy.refuse(CALL, 200, target("initial"), times=ALL)
-    flask(staging, image=image("reached"))
+def test_deploy_waits_until_the_targets_are_healthy(staging: TestWorkspace, proxy: FaultProxy) -> None:
+    proxy.refuse(HEALTH_CALL, 200, health_response("initial"), times=UNLIMITED)
+    configure_flask(staging, image=image("reached"))
     run = staging.start("deploy", "staging", "--yes", url=proxy.url)
     until(lambda: "edge/flask_health: checking: 0 of 1 targets are healthy" in run.output_so_far().err)
     output_so_far = run.output_so_far()
@@ -54,98 +54,98 @@ def test_a_deploy_waits_until_the_targets_are_healthy(staging: TestWorkspace, pr
     staging.assert_no_changes()
 
 
-def test_unhealthy_targets_fail_each_deploy_until_healthy(sick: TestWorkspace, proxy: FaultProxy) -> None:
-    flask(sick, image=image("unreached"))
-    first = deploy(sick, proxy).expect_exit(1)
+def test_unhealthy_targets_fail_each_deploy_until_healthy(unhealthy: TestWorkspace, proxy: FaultProxy) -> None:
+    configure_flask(unhealthy, image=image("unreached"))
+    first = deploy(unhealthy, proxy).expect_exit(1)
     assert "0 of 1 targets are healthy" in first.err and first.out == "", first
     assert "target 10.0.1.9:5050: unhealthy: Health checks failed" in first.err and "Deployed" not in first.err, first
     assert "Nothing is left to apply" in first.err and "pb-deploy logs staging flask" in first.err, first
     # All steps were done, and are on record as done.
-    assert "intents" not in sick.state_object()["snapshot"]
-    since = sick.mark()
-    again = deploy(sick, proxy).expect_exit(1)
+    assert "intents" not in unhealthy.state_object()["snapshot"]
+    since = unhealthy.mark()
+    again = deploy(unhealthy, proxy).expect_exit(1)
     assert "No changes: all 33 resources are as configured." in again.err, again
     assert "1 check is failing:" in again.err and UNHEALTHY in again.err and again.out == "", again
     assert "Not healthy: staging is as configured, but 1 check fails" in again.err, again
     assert "target 10.0.1.9:5050: unhealthy: Health checks failed" in again.err, again
-    assert sick.mutations(since) == [], "neither the lock nor the state is written"
+    assert unhealthy.mutations(since) == [], "neither the lock nor the state is written"
     proxy.release_all()
-    healthy = deploy(sick, proxy).expect_exit()
+    healthy = deploy(unhealthy, proxy).expect_exit()
     assert "No changes" in healthy.err and "failing" not in healthy.err and healthy.out, healthy
-    sick.assert_no_changes()
+    unhealthy.assert_no_changes()
 
 
-def test_plan_status_and_wait_agree_about_unhealthy_targets(sick: TestWorkspace, proxy: FaultProxy) -> None:
-    plan = sick.run("plan", "staging", "--detailed-exitcode", url=proxy.url).expect_exit(2)
+def test_plan_status_and_wait_agree_about_unhealthy_targets(unhealthy: TestWorkspace, proxy: FaultProxy) -> None:
+    plan = unhealthy.run("plan", "staging", "--detailed-exitcode", url=proxy.url).expect_exit(2)
     assert "No changes: all 33 resources are as configured." in plan.out and "1 check is failing:" in plan.out, plan
     assert UNHEALTHY in plan.out and "10.0.1.9:5050" in plan.out, plan
-    sick.run("plan", "staging", url=proxy.url).expect_exit(0)
-    markdown = sick.run("plan", "staging", "--markdown", url=proxy.url).expect_exit().out
+    unhealthy.run("plan", "staging", url=proxy.url).expect_exit(0)
+    markdown = unhealthy.run("plan", "staging", "--markdown", url=proxy.url).expect_exit().out
     assert f"**Failing check** `edge/flask_health`: {UNHEALTHY}" in markdown, markdown
-    document = sick.run("plan", "staging", "--json", url=proxy.url).expect_exit().json()
+    document = unhealthy.run("plan", "staging", "--json", url=proxy.url).expect_exit().json()
     (check,) = document["plan"]["checks"]
     assert (check["address"], check["kind"], check["due"]) == ("edge/flask_health", "elbv2.healthy_targets", True)
     assert check["verdict"]["is"] == "fails" and "fargate/flask" in check["about"], check
-    status = sick.run("status", "staging", url=proxy.url).expect_exit().out
+    status = unhealthy.run("status", "staging", url=proxy.url).expect_exit().out
     assert f"failing: edge/flask_health: {UNHEALTHY}" in status and "33 resources" in status, status
-    (failing,) = sick.run("status", "staging", "--json", url=proxy.url).expect_exit().json()["failing"]
+    (failing,) = unhealthy.run("status", "staging", "--json", url=proxy.url).expect_exit().json()["failing"]
     assert (failing["address"], failing["message"]) == ("edge/flask_health", UNHEALTHY)
-    waited = sick.run("wait", "staging", "--wait-timeout", "2", url=proxy.url).expect_exit(1)
+    waited = unhealthy.run("wait", "staging", "--wait-timeout", "2", url=proxy.url).expect_exit(1)
     assert "0 of 1 targets are healthy" in waited.err and "Serving" not in waited.err, waited
     proxy.release_all()
-    sick.run("plan", "staging", "--detailed-exitcode", url=proxy.url).expect_exit(0)
-    assert "failing" not in sick.run("status", "staging", url=proxy.url).expect_exit().out
-    assert "Serving" in sick.run("wait", "staging", url=proxy.url).expect_exit().err
+    unhealthy.run("plan", "staging", "--detailed-exitcode", url=proxy.url).expect_exit(0)
+    assert "failing" not in unhealthy.run("status", "staging", url=proxy.url).expect_exit().out
+    assert "Serving" in unhealthy.run("wait", "staging", url=proxy.url).expect_exit().err
 
 
-def test_an_unchanged_deploy_waits_one_health_period(staging: TestWorkspace, proxy: FaultProxy) -> None:
+def test_unchanged_deploy_waits_one_health_period(staging: TestWorkspace, proxy: FaultProxy) -> None:
     health = {"health_interval": 5, "health_timeout": 2, "healthy_threshold": 2, "unhealthy_threshold": 2}
     staging.configure({"load_balancer": health})
     staging.deploy()
-    proxy.refuse(CALL, 200, target("unhealthy"), times=ALL)
+    proxy.refuse(HEALTH_CALL, 200, health_response("unhealthy"), times=UNLIMITED)
     began = time.monotonic()
     result = staging.run("deploy", "staging", "--yes", url=proxy.url).expect_exit(1)
     assert "0 of 1 targets are healthy after 12 s" in result.err and time.monotonic() - began >= 12, result
     proxy.release_all()
-    proxy.refuse(CALL, 200, target("initial"), times=4)
+    proxy.refuse(HEALTH_CALL, 200, health_response("initial"), times=4)
     staging.run("deploy", "staging", "--yes", url=proxy.url).expect_exit(0)
 
 
-def test_a_deploy_that_does_not_wait_judges_what_it_reads(sick: TestWorkspace, proxy: FaultProxy) -> None:
+def test_deploy_without_waiting_judges_the_current_health(unhealthy: TestWorkspace, proxy: FaultProxy) -> None:
     began = time.monotonic()
-    result = sick.run("deploy", "staging", "--yes", "--no-wait", url=proxy.url).expect_exit(1)
+    result = unhealthy.run("deploy", "staging", "--yes", "--no-wait", url=proxy.url).expect_exit(1)
     assert UNHEALTHY in result.err and time.monotonic() - began < 10, result
-    flask(sick, image=image("unwaited"))
-    started = sick.run("deploy", "staging", "--yes", "--no-wait", url=proxy.url).expect_exit(0)
+    configure_flask(unhealthy, image=image("unwaited"))
+    started = unhealthy.run("deploy", "staging", "--yes", "--no-wait", url=proxy.url).expect_exit(0)
     assert "Started staging" in started.err and "Not waited for rollouts" in started.err, started
 
 
-def test_a_target_selection_checks_only_its_own_service(sick: TestWorkspace, proxy: FaultProxy) -> None:
-    deploy(sick, proxy, "--target", "fargate/celery").expect_exit(0)
-    result = deploy(sick, proxy, "--target", "fargate/flask").expect_exit(1)
+def test_target_option_checks_only_its_own_service(unhealthy: TestWorkspace, proxy: FaultProxy) -> None:
+    deploy(unhealthy, proxy, "--target", "fargate/celery").expect_exit(0)
+    result = deploy(unhealthy, proxy, "--target", "fargate/flask").expect_exit(1)
     assert UNHEALTHY in result.err, result
 
 
-def test_a_saved_plan_fails_while_its_check_fails(sick: TestWorkspace, proxy: FaultProxy) -> None:
-    sick.run("plan", "staging", "--out", "plan.json", url=proxy.url).expect_exit()
-    since = sick.mark()
-    result = sick.run("apply", "plan.json", "--yes", url=proxy.url).expect_exit(1)
-    assert "0 of 1 targets are healthy" in result.err and sick.writes(since) == [], result
-    sick.run("plan", "staging", "--out", "plan.json", url=proxy.url).expect_exit()
+def test_saved_plan_fails_while_its_check_fails(unhealthy: TestWorkspace, proxy: FaultProxy) -> None:
+    unhealthy.run("plan", "staging", "--out", "plan.json", url=proxy.url).expect_exit()
+    since = unhealthy.mark()
+    result = unhealthy.run("apply", "plan.json", "--yes", url=proxy.url).expect_exit(1)
+    assert "0 of 1 targets are healthy" in result.err and unhealthy.writes(since) == [], result
+    unhealthy.run("plan", "staging", "--out", "plan.json", url=proxy.url).expect_exit()
     proxy.release_all()
-    sick.run("apply", "plan.json", "--yes", url=proxy.url).expect_exit(0)
+    unhealthy.run("apply", "plan.json", "--yes", url=proxy.url).expect_exit(0)
 
 
-def test_restart_scale_and_rollback_fail_on_unhealthy_targets(sick: TestWorkspace, proxy: FaultProxy) -> None:
-    flask(sick, image=image("next"))
-    deploy(sick, proxy).expect_exit(1)
-    (row,) = [row for row in history(sick) if row["in_use"]]
+def test_restart_scale_and_rollback_fail_on_unhealthy_targets(unhealthy: TestWorkspace, proxy: FaultProxy) -> None:
+    configure_flask(unhealthy, image=image("next"))
+    deploy(unhealthy, proxy).expect_exit(1)
+    (row,) = [row for row in history(unhealthy) if row["in_use"]]
     assert "0 of 1 targets are healthy" in row["outcome"], row
     for command in (["restart", "staging", "flask"], ["scale", "staging", "flask=2"], ["rollback", "staging"]):
-        result = sick.run(*command, "--yes", "--wait-timeout", "4", url=proxy.url).expect_exit(1)
+        result = unhealthy.run(*command, "--yes", "--wait-timeout", "4", url=proxy.url).expect_exit(1)
         assert "edge/flask_health: failed: " in result.err and "targets are healthy" in result.err, result
         assert "Done" not in result.err, result
-    sick.run("restart", "staging", "celery", "--yes", "--wait-timeout", "8", url=proxy.url).expect_exit()
+    unhealthy.run("restart", "staging", "celery", "--yes", "--wait-timeout", "8", url=proxy.url).expect_exit()
 
 
 def history(workspace: TestWorkspace) -> list[dict[str, Any]]:
@@ -153,19 +153,19 @@ def history(workspace: TestWorkspace) -> list[dict[str, Any]]:
     return workspace.run("history", "staging", "--json").expect_exit().json()[0]["revisions"]
 
 
-def test_checks_are_events_and_never_resources(sick: TestWorkspace, proxy: FaultProxy) -> None:
-    flask(sick, image=image("recorded"))
-    lines = deploy(sick, proxy, "--json").expect_exit(1).lines()
+def test_checks_are_events_and_never_resources(unhealthy: TestWorkspace, proxy: FaultProxy) -> None:
+    configure_flask(unhealthy, image=image("recorded"))
+    lines = deploy(unhealthy, proxy, "--json").expect_exit(1).events()
     (failed,) = [line for line in lines if line["event"] == "failed"]
     assert (failed["address"], failed["action"]) == ("edge/flask_health", {"do": "check"}), failed
     assert failed["failure"]["details"] == ["target 10.0.1.9:5050: unhealthy: Health checks failed"], failed
     assert lines[-1]["event"] == "finished" and lines[-1]["complete"] is False
     proxy.release_all()
-    assert "edge/flask_health" not in sick.run("state", "list", "staging").expect_exit().out
-    assert "edge/flask_health" not in sick.state_object()["snapshot"]["resources"]
-    unknown = sick.run("forget", "staging", "edge/flask_health", "--yes")
+    assert "edge/flask_health" not in unhealthy.run("state", "list", "staging").expect_exit().out
+    assert "edge/flask_health" not in unhealthy.state_object()["snapshot"]["resources"]
+    unknown = unhealthy.run("forget", "staging", "edge/flask_health", "--yes")
     assert unknown.code not in (0, 2), unknown
     # A snapshot of an older version has just these resources, so it is not changed either.
-    since = sick.mark()
-    assert "No changes: all 33 resources" in sick.run("deploy", "staging", "--yes").expect_exit().err
-    assert sick.mutations(since) == []
+    since = unhealthy.mark()
+    assert "No changes: all 33 resources" in unhealthy.run("deploy", "staging", "--yes").expect_exit().err
+    assert unhealthy.mutations(since) == []

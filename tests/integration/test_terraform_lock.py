@@ -30,14 +30,14 @@ terraform {
 """
 
 
-def why_no_terraform() -> str | None:
+def terraform_skip_reason() -> str | None:
     """Why Terraform cannot be run here, if so. It needs no provider for what it does here."""
     if os.environ.get("PB_TEST_TERRAFORM") == "0":
         return "PB_TEST_TERRAFORM=0"
     return None if shutil.which("terraform") else "terraform is not installed"
 
 
-needs_terraform = pytest.mark.skipif(why_no_terraform() is not None, reason=str(why_no_terraform()))
+needs_terraform = pytest.mark.skipif(terraform_skip_reason() is not None, reason=str(terraform_skip_reason()))
 
 
 def terraform(workspace: TestWorkspace, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -49,16 +49,16 @@ def terraform(workspace: TestWorkspace, *arguments: str) -> subprocess.Completed
     )  # fmt: skip
 
 
-def initialised(workspace: TestWorkspace, *backend: str) -> None:
+def init_backend(workspace: TestWorkspace, *backend: str) -> None:
     """Have Terraform's backend set up, before there is a state that would ask for a provider."""
     (workspace.folder / "tf").mkdir()
     (workspace.folder / "tf" / "main.tf").write_text(BACKEND, encoding="utf-8")
     settings = [f"-backend-config={setting}" for setting in (f"bucket={workspace.config['state']['bucket']}", *backend)]
-    done = terraform(workspace, "init", "-input=false", *settings)
-    assert done.returncode == 0, done.stdout + done.stderr
+    result = terraform(workspace, "init", "-input=false", *settings)
+    assert result.returncode == 0, result.stdout + result.stderr
 
 
-def managed(workspace: TestWorkspace) -> list[str]:
+def create_managed_log_group(workspace: TestWorkspace) -> list[str]:
     """A log group that Terraform manages, with its state; gives the command that takes it over."""
     name = "staging-pb_workers"
     workspace.aws.logs.create_log_group(logGroupName=name)
@@ -96,13 +96,13 @@ def tags(workspace: TestWorkspace) -> dict[str, str]:
     return dict(workspace.aws.logs.list_tags_for_resource(resourceArn=arn)["tags"])
 
 
-def free(workspace: TestWorkspace) -> bool:
+def is_unlocked(workspace: TestWorkspace) -> bool:
     """Whether neither lock is there."""
     return lock_file(workspace) is None and lock_item(workspace) is None
 
 
 def test_adopt_holds_both_locks_and_releases_them(workspace: TestWorkspace) -> None:
-    adopt = managed(workspace)
+    adopt = create_managed_log_group(workspace)
     with FaultProxy(workspace.url) as proxy:
         held = proxy.hold_before("logs:TagResource")
         running = workspace.start(*adopt, url=proxy.url)
@@ -114,12 +114,12 @@ def test_adopt_holds_both_locks_and_releases_them(workspace: TestWorkspace) -> N
     assert set(file) == {"ID", "Operation", "Info", "Who", "Version", "Created", "Path"}
     assert file["Path"] == f"{workspace.config['state']['bucket']}/{KEY}"
     assert file["Operation"] == "pb-deploy adopt pb-deploy/staging" and file["Who"]
-    assert free(workspace)
+    assert is_unlocked(workspace)
 
 
 @pytest.mark.parametrize("how", ["interrupted", "refused", "killed"])
-def test_both_locks_are_gone_however_adopt_ends(workspace: TestWorkspace, how: str) -> None:
-    adopt = managed(workspace)
+def test_both_locks_are_released_however_adopt_ends(workspace: TestWorkspace, how: str) -> None:
+    adopt = create_managed_log_group(workspace)
     with FaultProxy(workspace.url) as proxy:
         held = proxy.hold_before("logs:TagResource")
         running = workspace.start(*adopt, url=proxy.url)
@@ -131,7 +131,7 @@ def test_both_locks_are_gone_however_adopt_ends(workspace: TestWorkspace, how: s
             proxy.release_all()
             # The next run of ours knows the lock by its operation; our own lease says that no other is at work.
             until(lambda: workspace.run(*adopt, "--lock-timeout", "60").code == 0, 60)
-            return None if free(workspace) else pytest.fail("a lock is left over")
+            return None if is_unlocked(workspace) else pytest.fail("a lock is left over")
         if how == "interrupted":
             running.interrupt(signal.SIGINT)
         else:
@@ -139,11 +139,11 @@ def test_both_locks_are_gone_however_adopt_ends(workspace: TestWorkspace, how: s
         proxy.release_all()
         result = running.result()
     assert result.code in (0, 1, 130), result
-    assert free(workspace), result
+    assert is_unlocked(workspace), result
 
 
-def test_held_lock_of_either_kind_is_exit_3_with_the_holder(workspace: TestWorkspace) -> None:
-    adopt = managed(workspace)
+def test_held_terraform_lock_exits_3_and_names_the_holder(workspace: TestWorkspace) -> None:
+    adopt = create_managed_log_group(workspace)
     bucket, table = workspace.config["state"]["bucket"], workspace.config["state"]["lock_table"]
     info = {"ID": "7f0e", "Operation": "OperationTypeApply", "Info": "", "Who": "ana@build", "Version": "1.11.4",
             "Created": "2026-11-22T10:00:00Z", "Path": f"{bucket}/{KEY}"}  # fmt: skip
@@ -167,8 +167,8 @@ def test_held_lock_of_either_kind_is_exit_3_with_the_holder(workspace: TestWorks
 @needs_terraform
 @pytest.mark.parametrize("backend", ["use_lockfile=true", "dynamodb_table"])
 def test_terraform_is_refused_while_adopt_runs(workspace: TestWorkspace, backend: str) -> None:
-    initialised(workspace, backend if "=" in backend else f"{backend}={workspace.config['state']['lock_table']}")
-    adopt = managed(workspace)
+    init_backend(workspace, backend if "=" in backend else f"{backend}={workspace.config['state']['lock_table']}")
+    adopt = create_managed_log_group(workspace)
     with FaultProxy(workspace.url) as proxy:
         held = proxy.hold_before("logs:TagResource")
         running = workspace.start(*adopt, url=proxy.url)
@@ -177,17 +177,17 @@ def test_terraform_is_refused_while_adopt_runs(workspace: TestWorkspace, backend
         assert refused.returncode == 1 and "Error acquiring the state lock" in refused.stderr, refused
         assert "pb-deploy adopt pb-deploy/staging" in refused.stderr
         proxy.release_all()
-        said = running.result().expect_exit().err
-    (command,) = [line for line in said.splitlines() if line.startswith("terraform state rm ")]
-    done = terraform(workspace, *command.split()[1:])
-    assert done.returncode == 0, f"what `adopt` says is to be run can be run: {done.stderr}"
+        output = running.result().expect_exit().err
+    (command,) = [line for line in output.splitlines() if line.startswith("terraform state rm ")]
+    removed = terraform(workspace, *command.split()[1:])
+    assert removed.returncode == 0, f"what `adopt` says is to be run can be run: {removed.stderr}"
     assert terraform(workspace, "state", "list").stdout == ""
 
 
 @needs_terraform
 def test_adopt_is_refused_while_terraform_runs(workspace: TestWorkspace) -> None:
-    initialised(workspace, "use_lockfile=true")
-    adopt = managed(workspace)
+    init_backend(workspace, "use_lockfile=true")
+    adopt = create_managed_log_group(workspace)
     with FaultProxy(workspace.url) as proxy:
         # The first object that Terraform writes is its lock file.
         held = proxy.hold_after("s3:PutObject")

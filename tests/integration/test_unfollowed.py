@@ -8,24 +8,24 @@ import pytest
 from configuration import image
 from fault_proxy import FaultProxy
 from harness import TestWorkspace, until
-from test_going_back import released
-from test_rollouts import endless, flask, revision, service
+from test_rollback import recorded_releases
+from test_rollouts import configure_flask, interrupt_endless_rollout, revision, service
 
 
-def left(workspace: TestWorkspace, tag: str, how: str) -> None:
+def leave_rollout(workspace: TestWorkspace, tag: str, how: str) -> None:
     """A deploy that leaves a rollout in the middle: interrupted, or out of time."""
-    flask(workspace, image=image(tag))
-    within = ["--wait-timeout", "1"] if how == "timeout" else []
+    configure_flask(workspace, image=image(tag))
+    options = ["--wait-timeout", "1"] if how == "timeout" else []
     # On a busy machine it could have ended by the time that the run is interrupted.
     with workspace.paused_rollouts():
-        run = workspace.start("deploy", "staging", "--yes", *within)
-        until(lambda: is_followed(workspace))
+        run = workspace.start("deploy", "staging", "--yes", *options)
+        until(lambda: is_awaited(workspace))
         if how != "timeout":
             run.interrupt()
         run.result().expect_exit(1 if how == "timeout" else 130)
 
 
-def is_followed(workspace: TestWorkspace) -> bool:
+def is_awaited(workspace: TestWorkspace) -> bool:
     """Whether a run waits for the rollout of the web service."""
     record = workspace.state_object()["snapshot"]["resources"]["fargate/flask"]
     return len(service(workspace)["deployments"]) == 2 and record["settled"] is False
@@ -49,28 +49,33 @@ def status(workspace: TestWorkspace) -> dict[str, Any]:
 
 def outcome(workspace: TestWorkspace) -> str:
     """What is recorded of the last release of the web service."""
-    last = [release for release in released(workspace) if "fargate/flask" in release["services"]][-1]
+    last = [release for release in recorded_releases(workspace) if "fargate/flask" in release["services"]][-1]
     return str(last["services"]["fargate/flask"]["outcome"])
 
 
 @pytest.mark.needs("paused-rollouts")
 @pytest.mark.parametrize("how", ["interrupt", "timeout"])
-def test_rollout_that_ecs_completes_later_is_not_called_failed(staging: TestWorkspace, how: str) -> None:
-    left(staging, f"left-{how}", how)
+def test_rollout_completed_after_the_run_is_not_called_failed(staging: TestWorkspace, how: str) -> None:
+    leave_rollout(staging, f"left-{how}", how)
     recorded = outcome(staging)
     assert recorded == "interrupted" if how == "interrupt" else recorded.startswith("gave up after "), recorded
     until(lambda: is_completed(staging))
-    now = status(staging)
-    assert now["unserved"] == [] and now["unfinished"] == "deploy", now
-    (last,) = now["unconfirmed"]
+    current = status(staging)
+    assert current["unserved"] == [] and current["unfinished"] == "deploy", current
+    (last,) = current["unconfirmed"]
     assert (last["service"], last["revision"], last["completed"]) == ("staging-flask", revision(staging), True), last
     text = staging.run("status", "staging").expect_exit().out
     assert "ECS has completed its rollout since" in text and "failed" not in text and "serve" not in text, text
     (row,) = [row for row in history(staging) if row["in_use"]]
     assert row["outcome"] == "successful", row
     assert "Serving: " in staging.run("wait", "staging").expect_exit().err
-    now = status(staging)
-    assert (now["unserved"], now["unconfirmed"], now["unfinished"], now["lock"]) == ([], [], None, None), now
+    current = status(staging)
+    assert (current["unserved"], current["unconfirmed"], current["unfinished"], current["lock"]) == (
+        [],
+        [],
+        None,
+        None,
+    ), current
     (row,) = [row for row in history(staging) if row["in_use"]]
     assert outcome(staging) == row["outcome"] == "succeeded", row
     text = staging.run("status", "staging").expect_exit().out
@@ -81,8 +86,8 @@ def test_rollout_that_ecs_completes_later_is_not_called_failed(staging: TestWork
     staging.assert_no_changes()
 
 
-def test_rollout_that_goes_on_after_an_interrupt_is_said_to(staging: TestWorkspace) -> None:
-    endless(staging)
+def test_interrupted_rollout_is_reported_as_in_progress(staging: TestWorkspace) -> None:
+    interrupt_endless_rollout(staging)
     (last,) = status(staging)["unserved"]
     assert (last["outcome"], last["completed"]) == ("interrupted", False), last
     text = staging.run("status", "staging").expect_exit().out
@@ -95,11 +100,11 @@ def test_rollout_that_goes_on_after_an_interrupt_is_said_to(staging: TestWorkspa
 
 @pytest.mark.needs("paused-rollouts")
 @pytest.mark.parametrize("how", ["interrupt", "no-wait"])
-def test_wait_records_the_failure_of_what_it_followed(staging: TestWorkspace, how: str) -> None:
+def test_wait_records_the_failure_of_the_rollout(staging: TestWorkspace, how: str) -> None:
     if how == "interrupt":
-        left(staging, "fail", how)
+        leave_rollout(staging, "fail", how)
     else:
-        flask(staging, image=image("fail"))
+        configure_flask(staging, image=image("fail"))
         staging.run("deploy", "staging", "--yes", "--no-wait").expect_exit()
     staging.run("wait", "staging").expect_exit(1)
     assert "circuit breaker" in outcome(staging), outcome(staging)
@@ -109,10 +114,10 @@ def test_wait_records_the_failure_of_what_it_followed(staging: TestWorkspace, ho
 
 
 def test_wait_records_nothing_while_another_run_holds_the_lock(staging: TestWorkspace, proxy: FaultProxy) -> None:
-    flask(staging, image=image("started"))
+    configure_flask(staging, image=image("started"))
     staging.run("deploy", "staging", "--yes", "--no-wait").expect_exit()
     before = outcome(staging)
-    flask(staging, image=image("held"))
+    configure_flask(staging, image=image("held"))
     held = proxy.hold_before("ecs:RegisterTaskDefinition")
     run = staging.start("deploy", "staging", "--yes", url=proxy.url)
     held.wait()
@@ -124,8 +129,8 @@ def test_wait_records_nothing_while_another_run_holds_the_lock(staging: TestWork
     staging.assert_no_changes()
 
 
-def test_wait_that_may_not_record_still_tells_the_result(staging: TestWorkspace, proxy: FaultProxy) -> None:
-    flask(staging, image=image("read-only"))
+def test_wait_without_write_permission_reports_the_result(staging: TestWorkspace, proxy: FaultProxy) -> None:
+    configure_flask(staging, image=image("read-only"))
     staging.run("deploy", "staging", "--yes", "--no-wait").expect_exit()
     denied = b'{"__type": "AccessDeniedException", "message": "you may only read"}'
     proxy.refuse("dynamodb:UpdateItem", 400, denied)
@@ -137,31 +142,33 @@ def test_wait_that_may_not_record_still_tells_the_result(staging: TestWorkspace,
 
 
 @pytest.mark.needs("paused-rollouts")
-def test_deploy_that_finds_the_rollout_completed_records_it(staging: TestWorkspace) -> None:
-    left(staging, "found", "interrupt")
+def test_deploy_records_a_rollout_that_has_completed(staging: TestWorkspace) -> None:
+    leave_rollout(staging, "found", "interrupt")
     until(lambda: is_completed(staging))
     assert "No changes" in staging.deploy().err
-    now = status(staging)
+    current = status(staging)
     assert outcome(staging) == "succeeded"
-    assert (now["unserved"], now["unconfirmed"], now["unfinished"]) == ([], [], None), now
+    assert (current["unserved"], current["unconfirmed"], current["unfinished"]) == ([], [], None), current
     staging.assert_no_changes()
 
 
-def test_rollback_on_interrupt_is_recorded_as_such(staging: TestWorkspace) -> None:
-    result = endless(staging, "--on-interrupt", "rollback")
+def test_rollback_on_interrupt_is_recorded(staging: TestWorkspace) -> None:
+    result = interrupt_endless_rollout(staging, "--on-interrupt", "rollback")
     assert outcome(staging) == "interrupted; rolled back: the revision before serves again", result
     staging.restore()
 
 
-def test_terminal_is_asked_again_after_another_answer(staging: TestWorkspace) -> None:
+def test_terminal_prompt_repeats_after_invalid_answer(staging: TestWorkspace) -> None:
     before = revision(staging)
-    flask(staging, image=image("unhealthy"), breaker=False)
+    configure_flask(staging, image=image("unhealthy"), breaker=False)
 
-    def is_going() -> bool:
+    def is_in_progress() -> bool:
         record = staging.state_object()["snapshot"]["resources"]["fargate/flask"]
         return len(service(staging)["deployments"]) == 2 and not record["settled"]
 
-    result = staging.in_terminal("deploy", "staging", "--yes", answer="roll back\nrollback", interrupt_when=is_going)
+    result = staging.run_in_terminal(
+        "deploy", "staging", "--yes", answer="roll back\nrollback", interrupt_when=is_in_progress
+    )
     assert result.expect_exit(130).out.count("Leave it going, or stop it and roll back?") == 2, result
     assert revision(staging) == before
     staging.restore()

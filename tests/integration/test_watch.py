@@ -8,7 +8,7 @@ import conftest
 import pytest
 from configuration import image
 from harness import TestWorkspace, until
-from test_rollouts import flask
+from test_rollouts import configure_flask
 from watch import Watch
 
 pytestmark = pytest.mark.needs("data-plane")
@@ -17,19 +17,19 @@ pytestmark = pytest.mark.needs("data-plane")
 @pytest.fixture
 def watch(workspace: TestWorkspace, monkeypatch: pytest.MonkeyPatch) -> Watch:
     """A watch of the workspace beside the one of this test itself."""
-    made = Watch()
-    monkeypatch.setattr(conftest, "_watch", made)
-    workspace.before_run = partial(made.before, workspace)
-    return made
+    inner = Watch()
+    monkeypatch.setattr(conftest, "_watch", inner)
+    workspace.before_run = partial(inner.before, workspace)
+    return inner
 
 
-def test_request_that_fails_after_a_rollout_fails_the_test(
+def test_failed_request_after_a_rollout_fails_the_test(
     workspace: TestWorkspace, watch: Watch, request: pytest.FixtureRequest
 ) -> None:
     workspace.deploy()
     test = conftest.pytest_runtest_call(request.node)
     next(test)
-    flask(workspace, image=image("next"))
+    configure_flask(workspace, image=image("next"))
     workspace.deploy()
     (listener,) = workspace.inventory.listeners()
     tea = {"Type": "fixed-response", "FixedResponseConfig": {"StatusCode": "418", "MessageBody": "tea"}}

@@ -9,7 +9,7 @@ from harness import TestWorkspace
 from prober import Prober, address
 
 #: Commands that start a rollout or follow one.
-ROLLOUTS = {"deploy", "apply", "rollback", "restart", "scale", "wait"}
+ROLLOUT_COMMANDS = {"deploy", "apply", "rollback", "restart", "scale", "wait"}
 #: The listener of what is deployed answers at once, but on a busy machine.
 LISTENER_SECONDS = 5.0
 
@@ -28,13 +28,13 @@ class Watch:
 
     def before(self, workspace: TestWorkspace, arguments: tuple[str, ...]) -> None:
         """Starts a prober before a command changes a deployed workspace, and stops it before one destroys it."""
-        command, *named = arguments or ("",)
-        if command == "destroy" and named:
-            self._stop(workspace, named[0])
-        elif self._is_on and command in ROLLOUTS:
+        command, *operands = arguments or ("",)
+        if command == "destroy" and operands:
+            self._stop(workspace, operands[0])
+        elif self._is_on and command in ROLLOUT_COMMANDS:
             # A saved plan names its workspace itself.
             for name in workspace.deployed_workspaces():
-                if command == "apply" or name in named[:1]:
+                if command == "apply" or name in operands[:1]:
                     self._start(workspace, name)
 
     @property

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from harness import TestWorkspace
-from inventory import steady
+from inventory import normalized
 
 
 def vpc(workspace: TestWorkspace) -> str:
@@ -44,13 +44,13 @@ def cluster(workspace: TestWorkspace) -> None:
 def service(workspace: TestWorkspace) -> None:
     cluster(workspace)
     net = vpc(workspace)
-    found = subnets(workspace, net)
+    subnet_ids = subnets(workspace, net)
     group = workspace.aws.ec2.create_security_group(GroupName="x", Description="x", VpcId=net)["GroupId"]
     definition = workspace.aws.ecs.register_task_definition(
         family="theirs", networkMode="awsvpc", requiresCompatibilities=["FARGATE"], cpu="256", memory="512",
         containerDefinitions=[{"name": "x", "image": "x:1"}],
     )["taskDefinition"]["taskDefinitionArn"]  # fmt: skip
-    network = {"subnets": found, "securityGroups": [group], "assignPublicIp": "ENABLED"}
+    network = {"subnets": subnet_ids, "securityGroups": [group], "assignPublicIp": "ENABLED"}
     workspace.aws.ecs.create_service(
         cluster="staging-ecs-cluster", serviceName="staging-flask", taskDefinition=definition, desiredCount=1,
         launchType="FARGATE", networkConfiguration={"awsvpcConfiguration": network},
@@ -58,8 +58,8 @@ def service(workspace: TestWorkspace) -> None:
 
 
 def balancer(workspace: TestWorkspace) -> None:
-    made = workspace.aws.elbv2.create_load_balancer(Name="staging-public", Subnets=subnets(workspace, vpc(workspace)))
-    (arn,) = [each["LoadBalancerArn"] for each in made["LoadBalancers"]]
+    answer = workspace.aws.elbv2.create_load_balancer(Name="staging-public", Subnets=subnets(workspace, vpc(workspace)))
+    (arn,) = [created["LoadBalancerArn"] for created in answer["LoadBalancers"]]
     waiter = workspace.aws.elbv2.get_waiter("load_balancer_available")
     waiter.wait(LoadBalancerArns=[arn], WaiterConfig={"Delay": 1, "MaxAttempts": 60})
 
@@ -106,7 +106,7 @@ def replication_group(workspace: TestWorkspace) -> None:
 
 
 #: Who makes it, the address whose name it stands in, and what the refusal calls it.
-FOREIGN: dict[str, tuple[Callable[[TestWorkspace], Any], str, str]] = {
+UNMANAGED: dict[str, tuple[Callable[[TestWorkspace], Any], str, str]] = {
     "a log group": (log_group, "fargate/logs", "staging-pb_workers"),
     "a repository": (repository, "fargate/repository", "staging-celeryflask"),
     "a cluster": (cluster, "fargate/cluster", "staging-ecs-cluster"),
@@ -123,45 +123,45 @@ SAMPLE = {"a service", "a target group", "a record", "a replication group"}
 
 
 @pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=[pytest.mark.sample] * (name in SAMPLE)) for name in FOREIGN]
+    "name", [pytest.param(name, marks=[pytest.mark.sample] * (name in SAMPLE)) for name in UNMANAGED]
 )
-def test_what_is_not_ours_is_named_and_left_alone(workspace: TestWorkspace, name: str) -> None:
-    make, address, called = FOREIGN[name]
-    make(workspace)
-    before = steady(workspace.inventory.everything())
+def test_unmanaged_resource_is_named_and_left_unchanged(workspace: TestWorkspace, name: str) -> None:
+    create, address, described_as = UNMANAGED[name]
+    create(workspace)
+    before = normalized(workspace.inventory.everything())
     for command in (["plan", "staging"], ["deploy", "staging", "--yes"]):
         result = workspace.run(*command).expect_exit(1)
         (line,) = [line for line in result.err.splitlines() if f"{address}:" in line]
-        assert called in line, result
+        assert described_as in line, result
         assert "nothing was changed" in result.err
     assert "Nothing to destroy" in workspace.destroy().err
     assert workspace.mutations() == []
-    assert steady(workspace.inventory.everything()) == before
+    assert normalized(workspace.inventory.everything()) == before
 
 
 @pytest.mark.sample
-def test_a_group_in_our_vpc_under_our_name_is_left_alone(staging: TestWorkspace) -> None:
+def test_unmanaged_group_in_managed_vpc_is_left_unchanged(staging: TestWorkspace) -> None:
     ec2 = staging.aws.ec2
     (celery,) = [g for g in staging.inventory.groups().values() if g["GroupName"] == "staging-ecs-celery-sg"]
     keys = [{"Key": f"pb-deploy:{key}"} for key in ("stack", "workspace", "address")]
     ec2.delete_tags(Resources=[celery["GroupId"]], Tags=keys)
     bucket = staging.config["state"]["bucket"]
     staging.aws.s3.delete_object(Bucket=bucket, Key=staging.state_key())
-    since, before = staging.mark(), steady(staging.inventory.everything())
+    since, before = staging.mark(), normalized(staging.inventory.everything())
     result = staging.run("deploy", "staging", "--yes").expect_exit(1)
     assert "net/celery_group:" in result.err and celery["GroupId"] in result.err, result
     assert staging.mutations(since) == []
-    assert steady(staging.inventory.everything()) == before
+    assert normalized(staging.inventory.everything()) == before
 
 
-def test_two_foreign_things_are_told_at_once(workspace: TestWorkspace) -> None:
+def test_unmanaged_resources_are_reported_together(workspace: TestWorkspace) -> None:
     log_group(workspace)
     cluster(workspace)
     result = workspace.run("deploy", "staging", "--yes").expect_exit(1)
     assert "fargate/logs:" in result.err and "fargate/cluster:" in result.err
 
 
-def test_another_stack_of_the_same_workspace_is_not_ours(staging: TestWorkspace) -> None:
+def test_other_stack_of_same_workspace_is_unmanaged(staging: TestWorkspace) -> None:
     since = staging.mark()
     staging.configure({"stack": "other"})
     result = staging.run("deploy", "staging", "--yes").expect_exit(1)

@@ -21,23 +21,23 @@ def test_staging_and_production_deploy_at_the_same_time(workspace: TestWorkspace
         workspace.assert_no_changes(name)
 
 
-def test_staging_goes_and_production_stays(workspace: TestWorkspace) -> None:
+def test_destroy_of_staging_leaves_production_unchanged(workspace: TestWorkspace) -> None:
     for running in [workspace.start("deploy", name, "--yes") for name in ("staging", "production")]:
         running.result().expect_exit()
     workspace.destroy("staging")
     for kind in workspace.inventory.KINDS:
-        for thing in getattr(workspace.inventory, kind)().values():
-            assert tags_of(thing).get("pb-deploy:workspace", "production") == "production", thing
+        for resource in getattr(workspace.inventory, kind)().values():
+            assert tags_of(resource).get("pb-deploy:workspace", "production") == "production", resource
     workspace.assert_no_changes("production")
 
 
 @pytest.mark.parametrize("command", ["deploy", "destroy"])
-def test_the_second_run_of_a_workspace_is_told_who_holds_it(
+def test_second_run_is_refused_and_names_the_lock_holder(
     workspace: TestWorkspace, proxy: FaultProxy, command: str
 ) -> None:
-    stop = proxy.hold_before("elasticache:CreateReplicationGroup")
+    held = proxy.hold_before("elasticache:CreateReplicationGroup")
     first = workspace.start("deploy", "staging", "--yes", url=proxy.url, env={"USER": "ana"})
-    stop.wait()
+    held.wait()
     since = workspace.mark()
     second = workspace.run(command, "staging", "--yes").expect_exit(3)
     pid = first.process.pid
@@ -50,36 +50,34 @@ def test_the_second_run_of_a_workspace_is_told_who_holds_it(
     workspace.assert_no_changes()
 
 
-def test_a_second_run_can_wait(workspace: TestWorkspace, proxy: FaultProxy) -> None:
-    stop = proxy.hold_before("elasticache:CreateReplicationGroup")
+def test_second_run_waits_with_lock_timeout(workspace: TestWorkspace, proxy: FaultProxy) -> None:
+    held = proxy.hold_before("elasticache:CreateReplicationGroup")
     first = workspace.start("deploy", "staging", "--yes", url=proxy.url)
-    stop.wait()
+    held.wait()
     second = workspace.start("deploy", "staging", "--yes", "--lock-timeout", "60")
     while "locked by" not in second.output_so_far().err:
         assert second.process.poll() is None, second.output_so_far()
-    stop.release()
+    held.release()
     first.result().expect_exit()
     second.result().expect_exit()
     workspace.assert_no_changes()
 
 
-def test_unlock_takes_the_lock_from_its_holder_who_then_writes_nothing_more(
-    workspace: TestWorkspace, proxy: FaultProxy
-) -> None:
-    stop = proxy.hold_before("elasticache:CreateReplicationGroup")
+def test_unlocked_holder_makes_no_further_writes(workspace: TestWorkspace, proxy: FaultProxy) -> None:
+    held = proxy.hold_before("elasticache:CreateReplicationGroup")
     first = workspace.start("deploy", "staging", "--yes", url=proxy.url)
-    stop.wait()
+    held.wait()
     wrong = workspace.run("unlock", "staging", "00000000-0000-0000-0000-000000000000").expect_exit(1)
     assert "does not hold the lease" in wrong.err
-    held = workspace.lock_id()
+    lock_id = workspace.lock_id()
     since = workspace.mark()
-    assert "staging is unlocked" in workspace.run("unlock", "staging", held).expect_exit().err
+    assert "staging is unlocked" in workspace.run("unlock", "staging", lock_id).expect_exit().err
     assert "nobody holds the lease" in workspace.run("unlock", "staging", "anything").expect_exit(1).err
     assert workspace.run("status", "staging", "--json").expect_exit().json()["lock"] is None
     # That second unlock, and the holder's next heartbeat, which may have come before all of these had ended.
     until(lambda: workspace.refusals(since).count("dynamodb:UpdateItem") == 2)
     since = workspace.mark()
-    stop.release()
+    held.release()
     lost = first.result().expect_exit(3)
     assert "taken away with `unlock`" in lost.err, lost
     # The process may have ended before its call, which is still on its way, is done; no other call may follow.

@@ -13,32 +13,32 @@ from configuration import image
 from fault_proxy import FaultProxy
 from harness import TestWorkspace, until
 
-GROUP = "staging-pb_workers"
+LOG_GROUP = "staging-pb_workers"
 
 
 @pytest.fixture
-def running(staging: TestWorkspace) -> Iterator[TestWorkspace]:
+def deployed(staging: TestWorkspace) -> Iterator[TestWorkspace]:
     """A deployed staging; it is left as it was found."""
     yield staging
     staging.assert_no_changes()
 
 
-def write(workspace: TestWorkspace, stream: str, *lines: str, ago: float = 0.0) -> None:
+def write_log(workspace: TestWorkspace, stream: str, *lines: str, seconds_ago: float = 0.0) -> None:
     """Lines of a container."""
     logs = workspace.aws.logs
-    known = logs.describe_log_streams(logGroupName=GROUP, logStreamNamePrefix=stream)["logStreams"]
-    if not known:
-        logs.create_log_stream(logGroupName=GROUP, logStreamName=stream)
-    now = int((time.time() - ago) * 1000)
+    streams = logs.describe_log_streams(logGroupName=LOG_GROUP, logStreamNamePrefix=stream)["logStreams"]
+    if not streams:
+        logs.create_log_stream(logGroupName=LOG_GROUP, logStreamName=stream)
+    now = int((time.time() - seconds_ago) * 1000)
     events = [{"timestamp": now + at, "message": line} for at, line in enumerate(lines)]
-    logs.put_log_events(logGroupName=GROUP, logStreamName=stream, logEvents=events)
+    logs.put_log_events(logGroupName=LOG_GROUP, logStreamName=stream, logEvents=events)
 
 
-def test_logs_of_all_of_one_service_of_late_and_filtered(workspace: TestWorkspace) -> None:
+def test_logs_are_selected_by_service_age_and_filter(workspace: TestWorkspace) -> None:
     workspace.deploy()
-    write(workspace, "staging-flask/flask/" + "a" * 32, "GET /hello", "ERROR no queue")
-    write(workspace, "staging-celery/celery/" + "b" * 32, "task done")
-    write(workspace, "staging-celery/celery/" + "c" * 32, "long ago", ago=3600)
+    write_log(workspace, "staging-flask/flask/" + "a" * 32, "GET /hello", "ERROR no queue")
+    write_log(workspace, "staging-celery/celery/" + "b" * 32, "task done")
+    write_log(workspace, "staging-celery/celery/" + "c" * 32, "long ago", seconds_ago=3600)
     everything = workspace.run("logs", "staging").expect_exit()
     assert [line.split(" ", 3)[1:3] for line in everything.out.splitlines()] == [
         ["staging-flask", "aaaaaaaa"], ["staging-flask", "aaaaaaaa"], ["staging-celery", "bbbbbbbb"],
@@ -46,74 +46,76 @@ def test_logs_of_all_of_one_service_of_late_and_filtered(workspace: TestWorkspac
     assert "GET /hello" in everything.out and everything.err == ""
     of_celery = workspace.run("logs", "staging", "celery", "--since", "2h").expect_exit().out
     assert "long ago" in of_celery and "task done" in of_celery and "GET" not in of_celery
-    filtered = workspace.run("logs", "staging", "--filter", "ERROR", "--json").expect_exit().lines()
+    filtered = workspace.run("logs", "staging", "--filter", "ERROR", "--json").expect_exit().events()
     assert [(line["service"], line["message"]) for line in filtered] == [("staging-flask", "ERROR no queue")]
 
 
-def test_no_line_is_said_to_be_none(running: TestWorkspace) -> None:
-    nothing = running.run("logs", "staging", "--filter", "nobody-writes-this").expect_exit()
-    assert nothing.out == "" and "no such line within 10 min" in nothing.err and "--since" in nothing.err
+def test_logs_without_a_match_report_the_time_range(deployed: TestWorkspace) -> None:
+    empty = deployed.run("logs", "staging", "--filter", "nobody-writes-this").expect_exit()
+    assert empty.out == "" and "no such line within 10 min" in empty.err and "--since" in empty.err
 
 
-def test_logs_go_on_until_ctrl_c(running: TestWorkspace) -> None:
-    write(running, "staging-flask/flask/" + "d" * 32, "before")
-    following = running.start("logs", "staging", "flask", "--follow", "--since", "1h")
+def test_logs_are_followed_until_ctrl_c(deployed: TestWorkspace) -> None:
+    write_log(deployed, "staging-flask/flask/" + "d" * 32, "before")
+    following = deployed.start("logs", "staging", "flask", "--follow", "--since", "1h")
     until(lambda: "before" in following.output_so_far().out)
-    write(running, "staging-flask/flask/" + "d" * 32, "after")
+    write_log(deployed, "staging-flask/flask/" + "d" * 32, "after")
     until(lambda: "after" in following.output_so_far().out)
     following.interrupt(signal.SIGINT)
     result = following.result().expect_exit(130)
     assert result.out.count("before") == 1 and result.out.count("after") == 1
 
 
-def test_what_is_not_there_is_named(running: TestWorkspace) -> None:
-    unknown = running.run("logs", "staging", "flsk").expect_exit(64)
+def test_unknown_service_and_undeployed_stack_are_reported(deployed: TestWorkspace) -> None:
+    unknown = deployed.run("logs", "staging", "flsk").expect_exit(64)
     assert 'staging has no service "flsk"' in unknown.err and "flask, celery" in unknown.err
-    assert "such as 5m" in running.run("logs", "staging", "--since", "soon").expect_exit(64).err
-    missing = running.run("logs", "production").expect_exit(1)
+    assert "such as 5m" in deployed.run("logs", "staging", "--since", "soon").expect_exit(64).err
+    missing = deployed.run("logs", "production").expect_exit(1)
     assert "pb-deploy deploy production" in missing.err
-    assert "is not deployed" in running.run("run", "production", "--", "true").expect_exit(1).err
+    assert "is not deployed" in deployed.run("run", "production", "--", "true").expect_exit(1).err
 
 
-def test_tasks_with_what_runs_and_why_others_stopped(running: TestWorkspace) -> None:
-    running.run("run", "staging", "--", "sh", "-c", "exit 5").expect_exit(5)
-    tasks = running.run("tasks", "staging", "--json").expect_exit().json()
+def test_tasks_are_listed_with_status_and_stop_reason(deployed: TestWorkspace) -> None:
+    deployed.run("run", "staging", "--", "sh", "-c", "exit 5").expect_exit(5)
+    tasks = deployed.run("tasks", "staging", "--json").expect_exit().json()
     services = [task["service"] for task in tasks if task["status"] == "RUNNING"]
     assert sorted(services) == ["staging-celery"] * 4 + ["staging-flask"]
     [stopped] = [task for task in tasks if task["status"] == "STOPPED" and task["exit_codes"] == [5]]
     assert (stopped["started_by"], stopped["reason"]) == ("pb-deploy/run", "Essential container in task exited")
-    shown = running.run("tasks", "staging").expect_exit().out
+    shown = deployed.run("tasks", "staging").expect_exit().out
     assert "exit code 5" in shown and shown.count("RUNNING") == 5
 
 
-def test_run_shows_the_log_and_passes_the_exit_code_on(running: TestWorkspace) -> None:
-    ended = running.run("run", "staging", "--", "echo", "hello", "there").expect_exit()
-    assert ended.out == "hello there\n"
-    assert running.run("run", "staging", "--service", "flask", "--", "sh", "-c", "exit 42").expect_exit(42).out
-    lines = running.run("run", "staging", "--json", "--", "false").expect_exit(1).lines()
+def test_run_prints_the_log_and_returns_the_exit_code(deployed: TestWorkspace) -> None:
+    result = deployed.run("run", "staging", "--", "echo", "hello", "there").expect_exit()
+    assert result.out == "hello there\n"
+    assert deployed.run("run", "staging", "--service", "flask", "--", "sh", "-c", "exit 42").expect_exit(42).out
+    lines = deployed.run("run", "staging", "--json", "--", "false").expect_exit(1).events()
     assert lines[-1]["event"] == "finished" and lines[-1]["exit_code"] == 1
-    task = running.aws.ecs.describe_tasks(cluster="staging-ecs-cluster", tasks=[lines[-1]["task"]], include=["TAGS"])
+    task = deployed.aws.ecs.describe_tasks(cluster="staging-ecs-cluster", tasks=[lines[-1]["task"]], include=["TAGS"])
     tags = {tag["key"]: tag["value"] for tag in task["tasks"][0]["tags"]}
     assert (tags["pb-deploy:workspace"], tags["pb-deploy:address"]) == ("staging", "fargate/run")
 
 
 @pytest.mark.parametrize("reason", ["RESOURCE:ENI", "Capacity is unavailable at this time. Please try again later"])
-def test_run_without_room_says_that_nothing_was_started(running: TestWorkspace, proxy: FaultProxy, reason: str) -> None:
+def test_run_without_capacity_reports_that_no_task_started(
+    deployed: TestWorkspace, proxy: FaultProxy, reason: str
+) -> None:
     proxy.refuse("ecs:RunTask", 200, json.dumps({"tasks": [], "failures": [{"reason": reason}]}).encode())
-    result = running.run("run", "staging", "--", "true", url=proxy.url).expect_exit(1)
+    result = deployed.run("run", "staging", "--", "true", url=proxy.url).expect_exit(1)
     assert reason in result.err and "no task was started; try again" in result.err, result
 
 
-def test_ctrl_c_stops_the_task(running: TestWorkspace) -> None:
-    run = running.start("run", "staging", "--", "sleep", "600")
+def test_run_stops_its_task_on_ctrl_c(deployed: TestWorkspace) -> None:
+    run = deployed.start("run", "staging", "--", "sleep", "600")
     until(lambda: "task RUNNING" in run.output_so_far().err)
     run.interrupt(signal.SIGINT)
     assert "the task was stopped" in run.result().expect_exit(130).err
-    tasks = running.run("tasks", "staging", "--json").expect_exit().json()
+    tasks = deployed.run("tasks", "staging", "--json").expect_exit().json()
     assert not [task for task in tasks if task["started_by"] and task["status"] != "STOPPED"]
 
 
-def plugin(folder: Path) -> Path:
+def install_plugin(folder: Path) -> Path:
     """A stand-in for the Session Manager plugin, which notes what it is given."""
     bin_folder = folder / "bin"
     bin_folder.mkdir(exist_ok=True)
@@ -126,14 +128,14 @@ def plugin(folder: Path) -> Path:
     return bin_folder
 
 
-def test_exec_hands_a_session_to_the_plugin(workspace: TestWorkspace) -> None:
+def test_exec_passes_the_session_to_the_plugin(workspace: TestWorkspace) -> None:
     trust = {"Effect": "Allow", "Principal": {"Service": "ecs-tasks.amazonaws.com"}, "Action": "sts:AssumeRole"}
     document = json.dumps({"Version": "2012-10-17", "Statement": [trust]})
     workspace.aws.iam.create_role(RoleName="app", AssumeRolePolicyDocument=document)
     workspace.deploy()
-    path = {"PATH": f"{plugin(workspace.folder)}:/usr/bin:/bin"}
-    closed = workspace.run("exec", "staging", "flask", env=path).expect_exit(1)
-    assert "execute_command = true" in closed.err, closed
+    path = {"PATH": f"{install_plugin(workspace.folder)}:/usr/bin:/bin"}
+    refused = workspace.run("exec", "staging", "flask", env=path).expect_exit(1)
+    assert "execute_command = true" in refused.err, refused
 
     workspace.configure({"roles": {"task": "app"}, "services": {"flask": {"execute_command": True}}})
     workspace.deploy()
@@ -150,13 +152,13 @@ def test_exec_hands_a_session_to_the_plugin(workspace: TestWorkspace) -> None:
     workspace.assert_no_changes()
 
 
-def test_exec_without_the_plugin_says_how_to_get_it(running: TestWorkspace) -> None:
-    missing = running.run("exec", "staging", "flask", env={"PATH": "/nowhere"}).expect_exit(1)
+def test_exec_without_the_plugin_links_to_its_installation(deployed: TestWorkspace) -> None:
+    missing = deployed.run("exec", "staging", "flask", env={"PATH": "/nowhere"}).expect_exit(1)
     assert "session-manager-plugin is not on the PATH" in missing.err and "docs.aws.amazon.com" in missing.err
 
 
-def test_a_shell_needs_a_task_role(running: TestWorkspace) -> None:
-    running.configure({"services": {"flask": {"execute_command": True}}})
-    refused = running.run("plan", "staging").expect_exit(1)
+def test_execute_command_requires_a_task_role(deployed: TestWorkspace) -> None:
+    deployed.configure({"services": {"flask": {"execute_command": True}}})
+    refused = deployed.run("plan", "staging").expect_exit(1)
     assert "a shell in the tasks of `flask` needs a task role" in refused.err
-    running.configure({"services": {"flask": {"execute_command": None, "image": image("flask")}}})
+    deployed.configure({"services": {"flask": {"execute_command": None, "image": image("flask")}}})

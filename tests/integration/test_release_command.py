@@ -8,20 +8,20 @@ from configuration import image
 from harness import TestWorkspace, until
 
 
-def before(command: list[str], service: str = "flask") -> dict[str, Any]:
+def release_command(command: list[str], service: str = "flask") -> dict[str, Any]:
     """A configuration with this command."""
     return {"deploy": {"before": {"service": service, "command": command}}}
 
 
-def runs(workspace: TestWorkspace) -> list[dict[str, Any]]:
+def release_tasks(workspace: TestWorkspace) -> list[dict[str, Any]]:
     """The tasks of this kind that ECS remembers."""
-    ecs, found = workspace.aws.ecs, []
+    ecs, tasks = workspace.aws.ecs, []
     for status in ("RUNNING", "STOPPED"):
         listed = ecs.list_tasks(cluster="staging-ecs-cluster", startedBy="pb-deploy/before", desiredStatus=status)
         if listed["taskArns"]:
-            call = ecs.describe_tasks(cluster="staging-ecs-cluster", tasks=listed["taskArns"], include=["TAGS"])
-            found += call["tasks"]
-    return sorted(found, key=lambda task: task["createdAt"])
+            description = ecs.describe_tasks(cluster="staging-ecs-cluster", tasks=listed["taskArns"], include=["TAGS"])
+            tasks += description["tasks"]
+    return sorted(tasks, key=lambda task: task["createdAt"])
 
 
 def revisions(workspace: TestWorkspace) -> dict[str, str]:
@@ -30,13 +30,13 @@ def revisions(workspace: TestWorkspace) -> dict[str, str]:
     return {service["serviceName"]: service["taskDefinition"].rsplit("/", 1)[-1] for service in services}
 
 
-def test_it_runs_once_for_each_revision_before_the_rollout(workspace: TestWorkspace) -> None:
-    workspace.configure(before(["echo", "migrated"]))
+def test_release_command_runs_once_per_revision_before_rollout(workspace: TestWorkspace) -> None:
+    workspace.configure(release_command(["echo", "migrated"]))
     since = workspace.mark()
     workspace.deploy()
     calls = workspace.mutations(since)
     assert calls.index("ecs:RunTask") < min(at for at, call in enumerate(calls) if call == "ecs:CreateService")
-    [task] = runs(workspace)
+    [task] = release_tasks(workspace)
     assert task["overrides"]["containerOverrides"][0]["command"] == ["echo", "migrated"]
     assert task["taskDefinitionArn"].endswith("/staging-flask:1")
     tags = {tag["key"]: tag["value"] for tag in task["tags"]}
@@ -45,18 +45,18 @@ def test_it_runs_once_for_each_revision_before_the_rollout(workspace: TestWorksp
 
     workspace.configure({"services": {"celery": {"count": 2}}})
     workspace.deploy()
-    assert len(runs(workspace)) == 1, "the service that it runs in has no new revision"
+    assert len(release_tasks(workspace)) == 1, "the service that it runs in has no new revision"
     workspace.configure({"services": {"flask": {"image": image("next")}}})
     assert workspace.plan().changes["fargate/before"] == "update"
     workspace.deploy()
-    assert [task["taskDefinitionArn"].rsplit(":", 1)[-1] for task in runs(workspace)] == ["1", "2"]
+    assert [task["taskDefinitionArn"].rsplit(":", 1)[-1] for task in release_tasks(workspace)] == ["1", "2"]
     workspace.assert_no_changes()
 
 
-def test_its_failure_stops_the_rollout_and_says_why(workspace: TestWorkspace) -> None:
+def test_failed_release_command_stops_rollout_with_reason(workspace: TestWorkspace) -> None:
     workspace.deploy()
-    running = revisions(workspace)
-    workspace.configure(before(["sh", "-c", "exit 7"]))
+    revisions_before = revisions(workspace)
+    workspace.configure(release_command(["sh", "-c", "exit 7"]))
     workspace.configure({"services": {name: {"image": image("next")} for name in ("flask", "celery")}})
     since = workspace.mark()
     failed = workspace.deploy(code=1)
@@ -64,42 +64,44 @@ def test_its_failure_stops_the_rollout_and_says_why(workspace: TestWorkspace) ->
     assert "its last lines: exiting with 7" in failed.err
     assert "nothing was rolled out" in failed.err
     assert "ecs:UpdateService" not in workspace.mutations(since)
-    assert revisions(workspace) == running
+    assert revisions(workspace) == revisions_before
 
     # The same again runs it again; when it ends well, the rollout goes on.
     since = workspace.mark()
     workspace.deploy(code=1)
-    assert len(runs(workspace)) == 2
+    assert len(release_tasks(workspace)) == 2
     calls = workspace.calls(since)
-    before_the_lease = calls[: calls.index("dynamodb:UpdateItem")]
-    assert before_the_lease.count("ecs:DescribeTasks") <= 1, "what ended may be looked for under the lease, not before"
-    workspace.configure(before(["true"]))
+    calls_before_lease = calls[: calls.index("dynamodb:UpdateItem")]
+    assert calls_before_lease.count("ecs:DescribeTasks") <= 1, (
+        "what ended may be looked for under the lease, not before"
+    )
+    workspace.configure(release_command(["true"]))
     workspace.deploy()
-    assert set(revisions(workspace).values()).isdisjoint(running.values())
+    assert set(revisions(workspace).values()).isdisjoint(revisions_before.values())
     workspace.assert_no_changes()
 
 
-def test_killed_while_it_runs_it_is_waited_for_and_not_started_twice(workspace: TestWorkspace) -> None:
+def test_running_release_command_is_awaited_after_kill(workspace: TestWorkspace) -> None:
     workspace.deploy()
-    workspace.configure(before(["sleep", "600"]))
+    workspace.configure(release_command(["sleep", "600"]))
     running = workspace.start("deploy", "staging", "--yes")
-    [task] = until(lambda: [task for task in runs(workspace) if task["lastStatus"] == "RUNNING"])
+    [task] = until(lambda: [task for task in release_tasks(workspace) if task["lastStatus"] == "RUNNING"])
     running.kill()
     workspace.run("unlock", "staging", workspace.lock_id()).expect_exit()
     again = workspace.start("deploy", "staging", "--yes")
     until(lambda: "task RUNNING" in again.output_so_far().err)
-    assert len(runs(workspace)) == 1
+    assert len(release_tasks(workspace)) == 1
     workspace.aws.ecs.stop_task(cluster="staging-ecs-cluster", task=task["taskArn"], reason="enough")
     ended = again.result().expect_exit(1)
     assert "exited with 143: enough" in ended.err
-    workspace.configure(before(["true"]))
+    workspace.configure(release_command(["true"]))
     workspace.deploy()
 
 
-def test_destroy_leaves_no_task_behind(workspace: TestWorkspace) -> None:
+def test_destroy_stops_one_off_tasks(workspace: TestWorkspace) -> None:
     workspace.deploy()
     run = workspace.start("run", "staging", "--", "sleep", "600")
     until(lambda: "task RUNNING" in run.output_so_far().err)
     run.kill()
     workspace.destroy()
-    assert workspace.inventory.owned() == []
+    assert workspace.inventory.managed_resources() == []

@@ -19,7 +19,7 @@ from harness import Result, TestWorkspace
 OTHER_REGION = "eu-west-1"
 
 
-def item_of(workspace: TestWorkspace) -> dict[str, Any]:
+def lock_item(workspace: TestWorkspace) -> dict[str, Any]:
     """The item of staging's lock, as it is in the table."""
     config = workspace.config["state"]
     key = {"LockID": {"S": f"pb-deploy:{config['bucket']}/{workspace.state_key()}"}}
@@ -27,19 +27,19 @@ def item_of(workspace: TestWorkspace) -> dict[str, Any]:
     return dict(answer.get("Item", {}))
 
 
-def lose_fence(workspace: TestWorkspace, left: int | None) -> None:
+def lose_fencing_token(workspace: TestWorkspace, left: int | None) -> None:
     """The item is gone, as after the table was created again; or it is back at an older fence."""
-    table, item = workspace.config["state"]["lock_table"], item_of(workspace)
+    table, item = workspace.config["state"]["lock_table"], lock_item(workspace)
     if left is None:
         workspace.aws.dynamodb.delete_item(TableName=table, Key={"LockID": item["LockID"]})
     else:
         workspace.aws.dynamodb.put_item(TableName=table, Item={"LockID": item["LockID"], "fence": {"N": str(left)}})
 
 
-def deployed(workspace: TestWorkspace) -> dict[str, Any]:
+def deploy_with_high_token(workspace: TestWorkspace) -> dict[str, Any]:
     """The snapshot of staging, deployed with a fence that no few tries come to."""
     workspace.deploy()
-    config, item = workspace.config["state"], item_of(workspace)
+    config, item = workspace.config["state"], lock_item(workspace)
     item["fence"] = {"N": "30"}
     workspace.aws.dynamodb.put_item(TableName=config["lock_table"], Item=item)
     workspace.run("state", "rm", "staging", "fargate/celery", "--yes").expect_exit()
@@ -47,7 +47,7 @@ def deployed(workspace: TestWorkspace) -> dict[str, Any]:
     return dict(workspace.state_object()["snapshot"])
 
 
-def is_refused(result: Result, fence: int) -> None:
+def assert_token_refused(result: Result, fence: int) -> None:
     """It says what is wrong and what to do."""
     result.expect_exit(1)
     assert f"written under fence {fence}" in result.err, result
@@ -55,11 +55,11 @@ def is_refused(result: Result, fence: int) -> None:
 
 
 @pytest.mark.parametrize("left", [None, 20])
-def test_fence_that_was_lost_is_refused_fifty_times(workspace: TestWorkspace, left: int | None) -> None:
-    fence = deployed(workspace)["fence"]
+def test_lost_fencing_token_is_refused_on_every_retry(workspace: TestWorkspace, left: int | None) -> None:
+    fence = deploy_with_high_token(workspace)["fence"]
     assert fence > 30
-    lose_fence(workspace, left)
-    before, since = item_of(workspace), workspace.mark()
+    lose_fencing_token(workspace, left)
+    before, since = lock_item(workspace), workspace.mark()
     commands = (
         ("restart", "staging", "celery", "--yes"),
         ("scale", "staging", "celery=2", "--yes"),
@@ -73,8 +73,8 @@ def test_fence_that_was_lost_is_refused_fifty_times(workspace: TestWorkspace, le
         if "restore" in command:
             assert "has no version no-such-version" in result.expect_exit(1).err
         else:
-            is_refused(result, fence)
-        assert item_of(workspace) == before, f"try {number + 1}, {command[0]}: a refusal changed the item"
+            assert_token_refused(result, fence)
+        assert lock_item(workspace) == before, f"try {number + 1}, {command[0]}: a refusal changed the item"
     assert workspace.writes(since) == [] and workspace.state_object()["snapshot"]["fence"] == fence
     table, err = (
         workspace.config["state"]["lock_table"],
@@ -84,27 +84,27 @@ def test_fence_that_was_lost_is_refused_fifty_times(workspace: TestWorkspace, le
 
     newest = workspace.run("state", "versions", "staging", "--json").expect_exit().json()[0]["id"]
     workspace.run("state", "restore", "staging", newest, "--yes").expect_exit()
-    assert int(item_of(workspace)["fence"]["N"]) == workspace.state_object()["snapshot"]["fence"] > fence
+    assert int(lock_item(workspace)["fence"]["N"]) == workspace.state_object()["snapshot"]["fence"] > fence
     workspace.run("restart", "staging", "celery", "--yes").expect_exit()
     workspace.assert_no_changes()
 
 
-def test_restore_that_cannot_write_opens_no_way_round_the_fence(workspace: TestWorkspace, proxy: Any) -> None:
-    fence = deployed(workspace)["fence"]
-    lose_fence(workspace, None)
+def test_failed_restore_does_not_bypass_fencing_token(workspace: TestWorkspace, proxy: Any) -> None:
+    fence = deploy_with_high_token(workspace)["fence"]
+    lose_fencing_token(workspace, None)
     newest = workspace.run("state", "versions", "staging", "--json").expect_exit().json()[0]["id"]
     denied = b"<Error><Code>AccessDenied</Code><Message>Access Denied</Message></Error>"
     proxy.refuse("s3:PutObject", 403, denied, times=1000)
     for _ in range(3):
         workspace.run("state", "restore", "staging", newest, "--yes", url=proxy.url).expect_exit(1)
-        assert item_of(workspace).get("fence") == {"N": "0"}, (
+        assert lock_item(workspace).get("fence") == {"N": "0"}, (
             "the table was brought up to a snapshot that was not written"
         )
-    is_refused(workspace.run("restart", "staging", "celery", "--yes"), fence)
+    assert_token_refused(workspace.run("restart", "staging", "celery", "--yes"), fence)
 
 
 @pytest.fixture
-def bare(url: str, tmp_path: Path) -> Iterator[TestWorkspace]:
+def empty(url: str, tmp_path: Path) -> Iterator[TestWorkspace]:
     """An account with nothing in it."""
     workspace = TestWorkspace(url, str(SystemRandom().randrange(10**11, 10**12)), tmp_path)
     yield workspace
@@ -120,45 +120,45 @@ def ignore_conditions(workspace: TestWorkspace) -> str:
 
 def objects(workspace: TestWorkspace) -> list[str]:
     """The keys in the bucket, with those of versions and delete markers."""
-    found = workspace.aws.s3.list_object_versions(Bucket=workspace.config["state"]["bucket"])
-    return [entry["Key"] for kind in ("Versions", "DeleteMarkers") for entry in found.get(kind, [])]
+    listing = workspace.aws.s3.list_object_versions(Bucket=workspace.config["state"]["bucket"])
+    return [entry["Key"] for kind in ("Versions", "DeleteMarkers") for entry in listing.get(kind, [])]
 
 
 @pytest.mark.needs("s3-stand-in")
-def test_store_without_conditions_is_refused_by_deploy(workspace: TestWorkspace) -> None:
-    words = ignore_conditions(workspace)
+def test_store_ignoring_conditions_is_refused_by_deploy(workspace: TestWorkspace) -> None:
+    message = ignore_conditions(workspace)
     since = workspace.mark()
     for _ in range(2):
         result = workspace.deploy(code=1)
-        assert words in result.err and "two people could overwrite each other's state" in result.err, result
+        assert message in result.err and "two people could overwrite each other's state" in result.err, result
         assert "AWS_ENDPOINT_URL_S3" in result.err, result
     assert set(workspace.writes(since)) <= {"s3:DeleteObject"} and workspace.inventory.remains() == {}
-    assert objects(workspace) == [] and "holder" not in item_of(workspace)
+    assert objects(workspace) == [] and "holder" not in lock_item(workspace)
 
 
 @pytest.mark.needs("s3-stand-in")
-def test_store_without_conditions_is_refused_by_bootstrap(bare: TestWorkspace) -> None:
-    words = ignore_conditions(bare)
-    result = bare.run("bootstrap", "staging", "--zone", "--yes").expect_exit(1)
-    assert "Bootstrapped staging" in result.err and words in result.err, "seen as soon as there is a bucket"
-    since = bare.mark()
-    assert words in bare.run("bootstrap", "production", "--zone", "--yes").expect_exit(1).err
-    assert [call for call in bare.writes(since) if call != "s3:DeleteObject"] == [], "nothing is made for it"
-    assert objects(bare) == []
+def test_store_ignoring_conditions_is_refused_by_bootstrap(empty: TestWorkspace) -> None:
+    message = ignore_conditions(empty)
+    result = empty.run("bootstrap", "staging", "--zone", "--yes").expect_exit(1)
+    assert "Bootstrapped staging" in result.err and message in result.err, "seen as soon as there is a bucket"
+    since = empty.mark()
+    assert message in empty.run("bootstrap", "production", "--zone", "--yes").expect_exit(1).err
+    assert [call for call in empty.writes(since) if call != "s3:DeleteObject"] == [], "nothing is made for it"
+    assert objects(empty) == []
 
 
 @pytest.mark.needs("s3-stand-in", "quotas")
-def test_store_without_conditions_is_the_first_thing_doctor_says(workspace: TestWorkspace) -> None:
-    words = ignore_conditions(workspace)
+def test_store_ignoring_conditions_is_reported_first_by_doctor(workspace: TestWorkspace) -> None:
+    message = ignore_conditions(workspace)
     document = workspace.run("doctor", "staging", "--json").expect_exit(1).json()
     names = [check["name"] for check in document["checks"]]
     assert names[:2] == ["account", "conditional writes"], names
     check = document["checks"][1]
-    assert check["verdict"] == "bad" and words in check["found"] and "If-Match" in check["hint"], check
+    assert check["verdict"] == "bad" and message in check["found"] and "If-Match" in check["hint"], check
     assert objects(workspace) == []
 
 
-def test_store_that_obeys_conditions_keeps_nothing_of_a_probe(workspace: TestWorkspace) -> None:
+def test_conditional_write_probe_leaves_no_objects(workspace: TestWorkspace) -> None:
     for command in (("bootstrap", "staging", "--yes"), ("doctor", "staging")):
         workspace.run(*command)
         assert objects(workspace) == [], command
@@ -181,15 +181,15 @@ def test_account_and_region_are_recorded_and_shown(staging: TestWorkspace) -> No
     staging.mark_unchanged()
 
 
-def without_home(workspace: TestWorkspace) -> None:
+def remove_account_and_region(workspace: TestWorkspace) -> None:
     """Put the state back to how a version stored it that did not record account and region."""
     document = workspace.state_object()
     for field in ("account", "region"):
         document["snapshot"].pop(field, None)
-    store(workspace, document, workspace.config["state"]["bucket"], workspace.aws)
+    store_snapshot(workspace, document, workspace.config["state"]["bucket"], workspace.aws)
 
 
-def store(workspace: TestWorkspace, document: dict[str, Any], bucket: str, aws: Aws) -> None:
+def store_snapshot(workspace: TestWorkspace, document: dict[str, Any], bucket: str, aws: Aws) -> None:
     """Store a snapshot as the tool does, with its checksum."""
     zeros = "0" * 64
     text = json.dumps({**document, "checksum": zeros}, indent=2, ensure_ascii=False) + "\n"
@@ -198,9 +198,9 @@ def store(workspace: TestWorkspace, document: dict[str, Any], bucket: str, aws: 
     aws.s3.put_object(Bucket=bucket, Key=workspace.state_key(), Body=body)
 
 
-def test_state_without_account_and_region_loads_and_gets_them(workspace: TestWorkspace) -> None:
+def test_state_without_account_and_region_is_completed(workspace: TestWorkspace) -> None:
     workspace.deploy()
-    without_home(workspace)
+    remove_account_and_region(workspace)
     assert (
         "account not recorded yet  region not recorded yet"
         in workspace.run("state", "show", "staging").expect_exit().out
@@ -225,14 +225,16 @@ COMMANDS = (
 )  # fmt: skip
 
 
-def refuses(workspace: TestWorkspace, words: str, hint: str, env: dict[str, str | None] | None = None) -> None:
+def assert_every_command_refused(
+    workspace: TestWorkspace, message: str, hint: str, env: dict[str, str | None] | None = None
+) -> None:
     """Every command is refused with these words, and changes nothing."""
     since = workspace.mark()
     for command in COMMANDS:
         result = workspace.run(*command, env=env)
-        assert result.code == 1 and words in result.err and hint in result.err, f"{command}: {result}"
+        assert result.code == 1 and message in result.err and hint in result.err, f"{command}: {result}"
     checks = workspace.run("doctor", "staging", "--json", env=env).expect_exit(1).json()["checks"]
-    assert [check for check in checks if words in check["found"] and check["verdict"] == "bad"], checks
+    assert [check for check in checks if message in check["found"] and check["verdict"] == "bad"], checks
     assert set(workspace.writes(since)) <= {"iam:SimulatePrincipalPolicy"}, "which asks and changes nothing"
 
 
@@ -243,12 +245,12 @@ def test_state_of_another_region_is_refused_with_both_names(workspace: TestWorks
     (workspace.folder / "pulled.json").write_text(
         workspace.run("state", "pull", "staging").expect_exit().out, encoding="utf-8"
     )
-    elsewhere = Aws(workspace.url, account, OTHER_REGION)
+    other = Aws(workspace.url, account, OTHER_REGION)
     config = {**workspace.config["state"], "bucket": f"elsewhere-{account}"}
-    place = {"LocationConstraint": OTHER_REGION}
-    elsewhere.s3.create_bucket(Bucket=config["bucket"], CreateBucketConfiguration=place)
-    elsewhere.s3.put_bucket_versioning(Bucket=config["bucket"], VersioningConfiguration={"Status": "Enabled"})
-    elsewhere.dynamodb.create_table(
+    location = {"LocationConstraint": OTHER_REGION}
+    other.s3.create_bucket(Bucket=config["bucket"], CreateBucketConfiguration=location)
+    other.s3.put_bucket_versioning(Bucket=config["bucket"], VersioningConfiguration={"Status": "Enabled"})
+    other.dynamodb.create_table(
         TableName=config["lock_table"],
         KeySchema=[{"AttributeName": "LockID", "KeyType": "HASH"}],
         AttributeDefinitions=[{"AttributeName": "LockID", "AttributeType": "S"}],
@@ -261,19 +263,19 @@ def test_state_of_another_region_is_refused_with_both_names(workspace: TestWorks
     (check,) = [check for check in checks if check["name"] == "state/bucket"]
     assert f"the bucket is in {region}, and what is in it stays: correct `region`" in check["found"], check
 
-    store(
+    store_snapshot(
         workspace,
         json.loads((workspace.folder / "pulled.json").read_text(encoding="utf-8")),
         config["bucket"],
-        elsewhere,
+        other,
     )
     workspace.configure({"state": config})
-    words = (
+    message = (
         f"staging is deployed to account {account} in {region}, and this run is for account {account} in {OTHER_REGION}"
     )
-    refuses(workspace, words, "`region`")
+    assert_every_command_refused(workspace, message, "`region`")
     version = workspace.run("state", "versions", "staging", "--json").expect_exit().json()[0]["id"]
-    assert words in workspace.run("state", "restore", "staging", version, "--yes").expect_exit(1).err
+    assert message in workspace.run("state", "restore", "staging", version, "--yes").expect_exit(1).err
 
 
 def test_state_of_another_account_is_refused_with_both_names(workspace: TestWorkspace) -> None:
@@ -283,16 +285,16 @@ def test_state_of_another_account_is_refused_with_both_names(workspace: TestWork
     )
     other = str(SystemRandom().randrange(10**11, 10**12))
     region = workspace.config["region"]
-    words = f"staging is deployed to account {workspace.account} in {region}, and this run is for account {other} in {region}"
-    refuses(workspace, words, "AWS_PROFILE", {"AWS_ACCESS_KEY_ID": other})
+    message = f"staging is deployed to account {workspace.account} in {region}, and this run is for account {other} in {region}"
+    assert_every_command_refused(workspace, message, "AWS_PROFILE", {"AWS_ACCESS_KEY_ID": other})
     workspace.assert_no_changes()
 
 
-def test_workspace_moves_to_another_account_after_a_destroy(workspace: TestWorkspace) -> None:
+def test_workspace_moves_to_another_account_after_destroy(workspace: TestWorkspace) -> None:
     workspace.deploy()
     workspace.destroy()
     document = workspace.state_object()
     document["snapshot"]["account"] = "999999999999"
-    store(workspace, document, workspace.config["state"]["bucket"], workspace.aws)
+    store_snapshot(workspace, document, workspace.config["state"]["bucket"], workspace.aws)
     workspace.deploy()
     assert workspace.state_object()["snapshot"]["account"] == workspace.account

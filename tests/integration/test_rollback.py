@@ -8,25 +8,25 @@ import pytest
 from configuration import image
 from fault_proxy import FaultProxy
 from harness import TestWorkspace, until
-from test_rollouts import flask, revision, service
+from test_rollouts import configure_flask, revision, service
 
 
-def released(workspace: TestWorkspace) -> list[dict[str, Any]]:
+def recorded_releases(workspace: TestWorkspace) -> list[dict[str, Any]]:
     """What is remembered of releases."""
     return workspace.state_object()["snapshot"]["releases"]
 
 
-def settled(workspace: TestWorkspace) -> None:
+def assert_idle(workspace: TestWorkspace) -> None:
     """Nothing is locked, and no run is unfinished."""
     status = workspace.run("status", "staging", "--json").expect_exit().json()
     assert (status["lock"], status["unfinished"]) == (None, None)
 
 
-def test_a_rollback_goes_back_in_one_step_and_the_next_deploy_forward_again(staging: TestWorkspace) -> None:
-    flask(staging, image=image("one"))
+def test_rollback_restores_previous_revision_until_next_deploy(staging: TestWorkspace) -> None:
+    configure_flask(staging, image=image("one"))
     staging.deploy()
     first, celery = revision(staging), revision(staging, "celery")
-    flask(staging, image=image("two"))
+    configure_flask(staging, image=image("two"))
     staging.deploy()
     second = revision(staging)
     since = staging.mark()
@@ -34,10 +34,10 @@ def test_a_rollback_goes_back_in_one_step_and_the_next_deploy_forward_again(stag
     assert f"fargate/flask: {second} -> {first}" in result.err and "The next deploy brings" in result.err, result
     assert (revision(staging), revision(staging, "celery")) == (first, celery), "celery was not deployed with it"
     assert staging.writes(since) == ["ecs:UpdateService"]
-    last = released(staging)[-1]
+    last = recorded_releases(staging)[-1]
     assert (last["operation"], last["who"].split(",")[0]) == ("rollback", "tester@test-host")
     assert last["services"]["fargate/flask"]["outcome"] == "succeeded"
-    settled(staging)
+    assert_idle(staging)
     plan = staging.plan()
     assert plan.changes == {"fargate/flask_task": "update", "fargate/flask": "update"}
     assert plan.fields("fargate/flask_task") == {"containers.flask.image": (image("one"), image("two"))}
@@ -47,46 +47,46 @@ def test_a_rollback_goes_back_in_one_step_and_the_next_deploy_forward_again(stag
     staging.assert_no_changes()
 
 
-def test_two_rollbacks_go_back_twice(staging: TestWorkspace) -> None:
-    seen = []
+def test_rollback_twice_goes_back_two_revisions(staging: TestWorkspace) -> None:
+    revisions = []
     for tag in ("x", "y", "z"):
-        flask(staging, image=image(tag))
+        configure_flask(staging, image=image(tag))
         staging.deploy()
-        seen.append(revision(staging))
-    for expected in (seen[1], seen[0]):
+        revisions.append(revision(staging))
+    for expected in (revisions[1], revisions[0]):
         staging.run("rollback", "staging", "--yes").expect_exit()
         assert revision(staging) == expected
     staging.deploy()
     staging.assert_no_changes()
 
 
-def test_a_rollback_to_a_revision_and_to_none(staging: TestWorkspace) -> None:
-    now = revision(staging)
-    flask(staging, image=image("three"))
+def test_rollback_accepts_only_existing_revisions(staging: TestWorkspace) -> None:
+    initial = revision(staging)
+    configure_flask(staging, image=image("three"))
     staging.deploy()
     three = revision(staging).rsplit(":", 1)[-1]
-    number = now.rsplit(":", 1)[-1]
+    number = initial.rsplit(":", 1)[-1]
     for name in (f"flask:{number}", f"staging-flask:{number}"):
         staging.run("rollback", "staging", name, "--yes").expect_exit()
-        assert revision(staging) == now
-    for name, words, code in (
+        assert revision(staging) == initial
+    for name, message, code in (
         ("flask:999", "there is no revision staging-flask:999", 1),
         ("flsk:1", 'there is no service "flsk"', 64),
         ("flask", "is no revision", 64),
     ):
         since = staging.mark()
-        assert words in staging.run("rollback", "staging", name, "--yes").expect_exit(code).err
+        assert message in staging.run("rollback", "staging", name, "--yes").expect_exit(code).err
         assert staging.mutations(since) == []
     assert "--yes is not given" in staging.run("rollback", "staging", f"flask:{three}").expect_exit(64).err
     staging.deploy()
     staging.assert_no_changes()
 
 
-def test_history_shows_image_who_and_outcome(staging: TestWorkspace) -> None:
-    flask(staging, image=image("shown"))
+def test_history_shows_image_user_and_outcome(staging: TestWorkspace) -> None:
+    configure_flask(staging, image=image("shown"))
     staging.deploy()
     good = revision(staging)
-    flask(staging, image=image("fail"))
+    configure_flask(staging, image=image("fail"))
     staging.run("deploy", "staging", "--yes").expect_exit(1)
     rows = {
         row["revision"]: row for row in staging.run("history", "staging", "--json").expect_exit().json()[0]["revisions"]
@@ -99,12 +99,12 @@ def test_history_shows_image_who_and_outcome(staging: TestWorkspace) -> None:
     assert (rows[good]["in_use"], bad["in_use"]) == (True, False), "ECS has gone back"
     assert "Nothing to do." in staging.run("rollback", "staging", "--yes").expect_exit().err
     assert good in staging.run("history", "staging").expect_exit().out
-    flask(staging, image=image("shown"))
+    configure_flask(staging, image=image("shown"))
     staging.deploy()
     staging.assert_no_changes()
 
 
-def test_a_restart_is_a_new_deployment_of_the_same_revision(staging: TestWorkspace) -> None:
+def test_restart_starts_new_deployment_of_same_revision(staging: TestWorkspace) -> None:
     before, celery = service(staging), service(staging, "celery")
     staging.run("restart", "staging", "flask", "--yes").expect_exit()
     after = service(staging)
@@ -113,24 +113,24 @@ def test_a_restart_is_a_new_deployment_of_the_same_revision(staging: TestWorkspa
     assert service(staging, "celery")["deployments"][0]["id"] == celery["deployments"][0]["id"]
     staging.run("restart", "staging", "--yes").expect_exit()
     assert service(staging, "celery")["deployments"][0]["id"] != celery["deployments"][0]["id"]
-    assert released(staging)[-1]["operation"] == "restart"
-    settled(staging)
+    assert recorded_releases(staging)[-1]["operation"] == "restart"
+    assert_idle(staging)
     staging.assert_no_changes()
 
 
-@pytest.mark.parametrize("kept", [False, True])
-def test_a_count_that_was_set_is_kept_by_a_deploy_or_not(staging: TestWorkspace, kept: bool) -> None:
-    staging.configure({"services": {"celery": {"keep_scale": kept}}})
+@pytest.mark.parametrize("keep_scale", [False, True])
+def test_scaled_count_is_kept_by_deploy_only_with_keep_scale(staging: TestWorkspace, keep_scale: bool) -> None:
+    staging.configure({"services": {"celery": {"keep_scale": keep_scale}}})
     configured = service(staging, "celery")["desiredCount"]
     since = staging.mark()
     result = staging.run("scale", "staging", f"celery={configured + 2}", "--yes").expect_exit()
     assert f"{configured} -> {configured + 2}" in result.err, result
-    assert ("A deploy keeps" if kept else "goes back to the configured count") in result.err, result
+    assert ("A deploy keeps" if keep_scale else "goes back to the configured count") in result.err, result
     assert staging.writes(since) == ["ecs:UpdateService"]
     assert service(staging, "celery")["runningCount"] == configured + 2
-    settled(staging)
+    assert_idle(staging)
     staging.deploy()
-    assert service(staging, "celery")["desiredCount"] == (configured + 2 if kept else configured)
+    assert service(staging, "celery")["desiredCount"] == (configured + 2 if keep_scale else configured)
     staging.assert_no_changes()
     staging.configure({"services": {"celery": {"count": 3}}})
     staging.deploy()
@@ -140,7 +140,7 @@ def test_a_count_that_was_set_is_kept_by_a_deploy_or_not(staging: TestWorkspace,
     staging.assert_no_changes()
 
 
-def test_a_count_that_is_left_to_others_is_not_said_to_go_back(staging: TestWorkspace) -> None:
+def test_scaled_count_in_ignore_changes_is_kept_by_deploy(staging: TestWorkspace) -> None:
     staging.configure({"ignore_changes": ["fargate/celery.desired_count"]})
     result = staging.run("scale", "staging", "celery=2", "--yes").expect_exit()
     assert "A deploy leaves the count of celery alone" in result.err and "goes back" not in result.err, result
@@ -151,7 +151,7 @@ def test_a_count_that_is_left_to_others_is_not_said_to_go_back(staging: TestWork
     staging.assert_no_changes()
 
 
-def test_what_makes_no_sense_is_refused_before_anything_is_done(staging: TestWorkspace) -> None:
+def test_scale_and_restart_with_invalid_arguments_are_refused(staging: TestWorkspace) -> None:
     since = staging.mark()
     for counts in (["celery"], ["celery=x"], ["celry=2"], ["celery=-1"], []):
         staging.run("scale", "staging", *counts, "--yes").expect_exit(64)
@@ -162,9 +162,9 @@ def test_what_makes_no_sense_is_refused_before_anything_is_done(staging: TestWor
     staging.assert_no_changes()
 
 
-def test_who_is_locked_out_changes_nothing(workspace: TestWorkspace, proxy: FaultProxy) -> None:
+def test_scale_and_restart_are_refused_while_locked(workspace: TestWorkspace, proxy: FaultProxy) -> None:
     workspace.deploy()
-    flask(workspace, image=image("held"))
+    configure_flask(workspace, image=image("held"))
     held = proxy.hold_before("ecs:RegisterTaskDefinition")
     run = workspace.start("deploy", "staging", "--yes", url=proxy.url)
     held.wait()
@@ -178,8 +178,12 @@ def test_who_is_locked_out_changes_nothing(workspace: TestWorkspace, proxy: Faul
 
 def test_status_shows_image_age_and_drift(staging: TestWorkspace) -> None:
     status = staging.run("status", "staging", "--json").expect_exit().json()
-    web = next(service for service in status["services"] if service["name"] == "staging-flask")
-    assert web["image"].startswith("registry.example/app:") and web["age_seconds"] >= 0 and web["failed"] == 0
+    flask_service = next(service for service in status["services"] if service["name"] == "staging-flask")
+    assert (
+        flask_service["image"].startswith("registry.example/app:")
+        and flask_service["age_seconds"] >= 0
+        and flask_service["failed"] == 0
+    )
     assert status["drift"] == {"differ": 0, "outside": 0, "unknown": None}
     staging.aws.ecs.update_service(cluster="staging-ecs-cluster", service="staging-celery", desiredCount=2)
     assert staging.run("status", "staging", "--json").expect_exit().json()["drift"] == {
@@ -193,9 +197,9 @@ def test_status_shows_image_age_and_drift(staging: TestWorkspace) -> None:
     staging.assert_no_changes()
 
 
-def test_status_says_what_was_released_and_does_not_serve(staging: TestWorkspace) -> None:
+def test_status_shows_release_that_does_not_serve(staging: TestWorkspace) -> None:
     assert staging.run("status", "staging", "--json").expect_exit().json()["unserved"] == []
-    flask(staging, image=image("fail"))
+    configure_flask(staging, image=image("fail"))
     staging.run("deploy", "staging", "--yes").expect_exit(1)
     status = staging.run("status", "staging", "--json").expect_exit().json()
     (unserved,) = status["unserved"]
@@ -204,13 +208,13 @@ def test_status_says_what_was_released_and_does_not_serve(staging: TestWorkspace
     assert [(target["service"], target["state"]) for target in status["targets"]] == [("staging-flask", "healthy")]
     shown = staging.run("status", "staging").expect_exit().out
     assert f"the last deploy, of {unserved['revision']}, does not serve: " in shown, shown
-    flask(staging, image=image("good"))
+    configure_flask(staging, image=image("good"))
     staging.deploy()
     assert staging.run("status", "staging", "--json").expect_exit().json()["unserved"] == []
     staging.assert_no_changes()
 
 
-def test_status_is_shown_again_and_outlives_a_call_that_fails(staging: TestWorkspace, proxy: FaultProxy) -> None:
+def test_status_watch_continues_after_failed_call(staging: TestWorkspace, proxy: FaultProxy) -> None:
     watching = staging.start("status", "staging", "--watch", url=proxy.url)
     until(lambda: "as configured" in watching.output_so_far().out)
     denied = b'{"__type": "AccessDeniedException", "message": "not now"}'
