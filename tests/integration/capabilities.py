@@ -1,4 +1,4 @@
-"""What an endpoint really does, measured before the tests: what it lacks is skipped and named, never passed."""
+"""Capabilities of an endpoint, measured before the tests: a test that needs a missing one is skipped and listed."""
 
 from __future__ import annotations
 
@@ -14,32 +14,32 @@ from botocore.parsers import ResponseParserError
 from endpoint import Aws
 from probes import PROBES, Missing
 
-#: What every deploy relies on: without these there is no test in which the tool deploys.
+#: Capabilities that every deploy needs: without them, all tests that deploy are skipped.
 DEPLOYS = (
     "s3-if-match", "dynamodb-conditions", "ec2-rules", "ecs-converges", "elasticache-endpoint", "elb-active",
     "route53-records", "ecr", "logs",
 )  # fmt: skip
-#: More of them at once make a busy machine answer none of them in time.
+#: Number of probes that run at the same time. With more, a busy machine answers none of them in time.
 MAX_PARALLEL_PROBES = 6
-#: AWS does all of it, but for what is not asked of it: an account for each test, and images that are made to fail.
+#: Capabilities of AWS: all but an account for each test and an image that is built to fail.
 AWS_CAPABILITIES = {name: "" for name in PROBES} | {
     "accounts": "on AWS all tests share one account: only those of test_live.py run there",
-    "ecs-breaker": "no image of that tag is there",
+    "ecs-breaker": "there is no image with the tag `fail`",
 }
 
 
 def measure(url: str) -> dict[str, str]:
-    """Each capability with why the endpoint lacks it, or with nothing if it has it."""
+    """Returns the capabilities by name, each with the reason why the endpoint lacks it, empty if it has it."""
     with ThreadPoolExecutor(MAX_PARALLEL_PROBES) as pool:
         return dict(zip(PROBES, pool.map(lambda name: missing_reason(url, PROBES[name]), PROBES), strict=True))
 
 
 class EndpointUnavailable(Exception):
-    """The endpoint is not there, or too slow: then nothing is known of what it does, and nothing may be skipped."""
+    """An endpoint that is down or too slow. Its capabilities are unknown, so no test may be skipped for them."""
 
 
 def missing_reason(url: str, probe: Callable[[Aws], None]) -> str:
-    """Why the endpoint does not do what a probe asks for; empty if it does."""
+    """Returns the reason why the endpoint fails a probe; empty if it passes."""
     account = str(random.SystemRandom().randrange(10**11, 10**12))
     try:
         probe(Aws(url, account))
@@ -56,7 +56,7 @@ def missing_reason(url: str, probe: Callable[[Aws], None]) -> str:
 
 
 def missing_capabilities(needed: tuple[str, ...], measured: dict[str, str]) -> list[str]:
-    """What of the needed capabilities the endpoint lacks, each with the reason."""
+    """Returns the needed capabilities that the endpoint lacks, each with the reason."""
     unknown = sorted(set(needed) - set(measured))
     if unknown:
         raise ValueError(f"no probe measures {', '.join(unknown)}: there are {', '.join(measured)}")
@@ -64,18 +64,18 @@ def missing_capabilities(needed: tuple[str, ...], measured: dict[str, str]) -> l
 
 
 def table(measured: dict[str, str]) -> str:
-    """The capabilities for people."""
+    """Returns the capabilities as a table in plain text."""
     width = max(len(name) for name in measured)
     return "\n".join(f"  {name:{width}}  {reason or 'yes'}" for name, reason in measured.items())
 
 
 def encode(measured: dict[str, str]) -> str:
-    """For the environment of the processes that run the tests."""
+    """Encodes the capabilities for the environment of the pytest workers."""
     return json.dumps(measured)
 
 
 def decode(text: str) -> dict[str, str]:
-    """From the environment."""
+    """Decodes the capabilities from the environment."""
     return dict(json.loads(text))
 
 
@@ -85,7 +85,7 @@ def has(name: str) -> bool:
 
 
 def require(*names: str) -> None:
-    """Skips the test that runs unless the endpoint has these capabilities."""
+    """Skips the running test unless the endpoint has these capabilities."""
     lacking = missing_capabilities(names, decode(os.environ["PB_TEST_CAPABILITIES"]))
     if lacking:
         pytest.skip(f"the endpoint lacks {', '.join(lacking)}")

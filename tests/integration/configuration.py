@@ -1,4 +1,4 @@
-"""Configurations as dictionaries, and as the TOML that the tool reads."""
+"""Configurations as dictionaries, and their TOML."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ Table = dict[str, Any]
 
 
 def repository_configuration(account: str) -> Table:
-    """The deployment of this repository, with a state bucket of the account's own: names of buckets are global."""
+    """Returns the configuration of this repository with a state bucket of its own: bucket names are global."""
     config = tomllib.loads((ROOT / "pb_deploy.toml").read_text(encoding="utf-8"))
     config["state"]["bucket"] = f"state-{account}"
-    # A test that waits for what never comes should end before the harness ends it.
+    # The tool gives up before the harness kills it.
     config["deploy"] = {"wait_timeout": 60}
-    # Of a registry that the endpoint does not have: nothing has to be pushed before a deploy.
+    # Images of an external registry: nothing has to be pushed before a deploy.
     for name in ("flask", "celery"):
         config.setdefault("services", {}).setdefault(name, {})["image"] = image(name)
     return config
 
 
 def image(tag: str) -> str:
-    """An image that is there; the endpoint's tasks do what the tag says (`fail`, `unhealthy`, `oom`, ...)."""
+    """Returns an image that exists. Its tag sets how its tasks behave (`fail`, `unhealthy`, `oom`, ...)."""
     return f"registry.example/app:{tag}"
 
 
 def merged(config: Table, changes: Table) -> Table:
-    """The configuration with changes; a value of None takes a key out."""
+    """Returns the configuration with changes; a value of None removes its key."""
     result = copy.deepcopy(config)
     for key, value in changes.items():
         if value is None:
@@ -43,7 +43,7 @@ def merged(config: Table, changes: Table) -> Table:
 
 
 def toml(table: Table, path: str = "") -> str:
-    """The configuration as TOML: the values of a table, then the tables in it."""
+    """Returns a table as TOML: its values, then its subtables."""
     tables = {key: value for key, value in table.items() if isinstance(value, dict)}
     lines = [f"[{path}]"] if path else []
     lines += [f"{toml_key(key)} = {toml_value(value)}" for key, value in table.items() if key not in tables]
@@ -54,13 +54,13 @@ def toml(table: Table, path: str = "") -> str:
 
 
 def toml_key(key: str) -> str:
-    """A key, in quotes where it needs them."""
+    """Returns a key, quoted if necessary."""
     bare = key.replace("-", "").replace("_", "").isalnum() and key.isascii()
     return key if bare else json.dumps(key)
 
 
 def toml_value(value: Any) -> str:
-    """A value on one line."""
+    """Returns a value as TOML on one line."""
     if isinstance(value, dict):
         return "{ " + ", ".join(f"{toml_key(key)} = {toml_value(item)}" for key, item in value.items()) + " }"
     if isinstance(value, list):

@@ -1,4 +1,4 @@
-"""One endpoint for all tests, an account and a folder for each of them."""
+"""Fixtures and hooks: endpoints that the tests share, and an account and a folder per test."""
 
 from __future__ import annotations
 
@@ -21,24 +21,24 @@ from observer import Observer
 from report import Report
 from watch import Watch
 
-#: One emulator uses one core, and the tests are in accounts of their own.
+#: Maximum number of emulators. Each uses one core; tests share one, because each test has its own account.
 EMULATORS_MAX = 4
 _report = Report()
-#: What sends requests while a test rolls something out.
+#: Probers that send requests during the rollouts of a test.
 _watch = Watch()
-#: Tests that take longest, which begin first: one that begins last keeps all others waiting for its end.
+#: Files with the slowest tests, in the order in which they start. A slow test that starts last prolongs the run.
 LONGEST = ("test_terraform", "test_untagged", "test_killed", "test_release_command", "test_cost", "test_services")
-#: What was started for the tests, and is ended after them.
+#: Cleanup of everything that was started for the tests.
 _cleanup = contextlib.ExitStack()
-#: The endpoint itself, where calls go through an observer.
+#: The measured endpoint itself, without the observer that the tests may call it through.
 _measured_urls: list[str] = []
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Make the endpoint ready and measure it, in the one process that all workers come from."""
-    config.addinivalue_line("markers", "needs(*capabilities): what the endpoint must do; else the test is skipped")
-    config.addinivalue_line("markers", "sample: runs on the second endpoint of a usual run of all tests, too")
-    config.addinivalue_line("markers", "unserved(reason): no requests are sent while the test rolls something out")
+    """Prepares and measures the endpoint, in the controller process that starts all workers."""
+    config.addinivalue_line("markers", "needs(*capabilities): skips the test if the endpoint lacks one of them")
+    config.addinivalue_line("markers", "sample: also runs on the second endpoint of a normal test run")
+    config.addinivalue_line("markers", "unserved(reason): sends no requests during the rollouts of the test")
     if hasattr(config, "workerinput") or config.option.collectonly:
         return
     config.pluginmanager.register(_report)
@@ -58,22 +58,22 @@ def pytest_configure(config: pytest.Config) -> None:
         raise pytest.UsageError(str(error)) from error
     os.environ["PB_TEST_CAPABILITIES"] = capabilities.encode(measured)
     if any(measured.values()):
-        message = f"what {url} does:\n{capabilities.table(measured)}"
+        message = f"capabilities of {url}:\n{capabilities.table(measured)}"
         if keeps_journal:
-            raise pytest.UsageError(f"our emulator does everything, and nothing is skipped for it\n{message}")
+            raise pytest.UsageError(f"the emulator must have every capability, so that no test is skipped\n{message}")
         print(message, flush=True)
     _measured_urls.append(url)
     if not keeps_journal:
         os.environ["PB_TEST_ENDPOINT"] = _cleanup.enter_context(Observer(url)).url
 
 
-# Before pytest-xdist reads the groups.
+# Must run before pytest-xdist reads the groups.
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests of a file that share something stay in one process and in their order; all others go where there is room,
-    the longest first.
+    """Groups the tests of a file that share a fixture, so that they run in one process and in their order. All other
+    tests run in any process, the slowest files first.
 
-    With PB_TEST_SAMPLE only those of the sample run, and the others are skipped and counted.
+    With PB_TEST_SAMPLE, only the tests of the sample run; the others are skipped and counted.
     """
     sampled = bool(os.environ.get("PB_TEST_SAMPLE"))
     items.sort(key=lambda item: LONGEST.index(item.path.stem) if item.path.stem in LONGEST else len(LONGEST))
@@ -88,7 +88,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.hookimpl(wrapper=True, trylast=True)
 def pytest_runtest_call(item: pytest.Item) -> Generator[None, None, None]:
-    """Fails a test during whose rollouts a request has failed, and reports who answered."""
+    """Fails a test if a request failed during its rollouts, and reports which revisions answered."""
     if is_watched(item):
         _watch.begin()
     try:
@@ -102,16 +102,16 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, None, None]:
 
 
 def is_watched(item: pytest.Item) -> bool:
-    """Returns whether requests are sent during the rollouts of a test: not where it says why they could fail."""
+    """Returns whether requests are sent during the rollouts of a test: not if its mark `unserved` gives a reason."""
     if mark := item.get_closest_marker("unserved"):
         (reason,) = mark.args
-        assert reason, "why is nobody served?"
+        assert reason, "the mark `unserved` needs a reason"
         return False
     return capabilities.has("data-plane")
 
 
 def start_emulator() -> str:
-    """Start an emulator, which is ended after the tests; gives its URL."""
+    """Starts an emulator, which is stopped after the tests, and returns its URL."""
     folder = tempfile.mkdtemp(prefix="pb-wire-")
     _cleanup.callback(shutil.rmtree, folder, ignore_errors=True)
     process, url = endpoint.start(Path(folder))
@@ -120,13 +120,13 @@ def start_emulator() -> str:
 
 
 def worker_endpoint(urls: list[str]) -> str:
-    """The endpoint of this process: the processes of the tests share out those that there are."""
+    """Returns the endpoint of this worker: the workers are distributed over the endpoints."""
     number = os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")
     return urls[int(number) % len(urls)].rstrip("/")
 
 
 def restore_environment(variables: dict[str, str | None]) -> None:
-    """Set variables as they were."""
+    """Restores environment variables; None removes one."""
     for name, value in variables.items():
         os.environ.pop(name, None)
         if value is not None:
@@ -134,7 +134,7 @@ def restore_environment(variables: dict[str, str | None]) -> None:
 
 
 def pytest_unconfigure() -> None:
-    """Write the report, and end what was started here."""
+    """Writes the report and runs the cleanup."""
     if file := os.environ.get("PB_TEST_REPORT"):
         _report.write(Path(file), endpoint.answer_sources(_measured_urls[0]) if _measured_urls else {})
     _cleanup.close()
@@ -142,22 +142,22 @@ def pytest_unconfigure() -> None:
 
 @pytest.fixture(autouse=True)
 def _needs(request: pytest.FixtureRequest) -> None:
-    """Skips a test whose marks ask for what the endpoint does not do."""
+    """Skips a test that is marked with a capability that the endpoint lacks."""
     for mark in request.node.iter_markers("needs"):
         capabilities.require(*mark.args)
 
 
 @pytest.fixture(scope="session")
 def url() -> str:
-    """The URL of the endpoint; AWS itself has none that these tests may use."""
+    """The URL of the endpoint. On AWS there is none: only the live tests may run there."""
     capabilities.require("accounts")
-    assert BINARY.exists(), f"{BINARY} is not there: build it, or name it in PB_TEST_BINARY"
+    assert BINARY.exists(), f"{BINARY} not found: build it, or set PB_TEST_BINARY"
     return worker_endpoint(os.environ["PB_TEST_ENDPOINT"].split())
 
 
 @pytest.fixture(scope="module")
 def new_workspace(url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[], TestWorkspace]]:
-    """Makes accounts with the preconditions of a deploy, and ends what still runs in them."""
+    """Creates workspaces, each in an account with the prerequisites of a deploy, and kills their runs at the end."""
     workspaces: list[TestWorkspace] = []
 
     def make() -> TestWorkspace:
@@ -175,20 +175,20 @@ def new_workspace(url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterato
 
 @pytest.fixture
 def workspace(new_workspace: Callable[[], TestWorkspace]) -> TestWorkspace:
-    """An account of its own, with the preconditions of a deploy, and a folder with a configuration."""
+    """A workspace in its own account with the prerequisites of a deploy, and a folder with a configuration."""
     return new_workspace()
 
 
 @pytest.fixture
 def proxy(url: str) -> Iterator[FaultProxy]:
-    """Something between the tool and the endpoint that can hold, lose and refuse calls."""
+    """A proxy between the tool and the endpoint that can hold and refuse calls and lose their responses."""
     with FaultProxy(url) as proxy:
         yield proxy
 
 
 @pytest.fixture
 def batches(url: str) -> Iterator[BatchProxy]:
-    """Something between the tool and the endpoint that lets calls go on in batches."""
+    """A proxy between the tool and the endpoint that forwards calls in batches."""
     with BatchProxy(url) as batches:
         yield batches
 
@@ -200,8 +200,8 @@ def _shared() -> list[TestWorkspace]:
 
 @pytest.fixture
 def staging(new_workspace: Callable[[], TestWorkspace], _shared: list[TestWorkspace]) -> Iterator[TestWorkspace]:
-    """A staging that is deployed as `pb_deploy.toml` has it. Tests of a file hand it on, unless one fails or spoils it: each
-    begins with the same configuration, and none goes by what the one before has left in it.
+    """A staging workspace, deployed with the configuration of the repository. The tests of a file share it unless one
+    fails or leaves changes. Each starts with the same configuration deployed, and must not depend on an earlier test.
     """
     workspace = _shared.pop() if _shared else new_workspace()
     workspace.reset()

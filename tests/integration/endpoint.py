@@ -1,4 +1,4 @@
-"""The AWS endpoint of the tests: its process, its control interface, and clients for one account in it."""
+"""The AWS endpoint of the tests: the emulator's process, its control interface, and boto3 clients for one account."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _session = boto3.Session()
 
 
 def start(folder: Path, *options: str) -> tuple[subprocess.Popen[bytes], str]:
-    """An emulator of our own; gives the process and its URL."""
+    """Starts an emulator and returns its process and URL; fails after 60 s."""
     ready, log = folder / "url", folder / "log"
     command = [sys.executable, "-m", "pb_emulator", "serve", "--port", "0", "--ready-file", str(ready), *options]
     environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}
@@ -39,7 +39,7 @@ def start(folder: Path, *options: str) -> tuple[subprocess.Popen[bytes], str]:
 
 
 def stop(process: subprocess.Popen[bytes]) -> None:
-    """End the emulator."""
+    """Stops the emulator; kills it if it takes more than 10 s."""
     process.terminate()
     try:
         process.wait(10)
@@ -48,14 +48,14 @@ def stop(process: subprocess.Popen[bytes]) -> None:
 
 
 def control(url: str, path: str, body: Any = None) -> Any:
-    """Call a control endpoint of the emulator."""
+    """Calls a control endpoint of the emulator and returns its answer."""
     data = json.dumps(body).encode() if body is not None else None
     with urllib.request.urlopen(urllib.request.Request(f"{url}/_pb/{path}", data), timeout=30) as answer:
         return json.loads(answer.read())
 
 
 def has_journal(url: str) -> bool:
-    """Whether the endpoint tells what was called."""
+    """Returns whether the endpoint keeps a journal of its calls."""
     try:
         return "requests" in control(url, "requests?account=none")
     except (OSError, ValueError, TypeError):
@@ -63,7 +63,7 @@ def has_journal(url: str) -> bool:
 
 
 def answer_sources(url: str) -> Any:
-    """Who answered within the endpoint, where several can: LocalStack's own code, or what our plugin put into it."""
+    """Returns which code answered the calls, if the endpoint has several: LocalStack's own or that of our plugin."""
     try:
         return control(url, "served")
     except (OSError, ValueError):
@@ -71,7 +71,7 @@ def answer_sources(url: str) -> Any:
 
 
 class Aws:
-    """Clients of one account, by service: `aws.ec2.describe_vpcs()`."""
+    """Boto3 clients of one account, by service: `aws.ec2.describe_vpcs()`."""
 
     def __init__(self, url: str, account: str, region: str = REGION) -> None:
         self.url, self.account, self.region = url, account, region
@@ -93,7 +93,7 @@ class Aws:
         return self._clients[service]
 
     def all(self, service: str, operation: str, key: str, **parameters: Any) -> list[Any]:
-        """Everything that a list of several pages holds."""
+        """Returns the items of all pages of a list operation."""
         client = getattr(self, service)
         if not client.can_paginate(operation):
             return list(getattr(client, operation)(**parameters)[key])

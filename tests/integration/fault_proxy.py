@@ -1,4 +1,4 @@
-"""Something between the tool and the endpoint that holds calls, loses their answers or refuses them."""
+"""A proxy between the tool and the endpoint that injects faults: it holds and refuses calls and loses responses."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from urllib.parse import parse_qs, urlparse
 SIGNED_SERVICE = re.compile(r"Credential=[^/]+/\d{8}/[^/]+/([^/]+)/aws4_request")
 UNLIMITED = 1_000_000
 HOP_BY_HOP_HEADERS = {"connection", "keep-alive", "transfer-encoding", "content-length", "host"}
-#: The calls of the services whose operations are told by method and path.
+#: Operations of the REST services, which are identified by method and path.
 REST_OPERATIONS = [
     ("s3", "PUT", re.compile(r"^/[^/]+/.+"), "PutObject"),
     ("s3", "GET", re.compile(r"^/[^/]+/.+"), "GetObject"),
@@ -26,38 +26,39 @@ REST_OPERATIONS = [
 
 @dataclass
 class Interception:
-    """A call that something is done to, so many times."""
+    """A call that the proxy intercepts, and how many times."""
 
     call: str
-    #: `before`: the endpoint does not see it yet; `after`: it was done, and the answer is withheld; `lose`: it was
-    #: done, and the connection is closed; `refuse`: it is answered with `answer`, and not done; `drop`: neither.
+    #: `before`: held before it reaches the endpoint; `after`: executed, its response held; `lose`: executed, and the
+    #: connection closed without a response; `refuse`: not executed, `response` returned instead; `drop`: not executed,
+    #: and the connection closed without a response.
     mode: str
     response: tuple[int, bytes] = (503, b"")
     times: int = 1
-    #: Only calls with this in their body.
+    #: Bytes that the body of the call must contain.
     body_contains: bytes = b""
     reached: threading.Event = field(default_factory=threading.Event)
     released: threading.Event = field(default_factory=threading.Event)
 
     def wait(self, seconds: float = 30.0) -> None:
-        """Wait until the call is made."""
+        """Waits until the call is made."""
         assert self.reached.wait(seconds), f"{self.call} was not called within {seconds} s"
 
     def release(self) -> None:
-        """Let the call go on."""
+        """Lets the call continue."""
         self.released.set()
 
 
 class Server(ThreadingHTTPServer):
-    """A server that takes the calls of all tests at once."""
+    """An HTTP server that accepts the concurrent calls of all tests."""
 
     daemon_threads = True
-    # The default is 5: the kernel drops the rest of a burst, and resets connections that it has accepted itself by then.
+    # With the default of 5, the kernel drops the rest of a burst and resets connections that it has already accepted.
     request_queue_size = 512
 
 
 class FaultProxy:
-    """A server that hands on every call, but for those that it is told to treat otherwise."""
+    """A server that forwards every call, except those for which a test has added an interception."""
 
     def __init__(self, upstream: str) -> None:
         self.upstream = urlparse(upstream).netloc
@@ -76,39 +77,39 @@ class FaultProxy:
         self._server.server_close()
 
     def hold_before(self, call: str, body_contains: bytes = b"") -> Interception:
-        """Calls of `service:Action` are held before the endpoint sees them, and when they are repeated as well."""
+        """Holds all calls of `service:Action`, including retries, before they reach the endpoint."""
         return self._add(Interception(call, "before", times=UNLIMITED, body_contains=body_contains))
 
     def hold_after(self, call: str) -> Interception:
-        """Calls of `service:Action` are done, and their answers are held."""
+        """Executes all calls of `service:Action`, and holds their responses."""
         return self._add(Interception(call, "after", times=UNLIMITED))
 
     def lose_response(self, call: str) -> Interception:
-        """The next `service:Action` is done, and its answer is lost."""
+        """Executes the next `service:Action`, and loses its response."""
         return self._add(Interception(call, "lose"))
 
     def refuse(self, call: str, status: int, body: bytes, times: int = 1, body_contains: bytes = b"") -> Interception:
-        """The next calls of `service:Action` (with `body_contains` in their body) are answered here, and not done."""
+        """Answers the next calls of `service:Action` (with `body_contains` in their body) without executing them."""
         return self._add(Interception(call, "refuse", (status, body), times, body_contains))
 
     def drop(self, interception: Interception) -> None:
-        """A call that is held before the endpoint saw it never gets there."""
+        """Drops a call that is held before the endpoint: it is never executed."""
         interception.mode = "drop"
         interception.release()
 
     def release_all(self) -> None:
-        """Let everything go on, and stop nothing more."""
+        """Releases all held calls and removes all interceptions."""
         with self._lock:
             interceptions, self._interceptions = self._interceptions, []
         for interception in interceptions:
             interception.release()
 
     def control(self, target: str) -> bytes | None:
-        """An answer of the proxy's own, in JSON; None if the call is the endpoint's."""
+        """Returns the proxy's own response as JSON; None if the request is to be forwarded to the endpoint."""
         return None
 
     def on_response(self, method: str, target: str, headers: dict[str, str], body: bytes, status: int) -> None:
-        """The endpoint has answered a call."""
+        """Handles a response of the endpoint; subclasses record it."""
 
     def _add(self, interception: Interception) -> Interception:
         with self._lock:
@@ -116,7 +117,7 @@ class FaultProxy:
         return interception
 
     def take(self, call: str, body: bytes = b"") -> Interception | None:
-        """What is to be done to this call."""
+        """Returns the interception for a call, and counts it; None if the call is to be forwarded."""
         with self._lock:
             for interception in self._interceptions:
                 if interception.call == call and interception.times > 0 and interception.body_contains in body:
@@ -126,7 +127,7 @@ class FaultProxy:
 
 
 class BatchProxy(FaultProxy):
-    """Holds every call until as many are there as a test says: calls that need no other's answer come together."""
+    """A proxy that holds every call until a test releases the batch: calls of one batch do not wait for each other."""
 
     def __init__(self, upstream: str) -> None:
         super().__init__(upstream)
@@ -134,7 +135,7 @@ class BatchProxy(FaultProxy):
         self._changed = threading.Condition()
 
     def take(self, call: str, body: bytes = b"") -> Interception | None:
-        """Hold it."""
+        """Returns an interception that holds the call."""
         interception = Interception(call, "before")
         with self._changed:
             self._held.append(interception)
@@ -142,7 +143,7 @@ class BatchProxy(FaultProxy):
         return interception
 
     def batch(self, count: int, seconds: float = 60.0) -> list[str]:
-        """Wait for so many calls, and let them go; gives what they are, sorted."""
+        """Waits for exactly this many calls, releases them, and returns them sorted."""
         with self._changed:
             complete = self._changed.wait_for(lambda: len(self._held) >= count, seconds)
             held, self._held = self._held, []
@@ -153,7 +154,7 @@ class BatchProxy(FaultProxy):
         return calls
 
     def release_all(self) -> None:
-        """Let everything go on."""
+        """Releases all held calls."""
         with self._changed:
             held, self._held = self._held, []
         for interception in held:
@@ -162,7 +163,7 @@ class BatchProxy(FaultProxy):
 
 
 def handler(proxy: FaultProxy) -> type[BaseHTTPRequestHandler]:
-    """The handler of a proxy's requests."""
+    """Returns the request handler class of a proxy."""
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -204,7 +205,7 @@ def handler(proxy: FaultProxy) -> type[BaseHTTPRequestHandler]:
                 if self.command != "HEAD":
                     self.wfile.write(content)
             except OSError:
-                # The tool was killed meanwhile.
+                # The tool was killed in the meantime.
                 self.close_connection = True
 
         def log_message(self, *_: Any) -> None:
@@ -216,7 +217,7 @@ def handler(proxy: FaultProxy) -> type[BaseHTTPRequestHandler]:
 
 
 def read_body(request: BaseHTTPRequestHandler) -> bytes:
-    """The whole body, whether it came with a length or in chunks."""
+    """Reads the whole body, sent with a length or in chunks."""
     if "chunked" in request.headers.get("Transfer-Encoding", "").lower():
         parts: list[bytes] = []
         while size := int(request.rfile.readline().split(b";")[0], 16):
@@ -229,7 +230,7 @@ def read_body(request: BaseHTTPRequestHandler) -> bytes:
 
 
 def forward(upstream: str, request: BaseHTTPRequestHandler, body: bytes) -> tuple[int, list[tuple[str, str]], bytes]:
-    """The endpoint's answer to a request."""
+    """Forwards a request to the endpoint and returns its status, headers and body."""
     headers = {name: value for name, value in request.headers.items() if name.lower() not in HOP_BY_HOP_HEADERS}
     headers["Content-Length"] = str(len(body))
     connection = http.client.HTTPConnection(upstream, timeout=120)
@@ -244,8 +245,9 @@ def forward(upstream: str, request: BaseHTTPRequestHandler, body: bytes) -> tupl
 
 
 def call_name(method: str, path: str, headers: dict[str, str], body: bytes) -> str:
-    """`service:Action` of a request."""
-    header: Callable[[str], str] = {name.lower(): value for name, value in headers.items()}.get  # type: ignore[assignment]
+    """Returns the `service:Action` of a request."""
+    lower_case = {name.lower(): value for name, value in headers.items()}
+    header: Callable[[str], str] = lower_case.get  # type: ignore[assignment]
     match = SIGNED_SERVICE.search(header("authorization") or "")
     service = match.group(1) if match else "unknown"
     if target := header("x-amz-target"):

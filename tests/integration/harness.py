@@ -1,4 +1,4 @@
-"""An account, a folder with a configuration, and the tool in it."""
+"""Workspaces of the tests: an account, a folder with a configuration, and the tool that runs in it."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ from endpoint import ROOT, Aws, control
 from inventory import AccountInventory
 
 BINARY = Path(os.environ.get("PB_TEST_BINARY", ROOT / "target" / "release" / "pb-deploy"))
-#: Longer than anything that goes well; the tool's own limit for one wait is 60 s in these tests.
+#: Timeout of one run. No successful run takes that long; the tool's own `wait_timeout` is 60 s in these tests.
 TIMEOUT_SECONDS = 120
-#: What the tool writes for itself.
+#: Calls with which the tool writes its state and its lease.
 STATE_WRITES = {"s3:PutObject", "dynamodb:UpdateItem"}
-#: Options with which a deploy that succeeds has not shown that everything serves.
+#: Options with which a successful deploy does not prove that everything serves.
 PARTIAL_OPTIONS = {"--target", "--no-wait", "--refresh-only"}
 
 
 def until(condition: Callable[[], Any], seconds: float = 30.0) -> Any:
-    """Wait for a condition, and give what it gave."""
+    """Waits until a condition returns a true value, and returns that value."""
     deadline = time.monotonic() + seconds
     while not (value := condition()):
         assert time.monotonic() < deadline, f"not within {seconds} s"
@@ -40,19 +40,19 @@ def until(condition: Callable[[], Any], seconds: float = 30.0) -> Any:
 
 
 def restore_sigint() -> None:
-    """Who runs these tests in the background ignores Ctrl-C, and the tool would inherit that."""
+    """Restores the default action of SIGINT, which tests in the background ignore and the tool would inherit."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def require_deploys(arguments: tuple[str, ...]) -> None:
-    """Skips a test in which the tool deploys where no deploy can come to its end."""
+    """Skips a test that deploys if the endpoint lacks a capability that every deploy needs."""
     if arguments and arguments[0] in ("deploy", "apply"):
         capabilities.require(*capabilities.DEPLOYS)
 
 
 @dataclass
 class Result:
-    """How the tool ended, and what it said."""
+    """Exit code and output of a run."""
 
     code: int
     out: str
@@ -62,21 +62,21 @@ class Result:
         return f"exit {self.code}\n--- stdout\n{self.out}\n--- stderr\n{self.err}"
 
     def expect_exit(self, code: int = 0) -> Result:
-        """The same, if it ended so."""
+        """Returns the result itself after asserting its exit code."""
         assert self.code == code, f"exit {code} was expected, not:\n{self}"
         return self
 
     @property
     def text(self) -> str:
-        """All that it said."""
+        """Stdout and stderr."""
         return self.out + self.err
 
     def json(self) -> Any:
-        """The one document on stdout."""
+        """Returns the JSON document on stdout."""
         return json.loads(self.out)
 
     def events(self) -> list[dict[str, Any]]:
-        """Returns the events on stdout, each of which fits the schema."""
+        """Returns the events on stdout, each checked against the schema."""
         events = [json.loads(line) for line in self.out.splitlines()]
         for event in events:
             schemas.event(event)
@@ -84,7 +84,7 @@ class Result:
 
 
 class Running:
-    """The tool while it runs; what it says goes to files, so that it never waits for a reader."""
+    """A running tool. Its output goes to files, so that it never blocks on a pipe."""
 
     def __init__(self, command: list[str], folder: Path, environment: dict[str, str], number: int) -> None:
         self.arguments = tuple(command[1:])
@@ -96,54 +96,54 @@ class Running:
             )  # fmt: skip
 
     def result(self, timeout: float = TIMEOUT_SECONDS) -> Result:
-        """Wait for the end."""
+        """Waits for the process to exit, and returns its result."""
         try:
             code = self.process.wait(timeout)
         except subprocess.TimeoutExpired:
             self.kill()
-            raise AssertionError(f"it did not end within {timeout} s:\n{self.output_so_far()}") from None
+            raise AssertionError(f"the tool did not exit within {timeout} s:\n{self.output_so_far()}") from None
         return Result(code, *self._output())
 
     def output_so_far(self) -> Result:
-        """What it has said until now."""
+        """Returns the output so far; the exit code is -1."""
         return Result(-1, *self._output())
 
     def _output(self) -> tuple[str, str]:
         return self._out.read_text(encoding="utf-8"), self._err.read_text(encoding="utf-8")
 
     def kill(self) -> None:
-        """SIGKILL, as when a machine is gone."""
+        """Sends SIGKILL, as if the machine had failed."""
         self.process.kill()
         self.process.wait(10)
 
     def interrupt(self, number: signal.Signals = signal.SIGINT) -> None:
-        """Ctrl-C, or another signal."""
+        """Sends SIGINT, as Ctrl-C does, or another signal."""
         self.process.send_signal(number)
 
 
 class TestWorkspace:
-    """One account with one configuration."""
+    """An account with a configuration, and the commands of the tool in it."""
 
-    #: Not a class of tests, despite its name.
+    #: Tells pytest that this is not a test class, despite its name.
     __test__ = False
 
     def __init__(self, url: str, account: str, folder: Path) -> None:
         self.url, self.account, self.folder = url, account, folder
         self.aws = Aws(url, account)
         self.inventory = AccountInventory(self.aws)
-        #: The configuration that a test begins with.
+        #: Configuration that a test starts with.
         self.initial_config = repository_configuration(account)
         self.config = self.initial_config
         self.config_file = folder / "pb_deploy.toml"
-        #: The moment of the journal at which a test found that nothing is to be done.
+        #: Position in the journal at which a test last found nothing to change.
         self._unchanged_at: int | None = None
         self._running: list[Running] = []
-        #: Called with the arguments of each run before it starts; `conftest.py` has requests sent meanwhile.
+        #: Hook that is called with the arguments of each run before it starts; `conftest.py` starts probers in it.
         self.before_run: Callable[[tuple[str, ...]], None] = lambda _: None
         self.configure({})
 
     def create_prerequisites(self) -> None:
-        """What a deploy looks up and never makes."""
+        """Creates the prerequisites: what a deploy looks up and never creates."""
         aws, state = self.aws, self.config["state"]
         aws.s3.create_bucket(
             Bucket=state["bucket"], CreateBucketConfiguration={"LocationConstraint": self.config["region"]}
@@ -161,12 +161,12 @@ class TestWorkspace:
         aws.iam.create_role(RoleName=self.config["roles"]["execution"], AssumeRolePolicyDocument=document)
 
     def configure(self, changes: Table) -> None:
-        """Change the configuration and write it; None takes a key out."""
+        """Changes the configuration and writes it; None removes a key."""
         self.config = merged(self.config, changes)
         self.config_file.write_text(toml(self.config), encoding="utf-8")
 
     def reset(self) -> None:
-        """Be deployed with the configuration that a test begins with, whatever the one before has left."""
+        """Deploys the initial configuration, unless it is already deployed and nothing has changed since."""
         was_initial = self.config == self.initial_config
         self.config = self.initial_config
         self.configure({})
@@ -175,17 +175,17 @@ class TestWorkspace:
         self._unchanged_at = None
 
     def mark_unchanged(self) -> None:
-        """What was deployed is as it is configured: another test may go on from here."""
+        """Records that the account matches the configuration, so that another test can reuse it."""
         self._unchanged_at = self.mark()
 
     def is_unchanged(self) -> bool:
-        """Whether that still holds: nobody has changed anything since, neither the tool nor a test."""
+        """Returns whether nothing has been changed since `mark_unchanged`, neither by the tool nor by a test."""
         return self._unchanged_at is not None and not any(
             entry["mutating"] for entry in self._requests(self._unchanged_at)
         )
 
     def environment(self, changes: dict[str, str | None] | None = None) -> dict[str, str]:
-        """Nothing of the one who runs the tests; None takes a variable out."""
+        """Returns an environment without the variables of the person who runs the tests; None removes a variable."""
         variables: dict[str, str | None] = {
             "PATH": os.environ["PATH"],
             "HOME": str(self.folder),
@@ -200,7 +200,7 @@ class TestWorkspace:
         return {name: value for name, value in variables.items() if value is not None}
 
     def start(self, *arguments: str, url: str | None = None, env: dict[str, str | None] | None = None) -> Running:
-        """Start the tool."""
+        """Starts the tool."""
         self.before_run(arguments)
         return self._start(arguments, url, env)
 
@@ -220,19 +220,19 @@ class TestWorkspace:
         env: dict[str, str | None] | None = None,
         timeout: float = TIMEOUT_SECONDS,
     ) -> Result:
-        """Run the tool to its end."""
+        """Runs the tool and waits until it exits."""
         return self.start(*arguments, url=url, env=env).result(timeout)
 
     def deploy(self, workspace: str = "staging", code: int = 0) -> Result:
-        """Deploy without asking."""
+        """Deploys without a prompt."""
         return self.run("deploy", workspace, "--yes").expect_exit(code)
 
     def destroy(self, workspace: str = "staging", code: int = 0) -> Result:
-        """Destroy without asking."""
+        """Destroys without a prompt."""
         return self.run("destroy", workspace, "--yes").expect_exit(code)
 
     def deployed_workspaces(self) -> set[str]:
-        """Returns the workspaces that a run has deployed as a whole, and that no run has begun to destroy since."""
+        """Returns the workspaces that a run has deployed completely and that no later run has started to destroy."""
         deployed: set[str] = set()
         for running in self._running:
             command, workspace, *options = *running.arguments, "", ""
@@ -243,11 +243,11 @@ class TestWorkspace:
         return deployed
 
     def plan(self, workspace: str = "staging", *arguments: str) -> Plan:
-        """The plan."""
+        """Returns the plan."""
         return Plan(self.run("plan", workspace, "--json", *arguments).expect_exit().json())
 
     def assert_no_changes(self, workspace: str = "staging") -> None:
-        """Deploying again finds nothing to do, and makes no call that changes anything."""
+        """Asserts that another deploy finds no changes and makes no mutating call."""
         since = self.mark()
         result = self._start(("deploy", workspace, "--yes")).result().expect_exit()
         assert "No changes" in result.err, result
@@ -256,7 +256,7 @@ class TestWorkspace:
             self.mark_unchanged()
 
     def restore(self) -> None:
-        """Deploy the configuration that a test begins with: afterwards all is well again, whatever failed before."""
+        """Deploys the initial configuration, and asserts that it leaves no changes, whatever failed before."""
         self.config = self.initial_config
         self.configure({})
         self.deploy()
@@ -264,7 +264,7 @@ class TestWorkspace:
 
     @contextlib.contextmanager
     def paused_rollouts(self) -> Iterator[None]:
-        """Services and tasks make no progress meanwhile."""
+        """Pauses services and tasks: they make no progress inside the context."""
         control(self.url, "rollouts", {"account": self.account, "paused": True})
         try:
             yield
@@ -272,68 +272,68 @@ class TestWorkspace:
             control(self.url, "rollouts", {"account": self.account, "paused": False})
 
     def end(self) -> None:
-        """End what still runs."""
+        """Kills the runs that have not exited."""
         for running in self._running:
             if running.process.poll() is None:
                 running.kill()
 
     def mark(self) -> int:
-        """A moment in the journal."""
+        """Returns the current position in the journal."""
         entries = control(self.url, f"requests?account={self.account}")["requests"]
         return int(entries[-1]["seq"]) if entries else 0
 
     def calls(self, since: int = 0) -> list[str]:
-        """`service:Action` of what the tool called since then, in order."""
+        """Returns the tool's calls since a position as `service:Action`, in order."""
         return [f"{entry['service']}:{entry['action']}" for entry in self._tool_requests(since)]
 
     def mutations(self, since: int = 0) -> list[str]:
-        """What of it changes something."""
+        """Returns the tool's mutating calls since a position, in order, without refused writes to S3."""
         calls = [
             (f"{entry['service']}:{entry['action']}", entry["status"])
             for entry in self._tool_requests(since)
             if entry["mutating"]
         ]
-        # What S3 refused to write changed nothing: so it is checked whether a store honours conditions.
+        # A refused PutObject changed nothing: the tool makes one to check that the store honours conditions.
         return [call for call, status in calls if not (call == "s3:PutObject" and status >= 300)]
 
     def refusals(self, since: int = 0) -> list[str]:
-        """What of it was refused."""
+        """Returns the tool's refused calls since a position, in order."""
         return [
             f"{entry['service']}:{entry['action']}" for entry in self._tool_requests(since) if entry["status"] >= 400
         ]
 
     def writes(self, since: int = 0) -> list[str]:
-        """What of that changes more than state and lease, sorted."""
+        """Returns the tool's mutating calls since a position except writes of state and lease, sorted."""
         return sorted(call for call in self.mutations(since) if call not in STATE_WRITES)
 
     def _tool_requests(self, since: int) -> Iterable[dict[str, Any]]:
         return [entry for entry in self._requests(since) if "aws-sdk-rust" in entry["user_agent"]]
 
     def _requests(self, since: int) -> list[dict[str, Any]]:
-        """What anybody called."""
+        """Returns all calls since a position, including those of the tests."""
         return list(control(self.url, f"requests?account={self.account}&since={since}")["requests"])
 
     def state_key(self, workspace: str = "staging") -> str:
-        """Where the snapshot lies."""
+        """Returns the S3 key of the snapshot."""
         return f"{self.config.get('stack', 'pb-deploy')}/{workspace}/state.json"
 
     def state_object(self, workspace: str = "staging") -> dict[str, Any]:
-        """The snapshot, as it is stored."""
+        """Returns the stored snapshot."""
         answer = self.aws.s3.get_object(Bucket=self.config["state"]["bucket"], Key=self.state_key(workspace))
         return json.loads(answer["Body"].read())
 
     def put_state(self, body: bytes, workspace: str = "staging") -> None:
-        """Store something where the snapshot lies."""
+        """Writes an object at the key of the snapshot."""
         self.aws.s3.put_object(Bucket=self.config["state"]["bucket"], Key=self.state_key(workspace), Body=body)
 
     def lock_id(self, workspace: str = "staging") -> str:
-        """The id that `unlock` asks for."""
+        """Returns the lock id that `unlock` requires."""
         return str(self.run("status", workspace, "--json").json()["lock"]["id"])
 
     def run_in_terminal(
         self, *arguments: str, answer: str, prompt: str = ": ", interrupt_when: Callable[[], bool] | None = None
     ) -> Result:
-        """Run the tool in a terminal, and type an answer at its prompt; maybe after a Ctrl-C."""
+        """Runs the tool in a terminal and types an answer at its prompt; sends Ctrl-C once `interrupt_when` is true."""
         require_deploys(arguments)
         self.before_run(arguments)
         master, slave = pty.openpty()
@@ -366,7 +366,7 @@ class TestWorkspace:
                     answered = True
             with contextlib.suppress(subprocess.TimeoutExpired):
                 return Result(process.wait(5), text, "")
-            raise AssertionError(f"it did not end:\n{text}")
+            raise AssertionError(f"the tool did not exit:\n{text}")
         finally:
             process.kill()
             process.wait()
@@ -374,7 +374,7 @@ class TestWorkspace:
 
 
 class Plan:
-    """A plan as JSON."""
+    """A plan, as `plan --json` prints it."""
 
     def __init__(self, document: dict[str, Any]) -> None:
         self.document = document
@@ -382,15 +382,15 @@ class Plan:
 
     @property
     def changes(self) -> dict[str, str]:
-        """What is done to which address: `create`, `update`, `delete`, `delete_first`, `create_first`, `await`."""
+        """Actions by address, without no-ops: `create`, `update`, `delete`, `delete_first`, `create_first`, `await`."""
         actions = {address: step["action"].get("order") or step["action"]["do"] for address, step in self.steps.items()}
         return {address: action for address, action in actions.items() if action != "no_op"}
 
     def fields(self, address: str) -> dict[str, tuple[Any, Any]]:
-        """The fields that change at an address, each with before and after."""
+        """Returns the changed fields at an address, each with its values before and after."""
         changes = self.steps[address].get("changes", [])
         return {change["path"]: (change.get("before"), change.get("after")) for change in changes}
 
     def origin(self, address: str) -> str | None:
-        """Where a change comes from: `configuration`, `drift`, `both`."""
+        """Returns the origin of a change: `configuration`, `drift`, `both`."""
         return self.steps[address].get("origin")

@@ -1,4 +1,4 @@
-"""Everything that is in an account, asked for through boto3."""
+"""Inventory of the resources in an account, read through boto3."""
 
 from __future__ import annotations
 
@@ -11,30 +11,30 @@ from endpoint import Aws
 Resources = dict[str, dict[str, Any]]
 T = TypeVar("T")
 
-#: What changes by itself, or is told by other fields.
+#: Fields that change by themselves or repeat other fields.
 VOLATILE = {
     "events", "deployments", "runningCount", "pendingCount", "activeServicesCount", "runningTasksCount",
     "pendingTasksCount", "ResponseMetadata", "storedBytes", "creationTime", "createdAt",
     "currentServiceRevisions", "currentServiceDeployment", "AvailableIpAddressCount",
 }  # fmt: skip
 
-#: An id that AWS makes up.
+#: Format of an id that AWS assigns.
 ID = re.compile(r"\b[a-z]+-[0-9a-f]{17}\b|(?<=/)[0-9a-f]{16}\b")
 
 
 class AccountInventory:
-    """The things in an account, each kind as a dictionary by name or id. The default VPC with all in it is left out."""
+    """Resources of an account, each kind as a dictionary by name or id, without the default VPC and its contents."""
 
     def __init__(self, aws: Aws) -> None:
         self.aws = aws
         self._default: set[str] | None = None
-        #: Without tags and attributes that need a call for each thing, when only what is there is asked for.
+        #: Leaves out tags and attributes that need one call per resource, when only names and ids are read.
         self._names_only = False
 
-    # The network.
+    # Network.
 
     def vpcs(self) -> Resources:
-        """VPCs by id, with the attributes that have calls of their own."""
+        """Returns VPCs by id, with the attributes that need separate calls."""
         found = {v["VpcId"]: v for v in self.aws.all("ec2", "describe_vpcs", "Vpcs") if not v["IsDefault"]}
         for identity, vpc in self._to_describe(found.items()):
             for attribute, key in (
@@ -46,32 +46,32 @@ class AccountInventory:
         return found
 
     def gateways(self) -> Resources:
-        """Internet gateways by id, those without a VPC too."""
+        """Returns internet gateways by id, including those without a VPC."""
         found = self.aws.all("ec2", "describe_internet_gateways", "InternetGateways")
         default = self._default_vpcs()
         kept = [g for g in found if not {a["VpcId"] for a in g["Attachments"]} & default]
         return {g["InternetGatewayId"]: g for g in kept}
 
     def subnets(self) -> Resources:
-        """Subnets by id."""
+        """Returns subnets by id."""
         return self._in_vpcs("describe_subnets", "Subnets", "SubnetId")
 
     def route_tables(self) -> Resources:
-        """Route tables by id."""
+        """Returns route tables by id."""
         return self._in_vpcs("describe_route_tables", "RouteTables", "RouteTableId")
 
     def groups(self) -> Resources:
-        """Security groups by id."""
+        """Returns security groups by id."""
         return self._in_vpcs("describe_security_groups", "SecurityGroups", "GroupId")
 
     def rules(self) -> Resources:
-        """Rules of the security groups, by id."""
+        """Returns the rules of the security groups by id."""
         groups = self.groups()
         found = self.aws.all("ec2", "describe_security_group_rules", "SecurityGroupRules")
         return {r["SecurityGroupRuleId"]: r for r in found if r["GroupId"] in groups}
 
     def interfaces(self) -> Resources:
-        """Network interfaces by id."""
+        """Returns network interfaces by id."""
         return self._in_vpcs("describe_network_interfaces", "NetworkInterfaces", "NetworkInterfaceId")
 
     def _default_vpcs(self) -> set[str]:
@@ -83,10 +83,10 @@ class AccountInventory:
         default = self._default_vpcs()
         return {t[identity]: t for t in self.aws.all("ec2", operation, key) if t["VpcId"] not in default}
 
-    # The queue.
+    # Queue.
 
     def replication_groups(self) -> Resources:
-        """Replication groups by id, each with its cache clusters and tags."""
+        """Returns replication groups by id, each with its cache clusters and tags."""
         found = self.aws.all("elasticache", "describe_replication_groups", "ReplicationGroups")
         clusters = self._to_describe(
             self.aws.all("elasticache", "describe_cache_clusters", "CacheClusters", ShowCacheNodeInfo=True)
@@ -98,7 +98,7 @@ class AccountInventory:
         return {g["ReplicationGroupId"]: g for g in found}
 
     def cache_subnet_groups(self) -> Resources:
-        """Subnet groups by name."""
+        """Returns cache subnet groups by name."""
         found = self.aws.all("elasticache", "describe_cache_subnet_groups", "CacheSubnetGroups")
         named = {g["CacheSubnetGroupName"]: g for g in found if g["CacheSubnetGroupName"] != "default"}
         for group in self._to_describe(named.values()):
@@ -106,7 +106,7 @@ class AccountInventory:
         return named
 
     def cache_parameter_groups(self) -> Resources:
-        """Parameter groups by name, with what was changed in them."""
+        """Returns cache parameter groups by name, with their changed parameters."""
         found = self.aws.all("elasticache", "describe_cache_parameter_groups", "CacheParameterGroups")
         named = {
             g["CacheParameterGroupName"]: g for g in found if not g["CacheParameterGroupName"].startswith("default.")
@@ -124,10 +124,10 @@ class AccountInventory:
     def _cache_tags(self, arn: str) -> list[dict[str, str]]:
         return self.aws.elasticache.list_tags_for_resource(ResourceName=arn)["TagList"]
 
-    # What runs.
+    # Services and tasks.
 
     def log_groups(self) -> Resources:
-        """Log groups by name, with their tags."""
+        """Returns log groups by name, with their tags."""
         found = self.aws.all("logs", "describe_log_groups", "logGroups")
         for group in self._to_describe(found):
             arn = group["arn"].removesuffix(":*")
@@ -135,7 +135,7 @@ class AccountInventory:
         return {g["logGroupName"]: g for g in found}
 
     def repositories(self) -> Resources:
-        """Image repositories by name, with their tags."""
+        """Returns image repositories by name, with their tags."""
         found = self.aws.all("ecr", "describe_repositories", "repositories")
         for repository in self._to_describe(found):
             arn = repository["repositoryArn"]
@@ -143,13 +143,13 @@ class AccountInventory:
         return {r["repositoryName"]: r for r in found}
 
     def clusters(self) -> Resources:
-        """Clusters by name; what is INACTIVE is gone."""
+        """Returns clusters by name, without INACTIVE ones, which are deleted."""
         arns = self.aws.all("ecs", "list_clusters", "clusterArns")
         found = self.aws.ecs.describe_clusters(clusters=arns, include=["TAGS", "SETTINGS"])["clusters"] if arns else []
         return {c["clusterName"]: c for c in found if c["status"] != "INACTIVE"}
 
     def services(self) -> Resources:
-        """Services by name; what is INACTIVE is gone."""
+        """Returns services by name, without INACTIVE ones, which are deleted."""
         found = []
         for cluster in self.clusters():
             arns = self.aws.all("ecs", "list_services", "serviceArns", cluster=cluster)
@@ -159,7 +159,7 @@ class AccountInventory:
         return {s["serviceName"]: s for s in found if s["status"] != "INACTIVE"}
 
     def task_definitions(self) -> Resources:
-        """ACTIVE task definitions by family and revision, with their tags."""
+        """Returns ACTIVE task definitions by family and revision, with their tags."""
         arns = self.aws.all("ecs", "list_task_definitions", "taskDefinitionArns", status="ACTIVE")
         found: Resources = {arn.rsplit("/", 1)[-1]: {} for arn in arns}
         for name in self._to_describe(found):
@@ -167,10 +167,10 @@ class AccountInventory:
             found[name] = {**answer["taskDefinition"], "tags": answer.get("tags", [])}
         return found
 
-    # What people reach.
+    # Load balancer and DNS.
 
     def balancers(self) -> Resources:
-        """Load balancers by name, with attributes and tags."""
+        """Returns load balancers by name, with attributes and tags."""
         found = self.aws.all("elbv2", "describe_load_balancers", "LoadBalancers")
         for balancer in self._to_describe(found):
             arn = balancer["LoadBalancerArn"]
@@ -180,7 +180,7 @@ class AccountInventory:
         return {b["LoadBalancerName"]: b for b in found}
 
     def target_groups(self) -> Resources:
-        """Target groups by name, with attributes and tags."""
+        """Returns target groups by name, with attributes and tags."""
         found = self.aws.all("elbv2", "describe_target_groups", "TargetGroups")
         for group in self._to_describe(found):
             arn = group["TargetGroupArn"]
@@ -190,7 +190,7 @@ class AccountInventory:
         return {g["TargetGroupName"]: g for g in found}
 
     def listeners(self) -> Resources:
-        """Listeners by ARN, with tags."""
+        """Returns listeners by ARN, with tags."""
         found = []
         for balancer in self.aws.all("elbv2", "describe_load_balancers", "LoadBalancers"):
             arn = balancer["LoadBalancerArn"]
@@ -203,7 +203,7 @@ class AccountInventory:
         return self.aws.elbv2.describe_tags(ResourceArns=[arn])["TagDescriptions"][0]["Tags"]
 
     def records(self) -> Resources:
-        """Records by name and type, but for those that a zone has by itself."""
+        """Returns DNS records by name and type, without the NS and SOA records of the zone."""
         found = {}
         for zone in self.aws.all("route53", "list_hosted_zones", "HostedZones"):
             for record in self.aws.all(
@@ -213,7 +213,7 @@ class AccountInventory:
                     found[f"{record['Name']} {record['Type']}"] = record
         return found
 
-    # All of it.
+    # All kinds.
 
     KINDS = (
         "vpcs", "gateways", "subnets", "route_tables", "groups", "rules", "interfaces", "replication_groups",
@@ -222,11 +222,11 @@ class AccountInventory:
     )  # fmt: skip
 
     def everything(self) -> dict[str, Resources]:
-        """All kinds."""
+        """Returns the resources of all kinds."""
         return {kind: getattr(self, kind)() for kind in self.KINDS}
 
     def names(self) -> dict[str, list[str]]:
-        """The names and ids of all that is there."""
+        """Returns the names and ids of all resources by kind."""
         self._names_only = True
         try:
             return {kind: sorted(getattr(self, kind)()) for kind in self.KINDS}
@@ -234,19 +234,19 @@ class AccountInventory:
             self._names_only = False
 
     def remains(self) -> dict[str, list[str]]:
-        """The names and ids of all that is there: empty when nothing is."""
+        """Returns the names and ids of the resources that exist, by kind: empty if there are none."""
         return {kind: names for kind, names in self.names().items() if names}
 
     def counts(self) -> dict[str, int]:
-        """How many there are of each kind, but for interfaces, which come and go."""
+        """Returns the number of resources of each kind, except network interfaces, which come and go."""
         return {kind: len(names) for kind, names in self.names().items() if kind != "interfaces"}
 
     def _to_describe(self, resources: Iterable[T]) -> list[T]:
-        """The things that a call has to be made for each of."""
+        """Returns the resources whose details need a call for each: none if only names and ids are read."""
         return [] if self._names_only else list(resources)
 
     def managed_resources(self) -> list[tuple[str, str]]:
-        """Address and id of each thing that carries ownership tags."""
+        """Returns address and id of each resource that carries ownership tags."""
         found = []
         for kind in self.KINDS:
             for identity, resource in getattr(self, kind)().items():
@@ -256,18 +256,18 @@ class AccountInventory:
         return sorted(found)
 
     def by_name_tag(self, kind: str, name: str) -> Any:
-        """The one thing of a kind that has this Name tag."""
+        """Returns the only resource of a kind with this Name tag."""
         found = [resource for resource in getattr(self, kind)().values() if tags_of(resource).get("Name") == name]
         assert len(found) == 1, f"{len(found)} of {kind} are called {name}"
         return found[0]
 
     def interfaces_of(self, service: str) -> list[dict[str, Any]]:
-        """The interfaces that an AWS service holds, told by what they are described with."""
+        """Returns the network interfaces that an AWS service holds, identified by their descriptions."""
         return [i for i in self.interfaces().values() if f":{service}:" in i.get("Description", "")]
 
 
 def tags_of(resource: dict[str, Any]) -> dict[str, str]:
-    """The tags of anything, in whichever way its service writes them."""
+    """Returns the tags of a resource, in any of the formats that AWS services use."""
     tags = resource.get("Tags") or resource.get("tags") or resource.get("TagSet") or []
     if isinstance(tags, dict):
         return tags
@@ -275,8 +275,8 @@ def tags_of(resource: dict[str, Any]) -> dict[str, str]:
 
 
 def normalized(value: Any, names: dict[str, str] | None = None) -> Any:
-    """A value without what changes by itself, its lists in a fixed order, and with `names` for ids; then other
-    ids that AWS makes up are all alike."""
+    """Returns a value without volatile fields and with its lists sorted. With `names`, ids are replaced by these
+    names, and all other ids that AWS assigns by `<id>`."""
     if isinstance(value, dict):
         return {key: normalized(item, names) for key, item in value.items() if key not in VOLATILE}
     if isinstance(value, list):

@@ -1,4 +1,4 @@
-"""Messages as they are recorded: compared exactly, but for what differs from run to run."""
+"""Recorded messages, compared exactly after values that differ between runs are replaced by placeholders."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 from harness import Result, TestWorkspace
 
 SNAPSHOTS = Path(__file__).resolve().parent / "snapshots"
-#: With this variable set, what is said is recorded instead of compared.
+#: Records messages instead of comparing them.
 RECORD = bool(os.environ.get("PB_TEST_RECORD"))
 UNSTABLE = [
     (re.compile(r"\x1b\[[0-9;?]*[a-zA-Z]"), ""),
@@ -26,7 +26,7 @@ UNSTABLE = [
 def assert_recorded(
     name: str, workspace: TestWorkspace, result: Result, placeholders: dict[str, str] | None = None
 ) -> None:
-    """The exit code and all that was said are as recorded under this name."""
+    """Asserts that exit code and output are as recorded under this name."""
     text = f"exit {result.code}\n"
     text += f"--- stdout\n{result.out}" if result.out else ""
     text += f"--- stderr\n{result.err}" if result.err else ""
@@ -45,5 +45,5 @@ def assert_recorded(
         return
     expected = file.read_text(encoding="utf-8") if file.exists() else ""
     if text != expected:
-        lines = difflib.unified_diff(expected.splitlines(), text.splitlines(), "recorded", "said", lineterm="")
-        pytest.fail(f"another message than {file.name} (PB_TEST_RECORD=1 records it):\n" + "\n".join(lines))
+        lines = difflib.unified_diff(expected.splitlines(), text.splitlines(), "recorded", "actual", lineterm="")
+        pytest.fail(f"the message differs from {file.name} (PB_TEST_RECORD=1 records it):\n" + "\n".join(lines))

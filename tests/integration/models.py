@@ -1,4 +1,4 @@
-"""Requests as the services' published models see them: which operation one is, and what it says."""
+"""Requests interpreted with the services' published models: their operations and inputs."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ import botocore.session
 from botocore.model import OperationModel, ServiceModel, Shape
 
 CREDENTIAL = re.compile(r"Credential=([^/,\s]+)/\d{8}/([^/]+)/([^/]+)/aws4_request")
-#: Models by the name that a request is signed for, where it is another name.
+#: Names of models by the name that requests are signed for, where the two differ.
 MODEL_NAMES = {"elasticloadbalancing": "elbv2", "monitoring": "cloudwatch", "tagging": "resourcegroupstaggingapi"}
 NAMESPACE = re.compile(r"\{[^}]*\}")
 
 
 @dataclass
 class Request:
-    """A request as it went over the wire."""
+    """An HTTP request to a service."""
 
     method: str
     target: str
@@ -33,19 +33,19 @@ class Request:
         self.path, self.query_text = urlsplit(self.target).path, urlsplit(self.target).query
         self.query = parse_qs(self.query_text, keep_blank_values=True)
         match = CREDENTIAL.search(self.headers.get("authorization", ""))
-        #: Access key, region and service that it is signed for.
+        #: Access key, region and service of the signature.
         self.key, self.region, self.service = match.groups() if match else ("", "", "unknown")
 
     @functools.cached_property
     def form(self) -> dict[str, str]:
-        """The parameters of a form, as EC2 and the query protocol send them."""
+        """The form parameters, as EC2 and the query protocol send them."""
         if not self.headers.get("content-type", "").startswith("application/x-www-form-urlencoded"):
             return {}
         return dict(parse_qsl(self.body.decode("utf-8"), keep_blank_values=True))
 
     @functools.cached_property
     def operation(self) -> OperationModel | None:
-        """Its operation; None if the model has none that fits."""
+        """The operation; None if the model has no matching one."""
         model = service_model(self.service)
         if model is None:
             return None
@@ -57,20 +57,20 @@ class Request:
 
     @property
     def action(self) -> str:
-        """The operation's name, or method and path of what no model has."""
+        """The name of the operation; method and path if it is unknown."""
         return self.operation.name if self.operation else f"{self.method} {self.path}"
 
 
 @functools.cache
 def service_model(service: str) -> ServiceModel | None:
-    """The model of a service, by the name that requests are signed for."""
+    """Returns the model of a service, by the name that requests are signed for; None if there is none."""
     session = botocore.session.get_session()
     name = MODEL_NAMES.get(service, service)
     return session.get_service_model(name) if name in session.get_available_services() else None
 
 
 def operation_by_path(model: ServiceModel, request: Request) -> OperationModel | None:
-    """The operation of a REST service: by method and path, and of several by what they need beside."""
+    """Returns the operation of a REST request by method and path; of several, the one with most required parameters."""
     candidates = []
     for operation, pattern, needed in path_templates(model, request.method):
         if pattern.fullmatch(request.path) and all(
@@ -81,7 +81,7 @@ def operation_by_path(model: ServiceModel, request: Request) -> OperationModel |
 
 
 def has_parameter(request: Request, where: str, name: str, value: str) -> bool:
-    """Whether a query parameter or header is there, with this value if one is given."""
+    """Returns whether a request has a query parameter or header, with this value if one is given."""
     if where == "header":
         return name.lower() in request.headers
     return name in request.query and (not value or value in request.query[name])
@@ -89,7 +89,7 @@ def has_parameter(request: Request, where: str, name: str, value: str) -> bool:
 
 @functools.cache
 def path_templates(model: ServiceModel, method: str) -> list[tuple[OperationModel, re.Pattern[str], list[Any]]]:
-    """Operations of a method with the pattern of their path, and the query parameters and headers that they need."""
+    """Returns the operations of a method, each with its path pattern and its required query parameters and headers."""
     found = []
     for name in model.operation_names:
         operation = model.operation_model(name)
@@ -108,7 +108,7 @@ def path_templates(model: ServiceModel, method: str) -> list[tuple[OperationMode
 
 
 def path_pattern(path: str) -> re.Pattern[str]:
-    """A path's template as a pattern with the labels as groups; a label that ends in `+` may hold slashes."""
+    """Returns a path template as a pattern with its labels as groups; a label that ends in `+` may contain slashes."""
     parts = re.split(r"\{([^}]+)\}", path)
     text = re.escape(parts[0])
     for label, rest in zip(parts[1::2], parts[2::2], strict=True):
@@ -117,11 +117,11 @@ def path_pattern(path: str) -> re.Pattern[str]:
 
 
 class UnknownMember(Exception):
-    """A request holds something that its operation's model does not have."""
+    """An operation or a member of a request that the model lacks."""
 
 
 def parsed_input(request: Request) -> dict[str, Any]:
-    """What a request says, as its operation's input."""
+    """Returns the input of a request's operation."""
     operation = request.operation
     if operation is None:
         raise UnknownMember(f"{request.service} has no operation for {request.method} {request.target}")
@@ -130,14 +130,14 @@ def parsed_input(request: Request) -> dict[str, Any]:
         return {}
     if protocol in ("query", "ec2"):
         return form_input(shape, request.form, protocol)
-    # A service may have several protocols; who names the operation in a header speaks JSON.
+    # A service may support several protocols; a request that names its operation in a header is JSON.
     if protocol == "json" or request.headers.get("x-amz-target"):
         return json.loads(request.body or b"{}")
     return rest_input(operation, shape, request)
 
 
 def form_input(shape: Shape, form: dict[str, str], protocol: str) -> dict[str, Any]:
-    """The input in a form."""
+    """Returns the input in a form."""
     parameters = {name: value for name, value in form.items() if name not in ("Action", "Version")}
     found = form_value(shape, "", parameters, protocol)
     if parameters:
@@ -146,7 +146,7 @@ def form_input(shape: Shape, form: dict[str, str], protocol: str) -> dict[str, A
 
 
 def form_value(shape: Shape, prefix: str, parameters: dict[str, str], protocol: str) -> Any:
-    """The value at a prefix of a form, which is taken out of it; None if there is none."""
+    """Removes the value at a prefix from a form and returns it; None if there is none."""
     if shape.type_name == "structure":
         found = {}
         for name, member in shape.members.items():
@@ -163,7 +163,7 @@ def form_value(shape: Shape, prefix: str, parameters: dict[str, str], protocol: 
 
 
 def form_name(name: str, member: Shape, protocol: str) -> str:
-    """A member's name in a form. The one of a flat list's members is that of the list."""
+    """Returns the name of a member in a form. The members of a flattened list have the name of the list."""
     serialization = member.serialization
     if protocol == "ec2":
         own = serialization.get("name", name)
@@ -172,7 +172,7 @@ def form_name(name: str, member: Shape, protocol: str) -> str:
 
 
 def form_list(shape: Shape, prefix: str, parameters: dict[str, str], protocol: str) -> list[Any] | None:
-    """A list in a form: `Name.1`, or `Name.member.1` in the query protocol."""
+    """Removes a list from a form and returns it: `Name.1`, or `Name.member.1` in the query protocol."""
     if prefix in parameters and parameters[prefix] == "":
         del parameters[prefix]
         return []
@@ -185,7 +185,7 @@ def form_list(shape: Shape, prefix: str, parameters: dict[str, str], protocol: s
 
 
 def form_map(shape: Shape, prefix: str, parameters: dict[str, str], protocol: str) -> dict[str, Any] | None:
-    """A map in a form: `Name.entry.1.key` and `Name.entry.1.value`."""
+    """Removes a map from a form and returns it: `Name.entry.1.key` and `Name.entry.1.value`."""
     found: dict[str, Any] = {}
     while (key := parameters.pop(f"{prefix}.entry.{len(found) + 1}.key", None)) is not None:
         found[key] = form_value(shape.value, f"{prefix}.entry.{len(found) + 1}.value", parameters, protocol)
@@ -193,7 +193,7 @@ def form_map(shape: Shape, prefix: str, parameters: dict[str, str], protocol: st
 
 
 def rest_input(operation: OperationModel, shape: Shape, request: Request) -> dict[str, Any]:
-    """The input of a REST request: from path, query, headers and body."""
+    """Returns the input of a REST request, read from path, query, headers and body."""
     pattern = path_pattern(operation.http["requestUri"].partition("?")[0])
     match = pattern.fullmatch(request.path)
     labels = {name: unquote(value) for name, value in match.groupdict().items()} if match else {}
@@ -219,7 +219,7 @@ def rest_input(operation: OperationModel, shape: Shape, request: Request) -> dic
 
 
 def xml_value(shape: Shape, element: Xml.Element) -> Any:
-    """A value in XML."""
+    """Returns a value in XML."""
     if shape.type_name == "structure":
         return xml_members(shape.members, element)
     if shape.type_name == "list":
@@ -228,7 +228,7 @@ def xml_value(shape: Shape, element: Xml.Element) -> Any:
 
 
 def xml_members(members: dict[str, Shape], element: Xml.Element) -> dict[str, Any]:
-    """The members of a structure in XML."""
+    """Returns the members of a structure in XML."""
     names = {m.serialization.get("name", n): n for n, m in members.items()}
     found: dict[str, Any] = {}
     for child in element:

@@ -1,4 +1,4 @@
-"""Notes what the tool asks of an endpoint that keeps no journal of its own, and answers as our emulator does."""
+"""A journal of the tool's calls for endpoints that keep none, with the control interface of the emulator's journal."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ READ_ONLY = re.compile(r"^(Describe|List|Get|Head|BatchGet)")
 
 
 class Observer(FaultProxy):
-    """A proxy through which all calls go, and a journal of those that the endpoint answered."""
+    """A proxy that keeps a journal of all calls that the endpoint answered."""
 
     def __init__(self, upstream: str) -> None:
         super().__init__(upstream)
@@ -26,7 +26,7 @@ class Observer(FaultProxy):
         self._started = time.monotonic()
 
     def control(self, target: str) -> bytes | None:
-        """The journal, as our emulator gives it at `/_pb/requests`."""
+        """Returns the journal in the format of the emulator's `/_pb/requests`."""
         if urlsplit(target).path != "/_pb/requests":
             return None
         query = {name: values[0] for name, values in parse_qs(urlsplit(target).query).items()}
@@ -36,7 +36,7 @@ class Observer(FaultProxy):
         return json.dumps({"requests": entries}).encode()
 
     def on_response(self, method: str, target: str, headers: dict[str, str], body: bytes, status: int) -> None:
-        """Note a call that was answered."""
+        """Adds an answered call to the journal."""
         request = Request(method, target, headers, body)
         entry = {
             "at_ms": round((time.monotonic() - self._started) * 1000, 3), "service": request.service,

@@ -1,4 +1,4 @@
-"""A client that sends a request every 20 ms through a listener, and keeps what it is answered."""
+"""A client that sends a request every 20 ms through a listener and keeps the answers."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from harness import TestWorkspace, until
 
 INTERVAL_SECONDS = 0.02
 TIMEOUT_SECONDS = 10.0
-#: Requests that are answered before anything may change.
+#: Number of requests that must be answered before a test changes anything.
 WARMUP_REQUESTS = 3
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What one request came to: the revision that answered with 200, or what went wrong."""
+    """The outcome of a request: the revision that answered with 200, or the failure."""
 
     at: float
     revision: str = ""
@@ -28,7 +28,7 @@ class Answer:
 
 
 def address(workspace: TestWorkspace, name: str = "staging", port: int = 80, seconds: float = 30.0) -> str:
-    """Returns where a listener of a workspace's load balancer answers, as soon as it does."""
+    """Waits until a listener of a workspace's load balancer answers, and returns its address."""
     owner = {"account": workspace.account, "region": workspace.aws.region}
     control(workspace.url, "data-plane", owner)
     query = "&".join(f"{key}={value}" for key, value in owner.items())
@@ -39,7 +39,7 @@ def address(workspace: TestWorkspace, name: str = "staging", port: int = 80, sec
             for listener in control(workspace.url, f"listeners?{query}")["listeners"]
             if listener["Port"] == port
         ]
-        # What was taken over keeps its name, whatever that is.
+        # An adopted load balancer keeps its name, which need not contain the workspace's.
         named = [listener for listener in on_port if f"/{name}-" in listener["LoadBalancerArn"]] or on_port[:1]
         return str(named[0]["Address"]) if named else None
 
@@ -47,7 +47,7 @@ def address(workspace: TestWorkspace, name: str = "staging", port: int = 80, sec
 
 
 def ask(where: str, host: str, path: str) -> tuple[str, str]:
-    """The revision that answers a request, or why it failed."""
+    """Sends a request and returns the revision that answered and the failure, one of them empty."""
     connection = http.client.HTTPConnection(where, timeout=TIMEOUT_SECONDS)
     try:
         return ask_on(connection, host, path)
@@ -56,7 +56,7 @@ def ask(where: str, host: str, path: str) -> tuple[str, str]:
 
 
 def ask_on(connection: http.client.HTTPConnection, host: str, path: str) -> tuple[str, str]:
-    """As `ask`, on a connection that stays open unless the request gets no answer."""
+    """Sends a request like `ask`, on a connection that stays open unless there is no answer."""
     try:
         connection.request("GET", path, headers={"Host": host})
         answer = connection.getresponse()
@@ -70,7 +70,7 @@ def ask_on(connection: http.client.HTTPConnection, host: str, path: str) -> tupl
 
 
 class Prober:
-    """Sends requests for a host and a path, from `start` to `stop` or as long as it is entered."""
+    """A client that sends requests for a host and a path, from `start` to `stop` or inside a `with` block."""
 
     def __init__(self, workspace: TestWorkspace, host: str = "", path: str = "/", where: str = "") -> None:
         self.where, self.host, self.path = where or address(workspace), host or str(workspace.config["hostname"]), path
@@ -79,13 +79,13 @@ class Prober:
         self._thread = threading.Thread(target=self._send, daemon=True)
 
     def start(self) -> Prober:
-        """Begins to send, and returns when the first requests are answered: before anything changes."""
+        """Starts to send requests, and returns when the first ones are answered."""
         self._thread.start()
         until(lambda: len(self.answers) >= WARMUP_REQUESTS)
         return self
 
     def stop(self) -> None:
-        """Sends nothing more."""
+        """Stops sending requests."""
         self._stopping.set()
         self._thread.join()
 
@@ -102,32 +102,32 @@ class Prober:
         connection.close()
 
     def until_answered_by(self, service: str) -> None:
-        """Waits for an answer of a service of staging."""
+        """Waits until a service of staging answers."""
         until(lambda: self.answers[-1].revision.startswith(f"staging-{service}:"))
 
     @property
     def failures(self) -> list[str]:
-        """What went wrong, each with the second in which it did."""
+        """The failures, each with its time in seconds since the first request."""
         started_at = self.answers[0].at
         return [f"{answer.at - started_at:.2f} s: {answer.failure}" for answer in self.answers if answer.failure]
 
     @property
     def revisions(self) -> list[str]:
-        """The revisions that have answered, in order, each as often as it began to."""
+        """The revisions that answered, in order, without consecutive duplicates."""
         return [revision for revision, _ in groupby(answer.revision for answer in self.answers if answer.revision)]
 
     def report(self) -> str:
-        """Counts of the requests and of those that failed, the first failures, and who has answered."""
+        """Returns the numbers of requests and failures, the first five failures, and the revisions that answered."""
         counts = f"{self.host}{self.path}: {len(self.failures)} of {len(self.answers)} requests failed"
         return "\n  ".join([counts, *self.failures[:5], f"answered by: {', '.join(self.revisions) or 'nobody'}"])
 
     def served(self) -> list[str]:
-        """The revisions that have answered; no request has failed."""
+        """Asserts that no request failed, and returns the revisions that answered."""
         assert len(self.answers) > WARMUP_REQUESTS, "no request since the first ones"
         assert self.failures == [], self.report()
         return self.revisions
 
     def services(self) -> list[str]:
-        """The services of staging that have answered, in order; no request has failed."""
+        """Asserts that no request failed, and returns the services of staging that answered, in order."""
         names = (revision.split(":")[0].removeprefix("staging-") for revision in self.served())
         return [name for name, _ in groupby(names)]

@@ -1,4 +1,4 @@
-"""One small experiment for each capability, in an account of its own."""
+"""Probes: one small experiment per capability, each in its own account."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from typing import Any
 from botocore.exceptions import ClientError
 from endpoint import Aws, control
 
-#: Longest that a probe waits for what is not there yet, in seconds.
+#: Maximum time that a probe waits for a resource to become ready.
 WAIT_SECONDS = 20.0
 
 
 class Missing(Exception):
-    """The endpoint does something else than AWS."""
+    """A capability that the endpoint lacks: it behaves differently from AWS."""
 
 
 def expect_refusal(call: Callable[..., Any], *codes: str, **parameters: Any) -> ClientError:
-    """The refusal of a call, which must have one of these codes."""
+    """Makes a call that must be refused with one of these codes, and returns the error."""
     try:
         call(**parameters)
     except ClientError as error:
@@ -29,7 +29,7 @@ def expect_refusal(call: Callable[..., Any], *codes: str, **parameters: Any) -> 
 
 
 def eventually(read: Callable[[], Any], what: str) -> Any:
-    """What a read gives as soon as it is anything."""
+    """Reads until the result is a true value, and returns it."""
     end = time.monotonic() + WAIT_SECONDS
     while not (found := read()):
         if time.monotonic() > end:
@@ -39,7 +39,7 @@ def eventually(read: Callable[[], Any], what: str) -> Any:
 
 
 class Net:
-    """A VPC with two public subnets and a group."""
+    """A VPC with an internet gateway, two subnets and a security group."""
 
     def __init__(self, aws: Aws) -> None:
         ec2 = aws.ec2
@@ -56,18 +56,18 @@ class Net:
 
 
 def create_group(aws: Aws, vpc: str, name: str) -> str:
-    """A security group."""
+    """Creates a security group and returns its id."""
     return str(aws.ec2.create_security_group(GroupName=name, Description=name, VpcId=vpc)["GroupId"])
 
 
 def create_balancer(aws: Aws, net: Net, **settings: Any) -> str:
-    """A load balancer; gives its ARN."""
+    """Creates a load balancer and returns its ARN."""
     parameters = {"Name": "probe", "Subnets": net.subnets, "SecurityGroups": [net.group], **settings}
     return str(aws.elbv2.create_load_balancer(**parameters)["LoadBalancers"][0]["LoadBalancerArn"])
 
 
 def create_target_group(aws: Aws, net: Net, arn: str) -> str:
-    """A target group behind a listener; gives its ARN."""
+    """Creates a target group behind a listener and returns its ARN."""
     response = aws.elbv2.create_target_group(Name="probe", Protocol="HTTP", Port=80, VpcId=net.vpc, TargetType="ip")
     target_group = str(response["TargetGroups"][0]["TargetGroupArn"])
     actions = [{"Type": "forward", "TargetGroupArn": target_group}]
@@ -76,7 +76,7 @@ def create_target_group(aws: Aws, net: Net, arn: str) -> str:
 
 
 def create_service(aws: Aws, net: Net, image: str, **settings: Any) -> Callable[[], dict[str, Any]]:
-    """A service of one task; gives a way to read at it."""
+    """Creates a service with one task, and returns a function that describes it."""
     ecs = aws.ecs
     ecs.create_cluster(clusterName="probe")
     container = {"name": "app", "image": image, "essential": True, "portMappings": [{"containerPort": 80}]}
@@ -95,13 +95,13 @@ def create_service(aws: Aws, net: Net, image: str, **settings: Any) -> Callable[
 
 
 def accounts(aws: Aws) -> None:
-    """A 12-digit access key is an account of its own."""
+    """Checks that a 12-digit access key selects its own account."""
     if (account := aws.sts.get_caller_identity()["Account"]) != aws.account:
         raise Missing(f"the access key {aws.account} is account {account}")
 
 
 def s3_if_match(aws: Aws) -> None:
-    """A conditional write that lost is refused."""
+    """Checks that a write with a failed condition is refused."""
     bucket = f"probe-{aws.account}"
     aws.s3.create_bucket(Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": aws.region})
     put = aws.s3.put_object
@@ -112,11 +112,11 @@ def s3_if_match(aws: Aws) -> None:
 
 
 def s3_regions(aws: Aws) -> None:
-    """A bucket answers in its own region alone, and says which one that is."""
+    """Checks that a bucket answers only in its own region, and that the redirect names that region."""
     bucket = f"region-{aws.account}"
     aws.s3.create_bucket(Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": aws.region})
     elsewhere = Aws(aws.url, aws.account, "eu-west-1")
-    # boto3 would follow.
+    # Marks the request as redirected, because boto3 would follow the redirect.
     elsewhere.s3.meta.events.register(
         "before-call.s3", lambda params, **_: params["context"]["s3_redirect"].update(redirected=True)
     )
@@ -126,7 +126,7 @@ def s3_regions(aws: Aws) -> None:
 
 
 def require_control(aws: Aws, path: str, body: dict[str, Any]) -> None:
-    """The endpoint has a control endpoint of our emulator."""
+    """Fails unless the endpoint has this control endpoint of our emulator."""
     try:
         control(aws.url, path, body)
     except (OSError, ValueError) as error:
@@ -134,22 +134,22 @@ def require_control(aws: Aws, path: str, body: dict[str, Any]) -> None:
 
 
 def s3_stand_in(aws: Aws) -> None:
-    """The endpoint can stand in for a store that ignores conditions."""
+    """Checks that the endpoint can imitate a store that ignores conditions."""
     require_control(aws, "s3", {"bucket": f"stand-in-{aws.account}", "without_conditions": True})
 
 
 def paused_rollouts(aws: Aws) -> None:
-    """The progress of services and tasks can be stopped for a while."""
+    """Checks that the progress of services and tasks can be paused."""
     require_control(aws, "rollouts", {"account": aws.account, "paused": False})
 
 
 def data_plane(aws: Aws) -> None:
-    """Listeners and web tasks answer requests."""
+    """Checks that listeners and web tasks answer requests."""
     require_control(aws, "data-plane", {"account": aws.account, "region": aws.region})
 
 
 def dynamodb_conditions(aws: Aws) -> None:
-    """A conditional update that lost is refused, with the item that is there."""
+    """Checks that an update with a failed condition is refused and returns the existing item."""
     table = {"TableName": "probe"}
     aws.dynamodb.create_table(
         **table, KeySchema=[{"AttributeName": "LockID", "KeyType": "HASH"}], BillingMode="PAY_PER_REQUEST",
@@ -163,16 +163,16 @@ def dynamodb_conditions(aws: Aws) -> None:
     aws.dynamodb.update_item(**update)
     error = expect_refusal(aws.dynamodb.update_item, "ConditionalCheckFailedException", **update)
     if error.response.get("Item", {}).get("holder") != {"S": "me"}:
-        raise Missing("a failed condition does not tell what is there")
+        raise Missing("a failed condition does not return the existing item")
 
 
 def ec2_rules(aws: Aws) -> None:
-    """Rules of security groups have ids and tags, and a new group allows everything out."""
+    """Checks that security group rules have ids and tags, and that a new group allows all outbound traffic."""
     net = Net(aws)
     filters = [{"Name": "group-id", "Values": [net.group]}]
     (rule,) = aws.ec2.describe_security_group_rules(Filters=filters)["SecurityGroupRules"]
     if not rule["IsEgress"] or rule["IpProtocol"] != "-1":
-        raise Missing("a new group does not allow everything out")
+        raise Missing("a new security group does not allow all outbound traffic")
     permission = {"IpProtocol": "tcp", "FromPort": 80, "ToPort": 80, "IpRanges": [{"CidrIp": "192.0.2.0/24"}]}
     tags = [{"ResourceType": "security-group-rule", "Tags": [{"Key": "a", "Value": "b"}]}]
     authorize = aws.ec2.authorize_security_group_ingress
@@ -183,7 +183,7 @@ def ec2_rules(aws: Aws) -> None:
 
 
 def sg_dependency(aws: Aws) -> None:
-    """A group that a rule of another names cannot be deleted."""
+    """Checks that a security group cannot be deleted while a rule of another group references it."""
     net = Net(aws)
     other = create_group(aws, net.vpc, "other")
     pair = [{"IpProtocol": "tcp", "FromPort": 80, "ToPort": 80, "UserIdGroupPairs": [{"GroupId": net.group}]}]
@@ -192,7 +192,7 @@ def sg_dependency(aws: Aws) -> None:
 
 
 def interfaces(aws: Aws) -> None:
-    """Load balancers have network interfaces, which keep their subnets."""
+    """Checks that load balancers have network interfaces, and that these keep a subnet from being deleted."""
     net = Net(aws)
     create_balancer(aws, net)
     response = aws.ec2.describe_network_interfaces(Filters=[{"Name": "vpc-id", "Values": [net.vpc]}])
@@ -202,7 +202,7 @@ def interfaces(aws: Aws) -> None:
 
 
 def elb_active(aws: Aws) -> None:
-    """A load balancer becomes active and has a name and a zone."""
+    """Checks that a load balancer becomes active, with a DNS name and a hosted zone."""
     arn = create_balancer(aws, Net(aws))
 
     def read() -> dict[str, Any]:
@@ -211,11 +211,12 @@ def elb_active(aws: Aws) -> None:
 
     balancer = eventually(read, "no load balancer is active")
     if not balancer.get("DNSName") or not balancer.get("CanonicalHostedZoneId"):
-        raise Missing("a load balancer has no DNS name or hosted zone")
+        raise Missing("a load balancer has no DNS name or no hosted zone")
 
 
 def elb_rules(aws: Aws) -> None:
-    """Deletion protection protects, a port has one listener, and a group in use stays."""
+    """Checks that a load balancer needs two subnets and has one listener per port, and that deletion protection and
+    listeners keep AWS from deleting load balancers and target groups."""
     net = Net(aws)
     expect_refusal(
         create_balancer, "ValidationError", "InvalidConfigurationRequest", aws=aws, net=net, Subnets=net.subnets[:1]
@@ -232,7 +233,7 @@ def elb_rules(aws: Aws) -> None:
 
 
 def ecs_converges(aws: Aws) -> None:
-    """The tasks of a service run, and its deployment completes."""
+    """Checks that the task of a service runs and its deployment completes."""
     read = create_service(aws, Net(aws), "app:1")
     eventually(
         lambda: (s := read())["runningCount"] == 1 and s["deployments"][0].get("rolloutState") == "COMPLETED",
@@ -241,27 +242,27 @@ def ecs_converges(aws: Aws) -> None:
 
 
 def ecs_breaker(aws: Aws) -> None:
-    """An image that exits fails its rollout (the tag `:fail` does, as in our emulator)."""
+    """Checks that the rollout of an image whose tasks exit fails (the tag `:fail`, as in our emulator)."""
     read = create_service(aws, Net(aws), "app:fail")
     eventually(lambda: read()["deployments"][0].get("rolloutState") == "FAILED", "no rollout of `:fail` fails")
 
 
 def ecs_threshold(aws: Aws) -> None:
-    """A service keeps the threshold of its breaker, which older models do not have."""
+    """Checks that a service keeps the threshold of its circuit breaker, which older models do not have."""
     breaker = create_service(aws, Net(aws), "app:1")()["deploymentConfiguration"]["deploymentCircuitBreaker"]
     if breaker.get("thresholdConfiguration") != {"type": "COUNT", "value": 2}:
-        raise Missing("a service does not keep the threshold of its breaker")
+        raise Missing("a service does not keep the threshold of its circuit breaker")
 
 
 def target_health(aws: Aws) -> None:
-    """The tasks of a service behind a load balancer are its targets."""
+    """Checks that the task of a service behind a load balancer becomes a healthy target."""
     net = Net(aws)
-    # The load balancer reaches the tasks.
+    # Lets the load balancer reach the task.
     permissions = [{"IpProtocol": "-1", "UserIdGroupPairs": [{"GroupId": net.group}]}]
     aws.ec2.authorize_security_group_ingress(GroupId=net.group, IpPermissions=permissions)
     target_group = create_target_group(aws, net, create_balancer(aws, net))
-    create_service(aws, net, "app:1", loadBalancers=[{"targetGroupArn": target_group, "containerName": "app", "containerPort": 80}]
-    )  # fmt: skip
+    load_balancer = {"targetGroupArn": target_group, "containerName": "app", "containerPort": 80}
+    create_service(aws, net, "app:1", loadBalancers=[load_balancer])
 
     def read() -> bool:
         shown = aws.elbv2.describe_target_health(TargetGroupArn=target_group)["TargetHealthDescriptions"]
@@ -271,7 +272,7 @@ def target_health(aws: Aws) -> None:
 
 
 def elasticache_endpoint(aws: Aws) -> None:
-    """A replication group becomes available, with an endpoint, in a subnet group."""
+    """Checks that a replication group in a subnet group becomes available and has an endpoint."""
     net, cache = Net(aws), aws.elasticache
     cache.create_cache_subnet_group(
         CacheSubnetGroupName="probe", CacheSubnetGroupDescription="probe", SubnetIds=net.subnets[:1]
@@ -287,34 +288,34 @@ def elasticache_endpoint(aws: Aws) -> None:
 
     group = eventually(read, "no replication group is available")
     if group["NodeGroups"][0].get("PrimaryEndpoint", {}).get("Port") != 6400:
-        raise Missing("a replication group has no endpoint")
+        raise Missing("a replication group has no endpoint with its port")
 
 
 def elasticache_parameters(aws: Aws) -> None:
-    """Parameter groups are of a family, and show what was changed."""
+    """Checks that a parameter group of a family lists its changed parameters."""
     group, cache = {"CacheParameterGroupName": "probe"}, aws.elasticache
     cache.create_cache_parameter_group(**group, CacheParameterGroupFamily="redis7", Description="probe")
     value = {"ParameterName": "maxmemory-policy", "ParameterValue": "noeviction"}
     cache.modify_cache_parameter_group(**group, ParameterNameValues=[value])
     changed = cache.describe_cache_parameters(**group, Source="user")["Parameters"]
     if [(p["ParameterName"], p["ParameterValue"]) for p in changed] != [("maxmemory-policy", "noeviction")]:
-        raise Missing("a parameter group does not show what was changed")
+        raise Missing("a parameter group does not list its changed parameters")
 
 
 def create_zone(aws: Aws) -> str:
-    """A public zone; gives its id."""
+    """Creates a public hosted zone and returns its id."""
     return str(aws.route53.create_hosted_zone(Name="probe.org", CallerReference=aws.account)["HostedZone"]["Id"])
 
 
 def record_change(aws: Aws, identity: str, action: str, value: str = "192.0.2.1") -> dict[str, Any]:
-    """One change of a record."""
+    """Returns the parameters of a call that changes one record."""
     record = {"Name": "a.probe.org", "Type": "A", "TTL": 60, "ResourceRecords": [{"Value": value}]}
     batch = {"Changes": [{"Action": action, "ResourceRecordSet": record}]}
     return {"HostedZoneId": identity, "ChangeBatch": batch}
 
 
 def route53_records(aws: Aws) -> None:
-    """Records are made, listed in their order, and deleted."""
+    """Checks that records are created, listed from a name on, and deleted."""
     identity = create_zone(aws)
     change = aws.route53.change_resource_record_sets(**record_change(aws, identity, "UPSERT"))["ChangeInfo"]
     eventually(
@@ -324,12 +325,12 @@ def route53_records(aws: Aws) -> None:
         HostedZoneId=identity, StartRecordName="a.probe.org", StartRecordType="A", MaxItems="1"
     )["ResourceRecordSets"]
     if [record["Name"] for record in listed] != ["a.probe.org."]:
-        raise Missing("a list from a name on does not begin there")
+        raise Missing("a list from a name on does not start there")
     aws.route53.change_resource_record_sets(**record_change(aws, identity, "DELETE"))
 
 
 def route53_rules(aws: Aws) -> None:
-    """A record is not made over another, and a delete must repeat it."""
+    """Checks that creating an existing record is refused, and that a delete must repeat the record."""
     identity = create_zone(aws)
     aws.route53.change_resource_record_sets(**record_change(aws, identity, "CREATE"))
     call = aws.route53.change_resource_record_sets
@@ -338,27 +339,27 @@ def route53_rules(aws: Aws) -> None:
 
 
 def ecr(aws: Aws) -> None:
-    """Repositories have tags and scan on push."""
+    """Checks that repositories with scan on push keep the tags of their create call."""
     tags = [{"Key": "a", "Value": "b"}]
     repository = aws.ecr.create_repository(
         repositoryName="probe", tags=tags, imageScanningConfiguration={"scanOnPush": True}
     )["repository"]  # fmt: skip
     if aws.ecr.list_tags_for_resource(resourceArn=repository["repositoryArn"])["tags"] != tags:
-        raise Missing("a repository has not the tags of its create call")
+        raise Missing("a repository does not have the tags of its create call")
 
 
 def logs(aws: Aws) -> None:
-    """Log groups have tags from the create call on, and a retention."""
+    """Checks that log groups have the tags of their create call, and a retention period."""
     aws.logs.create_log_group(logGroupName="probe", tags={"a": "b"})
     aws.logs.put_retention_policy(logGroupName="probe", retentionInDays=7)
     (group,) = aws.logs.describe_log_groups(logGroupNamePrefix="probe")["logGroups"]
     tags = aws.logs.list_tags_for_resource(resourceArn=group["arn"].removesuffix(":*"))["tags"]
     if (group.get("retentionInDays"), tags) != (7, {"a": "b"}):
-        raise Missing("a log group has not its tags or retention")
+        raise Missing("a log group does not have its tags or its retention period")
 
 
 def tag_index(aws: Aws) -> None:
-    """The tagging API lists what the other services tagged, under the types that AWS has."""
+    """Checks that the tagging API lists the resources of other services, under AWS's resource types."""
     tags = {"Key": "index", "Value": "probe"}
     aws.logs.create_log_group(logGroupName="probe", tags={"index": "probe"})
     aws.ecr.create_repository(repositoryName="probe", tags=[tags])
@@ -370,7 +371,7 @@ def tag_index(aws: Aws) -> None:
 
 
 def quotas(aws: Aws) -> None:
-    """Service Quotas tells what an account may have."""
+    """Checks that Service Quotas returns the quotas of an account."""
     client = getattr(aws, "service-quotas")
     for service, code in (("vpc", "L-F678F1CE"), ("vpc", "L-0EA8095F"), ("fargate", "L-3032A538")):
         client.get_service_quota(ServiceCode=service, QuotaCode=code)

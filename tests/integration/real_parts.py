@@ -1,4 +1,4 @@
-"""A real Redis and the example application, made ready once for this machine in `target/real-parts`."""
+"""A real Redis and the example application, installed once per machine in `target/real-parts`."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from endpoint import ROOT
 
 APP = ROOT / "examples" / "app"
 CACHE_FOLDER = ROOT / "target" / "real-parts"
-#: Debian's packages of the server, with the libraries that a bare system lacks.
+#: Debian packages of the server, with the libraries that a minimal system lacks.
 PACKAGES = ("redis-server", "redis-tools", "liblzf1", "libjemalloc2")
 INSTALL_SECONDS = 600
 
 
 @contextlib.contextmanager
 def exclusive_lock() -> Iterator[None]:
-    """One process at a time makes something ready."""
+    """Locks the folder, so that one process at a time installs something in it."""
     CACHE_FOLDER.mkdir(parents=True, exist_ok=True)
     with (CACHE_FOLDER / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -36,19 +36,19 @@ def exclusive_lock() -> Iterator[None]:
 
 
 def run(*command: str, cwd: Path | None = None) -> None:
-    """Run a program to its end; what it says is shown when it fails."""
+    """Runs a program, and raises an error with its output if it fails."""
     result = subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=INSTALL_SECONDS, check=False)
     if result.returncode:
         raise RuntimeError(f"{' '.join(command)} failed:\n{result.stdout}{result.stderr}")
 
 
 def redis_folder() -> Path:
-    """A folder with `redis-server`: the system's, or Debian's packages unpacked without being installed."""
+    """Returns a folder with `redis-server`: the system's, or one with the unpacked Debian packages."""
     for name in ("redis-server", "valkey-server"):
         if found := shutil.which(name):
             return Path(found).parent
     if not shutil.which("apt-get") or not shutil.which("dpkg"):
-        pytest.skip("there is no redis-server, no valkey-server, and no Debian package to take one from")
+        pytest.skip("neither redis-server nor valkey-server is installed, and apt-get or dpkg is missing")
     with exclusive_lock():
         server = CACHE_FOLDER / "bin" / "redis-server"
         if not server.exists():
@@ -64,14 +64,14 @@ def redis_folder() -> Path:
 
 
 def unpack(folder: Path) -> None:
-    """Download the packages and unpack them."""
+    """Downloads the packages and unpacks them without installing them."""
     downloads = CACHE_FOLDER / "packages"
     shutil.rmtree(downloads, ignore_errors=True)
     downloads.mkdir(parents=True)
     try:
         run("apt-get", "download", *PACKAGES, cwd=downloads)
     except RuntimeError:
-        # A fresh system has no list of packages yet.
+        # A new system has no package lists yet.
         run("apt-get", "update")
         run("apt-get", "download", *PACKAGES, cwd=downloads)
     for package in downloads.glob("*.deb"):
@@ -79,7 +79,7 @@ def unpack(folder: Path) -> None:
 
 
 def application_folder() -> Path:
-    """A folder with the programs of the example application: its pinned requirements in a virtual environment."""
+    """Returns the `bin` folder of a virtual environment with the pinned requirements of the example application."""
     pinned = (APP / "requirements.txt").read_bytes()
     environment = CACHE_FOLDER / f"venv-{hashlib.sha256(pinned + sys.version.encode()).hexdigest()[:16]}"
     with exclusive_lock():
@@ -93,21 +93,21 @@ def application_folder() -> Path:
 
 
 def free_port() -> int:
-    """A port that nobody listens on."""
+    """Returns a port on which nothing listens."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         return int(listener.getsockname()[1])
 
 
 def listens(port: int) -> bool:
-    """Whether somebody does."""
+    """Returns whether something listens on a port."""
     with socket.socket() as client:
         client.settimeout(0.5)
         return client.connect_ex(("127.0.0.1", port)) == 0
 
 
 def ask(port: int, path: str, body: bytes | None = None) -> tuple[int, bytes]:
-    """Status and body of an HTTP request; 0 when nobody answers."""
+    """Sends an HTTP request and returns status and body; the status is 0 if there is no answer."""
     request = urllib.request.Request(f"http://127.0.0.1:{port}{path}", body, {"Content-Type": "application/json"})
     try:
         with urllib.request.urlopen(request, timeout=10) as answer:
@@ -117,7 +117,7 @@ def ask(port: int, path: str, body: bytes | None = None) -> tuple[int, bytes]:
 
 
 class LoggedProcess:
-    """A process in a group of its own; what it says goes to a file."""
+    """A process in its own process group, with its output in a file."""
 
     def __init__(self, name: str, command: list[str], environment: dict[str, str], folder: Path, logs: Path) -> None:
         self.name, self.log = name, logs / f"{name}.log"
@@ -128,11 +128,11 @@ class LoggedProcess:
             )  # fmt: skip
 
     def output(self) -> str:
-        """What it said until now."""
+        """Returns the output so far."""
         return self.log.read_text(encoding="utf-8", errors="replace")
 
     def end(self) -> None:
-        """Kill what is left of it."""
+        """Kills the process group."""
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait(10)

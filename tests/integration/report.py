@@ -1,4 +1,4 @@
-"""What became of the scenarios: one file for the table that `cargo xtask test` prints."""
+"""Report of the scenarios: a JSON file from which `cargo xtask test` prints its table."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-#: Lines that are kept of what a failed test printed: the last ones say what happened.
+#: Number of lines kept of a failed test's output. The last lines contain the failure.
 FAILURE_LINES = 60
 
 
 class Report:
-    """Counts how the tests of each file ended; a file is a scenario."""
+    """Counts of passed, failed and skipped tests per file; each file is a scenario."""
 
     def __init__(self) -> None:
         self._outcomes: dict[str, str] = {}
@@ -22,7 +22,7 @@ class Report:
         self._failures: dict[str, str] = {}
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """A phase of a test has ended; one that fails in any phase has failed."""
+        """Records the end of a phase of a test: a test has failed if any of its phases has."""
         name, outcome = report.nodeid, self._outcomes.get(report.nodeid)
         if report.failed:
             self._outcomes[name] = "failed"
@@ -36,7 +36,7 @@ class Report:
             self._outcomes[name] = "passed"
 
     def document(self, answered: object = None) -> dict[str, object]:
-        """Scenarios with their counts, the reasons of skipped tests with theirs, and the failures with their texts."""
+        """Returns the scenarios and the reasons for skips with their counts, and the failures with their output."""
         scenarios: dict[str, Counter[str]] = {}
         for name, outcome in self._outcomes.items():
             file = Path(name.split("::", 1)[0]).stem.removeprefix("test_")
@@ -51,6 +51,6 @@ class Report:
         }
 
     def write(self, file: Path, answered: object) -> None:
-        """Write it, if there was any test."""
+        """Writes the report if any test ran."""
         if self._outcomes:
             file.write_text(json.dumps(self.document(answered), indent=1) + "\n", encoding="utf-8")

@@ -1,4 +1,4 @@
-"""Which actions of the AWS API the sources of the tool can call, read from them."""
+"""AWS API actions that the tool can call, extracted from its sources."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import botocore.session
 from botocore import xform_name
 from endpoint import ROOT
 
-#: The models of the SDK's crates, where they have another name.
+#: Names of the models of SDK crates, where the two differ.
 MODEL_NAMES = {
     "elasticloadbalancingv2": "elbv2", "cloudwatchlogs": "logs", "applicationautoscaling": "application-autoscaling",
     "resourcegroupstagging": "resourcegroupstaggingapi", "servicequotas": "service-quotas",
@@ -18,8 +18,8 @@ METHOD_CALL = re.compile(r"\.([a-z0-9_]+)\(\)")
 
 
 def callable_actions(called: set[str]) -> set[str]:
-    """`service:Action` of each call in the sources. One that several services of a crate have (`tag_resource`) is
-    taken for those that were seen to be called, if there are any."""
+    """Returns the `service:Action` of each call in the sources. If several services of a crate have an action
+    (`tag_resource`), only those in `called` count, if there are any."""
     actions: set[str] = set()
     session = botocore.session.get_session()
     for manifest in sorted((ROOT / "crates").glob("*/Cargo.toml")):

@@ -1,8 +1,9 @@
-"""Finds what interrupted live tests left in an account, by its ownership tags; with --remove, removes it.
+"""Lists the leftovers of interrupted live tests in an account by their ownership tags; with --remove, removes them.
 
     PB_LIVE_ACCOUNT=123456789012 PB_LIVE_CONFIG=live.toml PYTHON sweep.py [--remove]
 
-Exit code 0 if nothing is left, 1 if something is, 69 if the account is not the one that was named.
+Exit code 0 if nothing is left, 1 if something is left or cannot be removed, 69 if PB_LIVE_ACCOUNT does not name the
+account or a setting is missing.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import live
 
 
 def sweep(environment: dict[str, str], remove: bool) -> int:
-    """List what is left, workspace by workspace, and remove it if that is asked for."""
+    """Lists the leftovers by workspace, removes them if requested, and returns the exit code."""
     session = boto3.Session()
     url = environment.get("PB_SWEEP_ENDPOINT")
     client_options = {"endpoint_url": url} if url else {}

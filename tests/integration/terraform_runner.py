@@ -1,4 +1,4 @@
-"""Terraform itself, where it is installed, over the stack in `terraform/`."""
+"""Runner of the installed Terraform on the stack in `terraform/`."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ from typing import Any
 from harness import TestWorkspace
 
 STACK = Path(__file__).parent / "terraform"
-#: Where a provider may lie that need not be downloaded: `PB_TEST_TERRAFORM_PLUGINS`, or this.
+#: Folder with the AWS provider, so that it need not be downloaded.
 PLUGIN_FOLDER = Path(os.environ.get("PB_TEST_TERRAFORM_PLUGINS", "/opt/tf-plugins"))
 STATE_KEY = "terraform.tfstate"
 
 
 def unavailable_reason() -> str | None:
-    """Why Terraform cannot be run here, if so."""
+    """Returns the reason why Terraform cannot run here; None if it can."""
     if os.environ.get("PB_TEST_TERRAFORM") == "0":
         return "PB_TEST_TERRAFORM=0"
     if shutil.which("terraform") is None:
         return "terraform is not installed"
     if not PLUGIN_FOLDER.is_dir():
-        return f"there is no AWS provider in {PLUGIN_FOLDER}: name its folder in PB_TEST_TERRAFORM_PLUGINS"
+        return f"no AWS provider in {PLUGIN_FOLDER}: set PB_TEST_TERRAFORM_PLUGINS to its folder"
     return None
 
 
 class Terraform:
-    """A Terraform configuration with its state in the account of a workspace."""
+    """A Terraform configuration whose state is in the account of a workspace."""
 
     def __init__(self, workspace: TestWorkspace, **variables: str) -> None:
         self.workspace, self.folder = workspace, workspace.folder / "terraform"
@@ -49,7 +49,7 @@ class Terraform:
         self.run("workspace", "new", "staging")
 
     def run(self, *arguments: str) -> str:
-        """Run it to its end, which must be a good one."""
+        """Runs a Terraform command, which must succeed, and returns its output."""
         environment = self.workspace.environment(
             {
                 "TF_CLI_CONFIG_FILE": str(self.folder / "cli.tfrc"),
@@ -66,15 +66,15 @@ class Terraform:
         return result.stdout
 
     def apply(self) -> None:
-        """Make the stack."""
+        """Applies the configuration."""
         self.run("apply", "-auto-approve", "-input=false", "-no-color")
 
     @property
     def url(self) -> str:
-        """Where the state lies."""
+        """The S3 URL of the state."""
         return f"s3://{self.workspace.config['state']['bucket']}/env:/staging/{STATE_KEY}"
 
     def state(self) -> Any:
-        """The state, as it lies there."""
+        """Returns the stored state."""
         bucket, _, key = self.url.removeprefix("s3://").partition("/")
         return json.loads(self.workspace.aws.s3.get_object(Bucket=bucket, Key=key)["Body"].read())

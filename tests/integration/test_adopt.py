@@ -1,4 +1,4 @@
-"""What is there already becomes ours, from Terraform or by hand: by its tags, and nothing else about it changes."""
+"""Import of existing resources, by id or from a Terraform state: ownership tags are added and nothing else changes."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from harness import TestWorkspace, until
 from inventory import normalized
 
 FORMAT_3 = ROOT / "crates" / "terraform" / "tests" / "fixtures" / "format-3.json"
-#: What a takeover may do besides state and lease.
+#: The calls that an import may make, besides those for state and lease.
 TAGGING = {"CreateTags", "AddTags", "AddTagsToResource", "TagResource"}
 UNTAG_CALLS = {"DeleteTags", "RemoveTags", "RemoveTagsFromResource", "UntagResource"}
 LOCK_CALLS = {"dynamodb:PutItem", "dynamodb:DeleteItem", "s3:DeleteObject"}
 
 
 def ids_by_address(workspace: TestWorkspace) -> dict[str, str]:
-    """What is remembered, by address: what AWS calls it."""
+    """Returns the AWS id of each recorded resource by address, in the form that `adopt` accepts."""
     resources = workspace.state_object()["snapshot"]["resources"]
 
     def aws_id(record: dict[str, Any]) -> str:
@@ -35,8 +35,8 @@ def ids_by_address(workspace: TestWorkspace) -> dict[str, str]:
     return {address: aws_id(record) for address, record in resources.items()}
 
 
-def without_ownership_tags(world: Any) -> str:
-    """A world without the tags by which it is ours, and without what changes by itself."""
+def without_ownership_tags(contents: Any) -> str:
+    """Returns the contents of an account as JSON, without ownership tags and fields that change by themselves."""
 
     def strip_ownership_tags(value: Any) -> Any:
         if isinstance(value, list):
@@ -53,12 +53,12 @@ def without_ownership_tags(world: Any) -> str:
     def is_ownership_tag(tag: dict[str, Any]) -> bool:
         return str(tag.get("Key", tag.get("key", ""))).startswith("pb-deploy:")
 
-    stable = {kind: resources for kind, resources in normalized(world).items() if kind != "interfaces"}
+    stable = {kind: resources for kind, resources in normalized(contents).items() if kind != "interfaces"}
     return json.dumps(strip_ownership_tags(stable), sort_keys=True, default=str).replace('"Tags": [], ', "")
 
 
 def forget_all(workspace: TestWorkspace) -> dict[str, str]:
-    """Forget everything; gives what it was."""
+    """Forgets all recorded resources and returns the ids that they had, by address."""
     ids = ids_by_address(workspace)
     since = workspace.mark()
     workspace.run("forget", "staging", *ids, "--yes").expect_exit()
@@ -68,7 +68,7 @@ def forget_all(workspace: TestWorkspace) -> dict[str, str]:
 
 
 def state_file(workspace: TestWorkspace, ids: dict[str, str]) -> Path:
-    """A Terraform state that names what was forgotten."""
+    """Writes a Terraform state that contains these resources and returns its path."""
     text = FORMAT_3.read_text(encoding="utf-8")
     for address, identity in ids.items():
         text = text.replace(f"@{address}@", identity)
@@ -81,7 +81,7 @@ def test_adopt_by_id_restores_forgotten_resources_unchanged(staging: TestWorkspa
     before = without_ownership_tags(staging.inventory.everything())
     ids = forget_all(staging)
     assert without_ownership_tags(staging.inventory.everything()) == before
-    assert "Nothing to destroy" in staging.destroy().err, "nothing of it is ours any more"
+    assert "Nothing to destroy" in staging.destroy().err, "no resource is managed after forget"
     since = staging.mark()
     pairs = [f"{address}={identity}" for address, identity in ids.items()]
     result = staging.run("adopt", "staging", *pairs, "--yes").expect_exit()
@@ -104,7 +104,7 @@ def test_adopt_from_terraform_format_3_includes_all_rules(workspace: TestWorkspa
     assert "a-secret-that-nobody-may-see" not in shown.text
     workspace.run("adopt", "staging", "--from-terraform", str(path), "--yes").expect_exit()
     assert "a-secret-that-nobody-may-see" not in json.dumps(workspace.state_object())
-    # Terraform knows nothing of the default group of a VPC.
+    # Terraform does not manage the default security group of a VPC.
     assert workspace.plan().changes == {"net/default_group": "create"}
     workspace.deploy()
     assert ids_by_address(workspace) == ids
@@ -113,7 +113,7 @@ def test_adopt_from_terraform_format_3_includes_all_rules(workspace: TestWorkspa
 
 
 def lock_item(workspace: TestWorkspace, key: str, operation: str) -> dict[str, Any]:
-    """A lock as Terraform has it."""
+    """Returns a lock item in the form that Terraform stores."""
     info = {"ID": "7f0e", "Operation": operation, "Info": "", "Who": "ana@build", "Version": "1.11.4",
             "Created": "2026-11-22T10:00:00Z", "Path": key}  # fmt: skip
     return {"LockID": {"S": f"{workspace.config['state']['bucket']}/{key}"}, "Info": {"S": json.dumps(info)}}
@@ -137,10 +137,10 @@ def test_adopt_respects_takes_and_releases_terraform_lock(workspace: TestWorkspa
     refused = workspace.run(*adopt).expect_exit(3)
     assert "ana@build" in refused.err and "terraform force-unlock 7f0e" in refused.err
     assert workspace.writes(since) == ["dynamodb:PutItem", "s3:DeleteObject"], (
-        "the locks were tried, and nothing was tagged"
+        "locks were requested, and no resource was tagged"
     )
 
-    # Left by a run of ours that was killed: the lease says that none is at work.
+    # The Terraform lock of a killed pb-deploy run: the free lease shows that no run is in progress.
     dynamodb.put_item(TableName=table, Item=lock_item(workspace, key, "pb-deploy adopt pb-deploy/staging"))
     digest = {"LockID": {"S": f"{bucket}/{key}-md5"}, "Digest": {"S": "0" * 32}}
     dynamodb.put_item(TableName=table, Item=digest)
@@ -160,7 +160,7 @@ def test_adopt_respects_takes_and_releases_terraform_lock(workspace: TestWorkspa
     items = dynamodb.scan(TableName=table)["Items"]
     assert not [item for item in items if item["LockID"]["S"] == f"{bucket}/{key}"]
     assert workspace.aws.s3.get_object(Bucket=bucket, Key=key)["Body"].read() == body
-    # Changed since: what Terraform did meanwhile is seen.
+    # A second import finds that all resources are managed already.
     assert "ours already" in workspace.run(*adopt).expect_exit().err
 
 
@@ -200,7 +200,7 @@ def test_adopt_without_approval_changes_nothing(staging: TestWorkspace) -> None:
 
 
 def create_standalone_node(workspace: TestWorkspace, group: str) -> dict[str, Any]:
-    """A queue as stacks had it before replication groups, in place of ours; gives how it is."""
+    """Replaces the replication group by a standalone cache node, as older stacks have it, and returns the node."""
     cache = workspace.aws.elasticache
     cache.delete_replication_group(ReplicationGroupId="staging-jobqr")
     until(lambda: not cache.describe_cache_clusters()["CacheClusters"])
@@ -212,7 +212,7 @@ def create_standalone_node(workspace: TestWorkspace, group: str) -> dict[str, An
 
 
 def standalone_node(workspace: TestWorkspace) -> dict[str, Any]:
-    """How the node is."""
+    """Returns the description of the standalone cache node."""
     (found,) = workspace.aws.elasticache.describe_cache_clusters(CacheClusterId="staging-node")["CacheClusters"]
     return dict(found)
 
@@ -237,7 +237,7 @@ def test_adopt_keeps_standalone_cache_node_beside_new_group(workspace: TestWorks
     changes = workspace.plan().changes
     assert changes["redis/jobqr"] == "create" and not {"delete", "delete_first", "create_first"} & set(changes.values())
     workspace.deploy()
-    assert standalone_node(workspace) == before, "neither tagged nor changed"
+    assert standalone_node(workspace) == before, "the standalone node is neither tagged nor changed"
     workspace.assert_no_changes()
     workspace.aws.elasticache.delete_cache_cluster(CacheClusterId="staging-node")
     workspace.destroy()

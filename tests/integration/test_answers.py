@@ -1,4 +1,4 @@
-"""What the tool answers: status, output, state, workspaces; as text and as JSON; with colour where it belongs."""
+"""Output of read-only commands (status, output, state, workspace list) as text and JSON; color only in a terminal."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ ESCAPE = "\x1b["
 
 @pytest.fixture(scope="module")
 def deployed(new_workspace: Callable[[], TestWorkspace]) -> TestWorkspace:
-    """A deployed staging that the tests of this file only ask."""
+    """Returns a deployed staging workspace that the tests of this file only read."""
     workspace = new_workspace()
     workspace.deploy()
     return workspace
@@ -164,8 +164,8 @@ def test_output_without_terminal_has_no_escape_codes(
 
 
 def test_output_in_terminal_has_color_unless_disabled(deployed: TestWorkspace) -> None:
-    coloured = deployed.run_in_terminal("status", "staging", answer="")
-    assert coloured.code == 0 and ESCAPE in coloured.out
+    colored = deployed.run_in_terminal("status", "staging", answer="")
+    assert colored.code == 0 and ESCAPE in colored.out
     assert ESCAPE not in deployed.run_in_terminal("status", "staging", "--no-color", answer="").out
 
 

@@ -1,4 +1,4 @@
-"""Bad input, each with its message as recorded in `snapshots/`, its exit code, and no call that changes anything."""
+"""Invalid input: each case has its message recorded in `snapshots/`, its exit code, and no mutating call."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from fault_proxy import FaultProxy
 from harness import TestWorkspace
 from messages import assert_recorded
 
-#: Longer than any of these commands may take: none of them waits for something that is not there.
+#: Upper limit for each of these commands, because none of them may wait for a missing resource.
 QUICK_TIMEOUT_SECONDS = 20.0
 
 BASE = """\
@@ -32,7 +32,7 @@ WORKSPACES = """
 [workspace.staging]
 """
 
-#: What stands in the file between what is needed and the workspaces.
+#: The section between the required keys and the workspaces, by snapshot name.
 CONFIGURATIONS = {
     "unknown key": "[redis]\nprot = 6400\n",
     "unknown key in a workspace": "[workspace.staging.services.celery]\ncuont = 2\n",
@@ -52,7 +52,7 @@ CONFIGURATIONS = {
 
 
 def configure(workspace: TestWorkspace, section: str = "") -> None:
-    """A small configuration, so that the lines that messages show stay where they are."""
+    """Writes a minimal configuration with stable line numbers, because messages quote them."""
     text = BASE.replace("ACCOUNT", workspace.account) + ("\n" + section if section else "") + WORKSPACES
     text = text.replace("[workspace.staging]\n", "") if "[workspace.staging." in section else text
     workspace.config_file.write_text(text, encoding="utf-8")
@@ -60,14 +60,14 @@ def configure(workspace: TestWorkspace, section: str = "") -> None:
 
 @pytest.fixture
 def minimal(workspace: TestWorkspace) -> TestWorkspace:
-    """A workspace with the small configuration."""
+    """Returns a workspace with the minimal configuration."""
     configure(workspace)
     return workspace
 
 
 @pytest.fixture(scope="module")
 def untouched(new_workspace: Callable[[], TestWorkspace]) -> TestWorkspace:
-    """A workspace that all tests share in which nothing is called or changed."""
+    """Returns a workspace that is shared by the tests that make no AWS call."""
     return new_workspace()
 
 
@@ -77,8 +77,8 @@ def test_invalid_configuration_is_refused(untouched: TestWorkspace, name: str) -
     result = untouched.run("validate", timeout=QUICK_TIMEOUT_SECONDS).expect_exit(1)
     assert_recorded(name, untouched, result)
     plan_result = untouched.run("plan", "staging", timeout=QUICK_TIMEOUT_SECONDS).expect_exit(1)
-    assert plan_result.err == result.err, "every command says the same"
-    assert untouched.calls() == [], "no call is made before the configuration is right"
+    assert plan_result.err == result.err, "validate and plan print the same error"
+    assert untouched.calls() == [], "an invalid configuration is refused before any AWS call"
 
 
 def test_missing_configuration_is_refused(minimal: TestWorkspace) -> None:
@@ -275,7 +275,7 @@ def test_empty_endpoint_url_is_refused(minimal: TestWorkspace, source: str) -> N
 
 
 def envelope(**changes: object) -> bytes:
-    """A snapshot with a right checksum; the checksum is taken with zeros in its place."""
+    """Returns a snapshot with a valid checksum, which is computed over the text with zeros in its place."""
     fields = {
         "format": 1, "checksum": "0" * 64, "stack": "pb-deploy", "workspace": "staging",
         "snapshot": {"lineage": "l", "serial": 1, "fence": 1, "resources": {}}, **changes,

@@ -1,4 +1,4 @@
-"""What is not ours and would keep AWS from deleting the network is named at plan, and nothing is deleted."""
+"""Unmanaged resources that would block the deletion of the network: the plan names them and nothing is deleted."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from harness import Result, TestWorkspace, until
 
 
 def vpc_of(workspace: TestWorkspace) -> str:
-    """The VPC of the workspace."""
+    """Returns the id of the VPC of the workspace."""
     return str(workspace.state_object()["snapshot"]["resources"]["net/vpc"]["attrs"]["id"])
 
 
 def id_of(workspace: TestWorkspace, address: str) -> str:
-    """What AWS calls what is at an address."""
+    """Returns the AWS id of the resource at an address."""
     return str(workspace.state_object()["snapshot"]["resources"][address]["attrs"]["id"])
 
 
 def assert_refused(workspace: TestWorkspace, *commands: list[str]) -> Result:
-    """Each command is refused, and nothing is changed; gives the last result."""
+    """Asserts that each command is refused and changes nothing, and returns the last result."""
     since, before = workspace.mark(), workspace.inventory.counts()
     for command in commands or (["plan", "staging", "--destroy"], ["destroy", "staging", "--yes"]):
         result = workspace.run(*command).expect_exit(1)
@@ -31,7 +31,7 @@ def assert_refused(workspace: TestWorkspace, *commands: list[str]) -> Result:
 
 
 def reasons_by_address(result: Result) -> dict[str, str]:
-    """The refusals: why, by address; several at one address are joined."""
+    """Returns the reasons of the refusals by address, with several reasons of one address on separate lines."""
     reasons: dict[str, str] = {}
     for address, reason in re.findall(r"(net/\w+):? (it has to be deleted, but .*)", result.err):
         reasons[address] = f"{reasons.get(address, '')}{reason}\n"
@@ -55,7 +55,10 @@ def test_destroy_with_unmanaged_group_and_rule_is_refused(staging: TestWorkspace
 
 
 def create_blockers(workspace: TestWorkspace) -> tuple[dict[str, str], Callable[[], None]]:
-    """Makes one of each that blocks something of the network: what blocks, by the address; and what removes them."""
+    """Creates one unmanaged resource of each kind that blocks a network resource.
+
+    Returns the address that each of them blocks, and a function that deletes them.
+    """
     ec2, vpc, tasks = workspace.aws.ec2, vpc_of(workspace), id_of(workspace, "net/tasks_subnet")
     in_vpc: dict[str, Any] = {"VpcId": vpc}
     subnet = ec2.create_subnet(CidrBlock="10.0.9.0/24", **in_vpc)["Subnet"]["SubnetId"]

@@ -1,4 +1,4 @@
-"""`bootstrap` makes what a first deploy needs, and uses what is there."""
+"""Prerequisites of a first deploy: `bootstrap` creates missing ones and uses existing ones."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ MANAGED_POLICY = "arn:aws:iam::aws:policy/service-role/AmazonECSTaskExecutionRol
 
 @pytest.fixture
 def empty(url: str, tmp_path: Path) -> Iterator[TestWorkspace]:
-    """An account with nothing in it."""
+    """Yields a workspace in an empty account."""
     workspace = TestWorkspace(url, str(random.SystemRandom().randrange(10**11, 10**12)), tmp_path)
     yield workspace
     workspace.end()
 
 
 def statements(workspace: TestWorkspace) -> list[dict[str, Any]]:
-    """The policy of the state bucket."""
+    """Returns the statements of the policy of the state bucket."""
     policy = workspace.aws.s3.get_bucket_policy(Bucket=workspace.config["state"]["bucket"])
     return list(json.loads(policy["Policy"])["Statement"])
 
 
 def assert_bucket_is_protected(workspace: TestWorkspace) -> None:
-    """The bucket is versioned, encrypted, private and refuses plain HTTP."""
+    """Asserts that the state bucket is versioned, encrypted, private and refuses plain HTTP."""
     s3, name = workspace.aws.s3, workspace.config["state"]["bucket"]
     assert s3.get_bucket_versioning(Bucket=name)["Status"] == "Enabled"
     (rule,) = s3.get_bucket_encryption(Bucket=name)["ServerSideEncryptionConfiguration"]["Rules"]
@@ -66,8 +66,10 @@ def test_bootstrap_prepares_empty_account_for_deploy(empty: TestWorkspace) -> No
 
 def test_bootstrap_uses_existing_resources_and_adds_missing(workspace: TestWorkspace) -> None:
     name, role = workspace.config["state"]["bucket"], workspace.config["roles"]["execution"]
-    existing_statement = {"Sid": "Theirs", "Effect": "Allow", "Principal": {"AWS": workspace.account}, "Action": "s3:GetObject",
-              "Resource": f"arn:aws:s3:::{name}/*"}  # fmt: skip
+    existing_statement = {
+        "Sid": "Theirs", "Effect": "Allow", "Principal": {"AWS": workspace.account}, "Action": "s3:GetObject",
+        "Resource": f"arn:aws:s3:::{name}/*",
+    }  # fmt: skip
     policy = json.dumps({"Version": "2012-10-17", "Statement": [existing_statement]})
     workspace.aws.s3.put_bucket_policy(Bucket=name, Policy=policy)
     trust = {"Effect": "Allow", "Principal": {"Service": "ec2.amazonaws.com"}, "Action": "sts:AssumeRole"}
@@ -75,7 +77,7 @@ def test_bootstrap_uses_existing_resources_and_adds_missing(workspace: TestWorks
     workspace.aws.iam.update_assume_role_policy(RoleName=role, PolicyDocument=document)
     since = workspace.mark()
     shown = workspace.run("bootstrap", "staging").expect_exit(64)
-    assert workspace.mutations(since) == [], "nothing without consent"
+    assert workspace.mutations(since) == [], "nothing is changed without approval"
     for field in ("encrypted: false -> true", "private: false -> true", "tls_only: false -> true",
                   "has_policy: false -> true", "trusts_ecs_tasks: false -> true"):  # fmt: skip
         assert field in shown.err, shown
@@ -85,7 +87,7 @@ def test_bootstrap_uses_existing_resources_and_adds_missing(workspace: TestWorks
     assert existing_statement in statements(workspace)
     trust_statements = workspace.aws.iam.get_role(RoleName=role)["Role"]["AssumeRolePolicyDocument"]["Statement"]
     assert trust in trust_statements and len(trust_statements) == 2
-    assert "Tags" not in workspace.aws.iam.get_role(RoleName=role)["Role"], "it is used, not taken over"
+    assert "Tags" not in workspace.aws.iam.get_role(RoleName=role)["Role"], "an existing role is used, but not tagged"
     with pytest.raises(ClientError):
         workspace.aws.s3.get_bucket_tagging(Bucket=name)
     assert "No changes" in workspace.run("bootstrap", "staging", "--yes").expect_exit().err

@@ -1,5 +1,4 @@
-"""A cache node that runs in a subnet which is not wanted keeps that subnet in the group; a failed run keeps nobody from
-forgetting."""
+"""Subnets of a running cache node, which stay in its subnet group, and `forget` after a failed run."""
 
 from __future__ import annotations
 
@@ -10,14 +9,16 @@ from harness import TestWorkspace, until
 
 
 def resources(workspace: TestWorkspace) -> dict[str, Any]:
-    """What is remembered."""
+    """Returns the recorded resources by address."""
     records: dict[str, Any] = workspace.state_object()["snapshot"]["resources"]
     return records
 
 
 def recreate_cache_in_second_zone(workspace: TestWorkspace) -> list[str]:
-    """Makes the cache anew as Terraform stacks have it: its group has both subnets, and the node is in the second zone. Gives
-    what is to be adopted."""
+    """Recreates the cache as some Terraform stacks have it: both subnets in its group, and the node in the second zone.
+
+    Returns the arguments with which `adopt` imports it.
+    """
     ec, records = workspace.aws.elasticache, resources(workspace)
     subnets = [records[f"net/{name}_subnet"]["attrs"]["id"] for name in ("balancer", "tasks")]
     workspace.run("forget", "staging", "redis/jobqr", "redis/subnets", "--yes").expect_exit()
@@ -42,12 +43,12 @@ def recreate_cache_in_second_zone(workspace: TestWorkspace) -> list[str]:
 
 
 def tag_list(tags: dict[str, str]) -> list[dict[str, str]]:
-    """Tags as the API takes them."""
+    """Returns tags in the form of the ElastiCache API."""
     return [{"Key": key, "Value": value} for key, value in tags.items()]
 
 
 def subnet_count(workspace: TestWorkspace) -> int:
-    """How many subnets the cache's group has."""
+    """Returns the number of subnets in the cache subnet group."""
     (group,) = workspace.aws.elasticache.describe_cache_subnet_groups()["CacheSubnetGroups"]
     return len(group["Subnets"])
 
@@ -61,7 +62,7 @@ def test_deploy_after_adopt_keeps_subnet_of_cache_node(workspace: TestWorkspace)
     workspace.deploy()
     workspace.assert_no_changes()
     assert subnet_count(workspace) == 2
-    # Another change of the group leaves its subnets alone.
+    # An update of another field of the subnet group keeps its subnets.
     name = resources(workspace)["redis/subnets"]["attrs"]["name"]
     workspace.aws.elasticache.modify_cache_subnet_group(CacheSubnetGroupName=name, CacheSubnetGroupDescription="other")
     workspace.deploy()
@@ -80,10 +81,10 @@ def test_forget_after_failed_deploy_keeps_other_intents(workspace: TestWorkspace
     assert "finish it first" in workspace.run("adopt", "staging", "net/vpc=vpc-1", "--yes").expect_exit(1).err
     workspace.run("forget", "staging", "redis/subnets", "--yes").expect_exit()
     assert "redis/subnets" not in resources(workspace)
-    assert workspace.state_object()["snapshot"]["intents"] == intents, "what is left to do stays on record"
+    assert workspace.state_object()["snapshot"]["intents"] == intents, "the intents of the failed run stay recorded"
     addresses = [step["address"] for step in intents["steps"]]
     workspace.run("forget", "staging", *addresses, "--yes").expect_exit()
-    assert "intents" not in workspace.state_object()["snapshot"], "nothing is left of the failed run"
+    assert "intents" not in workspace.state_object()["snapshot"], "no intent of the failed run remains"
 
 
 def test_forget_of_possibly_created_resource_is_refused(workspace: TestWorkspace, proxy: FaultProxy) -> None:

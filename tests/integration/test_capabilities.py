@@ -1,4 +1,4 @@
-"""What is measured of an endpoint, what is skipped for it, and what is noted of the calls."""
+"""Measured capabilities of an endpoint, tests that are skipped without them, and recorded calls."""
 
 from __future__ import annotations
 
@@ -28,17 +28,17 @@ def test_unreachable_endpoint_is_not_measured() -> None:
 
 
 class ErrorServer(BaseHTTPRequestHandler):
-    """Something that is no AWS."""
+    """A server that answers every request with an HTML error page."""
 
     def do_POST(self) -> None:
-        """Answer as moto does to what it lacks."""
+        """Answers with status 500, as moto does for unsupported operations."""
         self.rfile.read(int(self.headers.get("Content-Length") or 0))
         self.send_error(500)
 
     do_GET = do_PUT = do_POST
 
     def log_message(self, *_: object) -> None:
-        """Say nothing."""
+        """Suppresses the access log."""
 
 
 def test_endpoint_other_than_aws_has_no_capability() -> None:
@@ -46,7 +46,7 @@ def test_endpoint_other_than_aws_has_no_capability() -> None:
         threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
         measured = capabilities.measure(f"http://127.0.0.1:{server.server_address[1]}")
         server.shutdown()
-    assert all(measured.values()), [name for name, why in measured.items() if not why]
+    assert all(measured.values()), [name for name, reason in measured.items() if not reason]
 
 
 def test_capability_that_is_missing_skips_test(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -104,7 +104,7 @@ def test_report_names_skipped_and_failed_tests(pytester: pytest.Pytester, tmp_pa
 
 
 class CollectedItem:
-    """What is asked of a test before anything runs."""
+    """Stand-in for a collected pytest item, as the collection hook uses it."""
 
     path = Path("test_some.py")
 
@@ -114,11 +114,11 @@ class CollectedItem:
         self.marks, self.added = marks, []  # type: ignore[var-annotated]
 
     def get_closest_marker(self, name: str) -> str | None:
-        """A mark that the file has."""
+        """Returns the marker if the test has it."""
         return name if name in self.marks else None
 
     def add_marker(self, mark: pytest.MarkDecorator) -> None:
-        """Note it."""
+        """Records an added marker."""
         self.added.append(mark)
 
 
@@ -141,16 +141,16 @@ def test_tests_sharing_a_fixture_get_the_same_group() -> None:
 
 
 def test_tests_sharing_a_fixture_run_in_one_process(pytester: pytest.Pytester) -> None:
-    """The real pytest-xdist with the hook of these tests; pytest 9.2 with pytest-xdist 3.8 spreads groups without a word."""
+    """Runs the real pytest-xdist with the collection hook: pytest 9.2 with pytest-xdist 3.8 silently ignores groups."""
     pytester.makeconftest(
         f"""
         import importlib.util, sys
 
         sys.path.insert(0, {str(Path(conftest.__file__).parent)!r})
-        spec = importlib.util.spec_from_file_location("ours", {conftest.__file__!r})
-        ours = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(ours)
-        pytest_collection_modifyitems = ours.pytest_collection_modifyitems
+        spec = importlib.util.spec_from_file_location("hooks", {conftest.__file__!r})
+        hooks = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(hooks)
+        pytest_collection_modifyitems = hooks.pytest_collection_modifyitems
         """
     )
     pytester.makepyfile(

@@ -1,4 +1,4 @@
-"""A plan that has changed by the time the lock is held is shown before it is applied, and refused if it destroys more."""
+"""Plans that have changed once the lease is held: they are shown again, and refused if they delete more."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ CHANGED = "The plan has changed since it was shown:"
 
 
 def colleague_deploy(workspace: TestWorkspace, changes: Table) -> list[str]:
-    """The arguments of a deploy of somebody whose configuration has these changes."""
-    (workspace.folder / "theirs.toml").write_text(toml(merged(workspace.config, changes)), encoding="utf-8")
-    return ["deploy", "staging", "--yes", "--config", "theirs.toml"]
+    """Returns the arguments of a deploy by a colleague whose configuration has these changes."""
+    (workspace.folder / "colleague.toml").write_text(toml(merged(workspace.config, changes)), encoding="utf-8")
+    return ["deploy", "staging", "--yes", "--config", "colleague.toml"]
 
 
 @contextmanager
 def held_before_lock(workspace: TestWorkspace, proxy: FaultProxy, *arguments: str) -> Iterator[Running]:
-    """A run that has shown its plan and is held before it takes the lock, until the block ends."""
+    """Yields a run that has shown its plan and is held before it acquires the lease until the block ends."""
     held_call = proxy.hold_before("dynamodb:UpdateItem")
     running = workspace.start(*arguments, url=proxy.url)
     held_call.wait()
@@ -35,12 +35,12 @@ def held_before_lock(workspace: TestWorkspace, proxy: FaultProxy, *arguments: st
 
 
 def shown_plans(running: Running) -> list[dict[str, Any]]:
-    """The plans that a run has shown, as JSON lines."""
+    """Returns the `plan` events of a finished run."""
     return [line for line in running.result().events() if line["event"] == "plan"]
 
 
 def deleted_addresses(plan: dict[str, Any]) -> set[str]:
-    """The addresses that a plan deletes."""
+    """Returns the addresses that a plan deletes."""
     return {step["address"] for step in plan["steps"] if step["action"]["do"] == "delete"}
 
 
@@ -90,7 +90,7 @@ def test_changed_plan_emits_second_plan_event(staging: TestWorkspace, proxy: Fau
         pass
     running.result().expect_exit()
     assert [deleted_addresses(plan) for plan in shown_plans(running)] == [deleted_addresses(changed)], (
-        "it was shown, and is not shown again"
+        "an unchanged plan is shown only once"
     )
     staging.assert_no_changes()
 
@@ -134,14 +134,14 @@ def test_rollback_after_newer_release_is_refused(staging: TestWorkspace, proxy: 
     staging.deploy()
     with held_before_lock(staging, proxy, "rollback", "staging", "--yes", "--json") as running:
         staging.run(*colleague_deploy(staging, {"services": {"flask": {"image": image("theirs")}}})).expect_exit()
-        theirs = revision(staging)
+        colleague_revision = revision(staging)
     result = running.result().expect_exit(1)
     error = json.loads(result.err)
     assert error["error"] == "what runs has changed since it was shown: nothing was changed", error
     assert "`pb-deploy rollback staging --yes --json`" in error["hint"], error
-    assert revision(staging) == theirs
+    assert revision(staging) == colleague_revision
     shown, changed = ([step["before"]["task_definition"] for step in plan["steps"]] for plan in shown_plans(running))
-    assert changed[0].endswith(f"/{theirs}") and shown != changed, (shown, changed)
+    assert changed[0].endswith(f"/{colleague_revision}") and shown != changed, (shown, changed)
     staging.restore()
 
 
@@ -149,12 +149,12 @@ def test_scale_and_rollback_to_named_value_continue_after_change(staging: TestWo
     good = revision(staging)
     configure_flask(staging, image=image("mine"))
     staging.deploy()
-    for command, theirs, expected in (
+    for command, colleague_changes, expected in (
         (["scale", "staging", "celery=5"], {"celery": {"count": 7}}, "fargate/celery: 7 -> 5"),
         (["rollback", "staging", good.removeprefix("staging-")], {"flask": {"image": image("theirs")}}, f"-> {good}"),
     ):
         with held_before_lock(staging, proxy, *command, "--yes") as running:
-            staging.run(*colleague_deploy(staging, {"services": theirs})).expect_exit()
+            staging.run(*colleague_deploy(staging, {"services": colleague_changes})).expect_exit()
         result = running.result().expect_exit()
         assert expected in result.err.split("What runs has changed since it was shown:")[1], result
         if command[0] == "scale":

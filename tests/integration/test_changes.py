@@ -1,4 +1,4 @@
-"""One change in the configuration: the plan shows just that, and the deploy does just that."""
+"""Single changes of the configuration: plan and deploy contain exactly this change."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ NTP = {"protocol": "udp", "port": 123, "cidr": "0.0.0.0/0", "description": "cloc
 
 
 def flask(**changes: Any) -> Table:
-    """A change of the web service."""
+    """Returns a configuration change of the web service."""
     return {"services": {"flask": changes}}
 
 
 def celery(**changes: Any) -> Table:
-    """A change of the workers."""
+    """Returns a configuration change of the workers."""
     return {"services": {"celery": changes}}
 
 
 def balancer(**changes: Any) -> Table:
-    """A change of the load balancer."""
+    """Returns a configuration change of the load balancer."""
     return {"load_balancer": changes}
 
 
-#: The change, what the plan says, and what is called besides state and lease.
+#: Configuration change, planned actions by address, and mutating calls besides those for state and lease.
 IN_PLACE: dict[str, tuple[Table, dict[str, str], list[str]]] = {
     "count": (celery(count=2), {"fargate/celery": "update"}, ["ecs:UpdateService"]),
     "two counts": (
@@ -114,16 +114,16 @@ IN_PLACE: dict[str, tuple[Table, dict[str, str], list[str]]] = {
 }
 
 
-#: What is deployed before a change, beside the usual.
+#: Additional configuration that is deployed before a change.
 DEPLOYED_FIRST = {"replaced egress rule": {"network": {"egress": [HTTPS, POSTGRES]}}}
-#: What an endpoint has to know for a change.
+#: Capabilities of the endpoint that a change needs.
 NEEDS = {"circuit breaker threshold": ["ecs-threshold"]}
-#: One change of each service of AWS.
+#: One change per AWS service.
 SAMPLE = {"count", "image tag", "health path", "added egress rule", "log retention", "node type"}
 
 
 def marked(name: str) -> Any:
-    """The name of a change, with what it needs of the endpoint."""
+    """Returns the name of a change as a parameter, with marks for the needed capabilities and for the sample."""
     sample = [pytest.mark.sample] if name in SAMPLE else []
     return pytest.param(name, marks=[pytest.mark.needs(*NEEDS.get(name, [])), *sample])
 

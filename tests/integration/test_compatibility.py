@@ -1,4 +1,4 @@
-"""Snapshots and saved plans of released versions load, and their JSON output fits the schemas."""
+"""Snapshots, saved plans and JSON output of released versions, which stay readable and fit the schemas."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ PLANS = sorted(FIXTURES.glob("*/*.plan"), key=lambda file: file.name)
 
 
 def is_subset(old: Any, new: Any) -> bool:
-    """Tell whether everything of an old document is in a new one with the same value; the new one may have more fields."""
+    """Returns whether a new document has all fields of an old one with the same values; it may have more fields."""
     if isinstance(old, dict) and isinstance(new, dict):
         return all(key in new and is_subset(value, new[key]) for key, value in old.items())
     return old == new
@@ -66,5 +66,5 @@ def test_recorded_documents_and_events_cover_the_schemas() -> None:
     missing = {entry["$ref"].rsplit("/", 1)[-1] for entry in schemas.load("events.json")["oneOf"]} - {
         e["event"] for e in lines
     }
-    # The first version wrote the log of `run` to stdout as it was.
+    # The first version wrote the log of `run` to stdout unchanged, without an event.
     assert missing == {"log"}

@@ -1,4 +1,4 @@
-"""Workspaces do not touch each other; two runs of one workspace are kept apart."""
+"""Concurrent runs: workspaces are independent of each other, and the lock serializes the runs of one workspace."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def test_second_run_is_refused_and_names_the_lock_holder(
     assert f"held by ana@test-host, pid {pid} (deploy since " in second.err, second
     assert "nothing was changed" in second.err and "unlock" in second.err
     assert workspace.lock_id() in second.err
-    assert not [call for call in workspace.writes(since) if ":Delete" in call], "the second one wrote"
+    assert not [call for call in workspace.writes(since) if ":Delete" in call], "the second run deleted something"
     proxy.release_all()
     first.result().expect_exit()
     workspace.assert_no_changes()
@@ -74,13 +74,13 @@ def test_unlocked_holder_makes_no_further_writes(workspace: TestWorkspace, proxy
     assert "staging is unlocked" in workspace.run("unlock", "staging", lock_id).expect_exit().err
     assert "nobody holds the lease" in workspace.run("unlock", "staging", "anything").expect_exit(1).err
     assert workspace.run("status", "staging", "--json").expect_exit().json()["lock"] is None
-    # That second unlock, and the holder's next heartbeat, which may have come before all of these had ended.
+    # Two refused writes: the second `unlock`, and the next heartbeat of the holder, which may already have been sent.
     until(lambda: workspace.refusals(since).count("dynamodb:UpdateItem") == 2)
     since = workspace.mark()
     held.release()
     lost = first.result().expect_exit(3)
     assert "taken away with `unlock`" in lost.err, lost
-    # The process may have ended before its call, which is still on its way, is done; no other call may follow.
+    # The process may have ended while its call was still in progress. No other call may follow.
     assert set(workspace.mutations(since)) <= {"elasticache:CreateReplicationGroup"}
     until(lambda: "staging-jobqr" in workspace.inventory.replication_groups())
     workspace.deploy()

@@ -1,4 +1,4 @@
-"""What a run costs, in what can be counted: instructions, memory, calls. Never in seconds."""
+"""Cost of a run in countable units: instructions, memory and calls, never seconds."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ from configuration import Table, image
 from harness import BINARY, TestWorkspace
 
 MIB = 1024 * 1024
-#: What a process may hold, most of it the pages of the program itself: a tenth more than was seen (45 MiB of a plan, 50 of a
-#: deploy), and a hundred services besides.
+#: Limits of the peak resident memory of a process, with the default services and with a hundred pools besides. Most of it
+#: are pages of the program itself.
 MEMORY_MAX = 42 * MIB
 POOLS_MEMORY_MAX = 70 * MIB
-#: Instructions of a plan that has nothing to do, and of `--version`: half as many again as were counted (65 and 2 million).
+#: Limits of the instructions of a plan without changes and of `--version`: 1.5 times the measured 65 and 2 million.
 PLAN_MAX = 98_000_000
 VERSION_MAX = 3_000_000
-#: Pools of workers beside the two services that are always there.
+#: Number of worker pools in addition to the two default services.
 POOLS = 100
-#: Workspaces beside each other in one account: more do not change what one of them asks.
+#: Number of workspaces in one account: more of them do not change the calls of one plan.
 WORKSPACES = 4
 
 
 def count_instructions(workspace: TestWorkspace, *arguments: str) -> int:
-    """How many instructions a run takes, as callgrind counts them."""
+    """Returns the number of instructions of a run, counted by callgrind."""
     if shutil.which("valgrind") is None:
-        pytest.skip("valgrind is not installed, so nobody counts instructions")
+        pytest.skip("valgrind is not installed, so instructions cannot be counted")
     out = workspace.folder / "callgrind.out"
     command = ["valgrind", "--tool=callgrind", f"--callgrind-out-file={out}", str(BINARY), *arguments]
     completed = subprocess.run(
@@ -49,7 +49,10 @@ def count_instructions(workspace: TestWorkspace, *arguments: str) -> int:
 
 
 def peak_memory(workspace: TestWorkspace, *arguments: str) -> int:
-    """The most memory that a run holds, in bytes. The system knows the highest so far, so the last look tells all."""
+    """Returns the peak resident memory of a run in bytes.
+
+    The kernel keeps the peak (`VmHWM`), so the last sample before the exit contains it.
+    """
     running = workspace.start(*arguments)
     status, highest = Path(f"/proc/{running.process.pid}/status"), 0
     while running.process.poll() is None:
@@ -57,7 +60,7 @@ def peak_memory(workspace: TestWorkspace, *arguments: str) -> int:
         highest = max(highest, int(match[1]) * 1024 if match else 0)
         time.sleep(0.002)
     running.result().expect_exit()
-    assert highest > MIB, "the run was over before anybody looked"
+    assert highest > MIB, "the run ended before the first sample"
     return highest
 
 
@@ -77,7 +80,7 @@ def test_commands_stay_within_memory_limit(workspace: TestWorkspace) -> None:
 
 
 def pools(count: int) -> Table:
-    """A configuration of so many pools of workers, with one task each: a subnet has some 250 addresses."""
+    """Returns a configuration with this many worker pools of one task each, because a subnet has some 250 addresses."""
     pool = {"kind": "worker", "count": 1, "image": image("next")}
     return {"services": {f"pool{number}": {**pool, "queues": [f"q{number}"]} for number in range(count)}}
 
@@ -95,9 +98,9 @@ def test_pools_add_only_documented_calls_and_little_memory(workspace: TestWorksp
     added_calls = {
         call: count - calls_before[call] for call, count in calls_after.items() if count != calls_before[call]
     }
-    # The index has pages: of a hundred resources, or, at some endpoints, of a hundred tags.
+    # The tag index returns pages of a hundred resources or, at some endpoints, of a hundred tags.
     assert added_calls.pop("tagging:GetResources", 1) <= POOLS // 20, added_calls
-    # A task definition cannot be described with others, services can by tens.
+    # DescribeTaskDefinition accepts one task definition, DescribeServices up to ten services.
     services = POOLS + 2
     assert added_calls == {"ecs:DescribeTaskDefinition": POOLS, "ecs:DescribeServices": -(-services // 10) - 1}, (
         added_calls

@@ -1,4 +1,4 @@
-"""`deploy production` in an empty account makes everything as stated, field by field; staging where it differs."""
+"""Resources of `deploy production` in an empty account, field by field, and the differences of staging."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ ANYWHERE = "0.0.0.0/0"
 
 @dataclass
 class Deployed:
-    """A deployed workspace, and all that is in its account."""
+    """A deployed workspace and all resources of its account."""
 
     workspace: TestWorkspace
     name: str
@@ -27,19 +27,19 @@ class Deployed:
     resources: dict[str, Resources]
 
     def one(self, kind: str, suffix: str = "") -> Any:
-        """The only one of a kind, which is called `WORKSPACE-suffix` or has that Name tag."""
+        """Returns the only resource of a kind with the name or Name tag `WORKSPACE-suffix`."""
         name = f"{self.name}-{suffix}"
         matches = {k: v for k, v in self.resources[kind].items() if name in (k, tags_of(v).get("Name"))}
         assert len(matches) == 1, f"{list(matches)} of {kind} are called {name}"
         return next(iter(matches.values()))
 
     def group_ids(self) -> dict[str, str]:
-        """Ids of the security groups by name."""
+        """Returns the ids of the security groups by name."""
         return {group["GroupName"]: identity for identity, group in self.resources["groups"].items()}
 
 
 def deploy_and_read(workspace: TestWorkspace, name: str) -> Deployed:
-    """Deploy, and look at everything."""
+    """Deploys a workspace and reads all resources of its account."""
     result = workspace.deploy(name)
     return Deployed(
         workspace, name, result, {kind: getattr(workspace.inventory, kind)() for kind in workspace.inventory.KINDS}
@@ -48,13 +48,13 @@ def deploy_and_read(workspace: TestWorkspace, name: str) -> Deployed:
 
 @pytest.fixture(scope="module")
 def production(new_workspace: Callable[[], TestWorkspace]) -> Deployed:
-    """Production, deployed once for this file."""
+    """Returns production, deployed once for this file."""
     return deploy_and_read(new_workspace(), "production")
 
 
 @pytest.fixture(scope="module")
 def staging(new_workspace: Callable[[], TestWorkspace]) -> Deployed:
-    """Staging, in another account."""
+    """Returns staging, deployed once for this file in another account."""
     return deploy_and_read(new_workspace(), "staging")
 
 
@@ -271,8 +271,10 @@ def test_tasks_carry_ownership_tags(production: Deployed) -> None:
 
 def test_intents_are_written_before_resources_are_created(production: Deployed) -> None:
     mutations = production.workspace.mutations()
-    assert mutations[:2] == ["dynamodb:UpdateItem", "s3:PutObject"], "the lease, then the intents"
-    assert mutations[-1] == "dynamodb:UpdateItem", "the lease is given back last"
+    assert mutations[:2] == ["dynamodb:UpdateItem", "s3:PutObject"], (
+        "the lease is acquired first, then the intents are written"
+    )
+    assert mutations[-1] == "dynamodb:UpdateItem", "the lease is released last"
     assert "intents" not in production.workspace.state_object("production")["snapshot"]
 
 

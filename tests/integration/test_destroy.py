@@ -1,4 +1,4 @@
-"""`destroy` leaves nothing that was made; production is refused while it is protected."""
+"""Deletion of a whole workspace by `destroy`, and refusals while a resource is protected."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ pytestmark = pytest.mark.sample
 
 
 def prerequisites(workspace: TestWorkspace) -> list[object]:
-    """What was there before the first deploy."""
+    """Returns the prerequisites in the account, which no command may delete."""
     aws = workspace.aws
     return [
         [bucket["Name"] for bucket in aws.s3.list_buckets()["Buckets"]],
@@ -32,7 +32,7 @@ def test_destroy_leaves_nothing(workspace: TestWorkspace) -> None:
     assert workspace.inventory.remains() == {}
     assert prerequisites(workspace) == before
     assert "Destroyed staging: 0 made, 0 changed, 33 deleted" in result.err
-    assert result.out == "", "there is no URL any more"
+    assert result.out == "", "a destroy prints no URL"
     snapshot = workspace.state_object()["snapshot"]
     assert (snapshot["resources"], snapshot["outputs"], "intents" in snapshot) == ({}, {}, False)
     assert "Nothing to destroy" in workspace.destroy().err
@@ -62,7 +62,7 @@ def test_destroy_with_deletion_protection_is_refused_at_plan(new_workspace: Call
     for command in (["plan", "production", "--destroy"], ["destroy", "production", "--yes"]):
         result = workspace.run(*command).expect_exit(1)
         assert "edge/balancer" in result.err and "deletion protection" in result.err, result
-        assert "deletion_protection = false" in result.err, "the way to lift it"
+        assert "deletion_protection = false" in result.err, "the hint names the key that turns protection off"
     assert workspace.mutations(since) == [] and workspace.inventory.counts() == before
     workspace.configure({"workspace": {"production": {"load_balancer": {"deletion_protection": False}}}})
     workspace.run("destroy", "production", "--yes").expect_exit(1)
@@ -91,7 +91,7 @@ def test_destroy_succeeds_after_image_fails_to_start(workspace: TestWorkspace) -
     workspace.configure({"services": {"flask": {"image": image("fail"), "breaker_threshold": 3}}})
     result = workspace.run("deploy", "staging", "--yes").expect_exit(1)
     assert "fargate/flask: failed:" in result.err, result
-    assert "Essential container in task exited" in result.err, "the reason of the stopped tasks"
+    assert "Essential container in task exited" in result.err, "the message contains the stop reason of the tasks"
     assert "Mend what failed, then go on with `pb-deploy deploy staging`" in result.err
     workspace.destroy()
     assert workspace.inventory.remains() == {}
@@ -104,13 +104,13 @@ def test_image_that_fails_to_start_fails_deploy_and_rolls_back(staging: TestWork
     result = staging.run("deploy", "staging", "--yes").expect_exit(1)
     assert "fargate/flask: failed: roll out staging-flask:" in result.err, result
     assert "Essential container in task exited" in result.err, result
-    assert result.out == "", "there is no URL where the new image does not run"
+    assert result.out == "", "no URL is printed if the new image does not run"
 
-    def is_back() -> bool:
+    def is_rolled_back() -> bool:
         service = staging.inventory.services()["staging-flask"]
         return (service["taskDefinition"], service["runningCount"]) == (old, 1)
 
-    until(is_back)
+    until(is_rolled_back)
     staging.configure({"services": {"flask": {"image": image("good")}}})
     staging.deploy()
     staging.assert_no_changes()

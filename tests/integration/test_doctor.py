@@ -1,4 +1,4 @@
-"""`doctor` says before a deploy what a deploy would fail on, and changes nothing."""
+"""Prerequisites that `doctor` checks before a deploy, without changing anything."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from harness import TestWorkspace, until
 
 
 def checks(workspace: TestWorkspace, code: int) -> dict[str, dict[str, Any]]:
-    """What it found, by name."""
+    """Runs `doctor` and returns its checks by name."""
     since = workspace.mark()
     document = workspace.run("doctor", "staging", "--json").expect_exit(code).json()
-    # What the credentials may do is asked by a call that changes nothing, whatever its name sounds like.
+    # Permissions are checked by a simulation, which changes nothing.
     assert set(workspace.mutations(since)) <= {"iam:SimulatePrincipalPolicy"}
     assert document["ready"] == (code == 0)
     return {check["name"]: check for check in document["checks"]}
@@ -29,7 +29,7 @@ def test_doctor_checks_prerequisites_and_reports_ready_account(workspace: TestWo
     assert {"engine", "node type", "permissions"} <= set(findings)
     assert "staging can be deployed." in workspace.run("doctor", "staging").expect_exit().out
     workspace.deploy()
-    assert findings != checks(workspace, 0), "it sees what is there by now"
+    assert findings != checks(workspace, 0), "the checks reflect the deployed resources"
 
 
 @pytest.mark.needs("quotas")
@@ -48,7 +48,7 @@ def test_doctor_names_each_missing_prerequisite_with_hint(workspace: TestWorkspa
     assert findings["state/table"]["hint"] == "pb-deploy bootstrap staging"
     assert all(findings[name].get("hint") for name in bad)
     assert findings["state/bucket"]["verdict"] == "warning" and "encrypted" in findings["state/bucket"]["found"]
-    assert findings["room for a VPC"]["found"].startswith("5 of 5"), "the default VPC is one"
+    assert findings["room for a VPC"]["found"].startswith("5 of 5"), "the default VPC counts towards the quota"
     text = workspace.run("doctor", "staging").expect_exit(1).out
     assert "staging cannot be deployed: 5 things in the way." in text
 
@@ -69,7 +69,7 @@ def test_doctor_and_deploy_report_vcpu_quota(workspace: TestWorkspace) -> None:
     control(workspace.url, "preconditions", {"vcpus": 4, **scope})
     running = workspace.start("deploy", "staging", "--yes")
     until(lambda: "limit on the number of vCPUs" in running.output_so_far().err)
-    # As soon as AWS gives more, it goes on.
+    # The deploy continues as soon as AWS raises the quota.
     control(workspace.url, "preconditions", {"vcpus": 6, **scope})
     running.result().expect_exit()
 

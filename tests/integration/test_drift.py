@@ -1,4 +1,4 @@
-"""What somebody changed behind our back is shown as drift, and repaired."""
+"""Changes made outside of pb-deploy, which a plan shows as drift and a deploy reverts."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ from inventory import ID, normalized, tags_of
 
 @dataclass
 class ExternalChange:
-    """What somebody did, and what the plan must say about it."""
+    """A change outside of pb-deploy and the planned actions that it causes, by address."""
 
     apply: Callable[[TestWorkspace], Any]
     planned: dict[str, str]
-    #: Why nobody is served until it is repaired, if so.
+    #: Reason why no request is answered until the repair; empty if requests are answered.
     unserved: str = ""
 
 
 def permission(port: int, cidr: str = "203.0.113.0/24") -> list[dict[str, Any]]:
-    """A permission as EC2 takes it."""
+    """Returns a permission of a security group in the form of the EC2 API."""
     return [{"IpProtocol": "tcp", "FromPort": port, "ToPort": port, "IpRanges": [{"CidrIp": cidr}]}]
 
 
 def group(workspace: TestWorkspace, name: str) -> str:
-    """The id of a security group."""
+    """Returns the id of the security group with this name."""
     return next(i for i, g in workspace.inventory.groups().items() if g["GroupName"] == name)
 
 
@@ -206,11 +206,13 @@ EXTERNAL_CHANGES = {
     "a cache parameter was changed": ExternalChange(parameter_changed, {"redis/parameters": "update"}),
     "the health check was changed": ExternalChange(health_check_changed, {"edge/targets": "update"}),
     "the listener was deleted": ExternalChange(
-        listener_deleted, {"edge/listener": "create"}, unserved="without its listener nothing answers"
+        listener_deleted, {"edge/listener": "create"}, unserved="no request is answered without the listener"
     ),
     "deletion protection was turned on": ExternalChange(protection_turned_on, {"edge/balancer": "update"}),
     "the load balancer got another security group": ExternalChange(
-        balancer_in_another_group, {"edge/balancer": "update"}, unserved="that group lets nobody in"
+        balancer_in_another_group,
+        {"edge/balancer": "update"},
+        unserved="this security group admits no traffic from outside",
     ),
     "DNS hostnames were turned off": ExternalChange(dns_names_turned_off, {"net/vpc": "update"}),
     "the default route was deleted": ExternalChange(default_route_deleted, {"net/routes": "update"}),
@@ -220,17 +222,18 @@ EXTERNAL_CHANGES = {
 }
 
 
-#: One change of each service of AWS.
+#: One change per AWS service.
 SAMPLE = {
     "a rule was added", "a count was changed", "the record was pointed to another address", "the retention was changed",
-    "a cache parameter was changed", "the health check was changed", "tags were changed", "image scanning was turned off",
+    "a cache parameter was changed", "the health check was changed", "tags were changed",
+    "image scanning was turned off",
 }  # fmt: skip
 
 
 def marked(name: str) -> Any:
-    """The name as a parameter, with a mark where nobody is served until the deploy has repaired it."""
-    why = EXTERNAL_CHANGES[name].unserved
-    marks = [pytest.mark.unserved(why)] if why else []
+    """Returns the name of a change as a parameter, marked if it interrupts service or belongs to the sample."""
+    reason = EXTERNAL_CHANGES[name].unserved
+    marks = [pytest.mark.unserved(reason)] if reason else []
     return pytest.param(name, marks=[*marks, *([pytest.mark.sample] if name in SAMPLE else [])])
 
 
@@ -259,7 +262,7 @@ def test_plan_marks_drift_as_changed_outside(staging: TestWorkspace) -> None:
 
 
 def comparable(workspace: TestWorkspace) -> list[str]:
-    """All that is ours as lines of text, with addresses for the ids that a repair has to give anew."""
+    """Returns all managed resources as lines of text, with addresses instead of ids, which a repair may change."""
     everything = workspace.inventory.everything()
     del everything["interfaces"]
     names = {
@@ -276,6 +279,6 @@ def comparable(workspace: TestWorkspace) -> list[str]:
 
 
 def assert_same(before: list[str], after: list[str]) -> None:
-    """Fails with what differs."""
+    """Fails with a diff if the lines differ."""
     if before != after:
         pytest.fail("\n".join(difflib.unified_diff(before, after, "before", "after", lineterm="", n=4)))

@@ -1,4 +1,4 @@
-"""Every request of a full deploy, update and destroy is one that the services' published models allow."""
+"""Conformity of all requests of a deploy, updates and a destroy with the published models of the services."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from sources import callable_actions
 
 LISTED, NAME = re.compile(r"^\| ([a-z0-9-]+) \|(.*`.*)$", re.MULTILINE), re.compile(r"`(\w+)`")
 DOCUMENT = ROOT / "docs" / "api-actions.md"
-#: Together they change every kind of resource, in place or by replacing it.
+#: Configuration changes that together update or replace every kind of resource.
 UPDATES = [
     {
         "services": {
@@ -54,7 +54,7 @@ allows `s3:ListObjectVersions`. [permissions.md](permissions.md) describes which
 
 @pytest.fixture(scope="module")
 def requests(new_workspace: Callable[[], TestWorkspace], url: str) -> list[Request]:
-    """All requests of a workspace's life."""
+    """Returns all requests from the first plan to the destroy of a workspace."""
     workspace = new_workspace()
     with Observer(url) as observer:
         workspace.run("plan", "staging", url=observer.url).expect_exit()
@@ -79,18 +79,18 @@ def test_requests_conform_to_service_models(requests: list[Request]) -> None:
 def test_api_actions_document_is_complete(requests: list[Request]) -> None:
     used = {f"{request.service}:{request.action}" for request in requests}
     in_sources = callable_actions(used)
-    assert used <= in_sources, "called, and not found in the sources"
+    assert used <= in_sources, "every recorded action occurs in the sources"
     if os.environ.get("PB_TEST_RECORD"):
         DOCUMENT.write_text(document(used, in_sources), encoding="utf-8")
     text = DOCUMENT.read_text(encoding="utf-8")
     documented = {
         f"{service}:{action}" for service, actions in LISTED.findall(text) for action in NAME.findall(actions)
     }
-    assert documented == in_sources, f"{DOCUMENT.name} is not right any more: PB_TEST_RECORD=1 records it anew"
+    assert documented == in_sources, f"{DOCUMENT.name} is out of date: PB_TEST_RECORD=1 records it again"
 
 
 def document(used: set[str], in_sources: set[str]) -> str:
-    """The list for people: by service, what reads, what changes something, and what only the sources have."""
+    """Returns the document: actions by service that read, that change something, and that occur only in the sources."""
     lines = ["| service | reads | changes | other commands, drift, failures |", "|---|---|---|---|"]
     for service in sorted({name.partition(":")[0] for name in in_sources}):
         cells: list[list[str]] = [[], [], []]
@@ -103,19 +103,19 @@ def document(used: set[str], in_sources: set[str]) -> str:
 
 
 def form_request(service: str, body: str) -> Request:
-    """A request as a form."""
+    """Returns a form-encoded request."""
     kind, key = "application/x-www-form-urlencoded", f"Credential=1/20260101/r/{service}/aws4_request"
     return Request("POST", "/", {"Content-Type": kind, "Authorization": key}, body.encode())
 
 
 def json_request(target: str, body: str) -> Request:
-    """A request in JSON."""
+    """Returns a JSON request to ECS."""
     key = "Credential=1/20260101/r/ecs/aws4_request"
     return Request("POST", "/", {"X-Amz-Target": target, "Authorization": key}, body.encode())
 
 
 def test_violations_of_service_models_are_detected() -> None:
-    """Each kind of violation, so that none of them can go unnoticed."""
+    """Checks one request for each kind of violation, so that none is missed."""
     redis = "Action=CreateReplicationGroup&ReplicationGroupId=a&ReplicationGroupDescription=b"
     create = "AmazonEC2ContainerServiceV20141113.CreateService"
     dns = "Credential=1/20260101/r/route53/aws4_request"

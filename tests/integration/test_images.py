@@ -1,4 +1,4 @@
-"""Images: what a tag means is decided at plan, and what is yet to be pushed keeps nothing else from being made."""
+"""Images: a plan resolves tags to digests, and an image that is not pushed yet delays only its own service."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ REPOSITORY = "staging-celeryflask"
 
 
 def push(workspace: TestWorkspace, tag: str, content: str = "") -> str:
-    """Put an image into the workspace's repository; gives its digest."""
+    """Pushes an image to the repository of the workspace and returns its digest."""
     kind = "application/vnd.oci.image.manifest.v1+json"
     manifest = json.dumps({"schemaVersion": 2, "mediaType": kind, "annotations": {"content": content or tag}})
     answer = workspace.aws.ecr.put_image(repositoryName=REPOSITORY, imageManifest=manifest, imageTag=tag)
@@ -23,14 +23,14 @@ def push(workspace: TestWorkspace, tag: str, content: str = "") -> str:
 
 
 def running_image(workspace: TestWorkspace, key: str) -> str:
-    """The image that a service runs."""
+    """Returns the image that a service runs."""
     service = workspace.inventory.services()[f"staging-{key}"]
     definition = workspace.aws.ecs.describe_task_definition(taskDefinition=service["taskDefinition"])["taskDefinition"]
     return str(definition["containerDefinitions"][0]["image"])
 
 
 def untagged_image_limit(workspace: TestWorkspace) -> int:
-    """How many images without a tag the repository keeps."""
+    """Returns the number of untagged images that the lifecycle policy of the repository keeps."""
     policy = json.loads(workspace.aws.ecr.get_lifecycle_policy(repositoryName=REPOSITORY)["lifecyclePolicyText"])
     (rule,) = policy["rules"]
     assert (rule["selection"]["tagStatus"], rule["selection"]["countType"]) == ("untagged", "imageCountMoreThan")
@@ -39,7 +39,7 @@ def untagged_image_limit(workspace: TestWorkspace) -> int:
 
 @pytest.fixture
 def own_images(workspace: TestWorkspace) -> TestWorkspace:
-    """A configuration whose images are in the workspace's own repository."""
+    """Returns a workspace whose images are in its own repository."""
     workspace.configure(OWN_IMAGES)
     return workspace
 
@@ -63,9 +63,9 @@ def test_deploy_without_images_creates_all_but_services(own_images: TestWorkspac
     second = own_images.run("deploy", "staging", "--yes", "--json").expect_exit(4)
     (line,) = [line for line in second.events() if line["event"] == "images_missing"]
     assert line["services"] == {"celery": "celery", "flask": "flask"} and f"docker push {uri}:flask" in line["commands"]
-    assert own_images.writes(since) == [], "there is nothing else to do"
+    assert own_images.writes(since) == [], "all other resources exist already"
     assert untagged_image_limit(own_images) == 20, (
-        "ten revisions of each of the two services can be pulled, however often the tags are moved"
+        "the images of ten revisions of each of the two services are kept after their tags have moved"
     )
     digests = {key: push(own_images, key) for key in ("flask", "celery")}
     own_images.deploy()
@@ -155,7 +155,7 @@ def test_stand_in_images_are_deployed_in_one_run(own_images: TestWorkspace) -> N
 
 @pytest.fixture(scope="module")
 def pushed(new_workspace: Callable[[], TestWorkspace]) -> TestWorkspace:
-    """A staging that runs images of its own repository."""
+    """Returns a deployed staging workspace that runs images of its own repository."""
     workspace = new_workspace()
     workspace.initial_config = merged(workspace.initial_config, OWN_IMAGES)
     workspace.configure(OWN_IMAGES)
@@ -166,7 +166,7 @@ def pushed(new_workspace: Callable[[], TestWorkspace]) -> TestWorkspace:
 
 @pytest.fixture
 def shared(pushed: TestWorkspace) -> TestWorkspace:
-    """The same, as it is configured: each test begins so, whatever the one before has left."""
+    """Returns the same workspace, reset to its initial configuration before each test."""
     pushed.reset()
     return pushed
 
@@ -215,7 +215,7 @@ def test_image_option_applies_to_one_deploy(shared: TestWorkspace) -> None:
     assert running_image(shared, "celery").endswith(digest)
     assert set(shared.plan().changes) == {
         "fargate/flask_task", "fargate/flask", "fargate/celery_task", "fargate/celery",
-    }, "the configuration says otherwise"  # fmt: skip
+    }, "a deploy without the option returns to the configured images"  # fmt: skip
     shared.deploy()
     shared.assert_no_changes()
 

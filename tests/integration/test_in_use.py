@@ -1,4 +1,4 @@
-"""Plans compare with the revision that serves, whatever was registered after it."""
+"""Plans compare with the revision in use, even if later revisions are registered."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ IMAGE_FIELD = "containers.flask.image"
 
 
 def deploy_image(workspace: TestWorkspace, tag: str) -> str:
-    """The revision that was made for an image."""
+    """Deploys an image and returns the revision that was registered for it."""
     configure_flask(workspace, image=image(tag))
     workspace.deploy()
     return revision(workspace)
 
 
 def assert_no_differences(workspace: TestWorkspace) -> None:
-    """Neither the configuration nor the world differs, and a deploy leaves the tasks alone."""
+    """Asserts that there is neither change nor drift, and that a deploy does not restart tasks."""
     deployment = service(workspace)["deployments"][0]["id"]
     assert "No changes" in workspace.run("plan", "staging", "--detailed-exitcode").expect_exit(0).out
     assert workspace.run("drift", "staging", "--json").expect_exit(0).json()["drift"] == []
@@ -41,7 +41,7 @@ def test_rollback_to_configured_image_leaves_no_changes(staging: TestWorkspace) 
     configure_flask(staging, image=image("v2"))
     since = staging.mark()
     staging.deploy()
-    assert revision(staging) == second, "the revision that was there is used again"
+    assert revision(staging) == second, "the existing revision is used again"
     assert "ecs:RegisterTaskDefinition" not in staging.mutations(since)
     staging.assert_no_changes()
 
@@ -57,7 +57,7 @@ def test_plan_after_failed_rollout_shows_serving_revision(staging: TestWorkspace
     good = deploy_image(staging, "good")
     configure_flask(staging, image=image("fail"))
     staging.run("deploy", "staging", "--yes").expect_exit(1)
-    assert revision(staging) == good, "ECS has gone back"
+    assert revision(staging) == good, "ECS has rolled back"
     configure_flask(staging, image=image("next"))
     plan = staging.plan()
     assert plan.changes == ROLLOUT_CHANGES and plan.fields("fargate/flask_task")[IMAGE_FIELD] == (
@@ -111,5 +111,7 @@ def test_release_command_is_not_repeated_after_rollback(workspace: TestWorkspace
     assert_no_differences(workspace)
     configure_flask(workspace, image=image("v2"))
     workspace.deploy()
-    assert revision(workspace) == second and len(release_tasks(workspace)) == 2, "both revisions were migrated already"
+    assert revision(workspace) == second and len(release_tasks(workspace)) == 2, (
+        "the release command has run for both revisions before"
+    )
     workspace.assert_no_changes()

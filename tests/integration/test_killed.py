@@ -1,4 +1,4 @@
-"""A deploy that was killed, or whose answers were lost, at any moment: nothing is doubled, and nothing is left over."""
+"""Runs that are killed or lose a response at any call: no duplicate and no orphan is left behind."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ import pytest
 from fault_proxy import FaultProxy
 from harness import TestWorkspace
 
-#: A whole staging.
+#: Number of resources of a complete staging workspace, by kind.
 COMPLETE = {
     "vpcs": 1, "gateways": 1, "subnets": 2, "route_tables": 2, "groups": 5, "rules": 9, "replication_groups": 1,
     "cache_subnet_groups": 1, "cache_parameter_groups": 1, "log_groups": 1, "repositories": 1, "clusters": 1,
     "services": 2, "task_definitions": 2, "balancers": 1, "target_groups": 1, "listeners": 1, "records": 1,
 }  # fmt: skip
 
-#: Creates whose answers are lost: those that AWS does a second time, and one of each service.
+#: Creates whose response is lost: those that AWS would repeat, and one per service.
 CREATES = [
     "ec2:CreateVpc", "ec2:CreateInternetGateway", "ec2:CreateSubnet", "ec2:CreateSecurityGroup",
     "elasticache:CreateReplicationGroup", "elasticloadbalancing:CreateLoadBalancer", "ecs:RegisterTaskDefinition",
@@ -24,19 +24,19 @@ CREATES = [
 
 
 def kill(workspace: TestWorkspace, proxy: FaultProxy, call: str, when: str) -> None:
-    """Kill a deploy at a call: before the endpoint sees it, or after it was done and before the tool knows."""
+    """Kills a deploy at a call: before the endpoint receives it, or after its execution but before the response."""
     stop = proxy.hold_before(call) if when == "before" else proxy.hold_after(call)
     running = workspace.start("deploy", "staging", "--yes", url=proxy.url)
     stop.wait()
     running.kill()
     if when == "before":
-        # What was not sent yet never arrives.
+        # A held call that was not sent yet is dropped.
         proxy.drop(stop)
     proxy.release_all()
     workspace.run("unlock", "staging", workspace.lock_id()).expect_exit()
 
 
-#: Moments of a deploy at which it is killed; every call is tried by `tests/torture`.
+#: Calls of a deploy at which it is killed; `tests/torture` covers every call.
 MOMENTS = [
     "s3:PutObject", "ec2:CreateVpc", "ec2:CreateSubnet", "elasticache:CreateReplicationGroup",
     "elasticloadbalancing:CreateLoadBalancer", "ecs:RegisterTaskDefinition", "ecs:CreateService",
@@ -46,7 +46,10 @@ MOMENTS = [
 def run_after_kills(
     new_workspace: Callable[[], TestWorkspace], url: str, command: str, when: str
 ) -> dict[str, TestWorkspace]:
-    """A command after a kill at each moment: all at once, for most of it is waiting for what AWS may not show yet."""
+    """Kills a deploy at each of these calls, then runs a command in all workspaces at once and returns them by call.
+
+    The runs are concurrent because they mostly wait for resources that AWS may not show yet.
+    """
     workspaces = {}
     for call in MOMENTS:
         workspaces[call] = new_workspace()

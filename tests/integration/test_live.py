@@ -1,4 +1,4 @@
-"""The life of one workspace, as it runs on AWS with `--target aws`, and here on the endpoint of the other tests."""
+"""Lifecycle of one workspace, on AWS with `--target aws` and otherwise on the endpoint of the other tests."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ deploys = pytest.mark.needs(*DEPLOYS)
 
 
 def client(service: str, workspace: Live) -> Any:
-    """A client for the account that the workspace is in."""
+    """Returns a client for the account of the workspace."""
     url = workspace.environment.get("AWS_ENDPOINT_URL")
     keys: dict[str, Any] = {}
     if url:
@@ -32,7 +32,7 @@ def client(service: str, workspace: Live) -> Any:
 
 
 def aws_workspace(folder: Path) -> Live:
-    """A workspace on AWS, in the account that its owner named."""
+    """Returns a workspace on AWS, in the account that its owner named."""
     environment = dict(os.environ)
     base = live.base_configuration(environment)
     account = boto3.Session().client("sts", region_name=base["region"]).get_caller_identity()["Account"]
@@ -41,13 +41,13 @@ def aws_workspace(folder: Path) -> Live:
 
 
 def endpoint_workspace(workspace: TestWorkspace) -> Live:
-    """A workspace in an account of this endpoint."""
+    """Returns a workspace in an account of this endpoint."""
     return Live(live.new_workspace(), workspace.config, workspace.account, workspace.folder, workspace.environment())
 
 
 @pytest.fixture
 def workspace(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
-    """A deployed workspace that is removed at the end, whatever happens in between."""
+    """Yields a deployed workspace and removes it at the end, even after a failure."""
     if live.on_aws():
         started = aws_workspace(tmp_path_factory.mktemp("live"))
     else:
@@ -59,7 +59,7 @@ def workspace(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathF
 
 
 def services(workspace: Live) -> dict[str, dict[str, Any]]:
-    """The services, as the tool shows them."""
+    """Returns the services by name, as `status` shows them."""
     shown = workspace.run("status", "--json").expect_exit().json()
     return {service["name"]: service for service in shown["services"]}
 
@@ -94,8 +94,8 @@ def drift_is_shown_and_repaired(workspace: Live) -> None:
 def ownership_tags_exist_until_destroy(workspace: Live) -> None:
     url = workspace.environment.get("AWS_ENDPOINT_URL")
     keys: dict[str, Any] = {"aws_access_key_id": workspace.account, "aws_secret_access_key": "test"} if url else {}
-    session, reach = boto3.Session(**keys), {"endpoint_url": url} if url else {}
-    assert workspace.workspace in live.leftovers(session, workspace.config["region"], **reach)
+    session, client_options = boto3.Session(**keys), {"endpoint_url": url} if url else {}
+    assert workspace.workspace in live.leftovers(session, workspace.config["region"], **client_options)
     assert workspace.remains()
     workspace.run("destroy", "--yes").expect_exit()
     assert not workspace.remains()
@@ -135,7 +135,7 @@ def test_live_workspace_is_separate_from_user_workspaces() -> None:
 
 
 class ScriptedLive(Live):
-    """A workspace whose commands end as they are told to."""
+    """A workspace whose commands exit with given codes."""
 
     def __init__(self, **codes: list[int]) -> None:
         self.workspace, self.account, self.codes = "t-0123abcd", "123456789012", codes
@@ -162,7 +162,7 @@ def test_live_workspace_is_removed_after_failures() -> None:
 def run_sweeper(
     workspace: TestWorkspace, *arguments: str, account: str | None = None
 ) -> subprocess.CompletedProcess[str]:
-    """Run the sweeper in the account of a workspace."""
+    """Runs the sweeper in the account of a workspace."""
     environment = {
         **workspace.environment(), live.ACCOUNT: account or workspace.account, live.CONFIG: str(workspace.config_file),
         "PB_SWEEP_ENDPOINT": workspace.url, "AWS_DEFAULT_REGION": workspace.aws.region, "PYTHONDONTWRITEBYTECODE": "1",

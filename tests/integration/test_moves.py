@@ -1,4 +1,4 @@
-"""A service whose key was changed gets its new addresses, and stays what it is: not made anew, not called otherwise."""
+"""Renamed service keys: `state mv` moves the resources to their new addresses without recreating or renaming them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ MOVED = {
 
 
 def deploy_and_rename(workspace: TestWorkspace) -> dict[str, str]:
-    """A deployed service whose key is another one in the configuration now; gives what was remembered."""
+    """Deploys a service, renames its key in the configuration, and returns the recorded ids by address."""
     workspace.configure({"services": {"api": API}})
     workspace.deploy()
     ids = ids_by_address(workspace)
@@ -36,7 +36,7 @@ def test_state_mv_moves_service_without_recreating_it(workspace: TestWorkspace) 
     assert "0 to add, 4 to change, 0 to replace, 0 to destroy" in shown.err, shown
     assert workspace.mutations(since) == []
     workspace.run("state", "mv", "staging", "api", "backend").expect_exit(64)
-    assert workspace.mutations(since) == [], "nothing without consent"
+    assert workspace.mutations(since) == [], "nothing is changed without approval"
 
     lines = workspace.run("state", "mv", "staging", "api", "backend", "--yes", "--json").expect_exit().events()
     (plan,) = [line for line in lines if line["event"] == "plan"]
@@ -47,7 +47,7 @@ def test_state_mv_moves_service_without_recreating_it(workspace: TestWorkspace) 
     assert without_ownership_tags(workspace.inventory.everything()) == before
     assert ids_by_address(workspace) == {MOVED.get(address, address): identity for address, identity in ids.items()}
 
-    # By the name that it keeps it is looked at.
+    # The service keeps its name in ECS.
     services = {service["name"]: service for service in workspace.run("status", "staging", "--json").json()["services"]}
     assert services["staging-api"]["running"] == 1 and "staging-backend" not in services
     assert set(workspace.plan().changes.values()) == {"update"}
@@ -59,13 +59,15 @@ def test_state_mv_moves_service_without_recreating_it(workspace: TestWorkspace) 
     }
     revisions = {row["revision"]: row for row in history["backend"]}
     assert set(revisions) == {"staging-api:1", "staging-api:2"} and revisions["staging-api:2"]["in_use"]
-    assert all(row["operation"] == "deploy" for row in revisions.values()), "what was released is remembered of it"
+    assert all(row["operation"] == "deploy" for row in revisions.values()), "the releases of the old key are kept"
     assert "tester" in str(revisions["staging-api:1"]["who"])
     workspace.assert_no_changes()
     workspace.configure({"services": {"backend": {"image": image("fail"), "breaker_threshold": 3}}})
     workspace.deploy(code=1)
     (last,) = workspace.run("status", "staging", "--json").expect_exit().json()["unserved"]
-    assert (last["service"], last["revision"]) == ("staging-api", "staging-api:3"), "its failure is told, too"
+    assert (last["service"], last["revision"]) == ("staging-api", "staging-api:3"), (
+        "a failed release of the renamed service is shown as well"
+    )
     workspace.destroy()
     assert workspace.inventory.remains() == {}
 
@@ -105,9 +107,11 @@ def test_state_mv_to_service_without_image_is_refused(workspace: TestWorkspace) 
     workspace.configure({"services": {"backend": {"image": None, "tag": "not-pushed"}}})
     refused = workspace.run("state", "mv", "staging", "fargate/api", "fargate/backend", "--yes").expect_exit(1)
     assert "its image is not in the repository" in refused.err
-    rest = (
+    remaining = (
         workspace.run("state", "mv", "staging", "edge/api_rule", "edge/backend_rule", "--dry-run", "--json")
         .expect_exit()
         .events()
     )
-    assert [step["action"]["do"] for step in rest[0]["plan"]["steps"]] == ["move"], "all else can be"
+    assert [step["action"]["do"] for step in remaining[0]["plan"]["steps"]] == ["move"], (
+        "all other resources can be moved"
+    )

@@ -1,4 +1,4 @@
-"""Deploying again finds nothing to do, and makes no call that changes anything."""
+"""Runs without changes, which make no mutating call and as few calls as possible."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def test_second_deploy_changes_nothing(staging: TestWorkspace) -> None:
     result = staging.deploy()
     assert "No changes" in result.err
     assert result.out == "http://staging.ospcapi.org\n"
-    assert staging.mutations(since) == [], "not even the lease is taken"
+    assert staging.mutations(since) == [], "not even the lease is acquired"
     assert normalized(staging.inventory.everything()) == before
     staging.mark_unchanged()
 
@@ -47,11 +47,11 @@ def test_destroy_in_empty_account_does_nothing(workspace: TestWorkspace) -> None
     assert workspace.mutations() == []
 
 
-#: What needs no other answer: who one is, what is remembered, what must be there, what carries our tags.
+#: Calls that need no earlier response: caller identity, state, prerequisites, and resources with ownership tags.
 FIRST_ROUND_CALLS = [
     "iam:GetRole", "route53:ListHostedZonesByName", "s3:GetObject", "sts:GetCallerIdentity", "tagging:GetResources",
 ]  # fmt: skip
-#: The calls of a plan that has nothing to do.
+#: Number of calls of a plan without changes.
 PLAN_CALLS = 33
 
 
@@ -112,13 +112,11 @@ def test_tag_changed_outside_is_drift(staging: TestWorkspace) -> None:
 
 def test_unrecorded_resource_is_found_by_tag_index(staging: TestWorkspace) -> None:
     service = {"cluster": "staging-ecs-cluster", "service": "staging-celery"}
-    (existing,) = staging.aws.ecs.describe_services(cluster=service["cluster"], services=[service["service"]])[
-        "services"
-    ]
+    (found,) = staging.aws.ecs.describe_services(cluster=service["cluster"], services=[service["service"]])["services"]
     tags = {"pb-deploy:stack": "pb-deploy", "pb-deploy:workspace": "staging", "pb-deploy:address": "fargate/lost"}
     staging.aws.ecs.create_service(
-        cluster=service["cluster"], serviceName="staging-lost", taskDefinition=existing["taskDefinition"], desiredCount=0,
-        launchType="FARGATE", networkConfiguration=existing["networkConfiguration"],
+        cluster=service["cluster"], serviceName="staging-lost", taskDefinition=found["taskDefinition"], desiredCount=0,
+        launchType="FARGATE", networkConfiguration=found["networkConfiguration"],
         tags=[{"key": key, "value": value} for key, value in tags.items()],
     )  # fmt: skip
     assert staging.plan().changes == {"fargate/lost": "delete"}

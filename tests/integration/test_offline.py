@@ -1,4 +1,4 @@
-"""What needs no AWS: the first configuration, its usual form, the graph; and the documents in docs/."""
+"""Commands that need no AWS (`init`, `fmt`, `graph`), and the agreement of the documents in `docs/` with the tool."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ DOCS = ROOT / "docs"
 
 @pytest.fixture(scope="module")
 def offline(new_workspace: Callable[[], TestWorkspace]) -> TestWorkspace:
-    """A folder; nothing in AWS is needed."""
+    """Returns a workspace whose tests use its folder only."""
     return new_workspace()
 
 
@@ -94,7 +94,7 @@ def test_graph_needs_no_credentials(offline: TestWorkspace) -> None:
     edges = {(edge["from"], edge["to"]) for edge in document["edges"]}
     assert ("net/tasks_subnet", "net/vpc") in edges and ("edge/listener", "edge/balancer") in edges
     assert {address for edge in edges for address in edge} <= set(document["nodes"]) and len(document["nodes"]) == 34
-    # 33 resources, and the check that the targets are healthy, on which nothing depends.
+    # 33 resources and the target health check, which has no dependents.
     assert ("edge/flask_health", "fargate/flask") in edges and "edge/flask_health" not in {to for _, to in edges}
     dot = offline.run("graph", "staging", env=dict(NO_ENDPOINT)).expect_exit().out
     assert dot.startswith('digraph "staging" {') and '"net/tasks_subnet" -> "net/vpc";' in dot
@@ -105,7 +105,7 @@ def test_graph_needs_no_credentials(offline: TestWorkspace) -> None:
 
 
 def commands_in(text: str) -> list[list[str]]:
-    """Each call of the tool in a script."""
+    """Returns the arguments of each `pb-deploy` command in a script."""
     calls = re.findall(r"^\s*(?:run: |code=0; )?pb-deploy ([^|>\n]+)", text, re.MULTILINE)
     return [shlex.split(command.replace('"$WORKSPACE"', "staging")) for command in calls]
 
@@ -146,7 +146,7 @@ def test_commands_of_the_terraform_table_exist(offline: TestWorkspace) -> None:
 
 
 def events_in_sources() -> set[str]:
-    """The events that the sources name."""
+    """Returns the names of the events in the Rust sources."""
     engine = (ROOT / "crates" / "engine" / "src" / "event.rs").read_text(encoding="utf-8")
     events = re.findall(
         r"^    ([A-Z][a-z]+)(?: \{|,)$", engine.split("pub enum Event")[1].split("\n}")[0], re.MULTILINE
@@ -177,7 +177,7 @@ def test_json_documents_are_documented(workspace: TestWorkspace) -> None:
 
 
 def keys(document: Any) -> set[str]:
-    """The fields of a document, and of what is listed in it; what stands under a name of somebody's choice is left out."""
+    """Returns the fields of a document and of its nested lists, except those below keys that users choose."""
     if isinstance(document, list):
         return set().union(*(keys(item) for item in document))
     if not isinstance(document, dict):

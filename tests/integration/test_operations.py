@@ -1,4 +1,4 @@
-"""`logs`, `tasks`, `exec` and `run`: what people do with what is deployed."""
+"""Operation of a deployed stack: `logs`, `tasks`, `exec` and `run`."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ LOG_GROUP = "staging-pb_workers"
 
 @pytest.fixture
 def deployed(staging: TestWorkspace) -> Iterator[TestWorkspace]:
-    """A deployed staging; it is left as it was found."""
+    """Returns a deployed staging workspace, and asserts after the test that it is unchanged."""
     yield staging
     staging.assert_no_changes()
 
 
 def write_log(workspace: TestWorkspace, stream: str, *lines: str, seconds_ago: float = 0.0) -> None:
-    """Lines of a container."""
+    """Writes lines to the log stream of a container."""
     logs = workspace.aws.logs
     streams = logs.describe_log_streams(logGroupName=LOG_GROUP, logStreamNamePrefix=stream)["logStreams"]
     if not streams:
@@ -116,7 +116,7 @@ def test_run_stops_its_task_on_ctrl_c(deployed: TestWorkspace) -> None:
 
 
 def install_plugin(folder: Path) -> Path:
-    """A stand-in for the Session Manager plugin, which notes what it is given."""
+    """Writes a stand-in for the Session Manager plugin, which records its arguments. Returns its folder."""
     bin_folder = folder / "bin"
     bin_folder.mkdir(exist_ok=True)
     file = bin_folder / "session-manager-plugin"

@@ -1,4 +1,4 @@
-"""Parts of a stack, replacements that are asked for, drift, fields that others may change, and what refresh-only records."""
+"""Plan options: `--target`, `--replace`, `--refresh-only`, `ignore_changes`; and the report of drift."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ CELERY = "fargate/celery"
 
 
 def scale(workspace: TestWorkspace, count: int) -> None:
-    """Somebody else changes how many workers there are."""
+    """Changes the desired count of the workers outside of pb-deploy."""
     workspace.aws.ecs.update_service(cluster="staging-ecs-cluster", service="staging-celery", desiredCount=count)
 
 
@@ -24,7 +24,7 @@ def test_target_deploys_dependencies_and_destroys_dependents(workspace: TestWork
     writes = workspace.writes(since)
     assert "elasticloadbalancing:DeleteListener" in writes and "ec2:DeleteVpc" not in writes, writes
     assert workspace.run("output", "staging", "vpc").expect_exit().out.startswith("vpc-"), (
-        "what is there still has its outputs"
+        "the remaining resources keep their outputs"
     )
     workspace.destroy()
     assert workspace.inventory.remains() == {}
@@ -104,7 +104,7 @@ def test_ignored_field_keeps_its_live_value(staging: TestWorkspace) -> None:
     (service,) = staging.aws.ecs.describe_services(cluster="staging-ecs-cluster", services=["staging-celery"])[
         "services"
     ]
-    assert service["desiredCount"] == 5, "neither the plan nor the deploy minds it"
+    assert service["desiredCount"] == 5, "neither the plan nor the deploy resets the count"
     staging.configure({"ignore_changes": None, "services": {"celery": {"stop_timeout": None}}})
     assert staging.plan().fields(CELERY)["desired_count"] == (5, 4)
     staging.deploy()
@@ -132,7 +132,7 @@ def test_refresh_only_records_drift_and_changes_nothing_else(staging: TestWorksp
     assert staging.writes(since) == []
     assert staging.state_object()["snapshot"]["resources"][CELERY]["spec"]["desired_count"] == 3
     staging.run("drift", "staging").expect_exit(0)
-    assert staging.plan().origin(CELERY) == "configuration", "the configuration wants four still"
+    assert staging.plan().origin(CELERY) == "configuration", "the configuration still has a count of 4"
     assert "it was applied already" in staging.run("apply", "a.plan").expect_exit(1).err
     scale(staging, 2)
     staging.run("deploy", "staging", "--refresh-only").expect_exit(64)

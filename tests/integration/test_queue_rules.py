@@ -1,4 +1,4 @@
-"""Services wait for the rules at both ends of their connection to the queue."""
+"""Security group rules at both ends of the connection to the queue, which services wait for."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def test_queue_port_change_opens_the_port_before_the_rollout(staging: TestWorksp
     held.wait()
     until(lambda: staging.calls(since).count("ecs:RegisterTaskDefinition") == 2, 60)
     time.sleep(2)
-    assert "ecs:UpdateService" not in staging.calls(since), "a task that starts now does not reach the queue"
+    assert "ecs:UpdateService" not in staging.calls(since), "a task that starts at this point cannot reach the queue"
     held.release()
     run.result().expect_exit()
     staging.assert_no_changes()

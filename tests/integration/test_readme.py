@@ -1,4 +1,4 @@
-"""The sample in README.md is what the tool prints. PB_TEST_RECORD=1 writes it again."""
+"""Comparison of the sample in README.md with the output of the tool. PB_TEST_RECORD=1 records the sample."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from messages import RECORD
 
 README = ROOT / "README.md"
 SAMPLE = re.compile(r"```console\n(.*?)```\n", re.DOTALL)
-#: The command of a sample. `--local` gives the tool the endpoint, with an image for every tag; what xtask itself says
-#: about the endpoint is not part of the sample.
+#: Command of a sample. `--local` gives the tool the endpoint, with an image for every tag. The lines of xtask itself
+#: about the endpoint are not part of the sample.
 COMMAND = re.compile(r"^\$ (?P<shown>cargo xtask (?P<arguments>.*) --local\b(?P<more>.*))$")
-#: In a sample, for lines that it leaves out.
+#: Replacement for omitted lines in a sample.
 ELLIPSIS = "..."
-#: Resources that the sample shows of all plans.
+#: Number of resources that the sample shows of all its plans.
 SHOWN_RESOURCES = 1
 #: Steps that the sample shows of a run. Each depends on the one before it, so their order is always the same.
 SHOWN_STEPS = ("net/vpc", "redis/jobqr", "fargate/flask")
@@ -30,8 +30,11 @@ UNSTABLE = [
 
 
 def excerpt(output: str) -> list[str]:
-    """Returns the lines of an output that the sample shows: the first resource of a plan, the last line of some steps,
-    and all lines that are not indented. An ellipsis replaces the others, with the blank lines around them."""
+    """Returns the lines of an output that the sample shows.
+
+    These are the first resource of a plan, the last line of some steps, and all lines that are not indented.
+    An ellipsis replaces the others and the blank lines around them.
+    """
     lines = output.rstrip("\n").split("\n")
     resources = 0
     last = {match["address"]: number for number, line in enumerate(lines) if (match := STEP.match(line))}
@@ -48,14 +51,16 @@ def excerpt(output: str) -> list[str]:
 
 
 def tidy(lines: list[str]) -> list[str]:
-    """Returns the lines with one ellipsis for several and for the blank lines next to it."""
+    """Returns the lines with adjacent ellipses and the blank lines next to them merged into one ellipsis."""
     text = re.sub(r"(?:^\n)*(?:^\.\.\.\n(?:^\n)*)+", f"{ELLIPSIS}\n", "\n".join([*lines, ""]), flags=re.MULTILINE)
     return text.splitlines()
 
 
 def normalised(lines: list[str]) -> list[str]:
-    """Returns the lines without what differs from run to run. Steps run in parallel, so ellipses and blank lines
-    are left out."""
+    """Returns the lines with placeholders for values that differ from run to run.
+
+    Steps run in parallel, so ellipses and blank lines are omitted.
+    """
     stable = []
     for line in lines:
         for pattern, word in UNSTABLE:
@@ -66,14 +71,14 @@ def normalised(lines: list[str]) -> list[str]:
 
 
 def sample() -> list[str]:
-    """Returns the lines of the one sample."""
+    """Returns the lines of the only sample in README.md."""
     (block,) = SAMPLE.findall(README.read_text(encoding="utf-8"))
     return str(block).splitlines()
 
 
 @pytest.fixture
 def local(workspace: TestWorkspace) -> TestWorkspace:
-    """An account as `--local` prepares it, with the configuration of this repository."""
+    """Returns a workspace whose account is prepared as by `--local`, with the configuration of this repository."""
     control(
         workspace.url,
         "preconditions",
@@ -90,14 +95,14 @@ def test_readme_sample_matches_the_output(local: TestWorkspace) -> None:
     printed: list[str] = []
     for command in commands:
         result = local.run(*shlex.split(command["arguments"] + command["more"])).expect_exit()
-        # A terminal shows both; the address on stdout comes last.
+        # A terminal shows both streams; the URL on stdout comes last.
         printed += [f"$ {command['shown']}", *excerpt(result.err + result.out)]
     if RECORD and normalised(shown) != normalised(printed):
         text = "\n".join(printed).replace(local.account, "123456789012")
         readme = README.read_text(encoding="utf-8")
         README.write_text(SAMPLE.sub(lambda _: f"```console\n{text}\n```\n", readme), encoding="utf-8")
         shown = sample()
-    assert normalised(shown) == normalised(printed), "PB_TEST_RECORD=1 records the sample again"
+    assert normalised(shown) == normalised(printed), "PB_TEST_RECORD=1 records the new sample"
 
 
 def test_excerpt_keeps_lines_with_a_stable_order() -> None:

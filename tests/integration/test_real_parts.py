@@ -1,4 +1,4 @@
-"""What is registered really runs: the task definitions as processes, with a real Redis and real Celery workers."""
+"""Registered task definitions run as processes, with a real Redis server and real Celery workers."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ from real_parts import APP, LoggedProcess, application_folder, ask, free_port, l
 
 WORKER = ["celery", "--app", "shop.queue", "worker", "--loglevel", "INFO", "--concurrency", "1"]
 BEAT = ["celery", "--app", "shop.queue", "beat", "--loglevel", "INFO", "--schedule", "schedule"]
-#: Python and Celery start slowly where many start at once.
+#: Limit for the start of a process. Python and Celery start slowly if many processes start at once.
 START_SECONDS = 90.0
 
 
 @pytest.fixture(scope="module")
 def path() -> str:
-    """Where the programs are."""
+    """Returns a PATH with the programs of the example application and with Redis."""
     return f"{application_folder()}:{redis_folder()}:{os.environ['PATH']}"
 
 
 def services(flask_port: int) -> dict[str, Any]:
-    """Flask, two pools of workers and a scheduler, as a configuration has them."""
+    """Returns the configuration of Flask, two worker pools and a scheduler."""
     web = ["gunicorn", "--bind", f"0.0.0.0:{flask_port}", "shop.web:web"]
     return {
         "flask": {"port": flask_port, "command": web, "image": image("flask")},
@@ -41,7 +41,7 @@ def services(flask_port: int) -> dict[str, Any]:
 
 @pytest.fixture
 def deployed(tmp_path: Path) -> Iterator[TestWorkspace]:
-    """A workspace whose queue is where a real server will listen."""
+    """Deploys a workspace whose queue has the address at which a real server will listen."""
     process, url = endpoint.start(tmp_path, "--cache-host", "127.0.0.1")
     try:
         workspace = TestWorkspace(url, "123456789012", tmp_path)
@@ -56,7 +56,7 @@ def deployed(tmp_path: Path) -> Iterator[TestWorkspace]:
 
 
 def registered_containers(workspace: TestWorkspace) -> dict[str, dict[str, Any]]:
-    """The container that each service was registered with, by the service's name."""
+    """Returns the container definition of each service, by the name of the service."""
     containers = {}
     for name, service in workspace.inventory.services().items():
         described = workspace.aws.ecs.describe_task_definition(taskDefinition=service["taskDefinition"])
@@ -65,13 +65,13 @@ def registered_containers(workspace: TestWorkspace) -> dict[str, dict[str, Any]]
 
 
 def environment(path: str, folder: Path, container: dict[str, Any]) -> dict[str, str]:
-    """A bare system's, and what the task definition gives."""
+    """Returns the variables of a minimal system and those of the task definition."""
     variables = {pair["name"]: pair["value"] for pair in container["environment"]}
     return {"PATH": path, "HOME": str(folder), "PYTHONDONTWRITEBYTECODE": "1", "PYTHONPATH": str(APP), **variables}
 
 
 def submit(port: int, request: str, body: dict[str, Any]) -> Callable[[], Any]:
-    """Have something done; what asks for its outcome."""
+    """Submits a job. Returns a function that returns its outcome, or None until it has succeeded."""
     status, answer = ask(port, request, json.dumps(body).encode())
     assert status == 202
     identity = json.loads(answer)["id"]
@@ -118,7 +118,7 @@ def test_registered_task_definitions_run_with_real_queue(deployed: TestWorkspace
         pools = {name: running[name].process.pid for name in ("staging-celery", "staging-reports")}
         assert os.getpgid(report["worker"]) == pools["staging-reports"], "each queue has its pool"
 
-        # As a rollout stops a worker: what it has begun is finished, and it ends well.
+        # A rollout stops a worker in the same way: it finishes its current job and exits with 0.
         busy = submit(port, "/reports", {"seconds": 3})
         until(lambda: running["staging-reports"].output().count("received") == 2, START_SECONDS)
         os.kill(pools["staging-reports"], signal.SIGTERM)
@@ -133,17 +133,17 @@ def test_registered_task_definitions_run_with_real_queue(deployed: TestWorkspace
 
 @pytest.fixture
 def local(tmp_path: Path, path: str) -> Iterator[TestWorkspace]:
-    """A configuration, and no AWS at all: calls would find nobody."""
+    """Returns a configured workspace without AWS: calls would not reach an endpoint."""
     workspace = TestWorkspace("http://127.0.0.1:9", "123456789012", tmp_path)
     workspace.configure({"redis": {"port": free_port()}, "services": services(free_port())})
-    # Its command is that of the stage `celery` in the Dockerfile.
+    # Without a command of its own, `celery` has the one of the stage `celery` in the Dockerfile.
     workspace.configure({"services": {"celery": {"command": None, "image": None}, "beat": None}})
     yield workspace
     workspace.end()
 
 
 def start_local(workspace: TestWorkspace, path: str, *arguments: str) -> Any:
-    """Start the command with nothing of an account in its environment."""
+    """Starts `local up` without AWS credentials and endpoint in its environment."""
     variables = {"PATH": path, "PYTHONDONTWRITEBYTECODE": "1"}
     unset: dict[str, str | None] = dict.fromkeys(("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_ENDPOINT_URL"))
     return workspace.start("local", "up", "staging", "--app", str(APP), *arguments, env={**unset, **variables})
@@ -169,7 +169,7 @@ def test_local_up_runs_all_services_until_ctrl_c(local: TestWorkspace, path: str
     assert {line.split("|")[0].strip() for line in lines} == {"queue", "before", "flask", "celery", "reports"}
     assert any(line.startswith("before ") and "the queue answers" in line for line in lines)
     assert any(line.startswith("reports ") and "succeeded" in line for line in lines), (
-        "a task that is begun is finished"
+        "a job that has begun is finished"
     )
     assert not listens(flask) and not listens(queue)
     del busy

@@ -1,4 +1,4 @@
-"""What runs before the services are rolled out, and what its failure means."""
+"""The release command, which runs before services roll out, and the consequences of its failure."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from harness import TestWorkspace, until
 
 
 def release_command(command: list[str], service: str = "flask") -> dict[str, Any]:
-    """A configuration with this command."""
+    """Returns a configuration with this release command."""
     return {"deploy": {"before": {"service": service, "command": command}}}
 
 
 def release_tasks(workspace: TestWorkspace) -> list[dict[str, Any]]:
-    """The tasks of this kind that ECS remembers."""
+    """Returns the release command tasks that ECS still lists, oldest first."""
     ecs, tasks = workspace.aws.ecs, []
     for status in ("RUNNING", "STOPPED"):
         listed = ecs.list_tasks(cluster="staging-ecs-cluster", startedBy="pb-deploy/before", desiredStatus=status)
@@ -25,7 +25,7 @@ def release_tasks(workspace: TestWorkspace) -> list[dict[str, Any]]:
 
 
 def revisions(workspace: TestWorkspace) -> dict[str, str]:
-    """What each service runs."""
+    """Returns the revision in use of each service by name."""
     services = workspace.inventory.services().values()
     return {service["serviceName"]: service["taskDefinition"].rsplit("/", 1)[-1] for service in services}
 
@@ -45,7 +45,7 @@ def test_release_command_runs_once_per_revision_before_rollout(workspace: TestWo
 
     workspace.configure({"services": {"celery": {"count": 2}}})
     workspace.deploy()
-    assert len(release_tasks(workspace)) == 1, "the service that it runs in has no new revision"
+    assert len(release_tasks(workspace)) == 1, "its service has no new revision"
     workspace.configure({"services": {"flask": {"image": image("next")}}})
     assert workspace.plan().changes["fargate/before"] == "update"
     workspace.deploy()
@@ -66,15 +66,13 @@ def test_failed_release_command_stops_rollout_with_reason(workspace: TestWorkspa
     assert "ecs:UpdateService" not in workspace.mutations(since)
     assert revisions(workspace) == revisions_before
 
-    # The same again runs it again; when it ends well, the rollout goes on.
+    # A second deploy runs the failed command again; once it succeeds, the rollout starts.
     since = workspace.mark()
     workspace.deploy(code=1)
     assert len(release_tasks(workspace)) == 2
     calls = workspace.calls(since)
     calls_before_lease = calls[: calls.index("dynamodb:UpdateItem")]
-    assert calls_before_lease.count("ecs:DescribeTasks") <= 1, (
-        "what ended may be looked for under the lease, not before"
-    )
+    assert calls_before_lease.count("ecs:DescribeTasks") <= 1, "stopped tasks are looked up under the lease, not before"
     workspace.configure(release_command(["true"]))
     workspace.deploy()
     assert set(revisions(workspace).values()).isdisjoint(revisions_before.values())

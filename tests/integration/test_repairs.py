@@ -1,4 +1,8 @@
-"""An address that leads nowhere, as releases before this one could leave it, is repaired by a deploy and by a rollback."""
+"""Repair of broken routing by a deploy and by a rollback.
+
+Routing is broken if a listener, rule or port leads to no task of the service. Older versions of pb-deploy could
+leave it in this condition.
+"""
 
 from __future__ import annotations
 
@@ -11,36 +15,36 @@ from harness import TestWorkspace, until
 from prober import address, ask
 from test_rollouts import revision, service
 
-pytestmark = [pytest.mark.needs("data-plane"), pytest.mark.unserved("nobody is served until the address is repaired")]
-#: A rollout behind an address that leads nowhere never ends.
+pytestmark = [pytest.mark.needs("data-plane"), pytest.mark.unserved("requests fail until the routing is repaired")]
+#: Options with a short wait, because a rollout behind broken routing never ends.
 SHORT_WAIT = ["--wait-timeout", "20"]
 
 
 @dataclass(frozen=True)
 class Misrouting:
-    """A way in which the address of a service leads nowhere."""
+    """A change that breaks the routing to a service."""
 
     apply: Callable[[TestWorkspace], None]
     service: str
     failure: str
-    #: The resources that a deploy repairs, and how.
+    #: Action of the repairing deploy by address.
     repaired: dict[str, str]
 
 
 def image_changes(tag: str) -> Table:
-    """A configuration in which both web services run an image."""
+    """Returns a configuration in which both web services run an image."""
     api = {"kind": "web", "hosts": ["api"], "port": 8080}
     return {"services": {"flask": image_settings(tag), "api": {**api, **image_settings(tag)}}}
 
 
 def image_settings(tag: str) -> Table:
-    """What both services have."""
+    """Returns the settings that both services have in common."""
     return {"image": image(tag), "breaker_threshold": 1}
 
 
 @pytest.fixture(scope="module")
 def shared_workspace(new_workspace: Callable[[], TestWorkspace]) -> TestWorkspace:
-    """A staging with two web services: the first one gets what no rule takes, the other one has a rule."""
+    """Returns a staging workspace with two web services: the default one, and one with a listener rule."""
     workspace = new_workspace()
     workspace.initial_config = merged(workspace.initial_config, image_changes("good"))
     return workspace
@@ -48,13 +52,13 @@ def shared_workspace(new_workspace: Callable[[], TestWorkspace]) -> TestWorkspac
 
 @pytest.fixture
 def web_services(shared_workspace: TestWorkspace) -> TestWorkspace:
-    """The same, deployed: each test begins so, whatever the one before has left."""
+    """Deploys the shared workspace, so that each test begins with the same resources."""
     shared_workspace.reset()
     return shared_workspace
 
 
 def create_empty_group(workspace: TestWorkspace) -> str:
-    """Makes a target group without targets; returns its ARN."""
+    """Creates a target group without targets. Returns its ARN."""
     (vpc,) = workspace.inventory.vpcs()
     created = workspace.aws.elbv2.create_target_group(
         Name="empty", Protocol="HTTP", Port=8000, VpcId=vpc, TargetType="ip"
@@ -63,14 +67,14 @@ def create_empty_group(workspace: TestWorkspace) -> str:
 
 
 def misroute_listener(workspace: TestWorkspace) -> None:
-    """Has the listener send requests to a group without targets."""
+    """Makes the listener send requests to a target group without targets."""
     (listener,) = workspace.inventory.listeners()
     action = {"Type": "forward", "TargetGroupArn": create_empty_group(workspace)}
     workspace.aws.elbv2.modify_listener(ListenerArn=listener, DefaultActions=[action])
 
 
 def misroute_rule(workspace: TestWorkspace) -> None:
-    """Has the rule of the other service do so."""
+    """Makes the rule of the second service send requests to a target group without targets."""
     (listener,) = workspace.inventory.listeners()
     rules = workspace.aws.elbv2.describe_rules(ListenerArn=listener)["Rules"]
     (rule,) = [rule["RuleArn"] for rule in rules if not rule["IsDefault"]]
@@ -79,7 +83,7 @@ def misroute_rule(workspace: TestWorkspace) -> None:
 
 
 def open_wrong_port(workspace: TestWorkspace) -> None:
-    """Has the security groups let another port through to the first service, in rules that are ours."""
+    """Changes the port of the managed security group rules for the first service."""
     ec2 = workspace.aws.ec2
     for rule in [rule for rule in workspace.inventory.rules().values() if rule["FromPort"] == 5050]:
         direction = "egress" if rule["IsEgress"] else "ingress"
@@ -109,27 +113,27 @@ each_misrouting = pytest.mark.parametrize(
 
 
 def break_routing(workspace: TestWorkspace, misrouting: Misrouting) -> None:
-    """Damages the address of a service, which does not answer then, and waits until its targets are not healthy."""
+    """Breaks the routing to a service, checks that requests fail, and waits until none of its targets is healthy."""
     misrouting.apply(workspace)
     assert probe(workspace, misrouting.service).startswith(misrouting.failure), probe(workspace, misrouting.service)
     until(lambda: "healthy" not in target_states(workspace, misrouting.service))
 
 
 def target_states(workspace: TestWorkspace, key: str) -> set[str]:
-    """The states of the targets of a service."""
+    """Returns the states of the targets of a service."""
     group = service(workspace, key)["loadBalancers"][0]["targetGroupArn"]
     targets = workspace.aws.elbv2.describe_target_health(TargetGroupArn=group)["TargetHealthDescriptions"]
     return {target["TargetHealth"]["State"] for target in targets}
 
 
 def probe(workspace: TestWorkspace, key: str) -> str:
-    """The revision that answers at the address of a service, or why none does."""
+    """Returns the revision that answers requests to a service, or the failure of the request."""
     host = f"staging.{workspace.config['hostname']}"
     return "".join(ask(address(workspace), host if key == "flask" else f"{key}.{host}", "/"))
 
 
 def assert_served(workspace: TestWorkspace) -> None:
-    """The addresses of both services lead to what they run."""
+    """Asserts that requests to each service are answered by the revision in use."""
     for key in ("flask", "api"):
         assert probe(workspace, key) == revision(workspace, key), key
 
@@ -162,7 +166,7 @@ def test_rollback_after_failed_rollout_repairs_routing(web_services: TestWorkspa
     web_services.configure(image_changes("fail"))
     web_services.deploy(code=1)
     break_routing(web_services, misrouting)
-    # ECS has gone back by itself, so no service has anything to go back to.
+    # ECS has already rolled back, so there is no service left to roll back.
     web_services.run("rollback", "staging", "--yes", *SHORT_WAIT).expect_exit()
     assert revision(web_services, misrouting.service) == expected
     assert_served(web_services)

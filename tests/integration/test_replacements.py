@@ -1,4 +1,4 @@
-"""What cannot change in place is shown as a replacement, and works, with all that depends on it."""
+"""Replacement of resources that cannot be updated in place, with all their dependents."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ STABLE_KINDS = ("vpcs", "gateways", "subnets", "groups", "rules", "replication_g
 
 
 def deploy_replacement(workspace: TestWorkspace, change: Table) -> Plan:
-    """Deploy a change after looking at its plan; nothing is doubled, and then there is nothing to do."""
+    """Plans and deploys a change. Asserts that nothing is duplicated and no change is left. Returns the plan."""
     before = workspace.inventory.counts()
     workspace.configure(change)
     plan = workspace.plan()
@@ -23,7 +23,7 @@ def deploy_replacement(workspace: TestWorkspace, change: Table) -> Plan:
 
 
 def replaced_addresses(plan: Plan) -> set[str]:
-    """The addresses of what is replaced."""
+    """Returns the addresses of the resources that a plan replaces."""
     return {address for address, action in plan.changes.items() if action in ("create_first", "delete_first")}
 
 
@@ -34,7 +34,7 @@ def test_flask_port_change_replaces_security_group_rules(staging: TestWorkspace)
     assert plan.changes["fargate/flask"] == "update"
     rules = {address: change for address, change in plan.changes.items() if address.startswith("net/")}
     assert rules == {"net/lb_out_flask": "create_first", "net/flask_in_lb": "create_first"}, rules
-    # One group serves both ports: no more than its tag changes.
+    # A target group can have targets on both ports, so only its tag changes.
     assert {address for address in plan.changes if address.startswith("edge/")} <= {"edge/targets"}
     assert set(plan.fields("edge/targets")) == {"tags.Name"}
     (new,) = staging.inventory.target_groups().values()
@@ -95,7 +95,7 @@ def test_tasks_subnet_change_moves_the_services(staging: TestWorkspace) -> None:
     assert {zone["SubnetId"] for zone in balancer["AvailabilityZones"]} == set(subnets.values())
 
 
-@pytest.mark.unserved("a load balancer cannot leave its VPC: it is deleted, and made again under its name")
+@pytest.mark.unserved("a load balancer cannot leave its VPC: it is deleted and created again under the same name")
 def test_vpc_cidr_change_replaces_everything_in_the_vpc(workspace: TestWorkspace) -> None:
     workspace.deploy()
     (old,) = workspace.inventory.vpcs()

@@ -1,4 +1,4 @@
-"""Going back, looking back, scaling and restarting: each under the lease and on record, as a deploy is."""
+"""Rollback, history, scale, restart and status: writing commands hold the lease and are recorded like a deploy."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from test_rollouts import configure_flask, revision, service
 
 
 def recorded_releases(workspace: TestWorkspace) -> list[dict[str, Any]]:
-    """What is remembered of releases."""
+    """Returns the recorded releases, oldest first."""
     return workspace.state_object()["snapshot"]["releases"]
 
 
 def assert_idle(workspace: TestWorkspace) -> None:
-    """Nothing is locked, and no run is unfinished."""
+    """Asserts that the workspace is not locked and that no run is unfinished."""
     status = workspace.run("status", "staging", "--json").expect_exit().json()
     assert (status["lock"], status["unfinished"]) == (None, None)
 
@@ -32,7 +32,9 @@ def test_rollback_restores_previous_revision_until_next_deploy(staging: TestWork
     since = staging.mark()
     result = staging.run("rollback", "staging", "--yes").expect_exit()
     assert f"fargate/flask: {second} -> {first}" in result.err and "The next deploy brings" in result.err, result
-    assert (revision(staging), revision(staging, "celery")) == (first, celery), "celery was not deployed with it"
+    assert (revision(staging), revision(staging, "celery")) == (first, celery), (
+        "celery had no release and keeps its revision"
+    )
     assert staging.writes(since) == ["ecs:UpdateService"]
     last = recorded_releases(staging)[-1]
     assert (last["operation"], last["who"].split(",")[0]) == ("rollback", "tester@test-host")
@@ -41,7 +43,7 @@ def test_rollback_restores_previous_revision_until_next_deploy(staging: TestWork
     plan = staging.plan()
     assert plan.changes == {"fargate/flask_task": "update", "fargate/flask": "update"}
     assert plan.fields("fargate/flask_task") == {"containers.flask.image": (image("one"), image("two"))}
-    assert plan.origin("fargate/flask") == "configuration", "nobody changed it outside"
+    assert plan.origin("fargate/flask") == "configuration", "a rollback is no drift"
     staging.deploy()
     assert revision(staging) == second
     staging.assert_no_changes()
@@ -96,7 +98,7 @@ def test_history_shows_image_user_and_outcome(staging: TestWorkspace) -> None:
     assert rows[good]["who"].startswith("tester@test-host")
     (bad,) = [row for row in rows.values() if row["asked"] == image("fail")]
     assert "circuit breaker" in bad["outcome"], bad
-    assert (rows[good]["in_use"], bad["in_use"]) == (True, False), "ECS has gone back"
+    assert (rows[good]["in_use"], bad["in_use"]) == (True, False), "ECS has rolled back"
     assert "Nothing to do." in staging.run("rollback", "staging", "--yes").expect_exit().err
     assert good in staging.run("history", "staging").expect_exit().out
     configure_flask(staging, image=image("shown"))
@@ -134,7 +136,7 @@ def test_scaled_count_is_kept_by_deploy_only_with_keep_scale(staging: TestWorksp
     staging.assert_no_changes()
     staging.configure({"services": {"celery": {"count": 3}}})
     staging.deploy()
-    assert service(staging, "celery")["desiredCount"] == 3, "the configuration was changed since"
+    assert service(staging, "celery")["desiredCount"] == 3, "a changed configuration overrides the scaled count"
     staging.configure({"services": {"celery": {"count": None, "keep_scale": None}}})
     staging.deploy()
     staging.assert_no_changes()

@@ -1,4 +1,4 @@
-"""Rollbacks over a change of the port: the way from the load balancer to the tasks goes back with them."""
+"""Rollbacks across a port change: the path from the load balancer to the tasks is rolled back with the service."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ pytestmark = pytest.mark.needs("data-plane")
 
 
 def web_ports(workspace: TestWorkspace) -> set[int]:
-    """The ports that the load balancer may open connections to."""
+    """Returns the ports to which the load balancer may open connections."""
     return {port for _, is_egress, port in security_group_rules(workspace) if is_egress} & {5050, 8000, 9000, 9001}
 
 
@@ -28,7 +28,7 @@ def test_rollback_across_port_change_fails_no_request(staging: TestWorkspace) ->
         result = staging.run("rollback", "staging", "--yes").expect_exit()
     assert prober.served()[-1] == revision(staging) == first
     assert "net/lb_out_flask: port 8000 -> 5050" in result.err, result
-    assert web_ports(staging) == {5050}, "the port of the undone release is closed again"
+    assert web_ports(staging) == {5050}, "the port of the rolled-back release is closed"
     plan = staging.plan()
     assert plan.origin("net/lb_out_flask") == plan.origin("fargate/flask") == "configuration", plan
     staging.deploy()
@@ -47,7 +47,7 @@ def test_rollback_of_one_service_opens_only_its_port(workspace: TestWorkspace) -
     with Prober(workspace) as main, Prober(workspace, host) as prober:
         workspace.run("rollback", "staging", first.removeprefix("staging-"), "--yes").expect_exit()
     assert prober.served()[-1] == revision(workspace, "api") == first
-    assert main.served() == [revision(workspace)], "the other service is left alone"
+    assert main.served() == [revision(workspace)], "the other service is unchanged"
     assert web_ports(workspace) == {5050, 9000}
     workspace.deploy()
     assert web_ports(workspace) == {5050, 9001}

@@ -1,4 +1,4 @@
-"""Rollouts that fail: never a success, and everything that is known is told."""
+"""Failed and interrupted rollouts: the exit code, the reported causes, and the rollback."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from harness import Result, TestWorkspace, until
 
 
 def configure_flask(workspace: TestWorkspace, **changes: Any) -> None:
-    """Change the web service; it gives up soon."""
+    """Changes the web service and sets its circuit breaker threshold to 1."""
     workspace.configure({"services": {"flask": {"breaker_threshold": 1, **changes}}})
 
 
 def service(workspace: TestWorkspace, key: str = "flask") -> dict[str, Any]:
-    """The service as it is."""
+    """Returns the description of a service."""
     return workspace.inventory.services()[f"staging-{key}"]
 
 
 def revision(workspace: TestWorkspace, key: str = "flask") -> str:
-    """Family and number of what it is to run."""
+    """Returns the revision in use of a service, as `FAMILY:NUMBER`."""
     return str(service(workspace, key)["taskDefinition"].rsplit("/", 1)[-1])
 
 
-#: What the image does, and what has to be told about it.
+#: Expected fragments of the message by image tag, which selects the failure.
 FAILURES: dict[str, list[str]] = {
     "missing": ["stopped: ", "CannotPullContainerError"],
     "fail": [
@@ -39,7 +39,7 @@ FAILURES: dict[str, list[str]] = {
 }  # fmt: skip
 
 
-#: What is told only when a task of this very rollout ended; those of an earlier one are no part of it.
+#: Failures in which tasks of the rollout stop. Stopped tasks of earlier rollouts are not reported.
 FAILURES_AFTER_START = {"missing", "fail", "unhealthy", "oom"}
 
 
@@ -76,7 +76,7 @@ def test_crash_loop_that_ecs_does_not_count_fails_the_rollout(staging: TestWorks
     assert f"{key} exited with 1" in result.err and "log: fatal: the worker ended with status 1" in result.err, result
     assert "Deployed" not in result.err and result.out == "", result
     if "going back takes another rollout" in result.err:
-        # For a moment all of them ran, which ECS takes for the end.
+        # All tasks ran for a moment, and ECS counts that as a completed rollout.
         shown = staging.run("status", "staging").expect_exit().out
         assert "failed, though ECS calls it completed: " in shown or "does not serve: " in shown, shown
         assert f"{key} is left at what is new; `pb-deploy rollback staging` goes back" in result.err, result
@@ -177,7 +177,7 @@ def test_rollout_without_waiting_is_confirmed_by_wait(staging: TestWorkspace, ta
 
 
 def interrupt_endless_rollout(workspace: TestWorkspace, *arguments: str) -> Result:
-    """A deploy whose rollout never ends, interrupted in the middle."""
+    """Interrupts a deploy during a rollout that never ends. Returns the result of the deploy."""
     configure_flask(workspace, image=image("unhealthy"), breaker=False)
     run = workspace.start("deploy", "staging", "--yes", *arguments)
     until(lambda: len(service(workspace)["deployments"]) == 2)
@@ -195,7 +195,7 @@ def test_interrupted_deploy_stops_its_rollouts_in_parallel(staging: TestWorkspac
     held, since = proxy.hold_after("ecs:StopServiceDeployment"), staging.mark()
     run.interrupt()
     held.wait()
-    # Neither was answered yet: the second does not wait for what comes of the first.
+    # Neither call has been answered: the second one does not wait for the result of the first.
     until(lambda: staging.calls(since).count("ecs:StopServiceDeployment") == 2)
     held.release()
     result = run.result().expect_exit(130)
@@ -206,13 +206,13 @@ def test_interrupted_deploy_stops_its_rollouts_in_parallel(staging: TestWorkspac
 
 
 def start_endless_rollout(workspace: TestWorkspace) -> None:
-    """A rollout that never ends goes on, and nobody waits for it."""
+    """Starts a rollout that never ends, without waiting for it."""
     configure_flask(workspace, image=image("unhealthy"), breaker=False)
     workspace.run("deploy", "staging", "--yes", "--no-wait").expect_exit()
 
 
 def is_restart_in_progress(workspace: TestWorkspace) -> bool:
-    """Whether the restart of it has begun, and is on record as not ended."""
+    """Returns whether the restart has begun and is recorded as not completed."""
     record = workspace.state_object()["snapshot"]["resources"]["fargate/flask"]
     return record["attrs"]["deployment"] == service(workspace)["deployments"][0]["id"] and not record["settled"]
 

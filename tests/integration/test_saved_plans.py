@@ -1,4 +1,4 @@
-"""A saved plan is applied once, in the world that it was made for; a lost snapshot loses nothing."""
+"""Saved plans, which apply once and only to what they are bound to; and recovery from lost or outdated snapshots."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from harness import TestWorkspace
 
 
 def save_plan(workspace: TestWorkspace, *arguments: str) -> str:
-    """Save a plan; gives its name."""
+    """Saves a plan. Returns the name of its file."""
     result = workspace.run("plan", "staging", "--out", "a.plan", *arguments).expect_exit()
     assert "apply a.plan" in result.err
     return "a.plan"
@@ -91,7 +91,7 @@ def test_saved_plan_of_another_account_is_refused(new_workspace: Callable[[], Te
 
 
 def state_recreated(workspace: TestWorkspace) -> None:
-    """The state is lost and made anew, with as many writes."""
+    """Deletes all snapshots and deploys, so that the state has a new lineage."""
     delete_snapshots(workspace)
     workspace.run("deploy", "staging", "--yes").expect_exit()
 
@@ -159,7 +159,7 @@ def test_invalid_plan_file_is_refused(workspace: TestWorkspace) -> None:
 
 
 def delete_snapshots(workspace: TestWorkspace) -> None:
-    """Lose the snapshot, with all of its versions."""
+    """Deletes the snapshot with all of its versions."""
     bucket, s3 = workspace.config["state"]["bucket"], workspace.aws.s3
     for version in s3.list_object_versions(Bucket=bucket).get("Versions", []):
         s3.delete_object(Bucket=bucket, Key=version["Key"], VersionId=version["VersionId"])
@@ -171,7 +171,7 @@ def test_lost_snapshot_causes_no_changes(staging: TestWorkspace) -> None:
     assert staging.plan().changes == {}
     since = staging.mark()
     staging.deploy()
-    assert staging.writes(since) == [], "only the snapshot is written anew"
+    assert staging.writes(since) == [], "only the snapshot is written"
     assert len(staging.state_object()["snapshot"]["resources"]) == 33
     staging.assert_no_changes()
 

@@ -1,4 +1,4 @@
-"""Secrets reach tasks by their references; their values are in no plan, no state and nothing that is said."""
+"""Secrets: tasks receive them by reference, and their values appear in no plan, state or output."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ ROLE, POLICY = "roles/execution", "pb-deploy.staging.us-east-2.secrets"
 
 
 def create_secrets(workspace: TestWorkspace) -> dict[str, str]:
-    """A secret and a parameter of the account; gives the references of both, by variable."""
+    """Creates a secret and a parameter in the account. Returns their references by variable."""
     secret = workspace.aws.secretsmanager.create_secret(
         Name="app/db", SecretString=json.dumps({"password": SECRET_VALUE})
     )["ARN"]
@@ -27,13 +27,13 @@ def create_secrets(workspace: TestWorkspace) -> dict[str, str]:
 
 
 def role_check(workspace: TestWorkspace) -> dict[str, Any]:
-    """What `doctor` says of the execution role."""
+    """Returns the check of the execution role in the report of `doctor`."""
     checks = workspace.run("doctor", "staging", "--json").expect_exit().json()["checks"]
     return next(check for check in checks if check["name"] == ROLE)
 
 
 def role_policies(workspace: TestWorkspace) -> dict[str, list[dict[str, Any]]]:
-    """The statements of the inline policies of the execution role."""
+    """Returns the statements of the inline policies of the execution role, by policy name."""
     iam, role = workspace.aws.iam, workspace.config["roles"]["execution"]
     names = iam.list_role_policies(RoleName=role)["PolicyNames"]
     documents = {name: iam.get_role_policy(RoleName=role, PolicyName=name)["PolicyDocument"] for name in names}
@@ -85,7 +85,8 @@ def test_secret_is_passed_to_tasks_by_reference(workspace: TestWorkspace, url: s
     assert path == "containers.flask.secrets.DB_PASSWORD"
     workspace.deploy()
     workspace.assert_no_changes()
-    # A rollback to the revision before needs what the configuration does not name any more, whoever runs `bootstrap` meanwhile.
+    # A rollback to the previous revision needs a secret that the configuration does not contain, so `bootstrap` keeps
+    # the permission to read it.
     workspace.aws.ssm.put_parameter(Name="/app/other", Value=SECRET_VALUE, Type="SecureString")
     workspace.configure({"services": {"flask": {"secrets": {"APP_SECRET_KEY": key.replace("/app/key", "/app/other")}}}})
     workspace.run("bootstrap", "staging", "--yes").expect_exit()
@@ -99,12 +100,12 @@ def test_secret_is_passed_to_tasks_by_reference(workspace: TestWorkspace, url: s
 
 
 def revision(workspace: TestWorkspace, family: str = "staging-flask") -> dict[str, Any]:
-    """The latest revision of a family."""
+    """Returns the latest revision of a family."""
     return dict(workspace.aws.ecs.describe_task_definition(taskDefinition=family)["taskDefinition"])
 
 
 def leak_secret(workspace: TestWorkspace) -> None:
-    """Somebody puts secrets into a revision of ours, and rolls it out."""
+    """Registers a revision that contains secrets, and rolls it out, outside of pb-deploy."""
     ecs = workspace.aws.ecs
     described = ecs.describe_task_definition(taskDefinition="staging-flask", include=["TAGS"])
     kept_keys = ("family", "networkMode", "cpu", "memory", "requiresCompatibilities", "executionRoleArn")
@@ -121,7 +122,7 @@ def leak_secret(workspace: TestWorkspace) -> None:
 
 
 def folder_text(folder: Path) -> str:
-    """All that lies in a folder."""
+    """Returns the concatenated text of all files of a folder."""
     return "".join(file.read_text(encoding="utf-8") for file in folder.iterdir() if file.is_file())
 
 
@@ -138,13 +139,13 @@ def test_secret_in_live_revision_is_hidden_in_plan_and_state(staging: TestWorksp
         assert code is None or result.code == code, result
         texts.append(result.text)
     assert any("DB_PASSWORD" in text and "hidden" in text for text in texts)
-    # What is there is recorded: what is hidden, too, as hidden.
+    # A refresh records the live values, and secrets in their hidden form.
     staging.run("apply", "refresh.plan").expect_exit()
     recorded = staging.state_object()["snapshot"]["resources"]["fargate/flask_task"]["spec"]
     assert "hidden" in recorded["containers"]["flask"]["environment"]["DB_PASSWORD"]
     texts += [json.dumps(staging.state_object()), folder_text(staging.folder)]
     texts += [staging.run("state", "show", "staging").text, staging.run("state", "pull", "staging").text]
-    # To be kept it would have to be written again, and it is not known.
+    # To keep the ignored field, a deploy would have to register its values again, but it does not know hidden ones.
     staging.configure({"ignore_changes": ["fargate/flask_task.containers.flask.environment"]})
     refused = staging.run("deploy", "staging", "--yes").expect_exit(1)
     assert "hidden" in refused.err and "`secrets`" in refused.err, refused
@@ -214,7 +215,7 @@ def test_local_up_takes_secrets_from_the_environment(workspace: TestWorkspace) -
     arn = f"arn:aws:ssm:{workspace.config['region']}:{workspace.account}:parameter/app/key"
     config = {"command": ["sh", "-c", 'test "$APP_SECRET_KEY" = mine'], "secrets": {"APP_SECRET_KEY": arn}}
     workspace.configure({"services": {"flask": config}})
-    # A queue that nobody asks will do.
+    # The service never connects to the queue, so any address is sufficient.
     command = ("local", "up", "staging", "--only", "flask", "--app", ".", "--queue", "127.0.0.1:9")
     missing = workspace.run(*command, env={"APP_SECRET_KEY": None})
     assert "flask runs without APP_SECRET_KEY" in missing.err and "exit status: 1" in missing.err, missing

@@ -1,4 +1,4 @@
-"""Releases that users do not notice: a request every 20 ms finds somebody who serves, whatever is changed and whenever a run ends."""
+"""Releases without downtime: a request every 20 ms succeeds during each change and after each interrupted run."""
 
 from __future__ import annotations
 
@@ -14,14 +14,17 @@ from test_killed import kill
 from test_rollouts import configure_flask, revision
 
 pytestmark = [pytest.mark.needs("data-plane"), pytest.mark.unserved("these tests send requests themselves")]
-#: Checks that find a target unhealthy as soon as AWS lets them: after 2 of them, 5 s apart.
+#: Health checks that detect an unhealthy target as soon as AWS allows: after 2 checks, 5 s apart.
 FAST = {"health_interval": 5, "health_timeout": 2, "unhealthy_threshold": 2}
 
 
 def deploy_while_probed(
     workspace: TestWorkspace, code: int = 0, path: str = "/", **changes: Any
 ) -> tuple[list[str], str, str]:
-    """Deploys a changed web service; returns the revisions that answered during it, and those before and after it."""
+    """Deploys a changed web service while requests are sent.
+
+    Returns the revisions that answered during the deploy, and the revisions in use before and after it.
+    """
     before = revision(workspace)
     with Prober(workspace, path=path) as prober:
         configure_flask(workspace, **changes)
@@ -30,25 +33,25 @@ def deploy_while_probed(
 
 
 def security_group_rules(workspace: TestWorkspace) -> set[tuple[str, bool, int]]:
-    """Group, direction and first port of all rules of security groups."""
+    """Returns group id, direction (True for egress) and first port of all security group rules."""
     described = workspace.aws.ec2.describe_security_group_rules()["SecurityGroupRules"]
     return {(rule["GroupId"], rule["IsEgress"], rule.get("FromPort", -1)) for rule in described}
 
 
 def health_check(workspace: TestWorkspace) -> tuple[str, str]:
-    """The path that the load balancer checks of the first web service, and the status codes that are healthy."""
+    """Returns the health check path of the first web service, and the status codes that count as healthy."""
     groups = workspace.aws.elbv2.describe_target_groups()["TargetGroups"]
     group = next(one for one in groups if one["TargetGroupName"].startswith("staging-flask"))
     return str(group["HealthCheckPath"]), str(group["Matcher"]["HttpCode"])
 
 
 def configure_checks(workspace: TestWorkspace, **changes: str) -> None:
-    """Have something else checked, and soon."""
+    """Configures other health checks, with short intervals."""
     workspace.configure({"load_balancer": {**FAST, **changes}})
 
 
 def deploy_and_configure_checks(workspace: TestWorkspace, path: str) -> None:
-    """Deploys an image that answers at the default path alone, then configures another path to be checked."""
+    """Deploys an image that answers only at the default path, then configures another health check path."""
     workspace.configure({"load_balancer": FAST})
     configure_flask(workspace, image=image("v1.only-hello"))
     workspace.deploy()
@@ -65,9 +68,7 @@ def test_port_change_fails_no_request(staging: TestWorkspace) -> None:
     ports = {rule[2] for rule in security_group_rules(staging)}
     seen, before, after = deploy_while_probed(staging, image=image("third"), port=8000)
     assert seen[0] == before and seen[-1] == after != before
-    assert {rule[2] for rule in security_group_rules(staging)} == ports - {5050} | {8000}, (
-        "the old port is closed again"
-    )
+    assert {rule[2] for rule in security_group_rules(staging)} == ports - {5050} | {8000}, "the old port is closed"
     staging.assert_no_changes()
 
 
@@ -107,7 +108,7 @@ def test_failing_image_on_another_port_restores_the_rules(staging: TestWorkspace
     rules_before = security_group_rules(staging)
     seen, before, after = deploy_while_probed(staging, code=1, image=image(tag), port=8001)
     assert seen == [before] and after == before
-    assert security_group_rules(staging) == rules_before, "the old port stays open, and the new one is closed again"
+    assert security_group_rules(staging) == rules_before, "the old port stays open, and the new one is closed"
     staging.restore()
     assert security_group_rules(staging) == rules_before
 
@@ -170,12 +171,12 @@ def test_host_addition_and_removal_fail_no_request(staging: TestWorkspace) -> No
     with Prober(staging) as main, Prober(staging, host) as prober:
         staging.configure({"services": {"api": {**other, "hosts": [host]}}})
         staging.deploy()
-        assert ask(prober.where, host, "/")[0].startswith("staging-api:"), "it serves its host"
+        assert ask(prober.where, host, "/")[0].startswith("staging-api:"), "the service answers for its host"
         staging.configure({"services": {"api": {"hosts": [host, f"v2.{host}"]}}})
         staging.deploy()
         staging.configure({"services": {"api": None}})
         staging.deploy()
-    # Before and after, the first web service answers for every host.
+    # Without a rule for the host, the first web service answers.
     assert prober.services() == ["flask", "api", "flask"]
     assert main.services() == ["flask"]
     staging.assert_no_changes()
@@ -205,12 +206,12 @@ def test_load_balancer_subnet_change_fails_no_request(staging: TestWorkspace) ->
     subnets = {subnet["CidrBlock"]: key for key, subnet in staging.inventory.subnets().items()}
     assert set(subnets) == {"10.0.1.0/24", "10.0.3.0/24"}
     assert {zone["SubnetId"] for zone in new["AvailabilityZones"]} == set(subnets.values())
-    assert new["LoadBalancerArn"] == old["LoadBalancerArn"], "a load balancer can change its subnets"
+    assert new["LoadBalancerArn"] == old["LoadBalancerArn"], "subnets of a load balancer can be updated in place"
     staging.assert_no_changes()
 
 
 def port_change_calls(new_workspace: Callable[[], TestWorkspace]) -> list[str]:
-    """The calls of a port change that change something, in order."""
+    """Returns the mutating calls of a port change, in order, without those for state and lock."""
     workspace = new_workspace()
     workspace.deploy()
     since = workspace.mark()

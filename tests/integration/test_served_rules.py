@@ -1,4 +1,4 @@
-"""Rules of the load balancer change without a failed request: each host and path is answered by a service that it belongs to."""
+"""Changes of listener rules without a failed request: a service to which a host or path belongs answers for it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ pytestmark = [pytest.mark.needs("data-plane"), pytest.mark.unserved("these tests
 
 
 def web_service(**changes: Any) -> Table:
-    """A web service with a rule."""
+    """Returns the configuration of a web service."""
     return {"kind": "web", "image": image("app"), "port": 8080, **changes}
 
 
@@ -27,7 +27,7 @@ def deploy(workspace: TestWorkspace, **services: Table | None) -> None:
 
 
 def deploy_slowly(workspace: TestWorkspace, proxy: FaultProxy, key: str, **services: Table | None) -> None:
-    """Deploys changed services, with the changes of the rule of one of them held up for a second."""
+    """Deploys changed services, and holds the change of one service's rule for a second."""
     rule = workspace.state_object()["snapshot"]["resources"][f"edge/{key}_rule"]["attrs"]["arn"]
     held = proxy.hold_before("elasticloadbalancing:ModifyRule", body_contains=quote(rule, safe="").encode())
     workspace.configure({"services": services})
@@ -39,7 +39,7 @@ def deploy_slowly(workspace: TestWorkspace, proxy: FaultProxy, key: str, **servi
 
 
 def full_host(workspace: TestWorkspace, host: str) -> str:
-    """A host of staging as requests have it."""
+    """Returns the full name of a host of staging."""
     return f"{host}.staging.{workspace.config['hostname']}"
 
 
@@ -80,7 +80,7 @@ def test_rule_priority_exchange_fails_no_request(staging: TestWorkspace) -> None
 def test_rule_reordering_by_path_length_fails_no_request(staging: TestWorkspace) -> None:
     deploy(staging, admin=web_service(paths=["/admin/*"]), reports=web_service(paths=["/admin/reports/*"]))
     with Prober(staging, path="/admin/x") as admin, Prober(staging, path="/admin/reports/x") as both:
-        # Longer paths come first, so the two rules change places.
+        # Longer paths have priority, so the two rules exchange their priorities.
         deploy(staging, reports={"paths": ["/a"]})
         both.until_answered_by("admin")
     assert both.services() == ["reports", "admin"]

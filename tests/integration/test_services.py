@@ -1,4 +1,4 @@
-"""Services beside Flask and Celery: web services with rules, pools of workers, the scheduler."""
+"""Services besides Flask and Celery: web services with listener rules, worker pools, and the scheduler."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ for _service in ADDED_SERVICES.values():
 
 
 def listener_rules(workspace: TestWorkspace) -> list[tuple[str, list[str], list[str], str]]:
-    """The rules of the listener in their order: priority, hosts, paths, name of the target group."""
+    """Returns priority, hosts, paths and target group name of the listener rules, in the order of their evaluation."""
     elb = workspace.aws.elbv2
     listener = next(iter(workspace.inventory.listeners()))
     names = {
@@ -38,7 +38,7 @@ def listener_rules(workspace: TestWorkspace) -> list[tuple[str, list[str], list[
 
 
 def container_of(workspace: TestWorkspace, family: str) -> dict[str, Any]:
-    """The container of the latest revision."""
+    """Returns the container definition of the latest revision of a family."""
     described = workspace.aws.ecs.describe_task_definition(taskDefinition=family)["taskDefinition"]
     return described["containerDefinitions"][0]
 
@@ -48,7 +48,7 @@ def test_added_services_leave_existing_resources_unchanged(staging: TestWorkspac
     before = {address: identity for address, identity in staging.inventory.managed_resources()}
     staging.configure({"services": ADDED_SERVICES})
     plan = staging.plan()
-    assert set(plan.changes.values()) == {"create"}, "the two services and all that is theirs stay"
+    assert set(plan.changes.values()) == {"create"}, "the two existing services and their resources are unchanged"
     assert {address for address in plan.changes if address.startswith("edge/")} == {
         "edge/api_targets", "edge/api_rule", "edge/record_api_staging_ospcapi_org", "edge/admin_targets", "edge/admin_rule",
     }  # fmt: skip
@@ -157,6 +157,6 @@ def test_hundred_worker_pools_are_deployed_and_destroyed(workspace: TestWorkspac
     since = workspace.mark()
     workspace.assert_no_changes()
     reads = [call for call in workspace.calls(since) if call == "ecs:DescribeServices"]
-    assert len(reads) == 11, "ten services a call"
+    assert len(reads) == 11, "ten services in each call"
     workspace.destroy()
     assert workspace.inventory.managed_resources() == []

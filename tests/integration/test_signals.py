@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM: nothing new is started, what runs is finished and recorded, and another deploy does the rest."""
+"""Ctrl-C and SIGTERM: no new step starts, running calls are completed and recorded, and another deploy finishes."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ HELD_CALLS = ["ec2:CreateVpc", "elasticache:CreateReplicationGroup", "ecs:Create
 def interrupt_during(
     workspace: TestWorkspace, proxy: FaultProxy, command: str, call: str, signal_number: signal.Signals
 ) -> Running:
-    """A run that is asked to stop while a call is on its way."""
+    """Sends a signal to a run during a call. Returns the run."""
     held = proxy.hold_before(call)
     running = workspace.start(command, "staging", "--yes", url=proxy.url)
     held.wait()

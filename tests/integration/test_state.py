@@ -1,4 +1,4 @@
-"""The state changed by hand: under the lock, with a condition, and with a way back."""
+"""Commands on the state: changes hold the lease, use conditional writes, and can be undone."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def test_removed_record_is_found_by_tags_and_can_be_restored(staging: TestWorksp
     after = staging.state_object()["snapshot"]
     assert set(before["resources"]) - set(after["resources"]) == {CELERY} and after["serial"] == before["serial"] + 1
     assert after["fence"] > before["fence"]
-    assert staging.plan().changes == {}, "its tags tell whose it is"
+    assert staging.plan().changes == {}, "the resource is found by its ownership tags"
     (drift,) = staging.run("drift", "staging", "--json").expect_exit(2).json()["drift"]
     assert (drift["address"], drift["what"]) == (CELERY, "appeared")
     (hint,) = [line for line in result.err.splitlines() if line.startswith("to go back: pb-deploy ")]
@@ -67,7 +67,7 @@ def test_edited_state_is_pushed(staging: TestWorkspace) -> None:
     now = staging.state_object()["snapshot"]
     assert now["serial"] == document["snapshot"]["serial"] + 1
     push(0, "--force", serial=0)
-    assert staging.state_object()["snapshot"]["serial"] == now["serial"] + 1, "a serial never goes back"
+    assert staging.state_object()["snapshot"]["serial"] == now["serial"] + 1, "a serial never decreases"
     staging.assert_no_changes()
 
 

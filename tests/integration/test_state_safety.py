@@ -1,6 +1,6 @@
-"""What keeps a run from the wrong state: a lock table that lost its fence, a store without conditions, another place.
+"""Protection of the state: lost fencing tokens, stores without conditional writes, other accounts and regions.
 
-A guard holds however often the same command is tried.
+A refusal must hold on every retry of the same command.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ OTHER_REGION = "eu-west-1"
 
 
 def lock_item(workspace: TestWorkspace) -> dict[str, Any]:
-    """The item of staging's lock, as it is in the table."""
+    """Returns the item of the lease of staging in the lock table."""
     config = workspace.config["state"]
     key = {"LockID": {"S": f"pb-deploy:{config['bucket']}/{workspace.state_key()}"}}
     answer = workspace.aws.dynamodb.get_item(TableName=config["lock_table"], Key=key, ConsistentRead=True)
@@ -28,7 +28,7 @@ def lock_item(workspace: TestWorkspace) -> dict[str, Any]:
 
 
 def lose_fencing_token(workspace: TestWorkspace, left: int | None) -> None:
-    """The item is gone, as after the table was created again; or it is back at an older fence."""
+    """Deletes the item of the lease, as when the table is recreated, or resets it to an older fencing token."""
     table, item = workspace.config["state"]["lock_table"], lock_item(workspace)
     if left is None:
         workspace.aws.dynamodb.delete_item(TableName=table, Key={"LockID": item["LockID"]})
@@ -37,7 +37,7 @@ def lose_fencing_token(workspace: TestWorkspace, left: int | None) -> None:
 
 
 def deploy_with_high_token(workspace: TestWorkspace) -> dict[str, Any]:
-    """The snapshot of staging, deployed with a fence that no few tries come to."""
+    """Deploys staging with a fencing token that a few retries cannot reach, and returns the snapshot."""
     workspace.deploy()
     config, item = workspace.config["state"], lock_item(workspace)
     item["fence"] = {"N": "30"}
@@ -48,7 +48,7 @@ def deploy_with_high_token(workspace: TestWorkspace) -> dict[str, Any]:
 
 
 def assert_token_refused(result: Result, fence: int) -> None:
-    """It says what is wrong and what to do."""
+    """Asserts that a command was refused because of the fencing token, with cause and hint."""
     result.expect_exit(1)
     assert f"written under fence {fence}" in result.err, result
     assert "state.lock_table" in result.err and "pb-deploy state restore" in result.err, result
@@ -98,28 +98,28 @@ def test_failed_restore_does_not_bypass_fencing_token(workspace: TestWorkspace, 
     for _ in range(3):
         workspace.run("state", "restore", "staging", newest, "--yes", url=proxy.url).expect_exit(1)
         assert lock_item(workspace).get("fence") == {"N": "0"}, (
-            "the table was brought up to a snapshot that was not written"
+            "the fencing token of the table does not rise without a written snapshot"
         )
     assert_token_refused(workspace.run("restart", "staging", "celery", "--yes"), fence)
 
 
 @pytest.fixture
 def empty(url: str, tmp_path: Path) -> Iterator[TestWorkspace]:
-    """An account with nothing in it."""
+    """Yields a workspace in an empty account."""
     workspace = TestWorkspace(url, str(SystemRandom().randrange(10**11, 10**12)), tmp_path)
     yield workspace
     workspace.end()
 
 
 def ignore_conditions(workspace: TestWorkspace) -> str:
-    """Make the store of the state one that ignores conditions; gives what is to be said about it."""
+    """Makes the state store ignore conditional writes and returns the expected message."""
     bucket = workspace.config["state"]["bucket"]
     control(workspace.url, "s3", {"bucket": bucket, "without_conditions": True})
     return f"the store of bucket {bucket} ignores the conditions of writes"
 
 
 def objects(workspace: TestWorkspace) -> list[str]:
-    """The keys in the bucket, with those of versions and delete markers."""
+    """Returns the keys in the state bucket, including those of old versions and delete markers."""
     listing = workspace.aws.s3.list_object_versions(Bucket=workspace.config["state"]["bucket"])
     return [entry["Key"] for kind in ("Versions", "DeleteMarkers") for entry in listing.get(kind, [])]
 
@@ -140,10 +140,14 @@ def test_store_ignoring_conditions_is_refused_by_deploy(workspace: TestWorkspace
 def test_store_ignoring_conditions_is_refused_by_bootstrap(empty: TestWorkspace) -> None:
     message = ignore_conditions(empty)
     result = empty.run("bootstrap", "staging", "--zone", "--yes").expect_exit(1)
-    assert "Bootstrapped staging" in result.err and message in result.err, "seen as soon as there is a bucket"
+    assert "Bootstrapped staging" in result.err and message in result.err, (
+        "the store is probed as soon as the bucket exists"
+    )
     since = empty.mark()
     assert message in empty.run("bootstrap", "production", "--zone", "--yes").expect_exit(1).err
-    assert [call for call in empty.writes(since) if call != "s3:DeleteObject"] == [], "nothing is made for it"
+    assert [call for call in empty.writes(since) if call != "s3:DeleteObject"] == [], (
+        "no prerequisite of production is created"
+    )
     assert objects(empty) == []
 
 
@@ -182,7 +186,7 @@ def test_account_and_region_are_recorded_and_shown(staging: TestWorkspace) -> No
 
 
 def remove_account_and_region(workspace: TestWorkspace) -> None:
-    """Put the state back to how a version stored it that did not record account and region."""
+    """Stores the state without account and region, as early versions did."""
     document = workspace.state_object()
     for field in ("account", "region"):
         document["snapshot"].pop(field, None)
@@ -190,7 +194,7 @@ def remove_account_and_region(workspace: TestWorkspace) -> None:
 
 
 def store_snapshot(workspace: TestWorkspace, document: dict[str, Any], bucket: str, aws: Aws) -> None:
-    """Store a snapshot as the tool does, with its checksum."""
+    """Stores a snapshot with a valid checksum, as the tool does."""
     zeros = "0" * 64
     text = json.dumps({**document, "checksum": zeros}, indent=2, ensure_ascii=False) + "\n"
     checksum = hashlib.sha256(text.encode()).hexdigest()
@@ -206,13 +210,13 @@ def test_state_without_account_and_region_is_completed(workspace: TestWorkspace)
         in workspace.run("state", "show", "staging").expect_exit().out
     )
     workspace.assert_no_changes()
-    assert "account" not in workspace.state_object()["snapshot"], "nothing is written for that alone"
+    assert "account" not in workspace.state_object()["snapshot"], "a run without changes does not write the state"
     workspace.run("restart", "staging", "celery", "--yes").expect_exit()
     snapshot = workspace.state_object()["snapshot"]
     assert (snapshot["account"], snapshot["region"]) == (workspace.account, workspace.config["region"])
 
 
-#: Every command that plans, changes or judges what is there.
+#: All commands that plan, change or check the resources of a workspace.
 COMMANDS = (
     ("plan", "staging"), ("plan", "staging", "--destroy"), ("deploy", "staging", "--yes"),
     ("destroy", "staging", "--yes"), ("drift", "staging"), ("status", "staging"), ("restart", "staging", "--yes"),
@@ -228,14 +232,14 @@ COMMANDS = (
 def assert_every_command_refused(
     workspace: TestWorkspace, message: str, hint: str, env: dict[str, str | None] | None = None
 ) -> None:
-    """Every command is refused with these words, and changes nothing."""
+    """Asserts that every command is refused with this message and hint, and changes nothing."""
     since = workspace.mark()
     for command in COMMANDS:
         result = workspace.run(*command, env=env)
         assert result.code == 1 and message in result.err and hint in result.err, f"{command}: {result}"
     checks = workspace.run("doctor", "staging", "--json", env=env).expect_exit(1).json()["checks"]
     assert [check for check in checks if message in check["found"] and check["verdict"] == "bad"], checks
-    assert set(workspace.writes(since)) <= {"iam:SimulatePrincipalPolicy"}, "which asks and changes nothing"
+    assert set(workspace.writes(since)) <= {"iam:SimulatePrincipalPolicy"}, "a simulation changes nothing"
 
 
 @pytest.mark.needs("s3-regions")
@@ -258,7 +262,7 @@ def test_state_of_another_region_is_refused_with_both_names(workspace: TestWorks
     )
     workspace.configure({"region": OTHER_REGION})
     result = workspace.run("plan", "staging").expect_exit(1)
-    assert f"is in region {region}, not in the configured one" in result.err, "the bucket is where it was"
+    assert f"is in region {region}, not in the configured one" in result.err, "the bucket is still in the first region"
     checks = workspace.run("doctor", "staging", "--json").expect_exit(1).json()["checks"]
     (check,) = [check for check in checks if check["name"] == "state/bucket"]
     assert f"the bucket is in {region}, and what is in it stays: correct `region`" in check["found"], check

@@ -1,4 +1,4 @@
-"""Target health: a run succeeds only when the targets behind the load balancer are healthy, and each command says so."""
+"""Target health: a run succeeds only if the targets of the load balancer are healthy, and all commands agree on it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ UNHEALTHY = "0 of 1 targets of staging-flask are healthy"
 
 
 def health_response(state: str) -> bytes:
-    """An answer of DescribeTargetHealth with one target."""
+    """Returns a response of DescribeTargetHealth with one target."""
     health = f"<TargetHealth><State>{state}</State><Description>Health checks failed.</Description></TargetHealth>"
     member = f"<member><Target><Id>10.0.1.9</Id><Port>5050</Port></Target>{health}</member>"
     descriptions = f"<TargetHealthDescriptions>{member}</TargetHealthDescriptions>"
@@ -25,18 +25,18 @@ def health_response(state: str) -> bytes:
 
 
 def configure_flask(workspace: TestWorkspace, **changes: Any) -> None:
-    """Change the web service; it gives up soon."""
+    """Changes the web service and sets its circuit breaker threshold to 1."""
     workspace.configure({"services": {"flask": {"breaker_threshold": 1, **changes}}})
 
 
 def deploy(workspace: TestWorkspace, proxy: FaultProxy, *arguments: str) -> Result:
-    """Deploy through the proxy, without waiting long."""
+    """Deploys through the proxy, with a short wait."""
     return workspace.run("deploy", "staging", "--yes", "--wait-timeout", "2", *arguments, url=proxy.url)
 
 
 @pytest.fixture
 def unhealthy(staging: TestWorkspace, proxy: FaultProxy) -> TestWorkspace:
-    """A deployed staging whose target is unhealthy from now on, as the proxy shows it."""
+    """Returns a deployed staging workspace whose target the proxy reports as unhealthy."""
     proxy.refuse(HEALTH_CALL, 200, health_response("unhealthy"), times=UNLIMITED)
     return staging
 
@@ -60,7 +60,7 @@ def test_unhealthy_targets_fail_each_deploy_until_healthy(unhealthy: TestWorkspa
     assert "0 of 1 targets are healthy" in first.err and first.out == "", first
     assert "target 10.0.1.9:5050: unhealthy: Health checks failed" in first.err and "Deployed" not in first.err, first
     assert "Nothing is left to apply" in first.err and "pb-deploy logs staging flask" in first.err, first
-    # All steps were done, and are on record as done.
+    # All steps have succeeded and are recorded.
     assert "intents" not in unhealthy.state_object()["snapshot"]
     since = unhealthy.mark()
     again = deploy(unhealthy, proxy).expect_exit(1)
@@ -149,7 +149,7 @@ def test_restart_scale_and_rollback_fail_on_unhealthy_targets(unhealthy: TestWor
 
 
 def history(workspace: TestWorkspace) -> list[dict[str, Any]]:
-    """The revisions of the web service, as they are shown."""
+    """Returns the revisions of the web service in the output of `history`."""
     return workspace.run("history", "staging", "--json").expect_exit().json()[0]["revisions"]
 
 
@@ -165,7 +165,7 @@ def test_checks_are_events_and_never_resources(unhealthy: TestWorkspace, proxy: 
     assert "edge/flask_health" not in unhealthy.state_object()["snapshot"]["resources"]
     unknown = unhealthy.run("forget", "staging", "edge/flask_health", "--yes")
     assert unknown.code not in (0, 2), unknown
-    # A snapshot of an older version has just these resources, so it is not changed either.
+    # A snapshot of an older version contains exactly these resources, so a deploy does not change it either.
     since = unhealthy.mark()
     assert "No changes: all 33 resources" in unhealthy.run("deploy", "staging", "--yes").expect_exit().err
     assert unhealthy.mutations(since) == []

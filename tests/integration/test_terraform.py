@@ -1,4 +1,4 @@
-"""Terraform itself makes a stack, where it is installed; it is taken over, changed and removed."""
+"""Import, change and deletion of a stack that Terraform itself created, where Terraform is installed."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from test_adopt import TAGGING, ids_by_address, without_ownership_tags
 
 
 def check_tags_stripped_by_apply(workspace: TestWorkspace, terraform: Terraform) -> None:
-    """Terraform's next apply takes our tags off: nothing of it is deleted, and `adopt` puts them back."""
+    """Applies Terraform again, which removes the ownership tags. Checks that nothing else changes until `adopt`."""
     ids_before = ids_by_address(workspace)
     terraform.apply()
     since = workspace.mark()
     destroyed = workspace.run("destroy", "staging", "--yes").expect_exit(1)
     assert destroyed.err.count("has lost this workspace's tags") > 20, destroyed
     assert "--restore-tags" in workspace.run("plan", "staging").expect_exit(1).err
-    assert workspace.writes(since) == [], "nothing is changed, and nothing deleted"
+    assert workspace.writes(since) == [], "nothing is changed or deleted"
     again = workspace.run("adopt", "staging", "--from-terraform", terraform.url, "--yes").expect_exit().err
     assert "ours already" not in again and "have lost their ownership tags" in again, again
     assert ids_by_address(workspace) == ids_before
@@ -38,13 +38,13 @@ def test_terraform_stack_is_adopted_without_replacements(workspace: TestWorkspac
     before = without_ownership_tags(created)
     since = workspace.mark()
     workspace.run("adopt", "staging", "--from-terraform", terraform.url, "--yes").expect_exit()
-    assert without_ownership_tags(workspace.inventory.everything()) == before, "tags of ours, and nothing else"
+    assert without_ownership_tags(workspace.inventory.everything()) == before, "only the ownership tags were added"
     assert {call.split(":")[1] for call in workspace.writes(since)} <= TAGGING | {
         "PutItem",
         "DeleteItem",
         "DeleteObject",
     }
-    assert terraform.state() == state, "its state is its own"
+    assert terraform.state() == state, "the state of Terraform is not changed"
     check_tags_stripped_by_apply(workspace, terraform)
     plan = Plan(workspace.run("plan", "staging", "--json").expect_exit().json())
     assert set(plan.changes.values()) <= {"create", "update"}, plan.changes
@@ -52,16 +52,18 @@ def test_terraform_stack_is_adopted_without_replacements(workspace: TestWorkspac
     since = workspace.mark()
     workspace.deploy()
     assert "elasticloadbalancing:DescribeTargetHealth" in workspace.calls(since), (
-        "the targets are looked at, whatever they are called"
+        "target health is read, whatever the name of the target group"
     )
     status = workspace.run("status", "staging", "--json").expect_exit().json()
-    assert {service["name"] for service in status["services"]} == {"staging-web", "staging-workers"}, "their names stay"
+    assert {service["name"] for service in status["services"]} == {"staging-web", "staging-workers"}, (
+        "the services keep their names"
+    )
     assert {target["state"] for target in status["targets"]} == {"healthy"}
     history = workspace.run("history", "staging", "--json").expect_exit().json()
     in_use = [row["revision"] for service in history for row in service["revisions"] if row["in_use"]]
     assert in_use == ["staging-flask-task:2", "staging-celery-task:2"]
     after = ids_by_address(workspace)
-    # Task definitions have revisions; the old one stays to go back to.
+    # A changed task definition is another revision; the old one is kept for rollbacks.
     unchanged = {address for address, identity in ids_before.items() if after[address] == identity}
     assert set(ids_before) - unchanged == {"fargate/flask_task", "fargate/celery_task"}
     workspace.assert_no_changes()

@@ -1,4 +1,4 @@
-"""Terraform is kept out while its resources are taken over, by both of its locks; and keeps `adopt` out by either."""
+"""Terraform's two state locks: `adopt` holds both during an import, and is refused while Terraform holds either."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from fault_proxy import FaultProxy
 from harness import TestWorkspace, until
 
 KEY = "terraform.tfstate"
-#: The one resource that Terraform manages here.
+#: Address of the only resource in the Terraform state.
 ADDRESS = "aws_cloudwatch_log_group.workers"
 BACKEND = """
 terraform {
@@ -31,7 +31,7 @@ terraform {
 
 
 def terraform_skip_reason() -> str | None:
-    """Why Terraform cannot be run here, if so. It needs no provider for what it does here."""
+    """Returns the reason for which Terraform cannot run here, or None. These tests need no provider."""
     if os.environ.get("PB_TEST_TERRAFORM") == "0":
         return "PB_TEST_TERRAFORM=0"
     return None if shutil.which("terraform") else "terraform is not installed"
@@ -41,7 +41,7 @@ needs_terraform = pytest.mark.skipif(terraform_skip_reason() is not None, reason
 
 
 def terraform(workspace: TestWorkspace, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run Terraform in the folder of a workspace."""
+    """Runs Terraform in the folder of a workspace."""
     environment = workspace.environment({"TF_IN_AUTOMATION": "1", "CHECKPOINT_DISABLE": "1", "AWS_REGION": "us-east-2"})
     return subprocess.run(
         ["terraform", *arguments], cwd=workspace.folder / "tf", env=environment, capture_output=True, text=True, timeout=120,
@@ -50,7 +50,7 @@ def terraform(workspace: TestWorkspace, *arguments: str) -> subprocess.Completed
 
 
 def init_backend(workspace: TestWorkspace, *backend: str) -> None:
-    """Have Terraform's backend set up, before there is a state that would ask for a provider."""
+    """Initializes Terraform's backend, before a state exists that would require a provider."""
     (workspace.folder / "tf").mkdir()
     (workspace.folder / "tf" / "main.tf").write_text(BACKEND, encoding="utf-8")
     settings = [f"-backend-config={setting}" for setting in (f"bucket={workspace.config['state']['bucket']}", *backend)]
@@ -59,7 +59,7 @@ def init_backend(workspace: TestWorkspace, *backend: str) -> None:
 
 
 def create_managed_log_group(workspace: TestWorkspace) -> list[str]:
-    """A log group that Terraform manages, with its state; gives the command that takes it over."""
+    """Creates a log group and a Terraform state with it. Returns the arguments of the command that imports it."""
     name = "staging-pb_workers"
     workspace.aws.logs.create_log_group(logGroupName=name)
     provider = 'provider["registry.terraform.io/hashicorp/aws"]'
@@ -74,7 +74,7 @@ def create_managed_log_group(workspace: TestWorkspace) -> list[str]:
 
 
 def lock_file(workspace: TestWorkspace) -> dict[str, Any] | None:
-    """What Terraform's lock file says, if it is there."""
+    """Returns the content of Terraform's lock file, or None if there is no such file."""
     try:
         answer = workspace.aws.s3.get_object(Bucket=workspace.config["state"]["bucket"], Key=f"{KEY}.tflock")
     except workspace.aws.s3.exceptions.NoSuchKey:
@@ -83,21 +83,21 @@ def lock_file(workspace: TestWorkspace) -> dict[str, Any] | None:
 
 
 def lock_item(workspace: TestWorkspace) -> dict[str, Any] | None:
-    """What Terraform's item in the lock table says, if it is there."""
+    """Returns the content of Terraform's item in the lock table, or None if there is no such item."""
     key = {"LockID": {"S": f"{workspace.config['state']['bucket']}/{KEY}"}}
     item = workspace.aws.dynamodb.get_item(TableName=workspace.config["state"]["lock_table"], Key=key).get("Item")
     return dict(json.loads(item["Info"]["S"])) if item else None
 
 
 def tags(workspace: TestWorkspace) -> dict[str, str]:
-    """The tags of the log group."""
+    """Returns the tags of the log group."""
     (group,) = workspace.aws.logs.describe_log_groups(logGroupNamePrefix="staging-pb_workers")["logGroups"]
     arn = str(group["arn"]).removesuffix(":*")
     return dict(workspace.aws.logs.list_tags_for_resource(resourceArn=arn)["tags"])
 
 
 def is_unlocked(workspace: TestWorkspace) -> bool:
-    """Whether neither lock is there."""
+    """Returns whether neither lock exists."""
     return lock_file(workspace) is None and lock_item(workspace) is None
 
 
@@ -127,9 +127,9 @@ def test_both_locks_are_released_however_adopt_ends(workspace: TestWorkspace, ho
         assert lock_file(workspace) and lock_item(workspace)
         if how == "killed":
             running.kill()
-            assert lock_file(workspace) and lock_item(workspace), "nobody could release them"
+            assert lock_file(workspace) and lock_item(workspace), "a killed process cannot release its locks"
             proxy.release_all()
-            # The next run of ours knows the lock by its operation; our own lease says that no other is at work.
+            # The next run recognizes the lock by its operation. Its lease proves that no other run is active.
             until(lambda: workspace.run(*adopt, "--lock-timeout", "60").code == 0, 60)
             return None if is_unlocked(workspace) else pytest.fail("a lock is left over")
         if how == "interrupted":
@@ -151,7 +151,7 @@ def test_held_terraform_lock_exits_3_and_names_the_holder(workspace: TestWorkspa
     workspace.aws.s3.put_object(Bucket=bucket, Key=f"{KEY}.tflock", Body=text.encode())
     by_file = workspace.run(*adopt).expect_exit(3)
     assert lock_file(workspace) == info and lock_item(workspace) is None, (
-        "it is left as it is, and nothing is left of ours"
+        "the lock of Terraform is unchanged, and `adopt` leaves none"
     )
     workspace.aws.s3.delete_object(Bucket=bucket, Key=f"{KEY}.tflock")
     item = {"LockID": {"S": f"{bucket}/{KEY}"}, "Info": {"S": text}}
@@ -180,7 +180,7 @@ def test_terraform_is_refused_while_adopt_runs(workspace: TestWorkspace, backend
         output = running.result().expect_exit().err
     (command,) = [line for line in output.splitlines() if line.startswith("terraform state rm ")]
     removed = terraform(workspace, *command.split()[1:])
-    assert removed.returncode == 0, f"what `adopt` says is to be run can be run: {removed.stderr}"
+    assert removed.returncode == 0, f"the command that `adopt` prints can be run: {removed.stderr}"
     assert terraform(workspace, "state", "list").stdout == ""
 
 

@@ -1,4 +1,4 @@
-"""Rollouts whose run did not see their end: interrupted, given up or not waited for, and followed or found later."""
+"""Rollouts that end after their run: interrupted, timed out or not waited for, and awaited or found by a later run."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from test_rollouts import configure_flask, interrupt_endless_rollout, revision, 
 
 
 def leave_rollout(workspace: TestWorkspace, tag: str, how: str) -> None:
-    """A deploy that leaves a rollout in the middle: interrupted, or out of time."""
+    """Runs a deploy that ends before its rollout: by an interrupt, or by its timeout."""
     configure_flask(workspace, image=image(tag))
     options = ["--wait-timeout", "1"] if how == "timeout" else []
-    # On a busy machine it could have ended by the time that the run is interrupted.
+    # On a busy machine, the rollout could otherwise end before the run is interrupted.
     with workspace.paused_rollouts():
         run = workspace.start("deploy", "staging", "--yes", *options)
         until(lambda: is_awaited(workspace))
@@ -26,29 +26,29 @@ def leave_rollout(workspace: TestWorkspace, tag: str, how: str) -> None:
 
 
 def is_awaited(workspace: TestWorkspace) -> bool:
-    """Whether a run waits for the rollout of the web service."""
+    """Returns whether a run waits for the rollout of the web service."""
     record = workspace.state_object()["snapshot"]["resources"]["fargate/flask"]
     return len(service(workspace)["deployments"]) == 2 and record["settled"] is False
 
 
 def history(workspace: TestWorkspace) -> list[dict[str, Any]]:
-    """The revisions of the web service, as they are shown."""
+    """Returns the revisions of the web service in the output of `history`."""
     return list(workspace.run("history", "staging", "--json").expect_exit().json()[0]["revisions"])
 
 
 def is_completed(workspace: TestWorkspace) -> bool:
-    """Whether ECS has completed the rollout of the web service."""
+    """Returns whether ECS has completed the rollout of the web service."""
     deployments = service(workspace)["deployments"]
     return len(deployments) == 1 and deployments[0]["rolloutState"] == "COMPLETED"
 
 
 def status(workspace: TestWorkspace) -> dict[str, Any]:
-    """The status as JSON."""
+    """Returns the output of `status` as JSON."""
     return workspace.run("status", "staging", "--json").expect_exit().json()
 
 
 def outcome(workspace: TestWorkspace) -> str:
-    """What is recorded of the last release of the web service."""
+    """Returns the recorded outcome of the last release of the web service."""
     last = [release for release in recorded_releases(workspace) if "fargate/flask" in release["services"]][-1]
     return str(last["services"]["fargate/flask"]["outcome"])
 
@@ -82,7 +82,7 @@ def test_rollout_completed_after_the_run_is_not_called_failed(staging: TestWorks
     assert "the last deploy" not in text and "unfinished" not in text, text
     since = staging.mark()
     staging.run("wait", "staging").expect_exit()
-    assert staging.mutations(since) == [], "there is nothing more to record"
+    assert staging.mutations(since) == [], "nothing is left to record"
     staging.assert_no_changes()
 
 

@@ -1,4 +1,4 @@
-"""What stands under our names and is not ours is never changed: a refusal names it."""
+"""Unmanaged resources with names that the configuration needs: refusals name them and nothing is changed."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from inventory import normalized
 
 
 def vpc(workspace: TestWorkspace) -> str:
-    """A VPC of somebody else."""
+    """Creates an unmanaged VPC and returns its id."""
     return str(workspace.aws.ec2.create_vpc(CidrBlock="172.16.0.0/16")["Vpc"]["VpcId"])
 
 
 def subnets(workspace: TestWorkspace, network: str) -> list[str]:
-    """Two subnets in two zones of it, with a way out."""
+    """Creates two subnets in two zones of a VPC with an internet gateway, and returns their ids."""
     ec2, region = workspace.aws.ec2, workspace.aws.region
     gateway = ec2.create_internet_gateway()["InternetGateway"]["InternetGatewayId"]
     ec2.attach_internet_gateway(InternetGatewayId=gateway, VpcId=network)
@@ -105,7 +105,7 @@ def replication_group(workspace: TestWorkspace) -> None:
         time.sleep(0.1)
 
 
-#: Who makes it, the address whose name it stands in, and what the refusal calls it.
+#: Function that creates the resource, address that needs its name, and its name in the refusal.
 UNMANAGED: dict[str, tuple[Callable[[TestWorkspace], Any], str, str]] = {
     "a log group": (log_group, "fargate/logs", "staging-pb_workers"),
     "a repository": (repository, "fargate/repository", "staging-celeryflask"),
@@ -118,7 +118,7 @@ UNMANAGED: dict[str, tuple[Callable[[TestWorkspace], Any], str, str]] = {
     "a subnet group": (subnet_group, "redis/subnets", "staging-jobqr"),
     "a replication group": (replication_group, "redis/jobqr", "staging-jobqr"),
 }
-#: One of each service that answers a clash of names in a way of its own.
+#: One resource of each service with an error of its own for a name conflict.
 SAMPLE = {"a service", "a target group", "a record", "a replication group"}
 
 

@@ -1,5 +1,7 @@
-"""Something takes our tags off what is recorded, as `terraform apply` does after a takeover: nothing of it is changed or deleted,
-every command says so, and `adopt` puts the tags back."""
+"""Recorded resources that lose their ownership tags, for example through `terraform apply` after an import.
+
+They are neither changed nor deleted, every command reports them, and `adopt` restores the tags.
+"""
 
 from __future__ import annotations
 
@@ -13,25 +15,25 @@ from inventory import normalized
 from test_adopt import FORMAT_3, TAGGING, forget_all, ids_by_address, state_file, without_ownership_tags
 
 TAG_KEYS = [f"pb-deploy:{key}" for key in ("stack", "workspace", "address")]
-#: Every kind that a stack has.
+#: All kinds of resources of a stack.
 KINDS = {
     "ec2.vpc", "ec2.internet_gateway", "ec2.subnet", "ec2.route_table", "ec2.security_group", "ec2.security_group_rule",
     "ec2.default_security_group", "elbv2.load_balancer", "elbv2.target_group", "elbv2.listener", "elbv2.listener_rule",
     "ecs.cluster", "ecs.service", "ecs.task_definition", "ecr.repository", "logs.log_group", "elasticache.subnet_group",
     "elasticache.parameter_group", "elasticache.replication_group", "route53.record",
 }  # fmt: skip
-#: What can carry no tags, and is known by the load balancer that it leads to.
+#: Resources that cannot carry tags and count as managed through their load balancer.
 UNTAGGABLE = {"edge/record"}
 
 
 def log_group_arn(workspace: TestWorkspace, name: str) -> str:
-    """The ARN of a log group, as calls about tags take it."""
+    """Returns the ARN of a log group in the form that tagging calls accept."""
     (group,) = workspace.aws.logs.describe_log_groups(logGroupNamePrefix=name)["logGroups"]
     return str(group["arn"]).removesuffix(":*")
 
 
 def remove_tags(workspace: TestWorkspace, *addresses: str) -> None:
-    """Take our tags off what is recorded at these addresses, or off everything."""
+    """Removes the ownership tags of the resources at these addresses, or of all recorded resources."""
     aws, records = workspace.aws, workspace.state_object()["snapshot"]["resources"]
 
     def remove_from(kind: str, attrs: dict[str, Any]) -> None:
@@ -55,7 +57,7 @@ def remove_tags(workspace: TestWorkspace, *addresses: str) -> None:
 
 
 def refused_addresses(workspace: TestWorkspace, *arguments: str) -> set[str]:
-    """The addresses that a command names as without their tags; it changes nothing, and says what to do."""
+    """Returns the untagged addresses that a command names, after asserting that it is refused and changes nothing."""
     since, before = workspace.mark(), normalized(workspace.inventory.everything())
     result = workspace.run(*arguments).expect_exit(1)
     assert workspace.mutations(since) == [] or set(workspace.mutations(since)) <= {"dynamodb:UpdateItem"}, result
@@ -67,7 +69,7 @@ def refused_addresses(workspace: TestWorkspace, *arguments: str) -> set[str]:
 
 
 def restore_tags(workspace: TestWorkspace, *arguments: str) -> str:
-    """Have `adopt` put the tags back; gives what it said."""
+    """Restores the ownership tags with `adopt` and returns its output on stderr."""
     since = workspace.mark()
     result = workspace.run("adopt", "staging", *(arguments or ["--restore-tags"]), "--yes").expect_exit()
     assert {call.split(":")[1] for call in workspace.writes(since)} <= TAGGING, result
@@ -133,8 +135,10 @@ def test_adopt_from_terraform_restores_removed_tags(workspace: TestWorkspace) ->
     for output in (first, again):
         lines = [line for line in output.splitlines() if line.startswith("terraform state rm ")]
         assert "terraform state rm 'aws_subnet.public[0]'" in lines and "terraform state rm aws_alb.public" in lines
-        assert "terraform state rm module.network.aws_vpc.main" in lines, "modules are named"
-        assert "terraform state rm aws_security_group_rule.web" in lines, "parts of what was taken over go along"
+        assert "terraform state rm module.network.aws_vpc.main" in lines, "addresses in modules have the module prefix"
+        assert "terraform state rm aws_security_group_rule.web" in lines, (
+            "resources that are part of an imported one are removed as well"
+        )
         text = FORMAT_3.read_text(encoding="utf-8")
         assert not [line for line in lines if "aws_s3_bucket" in line] and "aws_s3_bucket" in text
         assert "  from = module.network.aws_vpc.main\n  lifecycle {\n    destroy = false\n" in output
@@ -157,7 +161,7 @@ def test_forgotten_untagged_resource_survives_destroy(workspace: TestWorkspace) 
 def test_tags_removed_after_plan_stop_destroy(workspace: TestWorkspace) -> None:
     workspace.deploy()
     with FaultProxy(workspace.url) as proxy:
-        # The lease is taken after the plan was made, and before it is made again.
+        # The lease is acquired between the first plan and the one that is applied.
         held = proxy.hold_before("dynamodb:UpdateItem")
         running = workspace.start("destroy", "staging", "--yes", url=proxy.url)
         held.wait()

@@ -1,4 +1,4 @@
-"""Requests during rollouts: one that fails fails the test, whose report says who answered."""
+"""Requests during rollouts: a failed request fails its test, and the report names the revisions that answered."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ pytestmark = pytest.mark.needs("data-plane")
 
 @pytest.fixture
 def watch(workspace: TestWorkspace, monkeypatch: pytest.MonkeyPatch) -> Watch:
-    """A watch of the workspace beside the one of this test itself."""
+    """Returns a watch of the workspace besides the one of the running test."""
     inner = Watch()
     monkeypatch.setattr(conftest, "_watch", inner)
     workspace.before_run = partial(inner.before, workspace)
@@ -45,7 +45,7 @@ def test_only_deployed_workspaces_are_watched_until_destroyed(workspace: TestWor
     watch.begin()
     workspace.deploy()
     workspace.assert_no_changes()
-    assert watch.end() == [], "nothing serves before the first deploy"
+    assert watch.end() == [], "no service runs before the first deploy"
     watch.begin()
     workspace.run("restart", "staging", "celery", "--yes").expect_exit()
     workspace.destroy()

@@ -1,6 +1,7 @@
-"""Requests to what a test rolls out: none may fail from the first rollout of a deployed workspace to the end of the test.
+"""Requests during rollouts: none may fail from the first rollout in a deployed workspace to the end of the test.
 
-A test in which users are not served for some time, or which sends requests itself, says so: `@pytest.mark.unserved("why")`.
+A test in which users are not served for some time, or which sends requests itself, has the mark
+`@pytest.mark.unserved("reason")`.
 """
 
 from __future__ import annotations
@@ -8,14 +9,14 @@ from __future__ import annotations
 from harness import TestWorkspace
 from prober import Prober, address
 
-#: Commands that start a rollout or follow one.
+#: Commands that start or follow a rollout.
 ROLLOUT_COMMANDS = {"deploy", "apply", "rollback", "restart", "scale", "wait"}
-#: The listener of what is deployed answers at once, but on a busy machine.
+#: Maximum time until the listener of a deployed workspace answers, which is slow on a busy machine only.
 LISTENER_SECONDS = 5.0
 
 
 class Watch:
-    """The probers of the test that runs, one for each deployed workspace that it changes."""
+    """The probers of the running test, one for each deployed workspace that it changes."""
 
     def __init__(self) -> None:
         self._is_on = False
@@ -23,27 +24,27 @@ class Watch:
         self._stopped: list[Prober] = []
 
     def begin(self) -> None:
-        """Watches the test that begins now."""
+        """Starts to watch a test."""
         self._is_on, self._stopped = True, []
 
     def before(self, workspace: TestWorkspace, arguments: tuple[str, ...]) -> None:
-        """Starts a prober before a command changes a deployed workspace, and stops it before one destroys it."""
+        """Starts a prober before a command changes a deployed workspace, and stops it before a command destroys one."""
         command, *operands = arguments or ("",)
         if command == "destroy" and operands:
             self._stop(workspace, operands[0])
         elif self._is_on and command in ROLLOUT_COMMANDS:
-            # A saved plan names its workspace itself.
+            # The workspace of a saved plan is in its file, not among the arguments.
             for name in workspace.deployed_workspaces():
                 if command == "apply" or name in operands[:1]:
                     self._start(workspace, name)
 
     @property
     def running(self) -> list[Prober]:
-        """The probers that send requests now."""
+        """The probers that are sending requests."""
         return list(self._running.values())
 
     def end(self) -> list[Prober]:
-        """Stops all probers; returns those of the test."""
+        """Stops all probers and returns those of the test."""
         for prober in self._running.values():
             prober.stop()
         probers = [*self._stopped, *self._running.values()]

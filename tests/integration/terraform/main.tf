@@ -1,5 +1,5 @@
-# A stack of the shape that pb-deploy deploys, as a team would have written it for Terraform: the same resources, with other
-# settings here and there, and with the names that Terraform users give. Only the tests and the benchmark use it.
+# A stack like the one that pb-deploy deploys, as a team would write it for Terraform: the same resources, some with other
+# settings, and with names that Terraform users choose. Used by the tests and the benchmark only.
 terraform {
   required_providers {
     aws = { source = "hashicorp/aws", version = "5.100.0" }
@@ -18,10 +18,10 @@ variable "endpoint" { type = string }
 variable "hostname" { type = string }
 variable "execution_role" { type = string }
 variable "workers" { default = 1 }
-# Days that logs are kept; 0 is for ever.
+# Retention of logs in days; 0 keeps them forever.
 variable "log_days" { default = 0 }
 
-# The queue as one node of its own, as stacks had it before replication groups; else as a replication group.
+# Creates the queue as a single cache cluster, as older stacks have it, instead of a replication group.
 variable "lone_node" { default = false }
 
 locals {
@@ -91,7 +91,7 @@ resource "aws_route_table_association" "public" {
   route_table_id = aws_route_table.public.id
 }
 
-# Names of their own, so that they are found by what carries them.
+# Names that differ from pb-deploy's: adopt must find the groups through the resources that use them.
 resource "aws_security_group" "balancer" {
   vpc_id = aws_vpc.main.id
   name   = "${local.env}-public-http"
