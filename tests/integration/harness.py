@@ -75,9 +75,13 @@ class Result:
         """Returns the JSON document on stdout."""
         return json.loads(self.out)
 
+    def lines(self) -> list[dict[str, Any]]:
+        """Returns the JSON lines on stdout."""
+        return [json.loads(line) for line in self.out.splitlines()]
+
     def events(self) -> list[dict[str, Any]]:
         """Returns the events on stdout, each checked against the schema."""
-        events = [json.loads(line) for line in self.out.splitlines()]
+        events = self.lines()
         for event in events:
             schemas.event(event)
         return events

@@ -117,9 +117,8 @@ def s3_regions(aws: Aws) -> None:
     aws.s3.create_bucket(Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": aws.region})
     elsewhere = Aws(aws.url, aws.account, "eu-west-1")
     # Marks the request as redirected, because boto3 would follow the redirect.
-    elsewhere.s3.meta.events.register(
-        "before-call.s3", lambda params, **_: params["context"]["s3_redirect"].update(redirected=True)
-    )
+    events = elsewhere.s3.meta.events
+    events.register("before-call.s3", lambda params, **_: params["context"]["s3_redirect"].update(redirected=True))
     error = expect_refusal(elsewhere.s3.get_object, "PermanentRedirect", Bucket=bucket, Key="k")
     if error.response["ResponseMetadata"]["HTTPHeaders"].get("x-amz-bucket-region") != aws.region:
         raise Missing("a redirect does not name the region of the bucket")
@@ -218,9 +217,8 @@ def elb_rules(aws: Aws) -> None:
     """Checks that a load balancer needs two subnets and has one listener per port, and that deletion protection and
     listeners keep AWS from deleting load balancers and target groups."""
     net = Net(aws)
-    expect_refusal(
-        create_balancer, "ValidationError", "InvalidConfigurationRequest", aws=aws, net=net, Subnets=net.subnets[:1]
-    )
+    codes = ("ValidationError", "InvalidConfigurationRequest")
+    expect_refusal(create_balancer, *codes, aws=aws, net=net, Subnets=net.subnets[:1])
     arn = create_balancer(aws, net)
     target_group = create_target_group(aws, net, arn)
     actions = [{"Type": "forward", "TargetGroupArn": target_group}]
@@ -235,10 +233,8 @@ def elb_rules(aws: Aws) -> None:
 def ecs_converges(aws: Aws) -> None:
     """Checks that the task of a service runs and its deployment completes."""
     read = create_service(aws, Net(aws), "app:1")
-    eventually(
-        lambda: (s := read())["runningCount"] == 1 and s["deployments"][0].get("rolloutState") == "COMPLETED",
-        "no service runs",
-    )
+    completed = lambda s: s["runningCount"] == 1 and s["deployments"][0].get("rolloutState") == "COMPLETED"  # noqa: E731
+    eventually(lambda: completed(read()), "no service runs")
 
 
 def ecs_breaker(aws: Aws) -> None:
@@ -274,9 +270,8 @@ def target_health(aws: Aws) -> None:
 def elasticache_endpoint(aws: Aws) -> None:
     """Checks that a replication group in a subnet group becomes available and has an endpoint."""
     net, cache = Net(aws), aws.elasticache
-    cache.create_cache_subnet_group(
-        CacheSubnetGroupName="probe", CacheSubnetGroupDescription="probe", SubnetIds=net.subnets[:1]
-    )
+    group = {"CacheSubnetGroupName": "probe", "CacheSubnetGroupDescription": "probe"}
+    cache.create_cache_subnet_group(**group, SubnetIds=net.subnets[:1])
     cache.create_replication_group(
         ReplicationGroupId="probe", ReplicationGroupDescription="probe", Engine="redis", NumCacheClusters=1,
         CacheNodeType="cache.t3.micro", CacheSubnetGroupName="probe", SecurityGroupIds=[net.group], Port=6400,

@@ -89,7 +89,7 @@ def test_adopt_by_id_restores_forgotten_resources_unchanged(staging: TestWorkspa
     assert {call.split(":")[1] for call in staging.writes(since)} <= TAGGING
     assert without_ownership_tags(staging.inventory.everything()) == before
     assert ids_by_address(staging) == ids
-    assert "ours already" in staging.run("adopt", "staging", *pairs, "--yes").expect_exit().err
+    assert "already managed" in staging.run("adopt", "staging", *pairs, "--yes").expect_exit().err
     staging.assert_no_changes()
 
 
@@ -145,7 +145,7 @@ def test_adopt_respects_takes_and_releases_terraform_lock(workspace: TestWorkspa
     digest = {"LockID": {"S": f"{bucket}/{key}-md5"}, "Digest": {"S": "0" * 32}}
     dynamodb.put_item(TableName=table, Item=digest)
     stale = workspace.run(*adopt).expect_exit(1)
-    assert "Terraform noted 0000" in stale.err
+    assert "Terraform stored the digest 0000" in stale.err
     assert workspace.state_object()["snapshot"]["resources"] == {}
 
     digest["Digest"]["S"] = hashlib.md5(body, usedforsecurity=False).hexdigest()
@@ -161,14 +161,14 @@ def test_adopt_respects_takes_and_releases_terraform_lock(workspace: TestWorkspa
     assert not [item for item in items if item["LockID"]["S"] == f"{bucket}/{key}"]
     assert workspace.aws.s3.get_object(Bucket=bucket, Key=key)["Body"].read() == body
     # A second import finds that all resources are managed already.
-    assert "ours already" in workspace.run(*adopt).expect_exit().err
+    assert "already managed" in workspace.run(*adopt).expect_exit().err
 
 
 def test_adopt_and_forget_of_invalid_resource_are_refused(staging: TestWorkspace) -> None:
     since = staging.mark()
     for pair, message in [
-        ("net/nothing=vpc-1", "the configuration wants nothing here; there are: net/vpc"),
-        ("net/vpc=vpc-0123456789abcdef0", "there would be several here"),
+        ("net/nothing=vpc-1", "no resource is configured at this address; configured addresses: net/vpc"),
+        ("net/vpc=vpc-0123456789abcdef0", "several resources would have this address"),
     ]:
         result = staging.run("adopt", "staging", pair, "--yes")
         assert (message in result.err) == (result.code == 1) or pair.startswith("net/vpc"), result
@@ -179,8 +179,8 @@ def test_adopt_and_forget_of_invalid_resource_are_refused(staging: TestWorkspace
     for arguments in (["net/vpc"], ["vpc=vpc-1"], [], ["net/vpc=a", "net/vpc=b"], ["--from-terraform", "s3://b"]):
         staging.run("adopt", "staging", *arguments, "--yes").expect_exit(64)
     record = staging.run("forget", "staging", "edge/record", "--yes").expect_exit(1)
-    assert "is ours as long as its load balancer is" in record.err
-    assert "nothing of ours stands here" in staging.run("forget", "staging", "net/nothing", "--yes").expect_exit(1).err
+    assert "is managed as long as its load balancer is" in record.err
+    assert "no managed resource at this address" in staging.run("forget", "staging", "net/nothing", "--yes").expect_exit(1).err
     assert staging.writes(since) == []
     staging.assert_no_changes()
 
@@ -232,7 +232,7 @@ def test_adopt_keeps_standalone_cache_node_beside_new_group(workspace: TestWorks
     }  # fmt: skip
     path.write_text(json.dumps(state), encoding="utf-8")
     shown = workspace.run("adopt", "staging", "--from-terraform", str(path), "--yes").expect_exit()
-    assert "aws_elasticache_cluster.queue" in shown.err and "is kept as it is, with the jobs in it" in shown.err, shown
+    assert "aws_elasticache_cluster.queue" in shown.err and "a standalone cache node and the jobs in it" in shown.err, shown
     assert "redis/jobqr" not in ids_by_address(workspace)
     changes = workspace.plan().changes
     assert changes["redis/jobqr"] == "create" and not {"delete", "delete_first", "create_first"} & set(changes.values())

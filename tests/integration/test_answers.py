@@ -66,7 +66,7 @@ def test_output_prints_all_and_single_values(deployed: TestWorkspace) -> None:
     assert dict(line.split(" = ") for line in text.splitlines()) == outputs
     assert deployed.run("output", "staging", "url").expect_exit().out == "http://staging.ospcapi.org\n"
     assert deployed.run("output", "staging", "url", "--json").expect_exit().json() == "http://staging.ospcapi.org"
-    assert 'there is no output "ulr"' in deployed.run("output", "staging", "ulr").expect_exit(64).err
+    assert 'has no output "ulr"' in deployed.run("output", "staging", "ulr").expect_exit(64).err
 
 
 def test_output_of_undeployed_workspace_is_an_error(deployed: TestWorkspace) -> None:
@@ -171,7 +171,8 @@ def test_output_in_terminal_has_color_unless_disabled(deployed: TestWorkspace) -
 
 def test_help_lists_exit_codes(workspace: TestWorkspace) -> None:
     text = workspace.run("--help").expect_exit().out
-    for line in ("0    done", "1    failed", "2    the plan has changes", "3    locked by another", "64   usage",
+    for line in ("0    done", "1    failed", "2    the plan has changes", "3    another run holds the lock",
+                 "64   invalid usage",
                  "130  interrupted"):  # fmt: skip
         assert line in text
     assert workspace.run("--version").expect_exit().out.startswith("pb-deploy ")

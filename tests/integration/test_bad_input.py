@@ -215,11 +215,11 @@ def test_missing_profile_in_environment_is_refused(minimal: TestWorkspace) -> No
 def test_profile_option_overrides_keys_in_environment(minimal: TestWorkspace) -> None:
     profiles = minimal.folder / "profiles"
     profiles.write_text(
-        f"[workspace]\naws_access_key_id = {minimal.account}\naws_secret_access_key = x\n", encoding="utf-8"
+        f"[site]\naws_access_key_id = {minimal.account}\naws_secret_access_key = x\n", encoding="utf-8"
     )
     env: dict[str, str | None] = {"AWS_SHARED_CREDENTIALS_FILE": str(profiles), "AWS_ACCESS_KEY_ID": "000000000001"}
     result = minimal.run(
-        "plan", "staging", "--profile", "workspace", env=env, timeout=QUICK_TIMEOUT_SECONDS
+        "plan", "staging", "--profile", "site", env=env, timeout=QUICK_TIMEOUT_SECONDS
     ).expect_exit()
     assert f"account {minimal.account}" in result.out + result.err
     assert_recorded(
@@ -271,7 +271,7 @@ def test_empty_endpoint_url_is_refused(minimal: TestWorkspace, source: str) -> N
     options = {"option": ["--endpoint-url", ""], "variable": []}[source]
     variables = {"AWS_ENDPOINT_URL": ""} if source == "variable" else {}
     result = minimal.start(*options, "plan", "staging", env=variables).result().expect_exit(64)
-    assert "the URL of the endpoint is empty" in result.err and "unset AWS_ENDPOINT_URL" in result.err, result
+    assert "the endpoint URL is empty" in result.err and "unset AWS_ENDPOINT_URL" in result.err, result
 
 
 def envelope(**changes: object) -> bytes:
@@ -299,7 +299,7 @@ STATES: dict[str, Callable[[bytes, TestWorkspace], bytes]] = {
 @pytest.mark.parametrize("name", STATES)
 @pytest.mark.parametrize("command", ["plan", "deploy"])
 def test_invalid_state_is_refused(minimal: TestWorkspace, name: str, command: str) -> None:
-    minimal.put_state(STATES[name](envelope(minimal), minimal))
+    minimal.put_state(STATES[name](envelope(), minimal))
     arguments = [command, "staging"] + (["--yes"] if command == "deploy" else [])
     result = minimal.run(*arguments, timeout=QUICK_TIMEOUT_SECONDS).expect_exit(1)
     assert_recorded(name, minimal, result)
@@ -307,7 +307,7 @@ def test_invalid_state_is_refused(minimal: TestWorkspace, name: str, command: st
 
 
 def test_valid_state_is_loaded(minimal: TestWorkspace) -> None:
-    minimal.put_state(envelope(minimal))
+    minimal.put_state(envelope())
     assert "Plan: 29 to add" in minimal.run("plan", "staging").expect_exit().out
 
 
@@ -334,7 +334,7 @@ def test_prompt_for_production_requires_workspace_name(
     assert result.code == code, result
     assert "to deploy" in result.out and expected_answer in result.out
     if code:
-        assert "not confirmed: nothing was changed" in result.out
+        assert "cancelled: nothing was changed" in result.out
         assert workspace.mutations() == [] and workspace.inventory.remains() == {}
     else:
         workspace.assert_no_changes(name)

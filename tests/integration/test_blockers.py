@@ -46,7 +46,7 @@ def test_destroy_with_unmanaged_group_and_rule_is_refused(staging: TestWorkspace
     rule = answer["SecurityGroupRules"][0]["SecurityGroupRuleId"]
     reasons = reasons_by_address(assert_refused(staging))
     assert set(reasons) == {"net/flask_group", "net/vpc"}, reasons
-    assert f"security group bastion ({bastion}) has rule {rule} with it as source" in reasons["net/flask_group"]
+    assert f"rule {rule} of security group bastion ({bastion}) has it as source" in reasons["net/flask_group"]
     assert f"--group-id {bastion} --security-group-rule-ids {rule}" in reasons["net/flask_group"]
     assert f"aws ec2 delete-security-group --group-id {bastion}" in reasons["net/vpc"]
     ec2.delete_security_group(GroupId=bastion)
@@ -123,8 +123,8 @@ def test_missing_service_linked_role_fails_within_wait_timeout(staging: TestWork
                                                 "image": staging.config["services"]["celery"]["image"]}}})  # fmt: skip
     result = staging.run("deploy", "staging", "--yes", "--wait-timeout", "5", url=proxy.url, timeout=60).expect_exit(1)
     assert "aws iam create-service-linked-role --aws-service-name ecs.amazonaws.com" in result.err, result
-    assert "iam:CreateServiceLinkedRole" in result.err and "tried again for 5 s" in result.err, result
-    assert result.err.count("trying again after") == 1, result
+    assert "iam:CreateServiceLinkedRole" in result.err and "retried for 5 s" in result.err, result
+    assert result.err.count("retrying after") == 1, result
     proxy.release_all()
     staging.restore()
 

@@ -44,7 +44,7 @@ def assert_bucket_is_protected(workspace: TestWorkspace) -> None:
 def test_bootstrap_prepares_empty_account_for_deploy(empty: TestWorkspace) -> None:
     assert empty.run("plan", "staging").code == 1
     result = empty.run("bootstrap", "staging", "--zone", "--yes").expect_exit()
-    assert "Bootstrapped staging: 4 made" in result.err, result
+    assert "Bootstrapped staging: 4 created" in result.err, result
     assert_bucket_is_protected(empty)
     name = empty.config["state"]["bucket"]
     assert empty.aws.s3.get_bucket_location(Bucket=name)["LocationConstraint"] == empty.config["region"]
@@ -106,7 +106,7 @@ def test_bootstrap_refuses_unsuitable_table_and_bucket(empty: TestWorkspace) -> 
     since = empty.mark()
     result = empty.run("bootstrap", "staging", "--yes").expect_exit(1)
     assert "the table has the key `id S`" in result.err, result
-    assert "the bucket is in eu-west-1, and what is in it stays: correct `region` or `state.bucket`" in result.err
+    assert "the bucket is in eu-west-1 and its contents cannot be moved; change `region` or `state.bucket`" in result.err
     assert empty.mutations(since) == []
 
 

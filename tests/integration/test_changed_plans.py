@@ -55,7 +55,7 @@ def test_waiting_deploy_with_more_deletions_is_refused(
     held.wait()
     configure_flask(workspace, image=image("next"))
     second = workspace.start("deploy", "staging", "--yes", "--lock-timeout", "60", *([ACCEPT] if accepted else []))
-    until(lambda: "locked by" in second.output_so_far().err)
+    until(lambda: "who holds the lock" in second.output_so_far().err)
     assert "fargate/reports" not in second.output_so_far().err
     held.release()
     first.result().expect_exit()
@@ -67,7 +67,7 @@ def test_waiting_deploy_with_more_deletions_is_refused(
         workspace.assert_no_changes()
         return
     assert "error: the plan has changed since it was shown, and now also deletes fargate/reports" in result.err, result
-    assert ": nothing was changed" in result.err and revision(workspace) == before, result
+    assert "; nothing was changed" in result.err and revision(workspace) == before, result
     assert f"run `pb-deploy deploy staging --yes --lock-timeout 60 {ACCEPT}`" in result.err, result
     assert workspace.run("status", "staging", "--json").expect_exit().json()["lock"] is None
 
@@ -137,7 +137,7 @@ def test_rollback_after_newer_release_is_refused(staging: TestWorkspace, proxy: 
         colleague_revision = revision(staging)
     result = running.result().expect_exit(1)
     error = json.loads(result.err)
-    assert error["error"] == "what runs has changed since it was shown: nothing was changed", error
+    assert error["error"] == "the running services have changed since they were shown; nothing was changed", error
     assert "`pb-deploy rollback staging --yes --json`" in error["hint"], error
     assert revision(staging) == colleague_revision
     shown, changed = ([step["before"]["task_definition"] for step in plan["steps"]] for plan in shown_plans(running))
@@ -156,7 +156,7 @@ def test_scale_and_rollback_to_named_value_continue_after_change(staging: TestWo
         with held_before_lock(staging, proxy, *command, "--yes") as running:
             staging.run(*colleague_deploy(staging, {"services": colleague_changes})).expect_exit()
         result = running.result().expect_exit()
-        assert expected in result.err.split("What runs has changed since it was shown:")[1], result
+        assert expected in result.err.split("The running services have changed since they were shown:")[1], result
         if command[0] == "scale":
             assert service(staging, "celery")["desiredCount"] == 5, result
     assert revision(staging) == good

@@ -41,7 +41,7 @@ def test_second_run_is_refused_and_names_the_lock_holder(
     since = workspace.mark()
     second = workspace.run(command, "staging", "--yes").expect_exit(3)
     pid = first.process.pid
-    assert f"held by ana@test-host, pid {pid} (deploy since " in second.err, second
+    assert f"locked by ana@test-host, pid {pid} (deploy since " in second.err, second
     assert "nothing was changed" in second.err and "unlock" in second.err
     assert workspace.lock_id() in second.err
     assert not [call for call in workspace.writes(since) if ":Delete" in call], "the second run deleted something"
@@ -55,7 +55,7 @@ def test_second_run_waits_with_lock_timeout(workspace: TestWorkspace, proxy: Fau
     first = workspace.start("deploy", "staging", "--yes", url=proxy.url)
     held.wait()
     second = workspace.start("deploy", "staging", "--yes", "--lock-timeout", "60")
-    while "locked by" not in second.output_so_far().err:
+    while "who holds the lock" not in second.output_so_far().err:
         assert second.process.poll() is None, second.output_so_far()
     held.release()
     first.result().expect_exit()
@@ -68,18 +68,18 @@ def test_unlocked_holder_makes_no_further_writes(workspace: TestWorkspace, proxy
     first = workspace.start("deploy", "staging", "--yes", url=proxy.url)
     held.wait()
     wrong = workspace.run("unlock", "staging", "00000000-0000-0000-0000-000000000000").expect_exit(1)
-    assert "does not hold the lease" in wrong.err
+    assert "does not hold the lock" in wrong.err
     lock_id = workspace.lock_id()
     since = workspace.mark()
     assert "staging is unlocked" in workspace.run("unlock", "staging", lock_id).expect_exit().err
-    assert "nobody holds the lease" in workspace.run("unlock", "staging", "anything").expect_exit(1).err
+    assert "nobody holds the lock" in workspace.run("unlock", "staging", "anything").expect_exit(1).err
     assert workspace.run("status", "staging", "--json").expect_exit().json()["lock"] is None
     # Two refused writes: the second `unlock`, and the next heartbeat of the holder, which may already have been sent.
     until(lambda: workspace.refusals(since).count("dynamodb:UpdateItem") == 2)
     since = workspace.mark()
     held.release()
     lost = first.result().expect_exit(3)
-    assert "taken away with `unlock`" in lost.err, lost
+    assert "broken with `pb-deploy unlock`" in lost.err, lost
     # The process may have ended while its call was still in progress. No other call may follow.
     assert set(workspace.mutations(since)) <= {"elasticache:CreateReplicationGroup"}
     until(lambda: "staging-jobqr" in workspace.inventory.replication_groups())

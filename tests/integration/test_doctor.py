@@ -50,7 +50,7 @@ def test_doctor_names_each_missing_prerequisite_with_hint(workspace: TestWorkspa
     assert findings["state/bucket"]["verdict"] == "warning" and "encrypted" in findings["state/bucket"]["found"]
     assert findings["room for a VPC"]["found"].startswith("5 of 5"), "the default VPC counts towards the quota"
     text = workspace.run("doctor", "staging").expect_exit(1).out
-    assert "staging cannot be deployed: 5 things in the way." in text
+    assert "staging is not ready: 5 problems." in text
 
 
 @pytest.mark.needs("quotas")
@@ -58,9 +58,9 @@ def test_doctor_and_deploy_report_vcpu_quota(workspace: TestWorkspace) -> None:
     workspace.run("bootstrap", "staging", "--yes").expect_exit()
     scope = {"account": workspace.account, "region": workspace.config["region"]}
     for vcpus, code, verdict, expected in (
-        (4, 1, "bad", "Fargate gives 4 to all tasks in this region, those of staging have 5"),
-        (5, 1, "bad", "a rollout begins with 6"),
-        (6, 0, "warning", "a rollout of all services at once has 10"),
+        (4, 1, "bad", "needs 5 vCPU; the quota of all tasks in this region is 4"),
+        (5, 1, "bad", "and 6 when a rollout begins"),
+        (6, 0, "warning", "and 10 during a rollout of all services, which takes longer"),
         (10, 0, "good", "10 during a rollout of all services"),
     ):
         control(workspace.url, "preconditions", {"vcpus": vcpus, **scope})

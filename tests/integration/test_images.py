@@ -88,7 +88,7 @@ def test_services_without_image_are_listed_by_plan_and_status(own_images: TestWo
 
     text = own_images.run("plan", "staging", "--detailed-exitcode").expect_exit(2).out
     assert (
-        "No changes, but 2 services are not deployed: image not pushed yet.\n" in text and "as configured" not in text
+        "No changes, but 2 services are not deployed: image not pushed yet.\n" in text and "match the configuration" not in text
     ), text
     assert f"flask: not deployed: image not pushed  {uri}:flask\n" in text, text
     saved = (
@@ -134,8 +134,8 @@ def test_images_pushed_during_deploy_are_deployed_by_it(own_images: TestWorkspac
     until(lambda: REPOSITORY in own_images.inventory.repositories())
     push(own_images, "flask"), push(own_images, "celery")
     result = run.result().expect_exit()
-    assert "The images are in the repository now" in result.err and result.out == "http://staging.ospcapi.org\n"
-    shown = result.err.split("The images are in the repository now")[1]
+    assert "Images found." in result.err and result.out == "http://staging.ospcapi.org\n"
+    shown = result.err.split("Images found.")[1]
     assert "+ fargate/flask  ecs.service" in shown and "Plan: 4 to add" in shown, result
     own_images.assert_no_changes()
 
@@ -223,9 +223,9 @@ def test_image_option_applies_to_one_deploy(shared: TestWorkspace) -> None:
 @pytest.mark.parametrize(
     ("option", "message"),
     [
-        ("flsk=v2", 'there is no service "flsk"'),
-        ("flask", "SERVICE=TAG is wanted"),
-        ("flask=a b", "invalid image of flask"),
+        ("flsk=v2", 'unknown service "flsk"'),
+        ("flask", "expected SERVICE=TAG"),
+        ("flask=a b", "invalid image for flask"),
     ],
 )
 def test_invalid_image_option_is_usage_error(shared: TestWorkspace, option: str, message: str) -> None:
@@ -239,7 +239,7 @@ def test_saved_plan_keeps_images_and_refuses_moved_tag(shared: TestWorkspace) ->
     push(shared, "v3", "moved")
     since = shared.mark()
     result = shared.run("apply", "p").expect_exit(1)
-    assert "the tag of an image means another one since (flask)" in result.err, result
+    assert "image tags point to other images now (flask)" in result.err, result
     assert shared.writes(since) == []
     shared.run("plan", "staging", "--image", "flask=v3", "--out", "p").expect_exit()
     shared.run("apply", "p").expect_exit()
@@ -253,7 +253,7 @@ def test_running_service_is_kept_after_its_images_are_deleted(shared: TestWorksp
     shared.aws.ecr.batch_delete_image(repositoryName=REPOSITORY, imageIds=listed)
     since = shared.mark()
     result = shared.run("deploy", "staging", "--yes").expect_exit(1)
-    assert "fargate/flask:" in result.err and "not in the repository any more" in result.err, result
+    assert "fargate/flask:" in result.err and "is not in the repository" in result.err, result
     assert shared.mutations(since) == [] and set(shared.inventory.services()) == {"staging-flask", "staging-celery"}
     manifests = {image["imageId"]["imageDigest"]: image["imageManifest"] for image in saved_images}
     for image in listed:

@@ -111,6 +111,6 @@ def test_lease_of_dead_holder_is_acquired_after_expiry(
     running.kill()
     proxy.release_all()
     result = workspace.deploy()
-    assert "locked by tester@test-host" in result.err, result
+    assert "Waiting for tester@test-host" in result.err, result
     assert workspace.inventory.counts() == COMPLETE
     workspace.assert_no_changes()

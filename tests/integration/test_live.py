@@ -46,7 +46,7 @@ def endpoint_workspace(workspace: TestWorkspace) -> Live:
 
 
 @pytest.fixture
-def workspace(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
+def live_workspace(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
     """Yields a deployed workspace and removes it at the end, even after a failure."""
     if live.on_aws():
         started = aws_workspace(tmp_path_factory.mktemp("live"))
@@ -102,11 +102,11 @@ def ownership_tags_exist_until_destroy(workspace: Live) -> None:
 
 
 @deploys
-def test_live_workspace_lifecycle_succeeds(workspace: Live) -> None:
+def test_live_workspace_lifecycle_succeeds(live_workspace: Live) -> None:
     for step in (deployed_services_run, second_deploy_changes_nothing, change_is_planned_and_applied,
                  drift_is_shown_and_repaired, ownership_tags_exist_until_destroy):  # fmt: skip
         print(step.__name__.replace("_", " "), file=sys.stderr)
-        step(workspace)
+        step(live_workspace)
 
 
 def test_live_account_must_be_named_explicitly() -> None:

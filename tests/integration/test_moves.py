@@ -89,11 +89,11 @@ def test_killed_state_mv_is_finished_by_same_command(workspace: TestWorkspace, p
 def test_state_mv_with_invalid_addresses_is_refused(staging: TestWorkspace) -> None:
     since = staging.mark()
     for code, pair, message in [
-        (1, ("fargate/flask", "fargate/web"), "the configuration wants nothing at fargate/web"),
-        (1, ("fargate/flask", "fargate/celery"), "something of ours stands at fargate/celery already"),
-        (1, ("fargate/nothing", "fargate/celery"), "nothing of ours stands here"),
-        (64, ("api", "backend"), 'nothing of a service "api" is there'),
-        (64, ("api", "fargate/backend"), "are not of the same sort"),
+        (1, ("fargate/flask", "fargate/web"), "no resource is configured at fargate/web"),
+        (1, ("fargate/flask", "fargate/celery"), "fargate/celery already has a managed resource"),
+        (1, ("fargate/nothing", "fargate/celery"), "no managed resource at this address"),
+        (64, ("api", "backend"), 'there are no resources of a service "api"'),
+        (64, ("api", "fargate/backend"), "mix an address and the key of a service"),
         (64, ("fargate/", "fargate/backend"), "fargate/"),
     ]:
         result = staging.run("state", "mv", "staging", *pair, "--yes").expect_exit(code)
@@ -106,7 +106,7 @@ def test_state_mv_to_service_without_image_is_refused(workspace: TestWorkspace) 
     deploy_and_rename(workspace)
     workspace.configure({"services": {"backend": {"image": None, "tag": "not-pushed"}}})
     refused = workspace.run("state", "mv", "staging", "fargate/api", "fargate/backend", "--yes").expect_exit(1)
-    assert "its image is not in the repository" in refused.err
+    assert "its image is not pushed yet" in refused.err
     remaining = (
         workspace.run("state", "mv", "staging", "edge/api_rule", "edge/backend_rule", "--dry-run", "--json")
         .expect_exit()

@@ -27,13 +27,13 @@ def offline(new_workspace: Callable[[], TestWorkspace]) -> TestWorkspace:
 def test_init_without_source_writes_a_valid_configuration(offline: TestWorkspace) -> None:
     result = offline.run("init", "--config", "new.toml", "--hostname", "api.example.com").expect_exit()
     assert result.out == "new.toml\n"
-    assert "set these before the first deploy: region, state.bucket, state.lock_table" in result.err
+    assert "Set these before the first deploy: region, state.bucket, state.lock_table" in result.err
     text = (offline.folder / "new.toml").read_text(encoding="utf-8")
-    assert "# How many tasks." in text and "ospc" not in text
+    assert "# Number of tasks." in text and "ospc" not in text
     offline.run("validate", "--config", "new.toml").expect_exit()
     offline.run("fmt", "--check", "--config", "new.toml").expect_exit()
     again = offline.run("init", "--config", "new.toml").expect_exit(1)
-    assert "is there already, and is left alone" in again.err
+    assert "already exists" in again.err
     assert (offline.folder / "new.toml").read_text(encoding="utf-8") == text
 
 
@@ -52,8 +52,8 @@ def test_init_from_terraform_variables_keeps_their_values(offline: TestWorkspace
         encoding="utf-8",
     )
     result = offline.run("init", "--config", "moved.toml", "--from", "terraform/terraform.tfvars").expect_exit()
-    assert "left out, there is no key for it: ssh_key (line 14)" in result.err
-    assert "flask_cpu (line 15)" in result.err and "set these" not in result.err
+    assert "Left out because it has no key: ssh_key (line 14)" in result.err
+    assert "flask_cpu (line 15)" in result.err and "Set these" not in result.err
     config = tomllib.loads((offline.folder / "moved.toml").read_text(encoding="utf-8"))
     assert (config["region"], config["hostname"], config["zone"]) == ("us-west-2", "api.example.com", "example.com")
     assert config["state"] == {"bucket": "our-state", "lock_table": "our-locks"}
@@ -148,10 +148,9 @@ def test_commands_of_the_terraform_table_exist(offline: TestWorkspace) -> None:
 def events_in_sources() -> set[str]:
     """Returns the names of the events in the Rust sources."""
     engine = (ROOT / "crates" / "engine" / "src" / "event.rs").read_text(encoding="utf-8")
-    events = re.findall(
-        r"^    ([A-Z][a-z]+)(?: \{|,)$", engine.split("pub enum Event")[1].split("\n}")[0], re.MULTILINE
-    )
-    names = {event.lower() for event in events}
+    variants = engine.split("pub enum Event")[1].split("\n}")[0]
+    events = re.findall(r'(?:serde\(rename = "(\w+)"\)\]\n)?^    ([A-Z][a-z]+)(?: \{|,)$', variants, re.MULTILINE)
+    names = {renamed or event.lower() for renamed, event in events}
     for file in (ROOT / "crates" / "orchestrator" / "src").rglob("*.rs"):
         pairs = re.findall(r'\.json\(\s*"(\w+)"|"event": "(\w+)"', file.read_text(encoding="utf-8"))
         names |= {one or other for one, other in pairs}

@@ -46,13 +46,13 @@ def test_logs_are_selected_by_service_age_and_filter(workspace: TestWorkspace) -
     assert "GET /hello" in everything.out and everything.err == ""
     of_celery = workspace.run("logs", "staging", "celery", "--since", "2h").expect_exit().out
     assert "long ago" in of_celery and "task done" in of_celery and "GET" not in of_celery
-    filtered = workspace.run("logs", "staging", "--filter", "ERROR", "--json").expect_exit().events()
+    filtered = workspace.run("logs", "staging", "--filter", "ERROR", "--json").expect_exit().lines()
     assert [(line["service"], line["message"]) for line in filtered] == [("staging-flask", "ERROR no queue")]
 
 
 def test_logs_without_a_match_report_the_time_range(deployed: TestWorkspace) -> None:
     empty = deployed.run("logs", "staging", "--filter", "nobody-writes-this").expect_exit()
-    assert empty.out == "" and "no such line within 10 min" in empty.err and "--since" in empty.err
+    assert empty.out == "" and "No matching lines in the last 10 min" in empty.err and "--since" in empty.err
 
 
 def test_logs_are_followed_until_ctrl_c(deployed: TestWorkspace) -> None:
@@ -103,14 +103,14 @@ def test_run_without_capacity_reports_that_no_task_started(
 ) -> None:
     proxy.refuse("ecs:RunTask", 200, json.dumps({"tasks": [], "failures": [{"reason": reason}]}).encode())
     result = deployed.run("run", "staging", "--", "true", url=proxy.url).expect_exit(1)
-    assert reason in result.err and "no task was started; try again" in result.err, result
+    assert reason in result.err and "no task was started; run the same command again" in result.err, result
 
 
 def test_run_stops_its_task_on_ctrl_c(deployed: TestWorkspace) -> None:
     run = deployed.start("run", "staging", "--", "sleep", "600")
     until(lambda: "task RUNNING" in run.output_so_far().err)
     run.interrupt(signal.SIGINT)
-    assert "the task was stopped" in run.result().expect_exit(130).err
+    assert "The task was stopped" in run.result().expect_exit(130).err
     tasks = deployed.run("tasks", "staging", "--json").expect_exit().json()
     assert not [task for task in tasks if task["started_by"] and task["status"] != "STOPPED"]
 

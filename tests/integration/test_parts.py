@@ -16,7 +16,7 @@ def test_target_deploys_dependencies_and_destroys_dependents(workspace: TestWork
     workspace.run("deploy", "staging", "--yes", "--target", "net/tasks_subnet").expect_exit()
     assert set(workspace.state_object()["snapshot"]["resources"]) == {"net/vpc", "net/tasks_subnet"}
     again = workspace.run("deploy", "staging", "--yes", "--target", "net/tasks_subnet").expect_exit()
-    assert "targeted are as configured" in again.err
+    assert "targeted resources match the configuration" in again.err
     workspace.deploy()
     workspace.assert_no_changes()
     since = workspace.mark()
@@ -33,7 +33,7 @@ def test_target_deploys_dependencies_and_destroys_dependents(workspace: TestWork
 def test_target_at_unknown_address_is_a_usage_error(staging: TestWorkspace) -> None:
     since = staging.mark()
     result = staging.run("plan", "staging", "--target", "fargate/celry").expect_exit(64)
-    assert 'there is no resource "fargate/celry"' in result.err and f"did you mean {CELERY}?" in result.err
+    assert 'resource "fargate/celry" not found' in result.err and f"did you mean {CELERY}?" in result.err
     staging.run("plan", "staging", "--replace", "nothing/here").expect_exit(64)
     staging.run("plan", "staging", "--destroy", "--refresh-only").expect_exit(64)
     assert staging.mutations(since) == []
@@ -56,7 +56,7 @@ def test_saved_plan_keeps_its_targets(staging: TestWorkspace) -> None:
 
 def test_replace_option_replaces_the_resource(staging: TestWorkspace) -> None:
     staging.run("plan", "staging", "--replace", CELERY, "--out", "a.plan").expect_exit()
-    assert "asked for with --replace" in staging.run("show", "a.plan").expect_exit().out
+    assert "requested with --replace" in staging.run("show", "a.plan").expect_exit().out
     staging.run("apply", "a.plan").expect_exit()
     staging.assert_no_changes()
 
@@ -71,7 +71,7 @@ def test_drift_is_distinguished_from_configuration_changes(staging: TestWorkspac
     staging.configure({"services": {"celery": {"count": None}}})
     assert staging.plan().origin(CELERY) == "drift"
     text = staging.run("plan", "staging").expect_exit().out
-    assert "~ desired_count: 3 -> 4  # changed outside of pb-deploy: it was 4" in text
+    assert "~ desired_count: 3 -> 4  # changed outside of pb-deploy: was 4" in text
     since = staging.mark()
     report = staging.run("drift", "staging").expect_exit(2)
     assert f"~ {CELERY}" in report.out and "~ desired_count: 4 -> 3" in report.out
@@ -115,7 +115,7 @@ def test_ignore_changes_of_unknown_field_is_refused(staging: TestWorkspace) -> N
     for text, message in (
         ("fargate/celry.count", f"did you mean {CELERY}?"),
         (f"{CELERY}.desired_cuont", "did you mean desired_count?"),
-        ("count", "is not of the form ADDRESS.FIELD"),
+        ("count", "does not have the form ADDRESS.FIELD"),
     ):
         staging.configure({"ignore_changes": [text]})
         assert message in staging.run("plan", "staging").expect_exit(1).err
@@ -133,7 +133,7 @@ def test_refresh_only_records_drift_and_changes_nothing_else(staging: TestWorksp
     assert staging.state_object()["snapshot"]["resources"][CELERY]["spec"]["desired_count"] == 3
     staging.run("drift", "staging").expect_exit(0)
     assert staging.plan().origin(CELERY) == "configuration", "the configuration still has a count of 4"
-    assert "it was applied already" in staging.run("apply", "a.plan").expect_exit(1).err
+    assert "it has already been applied" in staging.run("apply", "a.plan").expect_exit(1).err
     scale(staging, 2)
     staging.run("deploy", "staging", "--refresh-only").expect_exit(64)
     staging.run("deploy", "staging", "--refresh-only", "--auto-approve").expect_exit()

@@ -18,8 +18,8 @@ def test_service_is_not_created_without_its_queue_rules(workspace: TestWorkspace
     proxy.refuse("ec2:AuthorizeSecurityGroupIngress", 400, REFUSED, times=UNLIMITED, body_contains=b"FromPort=6400")
     result = workspace.run("deploy", "staging", "--yes", url=proxy.url).expect_exit(1)
     assert f"net/redis_in_celery: failed: ec2:AuthorizeSecurityGroupIngress: {LIMIT}" in result.err, result
-    assert "fargate/flask: not done: net/redis_in_flask is not done" in result.err, result
-    assert "fargate/celery: not done: net/redis_in_celery is not done" in result.err, result
+    assert "fargate/flask: skipped: depends on net/redis_in_flask" in result.err, result
+    assert "fargate/celery: skipped: depends on net/redis_in_celery" in result.err, result
     assert workspace.inventory.services() == {} and "ecs:CreateService" not in workspace.calls()
     proxy.release_all()
     workspace.deploy()

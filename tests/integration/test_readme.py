@@ -108,7 +108,7 @@ def test_readme_sample_matches_the_output(local: TestWorkspace) -> None:
 def test_excerpt_keeps_lines_with_a_stable_order() -> None:
     plan = "To deploy a:\n\n  + net/vpc  k\n      + a: 1\n  + net/igw  k\n  + net/routes  k\n      + c: 3\n\nPlan: 3.\n"
     steps = "  net/igw: created igw-1 (0.0 s)\n  net/vpc: creating: soon\n  net/vpc: created vpc-1 (0.0 s)\n"
-    assert excerpt(f"{plan}\n{steps}\nDeployed a: 3 made in 2.8 s.\n") == [
+    assert excerpt(f"{plan}\n{steps}\nDeployed a: 3 created in 2.8 s.\n") == [
         "To deploy a:",
         "",
         "  + net/vpc  k",
@@ -118,7 +118,7 @@ def test_excerpt_keeps_lines_with_a_stable_order() -> None:
         "...",
         "  net/vpc: created vpc-1 (0.0 s)",
         "",
-        "Deployed a: 3 made in 2.8 s.",
+        "Deployed a: 3 created in 2.8 s.",
     ]
 
 

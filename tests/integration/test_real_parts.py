@@ -183,7 +183,7 @@ def test_local_up_stops_immediately_on_second_ctrl_c(local: TestWorkspace, path:
     submit(flask, "/reports", {"seconds": 100})
     until(lambda: "received" in running.output_so_far().out)
     running.interrupt()
-    until(lambda: "stopping" in running.output_so_far().err)
+    until(lambda: "Stopping" in running.output_so_far().err)
     time.sleep(0.2)
     running.interrupt()
     running.result(20).expect_exit(130)

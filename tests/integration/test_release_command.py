@@ -60,8 +60,8 @@ def test_failed_release_command_stops_rollout_with_reason(workspace: TestWorkspa
     workspace.configure({"services": {name: {"image": image("next")} for name in ("flask", "celery")}})
     since = workspace.mark()
     failed = workspace.deploy(code=1)
-    assert "`sh -c exit 7` exited with 7: Essential container in task exited" in failed.err
-    assert "its last lines: exiting with 7" in failed.err
+    assert "`sh -c exit 7` exited with code 7: Essential container in task exited" in failed.err
+    assert "last log lines: exiting with 7" in failed.err
     assert "nothing was rolled out" in failed.err
     assert "ecs:UpdateService" not in workspace.mutations(since)
     assert revisions(workspace) == revisions_before
@@ -91,7 +91,7 @@ def test_running_release_command_is_awaited_after_kill(workspace: TestWorkspace)
     assert len(release_tasks(workspace)) == 1
     workspace.aws.ecs.stop_task(cluster="staging-ecs-cluster", task=task["taskArn"], reason="enough")
     ended = again.result().expect_exit(1)
-    assert "exited with 143: enough" in ended.err
+    assert "exited with code 143: enough" in ended.err
     workspace.configure(release_command(["true"]))
     workspace.deploy()
 

@@ -123,6 +123,6 @@ def test_plan_text_names_the_cause_of_a_replacement(staging: TestWorkspace) -> N
     staging.configure({"services": {"flask": {"port": 5060}}})
     text = staging.run("plan", "staging").expect_exit().out
     assert "+/- net/lb_out_flask" in text and "# forces replacement" in text
-    assert "made anew, then the old one deleted" in text
+    assert "replacement is created first" in text
     staging.configure({"services": {"flask": {"port": None}}})
     staging.assert_no_changes()

@@ -30,11 +30,11 @@ def revision(workspace: TestWorkspace, key: str = "flask") -> str:
 FAILURES: dict[str, list[str]] = {
     "missing": ["stopped: ", "CannotPullContainerError"],
     "fail": [
-        "stopped: ", "x Essential container in task exited (flask exited with 1)",
+        "stopped: ", "x Essential container in task exited (flask exited with code 1)",
         "log: fatal: the container's command exited with status 1",
     ],
     "unhealthy": ["stopped: ", "Task failed ELB health checks", "event: (task "],
-    "oom": ["flask exited with 137: OutOfMemoryError"],
+    "oom": ["flask exited with code 137: OutOfMemoryError"],
     "no-capacity": ["event: was unable to place a task. Reason: Capacity is unavailable"],
 }  # fmt: skip
 
@@ -55,14 +55,14 @@ def test_failed_rollout_is_reported_and_rolled_back(staging: TestWorkspace, fail
     assert "fargate/flask: failed: roll out staging-flask: " in result.err and result.out == "", result
     for words in [
         *FAILURES[failure],
-        "rolled back: the revision before serves again",
-        f"running now: 1 of 1 wanted tasks: 1 in {good}",
+        "rolled back: the previous revision is serving again",
+        f"running now: 1 of 1 task (1 on {good})",
     ]:
         assert words in result.err, f"{words!r} is not in:\n{result}"
     assert ("stopped: " in result.err) == (failure in FAILURES_AFTER_START) and ("log: fatal" in result.err) == (
         failure in {"fail", "oom"}
     ), result
-    assert "pb-deploy logs staging flask" in result.err and "Mend what failed" in result.err, result
+    assert "pb-deploy logs staging flask" in result.err and "Fix the error" in result.err, result
     assert revision(staging) == good
     staging.restore()
 
@@ -72,17 +72,17 @@ def test_crash_loop_that_ecs_does_not_count_fails_the_rollout(staging: TestWorks
     before, since = revision(staging, key), staging.mark()
     staging.configure({"services": {key: {"image": image("crash"), "breaker_threshold": 2}}})
     result = staging.run("deploy", "staging", "--yes").expect_exit(1)
-    assert f"roll out staging-{key}: " in result.err and "ran and ended with an error" in result.err, result
-    assert f"{key} exited with 1" in result.err and "log: fatal: the worker ended with status 1" in result.err, result
+    assert f"roll out staging-{key}: " in result.err and "started and exited with an error" in result.err, result
+    assert f"{key} exited with code 1" in result.err and "log: fatal: the worker ended with status 1" in result.err, result
     assert "Deployed" not in result.err and result.out == "", result
-    if "going back takes another rollout" in result.err:
+    if "rolling back takes another rollout" in result.err:
         # All tasks ran for a moment, and ECS counts that as a completed rollout.
         shown = staging.run("status", "staging").expect_exit().out
-        assert "failed, though ECS calls it completed: " in shown or "does not serve: " in shown, shown
-        assert f"{key} is left at what is new; `pb-deploy rollback staging` goes back" in result.err, result
+        assert "failed, although ECS completed the rollout: " in shown or "does not serve: " in shown, shown
+        assert f"{key} is already on the new revision. To undo: `pb-deploy rollback staging`" in result.err, result
         staging.run("rollback", "staging", "--yes").expect_exit()
     else:
-        assert "rolled back: the revision before serves again" in result.err, result
+        assert "rolled back: the previous revision is serving again" in result.err, result
         assert staging.calls(since).count("ecs:StopServiceDeployment") == 1
     assert revision(staging, key) == before
     staging.configure({"services": {key: {"image": image(key), "breaker_threshold": None}}})
@@ -94,7 +94,7 @@ def test_crash_loop_of_first_rollout_has_no_rollback(workspace: TestWorkspace) -
     configure_flask(workspace, image=image("crash"))
     since = workspace.mark()
     result = workspace.run("deploy", "staging", "--yes").expect_exit(1)
-    assert "there is nothing to go back to" in result.err and "ran and ended with an error" in result.err, result
+    assert "there is nothing to roll back to" in result.err and "started and exited with an error" in result.err, result
     assert "ecs:StopServiceDeployment" not in workspace.calls(since)
     configure_flask(workspace, image=image("good"))
     workspace.deploy()
@@ -106,10 +106,10 @@ def test_wait_does_not_stop_a_failing_rollout(staging: TestWorkspace) -> None:
     staging.run("deploy", "staging", "--yes", "--no-wait").expect_exit()
     since = staging.mark()
     result = staging.run("wait", "staging").expect_exit(1)
-    assert "1 task ran and ended with an error" in result.err or "tasks ran and ended with an error" in result.err, (
+    assert "1 task started and exited with an error" in result.err or "tasks started and exited with an error" in result.err, (
         result
     )
-    assert "the rollout was left to go on" in result.err and staging.writes(since) == [], result
+    assert "the rollout continues in ECS" in result.err and staging.writes(since) == [], result
     configure_flask(staging, image=image("good"))
     staging.deploy()
     staging.assert_no_changes()
@@ -135,8 +135,8 @@ def test_failed_first_rollout_has_no_rollback(workspace: TestWorkspace) -> None:
     (failed,) = [line for line in result.events() if line["event"] == "failed"]
     details = failed["failure"]["details"]
     assert failed["address"] == "fargate/flask" and failed["failure"]["class"] == "failed"
-    assert any(detail.startswith("there is nothing to go back to") for detail in details), details
-    assert "running now: nothing, 1 wanted" in details
+    assert any(detail.startswith("there is nothing to roll back to") for detail in details), details
+    assert "running now: 0 of 1 task" in details
     workspace.restore()
 
 
@@ -158,8 +158,8 @@ def test_draining_service_is_awaited_before_its_recreation(staging: TestWorkspac
 def test_rollout_without_breaker_ends_at_the_wait_timeout(staging: TestWorkspace) -> None:
     configure_flask(staging, image=image("fail"), breaker=False)
     result = staging.run("deploy", "staging", "--yes", "--wait-timeout", "3").expect_exit(1)
-    assert "gave up after 3 s" in result.err and "the rollout was left to go on" in result.err, result
-    assert "flask exited with 1" in result.err
+    assert "gave up after 3 s" in result.err and "the rollout continues in ECS" in result.err, result
+    assert "flask exited with code 1" in result.err
     assert service(staging)["deploymentConfiguration"]["deploymentCircuitBreaker"]["enable"] is False
     staging.restore()
 
@@ -168,10 +168,10 @@ def test_rollout_without_breaker_ends_at_the_wait_timeout(staging: TestWorkspace
 def test_rollout_without_waiting_is_confirmed_by_wait(staging: TestWorkspace, tag: str, code: int) -> None:
     configure_flask(staging, image=image(tag))
     result = staging.run("deploy", "staging", "--yes", "--no-wait").expect_exit(0)
-    assert "Not waited for rollouts: whether what was started succeeds is not known" in result.err, result
+    assert "Rollouts may still be in progress" in result.err, result
     assert "Started staging" in result.err and "Deployed" not in result.err, result
     waited = staging.run("wait", "staging").expect_exit(code)
-    assert ("Serving: " if code == 0 else "flask exited with 1") in waited.err, waited
+    assert ("the latest" if code == 0 else "flask exited with code 1") in waited.err, waited
     assert staging.run("status", "staging", "--json").expect_exit().json()["lock"] is None
     staging.restore()
 
@@ -199,7 +199,7 @@ def test_interrupted_deploy_stops_its_rollouts_in_parallel(staging: TestWorkspac
     until(lambda: staging.calls(since).count("ecs:StopServiceDeployment") == 2)
     held.release()
     result = run.result().expect_exit(130)
-    assert result.err.count("rolled back: the revision before serves again") == 2, result
+    assert result.err.count("rolled back: the previous revision is serving again") == 2, result
     assert (revision(staging), revision(staging, "celery")) == before
     staging.configure({"services": {"celery": {"image": image("celery"), "breaker": None}}})
     staging.restore()
@@ -225,7 +225,7 @@ def test_interrupted_restart_reports_that_the_rollout_continues(staging: TestWor
     until(lambda: is_restart_in_progress(staging))
     run.interrupt()
     result = run.result().expect_exit(130)
-    assert "The rollout goes on in ECS: staging-flask" in result.err and "pb-deploy wait staging" in result.err, result
+    assert "rollout continues in ECS: staging-flask" in result.err and "pb-deploy wait staging" in result.err, result
     staging.restore()
 
 
@@ -240,14 +240,14 @@ def test_terminal_prompt_decides_on_an_interrupted_restart(staging: TestWorkspac
     result = staging.run_in_terminal(
         "restart", "staging", "flask", "--yes", answer="rollback", interrupt_when=is_in_progress
     )
-    assert "Leave it going, or stop it and roll back?" in result.expect_exit(130).out, result
+    assert "Leave the rollout running in ECS, or stop it and roll back?" in result.expect_exit(130).out, result
     assert revision(staging) == good
     staging.restore()
 
 
 def test_interrupted_rollout_continues_without_a_terminal(staging: TestWorkspace) -> None:
     result = interrupt_endless_rollout(staging)
-    assert "The rollout goes on in ECS: staging-flask" in result.err and "pb-deploy wait staging" in result.err, result
+    assert "rollout continues in ECS: staging-flask" in result.err and "pb-deploy wait staging" in result.err, result
     assert len(service(staging)["deployments"]) == 2
     staging.restore()
 
@@ -255,7 +255,7 @@ def test_interrupted_rollout_continues_without_a_terminal(staging: TestWorkspace
 def test_interrupted_rollout_is_rolled_back_on_request(staging: TestWorkspace) -> None:
     before = revision(staging)
     result = interrupt_endless_rollout(staging, "--on-interrupt", "rollback")
-    assert "rolled back: the revision before serves again" in result.err, result
+    assert "rolled back: the previous revision is serving again" in result.err, result
     assert revision(staging) == before and len(service(staging)["deployments"]) == 1
     staging.restore()
 
@@ -272,6 +272,6 @@ def test_terminal_prompt_decides_on_an_interrupted_rollout(staging: TestWorkspac
     result = staging.run_in_terminal(
         "deploy", "staging", "--yes", answer=answer, interrupt_when=is_in_progress
     ).expect_exit(130)
-    assert "Leave it going, or stop it and roll back?" in result.out, result
+    assert "Leave the rollout running in ECS, or stop it and roll back?" in result.out, result
     assert (revision(staging) == before) == (answer == "rollback"), result
     staging.restore()

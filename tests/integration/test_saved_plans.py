@@ -26,7 +26,7 @@ def test_saved_plan_is_applied_once(workspace: TestWorkspace) -> None:
     workspace.assert_no_changes()
     since = workspace.mark()
     again = workspace.run("apply", plan).expect_exit(1)
-    assert "it was applied already" in again.err
+    assert "it has already been applied" in again.err
     assert workspace.writes(since) == []
 
 
@@ -63,9 +63,9 @@ def deployed(workspace: TestWorkspace) -> None:
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        (configuration_changed, "the configuration was changed since"),
-        (drifted, "what is in AWS was changed since"),
-        (deployed, "something was deployed since"),
+        (configuration_changed, "the configuration has changed since"),
+        (drifted, "resources in AWS have changed since"),
+        (deployed, "another run has changed the state since"),
     ],
 )
 def test_saved_plan_is_refused_after_a_change(
@@ -76,7 +76,7 @@ def test_saved_plan_is_refused_after_a_change(
     change(staging)
     since = staging.mark()
     result = staging.run("apply", plan).expect_exit(1)
-    assert "the saved plan is refused, nothing was changed" in result.err and reason in result.err, result
+    assert "saved plan refused (nothing was changed)" in result.err and reason in result.err, result
     assert staging.writes(since) == []
     staging.deploy()
     staging.assert_no_changes()
@@ -86,7 +86,7 @@ def test_saved_plan_of_another_account_is_refused(new_workspace: Callable[[], Te
     workspace, other = new_workspace(), new_workspace()
     (other.folder / "a.plan").write_bytes((workspace.folder / save_plan(workspace)).read_bytes())
     result = other.run("apply", "a.plan").expect_exit(1)
-    assert f"it was made for account {workspace.account}, and this is {other.account}" in result.err
+    assert f"it was created for account {workspace.account}, not {other.account}" in result.err
     assert other.inventory.remains() == {}
 
 
@@ -107,8 +107,8 @@ def workspace_removed(workspace: TestWorkspace) -> None:
 @pytest.mark.parametrize(
     ("change", "code", "reason"),
     [
-        (state_recreated, 1, "the state is another one (its lineage differs)"),
-        (region_changed, 1, "it was made for region us-east-2, and this is us-west-2"),
+        (state_recreated, 1, "the state has another lineage"),
+        (region_changed, 1, "it was created for region us-east-2, not us-west-2"),
         (workspace_removed, 64, "no workspace `staging`"),
     ],
 )
@@ -134,10 +134,10 @@ def test_edited_saved_plan_is_refused(staging: TestWorkspace) -> None:
     step["changes"][0]["after"] = 3653
     plan.write_text(json.dumps(document), encoding="utf-8")
     since = staging.mark()
-    assert "would do something else" in staging.run("apply", "a.plan").expect_exit(1).err
+    assert "would compute a different plan" in staging.run("apply", "a.plan").expect_exit(1).err
     document["bound"]["workspace"] = "production"
     plan.write_text(json.dumps(document), encoding="utf-8")
-    assert "the saved plan is refused" in staging.run("apply", "a.plan").expect_exit(1).err
+    assert "saved plan refused" in staging.run("apply", "a.plan").expect_exit(1).err
     assert staging.writes(since) == []
     staging.configure({"logs": before or {"retention_days": None}})
     staging.assert_no_changes()
@@ -149,7 +149,7 @@ def test_invalid_plan_file_is_refused(workspace: TestWorkspace) -> None:
     for text, reason in (
         ("{", "is not a saved plan"),
         ("{}", "is not a saved plan"),
-        (json.dumps({**document, "format": 2}), "was written in format 2"),
+        (json.dumps({**document, "format": 2}), "has format 2"),
         (json.dumps({**document, "more": 1}), "is not a saved plan"),
     ):
         plan.write_text(text, encoding="utf-8")

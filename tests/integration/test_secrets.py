@@ -48,10 +48,10 @@ def test_secret_is_passed_to_tasks_by_reference(workspace: TestWorkspace, url: s
     workspace.configure({"services": {"flask": {"secrets": references, "count": 2}}})
 
     warning = role_check(workspace)
-    assert warning["verdict"] == "warning" and "to read the secrets" in warning["found"]
+    assert warning["verdict"] == "warning" and "may read the secrets" in warning["found"]
     assert warning["hint"] == "pb-deploy bootstrap staging"
     failed = workspace.deploy(code=1)
-    assert "unable to pull secrets" in failed.err and "`pb-deploy bootstrap` lets it" in failed.err, failed
+    assert "unable to pull secrets" in failed.err and "`pb-deploy bootstrap` grants it" in failed.err, failed
 
     shown = workspace.run("bootstrap", "staging").expect_exit(64)
     assert all(reference.removesuffix(":password::") in shown.err for reference in references.values()), shown
@@ -200,9 +200,9 @@ def test_init_from_terraform_omits_secrets(workspace: TestWorkspace) -> None:
     )
     (workspace.folder / "terraform.tfvars").write_text(text, encoding="utf-8")
     result = workspace.run("init", "--config", "new.toml", "--from", "terraform.tfvars").expect_exit()
-    assert "left out, it looks like a secret: flask_environment.DB_PASSWORD (line 2)" in result.err, result
-    assert "left out, it looks like a secret: celery_command (line 3)" in result.err
-    assert "left out, there is no key for it: celery_environment (line 4)" in result.err
+    assert "Left out because it looks like a secret: flask_environment.DB_PASSWORD (line 2)" in result.err, result
+    assert "Left out because it looks like a secret: celery_command (line 3)" in result.err
+    assert "Left out because it has no key: celery_environment (line 4)" in result.err
     written = (workspace.folder / "new.toml").read_text(encoding="utf-8")
     assert 'LEVEL = "info"' in written and SECRET_VALUE not in result.text + written
     (workspace.folder / "bad.tfvars").write_text(f'db_password = "{SECRET_VALUE}\n', encoding="utf-8")

@@ -134,8 +134,8 @@ def test_health_path_that_no_task_answers_is_reverted(workspace: TestWorkspace) 
     with Prober(workspace, path="/hello") as prober:
         result = workspace.run("deploy", "staging", "--yes").expect_exit(1)
     assert prober.served() == [before] and health_check(workspace)[0] == "/hello"
-    assert "no target of staging-flask-5050 passes the new checks" in result.err, result
-    assert "tasks have to answer GET /nowhere with 200" in result.err, result
+    assert "no target of staging-flask-5050 passes the new health check" in result.err, result
+    assert "tasks must answer GET /nowhere with 200" in result.err, result
 
 
 def test_health_matcher_change_fails_no_request(workspace: TestWorkspace) -> None:
@@ -163,7 +163,7 @@ def test_health_matcher_that_no_task_meets_is_reverted(workspace: TestWorkspace)
         configure_checks(workspace, health_matcher="204")
         result = workspace.run("deploy", "staging", "--yes").expect_exit(1)
     assert set(prober.served()) == {before} and health_check(workspace)[1] == "200"
-    assert "tasks have to answer GET /hello with 204" in result.err, result
+    assert "tasks must answer GET /hello with 204" in result.err, result
 
 
 def test_host_addition_and_removal_fail_no_request(staging: TestWorkspace) -> None:

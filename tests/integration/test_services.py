@@ -128,7 +128,7 @@ def test_unmanaged_rule_with_needed_priority_is_refused(staging: TestWorkspace) 
     )["Rules"][0]["RuleArn"]  # fmt: skip
     staging.configure({"services": {"admin": ADDED_SERVICES["admin"]}})
     refused = staging.run("plan", "staging").expect_exit(1)
-    assert "a rule of the listener with the priority 1001" in refused.err
+    assert "the listener rule with priority 1001" in refused.err
     elb.delete_rule(RuleArn=unmanaged)
     staging.configure({"services": {"admin": None}})
     staging.assert_no_changes()
@@ -137,9 +137,9 @@ def test_unmanaged_rule_with_needed_priority_is_refused(staging: TestWorkspace) 
 def test_second_scheduler_is_refused_before_any_call(staging: TestWorkspace) -> None:
     since = staging.mark()
     staging.configure({"services": {"beat": {**ADDED_SERVICES["beat"], "count": 2}}})
-    assert "could run two schedulers at once" in staging.run("deploy", "staging", "--yes").expect_exit(1).err
+    assert "two schedulers could run at once" in staging.run("deploy", "staging", "--yes").expect_exit(1).err
     staging.configure({"services": {"beat": ADDED_SERVICES["beat"], "clock": {**ADDED_SERVICES["beat"]}}})
-    assert "there is a scheduler already" in staging.run("deploy", "staging", "--yes").expect_exit(1).err
+    assert "there is already a scheduler" in staging.run("deploy", "staging", "--yes").expect_exit(1).err
     assert staging.calls(since) == []
     staging.configure({"services": {"beat": None, "clock": None}})
     staging.mark_unchanged()

@@ -31,7 +31,7 @@ def test_interrupted_deploy_is_recorded_and_can_be_finished(
     workspace: TestWorkspace, proxy: FaultProxy, call: str, signal_number: signal.Signals
 ) -> None:
     result = interrupt_during(workspace, proxy, "deploy", call, signal_number).result().expect_exit(130)
-    assert "stopping: nothing new is started" in result.err and result.out == ""
+    assert "stopping: no new steps are started" in result.err and result.out == ""
     assert "Run `pb-deploy deploy staging` again to finish" in result.err, result
     resources = workspace.state_object()["snapshot"]["resources"]
     owned = {address for address, _ in workspace.inventory.managed_resources()}

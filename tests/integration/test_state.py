@@ -39,8 +39,8 @@ def test_removed_record_is_found_by_tags_and_can_be_restored(staging: TestWorksp
     assert staging.plan().changes == {}, "the resource is found by its ownership tags"
     (drift,) = staging.run("drift", "staging", "--json").expect_exit(2).json()["drift"]
     assert (drift["address"], drift["what"]) == (CELERY, "appeared")
-    (hint,) = [line for line in result.err.splitlines() if line.startswith("to go back: pb-deploy ")]
-    staging.run(*hint.removeprefix("to go back: pb-deploy ").split(), "--yes").expect_exit()
+    (hint,) = [line for line in result.err.splitlines() if line.startswith("To undo: pb-deploy ")]
+    staging.run(*hint.removeprefix("To undo: pb-deploy ").split(), "--yes").expect_exit()
     assert staging.state_object()["snapshot"]["resources"] == before["resources"]
     staging.assert_no_changes()
 
@@ -49,7 +49,7 @@ def test_edited_state_is_pushed(staging: TestWorkspace) -> None:
     file = staging.folder / "state.json"
     file.write_text(staging.run("state", "pull", "staging").expect_exit().out, encoding="utf-8")
     document = json.loads(file.read_text(encoding="utf-8"))
-    assert "nothing to change" in staging.run("state", "push", "staging", "state.json", "--yes").expect_exit().err
+    assert "Nothing to change" in staging.run("state", "push", "staging", "state.json", "--yes").expect_exit().err
 
     def push(code: int, *more: str, **changes: object) -> str:
         edited = {**document, "snapshot": {**document["snapshot"], **changes}}
@@ -57,9 +57,9 @@ def test_edited_state_is_pushed(staging: TestWorkspace) -> None:
         return staging.run("state", "push", "staging", "state.json", "--yes", *more).expect_exit(code).err
 
     since = staging.mark()
-    assert "is of lineage other" in push(1, lineage="other")
+    assert "the file has lineage other" in push(1, lineage="other")
     assert "the file has serial 0" in push(1, serial=0)
-    assert "is whole, but not understood" in push(1, more=1)
+    assert "is intact, but this version cannot read it" in push(1, more=1)
     assert staging.mutations(since) == []
     err = push(0, outputs={"url": "http://elsewhere.example"})
     assert "outputs" in err and staging.writes(since) == []
@@ -76,7 +76,7 @@ def test_state_of_another_workspace_is_not_pushed(staging: TestWorkspace) -> Non
         staging.run("state", "pull", "staging").expect_exit().out, encoding="utf-8"
     )
     result = staging.run("state", "push", "production", "state.json", "--yes", "--force").expect_exit(1)
-    assert 'expected is stack "pb-deploy", workspace "production"' in result.err
+    assert 'expected stack "pb-deploy", workspace "production"' in result.err
     staging.mark_unchanged()
 
 
@@ -85,7 +85,7 @@ def test_state_change_is_refused_while_the_lock_is_held(staging: TestWorkspace, 
     held = proxy.hold_before("ecs:UpdateService")
     running = staging.start("deploy", "staging", "--yes", url=proxy.url)
     held.wait()
-    assert "held by" in staging.run("state", "rm", "staging", CELERY, "--yes").expect_exit(3).err
+    assert "is locked by" in staging.run("state", "rm", "staging", CELERY, "--yes").expect_exit(3).err
     assert CELERY in staging.state_object()["snapshot"]["resources"]
     proxy.release_all()
     running.result().expect_exit()

@@ -50,7 +50,7 @@ def deploy_with_high_token(workspace: TestWorkspace) -> dict[str, Any]:
 def assert_token_refused(result: Result, fence: int) -> None:
     """Asserts that a command was refused because of the fencing token, with cause and hint."""
     result.expect_exit(1)
-    assert f"written under fence {fence}" in result.err, result
+    assert f"written under lock number {fence}" in result.err, result
     assert "state.lock_table" in result.err and "pb-deploy state restore" in result.err, result
 
 
@@ -80,7 +80,7 @@ def test_lost_fencing_token_is_refused_on_every_retry(workspace: TestWorkspace, 
         workspace.config["state"]["lock_table"],
         workspace.run("restart", "staging", "--yes").expect_exit(1).err,
     )
-    assert f"the lock table {table} has come to {left or 0} only" in err
+    assert f"lock table {table} does not belong to this state: its lock number is {left or 0}, but" in err
 
     newest = workspace.run("state", "versions", "staging", "--json").expect_exit().json()[0]["id"]
     workspace.run("state", "restore", "staging", newest, "--yes").expect_exit()
@@ -115,7 +115,7 @@ def ignore_conditions(workspace: TestWorkspace) -> str:
     """Makes the state store ignore conditional writes and returns the expected message."""
     bucket = workspace.config["state"]["bucket"]
     control(workspace.url, "s3", {"bucket": bucket, "without_conditions": True})
-    return f"the store of bucket {bucket} ignores the conditions of writes"
+    return f"the store of bucket {bucket} ignores conditional writes"
 
 
 def objects(workspace: TestWorkspace) -> list[str]:
@@ -130,7 +130,7 @@ def test_store_ignoring_conditions_is_refused_by_deploy(workspace: TestWorkspace
     since = workspace.mark()
     for _ in range(2):
         result = workspace.deploy(code=1)
-        assert message in result.err and "two people could overwrite each other's state" in result.err, result
+        assert message in result.err and "two runs could overwrite each other's state" in result.err, result
         assert "AWS_ENDPOINT_URL_S3" in result.err, result
     assert set(workspace.writes(since)) <= {"s3:DeleteObject"} and workspace.inventory.remains() == {}
     assert objects(workspace) == [] and "holder" not in lock_item(workspace)
@@ -265,7 +265,7 @@ def test_state_of_another_region_is_refused_with_both_names(workspace: TestWorks
     assert f"is in region {region}, not in the configured one" in result.err, "the bucket is still in the first region"
     checks = workspace.run("doctor", "staging", "--json").expect_exit(1).json()["checks"]
     (check,) = [check for check in checks if check["name"] == "state/bucket"]
-    assert f"the bucket is in {region}, and what is in it stays: correct `region`" in check["found"], check
+    assert f"the bucket is in {region} and its contents cannot be moved; change `region`" in check["found"], check
 
     store_snapshot(
         workspace,
@@ -275,7 +275,7 @@ def test_state_of_another_region_is_refused_with_both_names(workspace: TestWorks
     )
     workspace.configure({"state": config})
     message = (
-        f"staging is deployed to account {account} in {region}, and this run is for account {account} in {OTHER_REGION}"
+        f"staging is deployed to account {account} in {region}, but this run uses account {account} in {OTHER_REGION}"
     )
     assert_every_command_refused(workspace, message, "`region`")
     version = workspace.run("state", "versions", "staging", "--json").expect_exit().json()[0]["id"]
@@ -289,7 +289,7 @@ def test_state_of_another_account_is_refused_with_both_names(workspace: TestWork
     )
     other = str(SystemRandom().randrange(10**11, 10**12))
     region = workspace.config["region"]
-    message = f"staging is deployed to account {workspace.account} in {region}, and this run is for account {other} in {region}"
+    message = f"staging is deployed to account {workspace.account} in {region}, but this run uses account {other} in {region}"
     assert_every_command_refused(workspace, message, "AWS_PROFILE", {"AWS_ACCESS_KEY_ID": other})
     workspace.assert_no_changes()
 

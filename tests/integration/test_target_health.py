@@ -64,7 +64,7 @@ def test_unhealthy_targets_fail_each_deploy_until_healthy(unhealthy: TestWorkspa
     assert "intents" not in unhealthy.state_object()["snapshot"]
     since = unhealthy.mark()
     again = deploy(unhealthy, proxy).expect_exit(1)
-    assert "No changes: all 33 resources are as configured." in again.err, again
+    assert "No changes. All 33 resources match the configuration." in again.err, again
     assert "1 check is failing:" in again.err and UNHEALTHY in again.err and again.out == "", again
     assert "Not healthy: staging is as configured, but 1 check fails" in again.err, again
     assert "target 10.0.1.9:5050: unhealthy: Health checks failed" in again.err, again
@@ -77,7 +77,7 @@ def test_unhealthy_targets_fail_each_deploy_until_healthy(unhealthy: TestWorkspa
 
 def test_plan_status_and_wait_agree_about_unhealthy_targets(unhealthy: TestWorkspace, proxy: FaultProxy) -> None:
     plan = unhealthy.run("plan", "staging", "--detailed-exitcode", url=proxy.url).expect_exit(2)
-    assert "No changes: all 33 resources are as configured." in plan.out and "1 check is failing:" in plan.out, plan
+    assert "No changes. All 33 resources match the configuration." in plan.out and "1 check is failing:" in plan.out, plan
     assert UNHEALTHY in plan.out and "10.0.1.9:5050" in plan.out, plan
     unhealthy.run("plan", "staging", url=proxy.url).expect_exit(0)
     markdown = unhealthy.run("plan", "staging", "--markdown", url=proxy.url).expect_exit().out
@@ -91,11 +91,11 @@ def test_plan_status_and_wait_agree_about_unhealthy_targets(unhealthy: TestWorks
     (failing,) = unhealthy.run("status", "staging", "--json", url=proxy.url).expect_exit().json()["failing"]
     assert (failing["address"], failing["message"]) == ("edge/flask_health", UNHEALTHY)
     waited = unhealthy.run("wait", "staging", "--wait-timeout", "2", url=proxy.url).expect_exit(1)
-    assert "0 of 1 targets are healthy" in waited.err and "Serving" not in waited.err, waited
+    assert "0 of 1 targets are healthy" in waited.err and "the latest" not in waited.err, waited
     proxy.release_all()
     unhealthy.run("plan", "staging", "--detailed-exitcode", url=proxy.url).expect_exit(0)
     assert "failing" not in unhealthy.run("status", "staging", url=proxy.url).expect_exit().out
-    assert "Serving" in unhealthy.run("wait", "staging", url=proxy.url).expect_exit().err
+    assert "the latest" in unhealthy.run("wait", "staging", url=proxy.url).expect_exit().err
 
 
 def test_unchanged_deploy_waits_one_health_period(staging: TestWorkspace, proxy: FaultProxy) -> None:
@@ -117,7 +117,7 @@ def test_deploy_without_waiting_judges_the_current_health(unhealthy: TestWorkspa
     assert UNHEALTHY in result.err and time.monotonic() - began < 10, result
     configure_flask(unhealthy, image=image("unwaited"))
     started = unhealthy.run("deploy", "staging", "--yes", "--no-wait", url=proxy.url).expect_exit(0)
-    assert "Started staging" in started.err and "Not waited for rollouts" in started.err, started
+    assert "Started staging" in started.err and "Rollouts may still be in progress" in started.err, started
 
 
 def test_target_option_checks_only_its_own_service(unhealthy: TestWorkspace, proxy: FaultProxy) -> None:
@@ -167,5 +167,5 @@ def test_checks_are_events_and_never_resources(unhealthy: TestWorkspace, proxy: 
     assert unknown.code not in (0, 2), unknown
     # A snapshot of an older version contains exactly these resources, so a deploy does not change it either.
     since = unhealthy.mark()
-    assert "No changes: all 33 resources" in unhealthy.run("deploy", "staging", "--yes").expect_exit().err
+    assert "No changes. All 33 resources" in unhealthy.run("deploy", "staging", "--yes").expect_exit().err
     assert unhealthy.mutations(since) == []

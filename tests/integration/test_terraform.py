@@ -19,7 +19,7 @@ def check_tags_stripped_by_apply(workspace: TestWorkspace, terraform: Terraform)
     assert "--restore-tags" in workspace.run("plan", "staging").expect_exit(1).err
     assert workspace.writes(since) == [], "nothing is changed or deleted"
     again = workspace.run("adopt", "staging", "--from-terraform", terraform.url, "--yes").expect_exit().err
-    assert "ours already" not in again and "have lost their ownership tags" in again, again
+    assert "already managed" not in again and "have lost their ownership tags" in again, again
     assert ids_by_address(workspace) == ids_before
     managed = terraform.run("state", "list").split()
     commands = {

@@ -65,10 +65,10 @@ def test_rollout_completed_after_the_run_is_not_called_failed(staging: TestWorks
     (last,) = current["unconfirmed"]
     assert (last["service"], last["revision"], last["completed"]) == ("staging-flask", revision(staging), True), last
     text = staging.run("status", "staging").expect_exit().out
-    assert "ECS has completed its rollout since" in text and "failed" not in text and "serve" not in text, text
+    assert "ECS has completed the rollout since" in text and "failed" not in text and "serve" not in text, text
     (row,) = [row for row in history(staging) if row["in_use"]]
     assert row["outcome"] == "successful", row
-    assert "Serving: " in staging.run("wait", "staging").expect_exit().err
+    assert "the latest" in staging.run("wait", "staging").expect_exit().err
     current = status(staging)
     assert (current["unserved"], current["unconfirmed"], current["unfinished"], current["lock"]) == (
         [],
@@ -79,7 +79,7 @@ def test_rollout_completed_after_the_run_is_not_called_failed(staging: TestWorks
     (row,) = [row for row in history(staging) if row["in_use"]]
     assert outcome(staging) == row["outcome"] == "succeeded", row
     text = staging.run("status", "staging").expect_exit().out
-    assert "the last deploy" not in text and "unfinished" not in text, text
+    assert "last deploy" not in text and "unfinished" not in text, text
     since = staging.mark()
     staging.run("wait", "staging").expect_exit()
     assert staging.mutations(since) == [], "nothing is left to record"
@@ -91,8 +91,8 @@ def test_interrupted_rollout_is_reported_as_in_progress(staging: TestWorkspace) 
     (last,) = status(staging)["unserved"]
     assert (last["outcome"], last["completed"]) == ("interrupted", False), last
     text = staging.run("status", "staging").expect_exit().out
-    assert "was interrupted, and its rollout goes on; follow it with `pb-deploy wait staging`" in text, text
-    assert "follow them to their end: pb-deploy wait staging" in text, text
+    assert "was interrupted; the rollout is still in progress. Follow it with `pb-deploy wait staging`" in text, text
+    assert "follow them with: pb-deploy wait staging" in text, text
     (row,) = [row for row in history(staging) if row["in_use"]]
     assert row["outcome"] == "interrupted; in ECS: in progress", row
     staging.restore()
@@ -122,7 +122,7 @@ def test_wait_records_nothing_while_another_run_holds_the_lock(staging: TestWork
     run = staging.start("deploy", "staging", "--yes", url=proxy.url)
     held.wait()
     result = staging.run("wait", "staging").expect_exit()
-    assert "Serving: " in result.err and "Not recorded: another run holds the lock" in result.err, result
+    assert "the latest" in result.err and "Not recorded: another run holds the lock" in result.err, result
     assert outcome(staging) == before
     held.release()
     run.result().expect_exit()
@@ -135,7 +135,7 @@ def test_wait_without_write_permission_reports_the_result(staging: TestWorkspace
     denied = b'{"__type": "AccessDeniedException", "message": "you may only read"}'
     proxy.refuse("dynamodb:UpdateItem", 400, denied)
     result = staging.run("wait", "staging", url=proxy.url).expect_exit()
-    assert "Serving: " in result.err and "Not recorded: " in result.err and "you may only read" in result.err, result
+    assert "the latest" in result.err and "Not recorded: " in result.err and "you may only read" in result.err, result
     staging.run("wait", "staging").expect_exit()
     assert outcome(staging) == "succeeded"
     staging.assert_no_changes()
@@ -154,7 +154,7 @@ def test_deploy_records_a_rollout_that_has_completed(staging: TestWorkspace) -> 
 
 def test_rollback_on_interrupt_is_recorded(staging: TestWorkspace) -> None:
     result = interrupt_endless_rollout(staging, "--on-interrupt", "rollback")
-    assert outcome(staging) == "interrupted; rolled back: the revision before serves again", result
+    assert outcome(staging) == "interrupted; rolled back: the previous revision is serving again", result
     staging.restore()
 
 
@@ -169,6 +169,6 @@ def test_terminal_prompt_repeats_after_invalid_answer(staging: TestWorkspace) ->
     result = staging.run_in_terminal(
         "deploy", "staging", "--yes", answer="roll back\nrollback", interrupt_when=is_in_progress
     )
-    assert result.expect_exit(130).out.count("Leave it going, or stop it and roll back?") == 2, result
+    assert result.expect_exit(130).out.count("Leave the rollout running in ECS, or stop it and roll back?") == 2, result
     assert revision(staging) == before
     staging.restore()

@@ -87,7 +87,7 @@ def test_untagged_stack_is_refused_and_restored(workspace: TestWorkspace) -> Non
         assert refused_addresses(workspace, *command) == set(ids), command
     doctor = workspace.run("doctor", "staging").expect_exit(1)
     (line,) = [line for line in doctor.out.splitlines() if "ownership tags" in line and "bad" in line]
-    assert f"{len(ids)} recorded resources have lost the ownership tags" in line
+    assert f"{len(ids)} recorded resources have lost their ownership tags" in line
     assert "--restore-tags" in doctor.out
     drift = workspace.run("drift", "staging", "--json").expect_exit(2).json()["drift"]
     assert {item["address"]: item["what"] for item in drift} == dict.fromkeys(ids, "untagged")
@@ -95,13 +95,13 @@ def test_untagged_stack_is_refused_and_restored(workspace: TestWorkspace) -> Non
     assert "fargate/flask" in restart.err and "--restore-tags" in restart.err, restart
     pairs = [f"{address}={identity}" for address, identity in ids.items()]
     shown = workspace.run("adopt", "staging", *pairs, "--dry-run").expect_exit().err
-    assert "ours already" not in shown and f"{tagged} recorded resources have lost their ownership tags" in shown
+    assert "already managed" not in shown and f"{tagged} recorded resources have lost their ownership tags" in shown
     assert f"Adopted {tagged} resources" in restore_tags(workspace)
     assert without_ownership_tags(workspace.inventory.everything()) == before
     assert ids_by_address(workspace) == ids
-    assert "ours already" in workspace.run("adopt", "staging", *pairs, "--yes").expect_exit().err
+    assert "already managed" in workspace.run("adopt", "staging", *pairs, "--yes").expect_exit().err
     workspace.assert_no_changes()
-    assert "ownership tags  on all that is recorded" in workspace.run("doctor", "staging").out
+    assert "ownership tags  present on all recorded resources" in workspace.run("doctor", "staging").out
     workspace.destroy()
     assert workspace.inventory.remains() == {}
 
@@ -131,7 +131,7 @@ def test_adopt_from_terraform_restores_removed_tags(workspace: TestWorkspace) ->
     remove_tags(workspace, *ids)
     assert refused_addresses(workspace, "destroy", "staging", "--yes") >= set(ids)
     again = restore_tags(workspace, *adopt)
-    assert "ours already" not in again and "have lost their ownership tags" in again, again
+    assert "already managed" not in again and "have lost their ownership tags" in again, again
     for output in (first, again):
         lines = [line for line in output.splitlines() if line.startswith("terraform state rm ")]
         assert "terraform state rm 'aws_subnet.public[0]'" in lines and "terraform state rm aws_alb.public" in lines

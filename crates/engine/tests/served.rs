@@ -202,7 +202,7 @@ async fn door_and_old_rule_change_after_the_service() {
 }
 
 #[tokio::test]
-async fn rule_at_another_address_is_deleted_after_the_service_has_changed() {
+async fn replaced_rule_is_deleted_after_the_service_has_changed() {
     let (world, ledger) = deployed("test/rule_one").await;
     calls(&world);
     assert!(run(&graph(&world, "test/rule_two", "two"), &ledger).await.is_complete());

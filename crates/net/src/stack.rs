@@ -297,7 +297,7 @@ mod tests {
     fn inconsistent_network_spec_is_refused() {
         let net = |text: &str| text.parse().unwrap();
         for (bad, why) in [
-            (NetworkSpec { tasks_cidr: net("10.1.0.0/24"), ..spec() }, "does not lie in the VPC"),
+            (NetworkSpec { tasks_cidr: net("10.1.0.0/24"), ..spec() }, "is not inside the VPC"),
             (NetworkSpec { balancer_cidr: net("10.0.1.128/25"), ..spec() }, "overlaps"),
             (NetworkSpec { balancer_cidr: net("10.0.2.0/28"), ..spec() }, "too small"),
             (NetworkSpec { zones: ["a".to_owned(), "a".to_owned()], ..spec() }, "twice"),

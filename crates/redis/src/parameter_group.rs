@@ -222,11 +222,11 @@ fn classify(
 
 /// Returns the parameters that a user has set, and all desired ones: AWS does not always report a value that equals the
 /// family's default as set by a user.
-fn managed_parameters(all: &[Parameter], wanted: Option<&ParameterGroupSpec>) -> BTreeMap<String, String> {
-    let is_wanted = |name: &str| wanted.is_some_and(|spec| spec.parameters.contains_key(name));
+fn managed_parameters(all: &[Parameter], desired: Option<&ParameterGroupSpec>) -> BTreeMap<String, String> {
+    let is_desired = |name: &str| desired.is_some_and(|spec| spec.parameters.contains_key(name));
     let managed = all.iter().filter_map(|parameter| {
         let name = parameter.parameter_name()?;
-        let set = parameter.source() == Some("user") || is_wanted(name);
+        let set = parameter.source() == Some("user") || is_desired(name);
         set.then(|| (name.to_owned(), parameter.parameter_value().unwrap_or_default().to_owned()))
     });
     managed.collect()

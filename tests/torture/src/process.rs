@@ -178,7 +178,7 @@ impl RunResult {
     #[must_use]
     pub fn lost_its_short_lease(&self) -> bool {
         self.code != Some(0)
-            && ["was suspended for too long", "no heartbeat succeeded", "dynamodb:GetItem: no answer in time"]
+            && ["was suspended for too long", "no heartbeat succeeded", "dynamodb:GetItem: no response in time"]
                 .iter()
                 .any(|sign| self.stderr.contains(sign))
     }

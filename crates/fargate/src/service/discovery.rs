@@ -39,10 +39,10 @@ impl KnownServices {
 
     /// Returns the ARN of the revision of `family` that a managed service uses; of several, the latest.
     pub(crate) fn in_use<R: Resource>(&self, scope: &ReadScope<R>, family: &str) -> Option<&str> {
-        let is_ours = |service: &&Service| {
+        let is_managed = |service: &&Service| {
             service.status() == Some(ACTIVE) && scope.address_from_tags(&from_ecs(service.tags())).is_some()
         };
-        let used = self.0.iter().filter(is_ours).filter_map(Service::task_definition);
+        let used = self.0.iter().filter(is_managed).filter_map(Service::task_definition);
         let used = used.filter(|arn| crate::revisions::family(arn) == family);
         used.max_by_key(|arn| arn.rsplit(':').next().and_then(|number| number.parse::<i32>().ok()))
     }

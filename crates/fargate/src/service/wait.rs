@@ -84,8 +84,8 @@ impl Services {
             wait.attrs.deployment = primary(&service).and_then(Deployment::id).map(str::to_owned);
         }
         let expected = expected(&wait.attrs);
-        let is_ours = |deployment: &Deployment| deployment.id() == Some(expected.deployment);
-        let unseen = wait.last.is_none() && !service.deployments().iter().any(is_ours);
+        let is_expected = |deployment: &Deployment| deployment.id() == Some(expected.deployment);
+        let unseen = wait.last.is_none() && !service.deployments().iter().any(is_expected);
         if unseen && since.elapsed() < CONSISTENCY_WINDOW {
             return Progress::Pending("waiting for the deployment to appear".to_owned());
         }

@@ -316,7 +316,7 @@ fn invalid_spec_is_refused() {
     use pb_engine::Resource;
     for (wrong, why) in [
         (ReplicationGroupSpec { id: "staging--jobqr".to_owned(), ..spec() }, "--"),
-        (ReplicationGroupSpec { engine_version: "7.1.0".to_owned(), ..spec() }, "chosen by AWS"),
+        (ReplicationGroupSpec { engine_version: "7.1.0".to_owned(), ..spec() }, "AWS chooses the patch version"),
         (ReplicationGroupSpec { node_type: "small".to_owned(), ..spec() }, "node type"),
         (ReplicationGroupSpec { automatic_failover: true, ..spec() }, "at least 2 nodes"),
         (ReplicationGroupSpec { nodes: 7, ..spec() }, "between 1 and 6"),

@@ -139,7 +139,7 @@ fn is_placeholder(value: &str) -> bool {
 /// Returns what a value reveals, as the predicate of a sentence.
 fn secret_kind(value: &str) -> Option<&'static str> {
     if value.contains(REDACTED) {
-        return Some("has a redacted value, which looks like a secret");
+        return Some("has a hidden value, which looks like a secret");
     }
     if value.contains("PRIVATE KEY-----") {
         return Some("contains a private key");

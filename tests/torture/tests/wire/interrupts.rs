@@ -9,7 +9,7 @@ use pb_torture::{
 
 const DEPLOY: [&str; 3] = ["deploy", "staging", "--yes"];
 const STATUS: [&str; 3] = ["status", "staging", "--json"];
-const STOPPING: &str = "stopping: nothing new is started";
+const STOPPING: &str = "stopping: no new steps are started";
 /// Duration of leases that need not expire, in seconds: other tests keep the endpoint busy, and heartbeats must
 /// succeed.
 const LONG_LEASE: u32 = 20;
@@ -45,7 +45,7 @@ fn check_first_signal(signal: Signal, action: FaultAction) -> Result<(), Problem
     let lock = workspace.json(&config, &STATUS)?["lock"].take();
     ensure(lock.is_null(), || format!("the lease was not released: {lock}"))?;
     let next = workspace.finish(&config, "deploy")?;
-    ensure(!next.stderr.contains("locked by"), || format!("the next run had to wait: {next}"))?;
+    ensure(!next.stderr.contains("who holds the lock"), || format!("the next run had to wait: {next}"))?;
     check_converged(&workspace, &inventory_client, &config, deployed_baseline()?)
 }
 
@@ -103,7 +103,7 @@ fn check_signal_while_waiting() -> Result<(), Problem> {
     let mut holder = workspace.start(&proxy.url, &config, &DEPLOY)?;
     let held = held(&proxy, &mut holder)?;
     let mut waiting = workspace.start(endpoint, &config, &["deploy", "staging", "--yes", "--lock-timeout", "200"])?;
-    waiting.wait_until(|waiting| waiting.stderr().contains("locked by"))?;
+    waiting.wait_until(|waiting| waiting.stderr().contains("who holds the lock"))?;
     waiting.send(Signal::Interrupt)?;
     let waiting = waiting.ended()?;
     ensure(waiting.code == Some(130), || format!("expected exit code 130: {waiting}"))?;

@@ -33,7 +33,9 @@ fn check_suspension_at(call: &str, nth: usize) -> Result<(), Problem> {
     let before = proxy.seen().len();
 
     let second = workspace.finish(&config, "deploy")?;
-    ensure(second.stderr.contains("locked by"), || format!("the second deploy did not wait for the first: {second}"))?;
+    ensure(second.stderr.contains("who holds the lock"), || {
+        format!("the second deploy did not wait for the first: {second}")
+    })?;
     let versions = inventory_client.versions(&workspace)?;
 
     first.send(Signal::Continue)?;

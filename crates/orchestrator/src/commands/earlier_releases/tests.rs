@@ -112,7 +112,7 @@ fn only_rollouts_left_is_true_for_unfinished_waits_alone() {
     assert!(!only_rollouts_left(&update, &failed(Class::Failed), &now));
     assert!(!only_rollouts_left(&update, &done(), &now), "nothing is left");
     let mut back = failed(Class::Interrupted);
-    back.failed[0].failure.details.push("rolled back: the revision before serves again".to_owned());
+    back.failed[0].failure.details.push("rolled back: the previous revision is serving again".to_owned());
     assert!(!only_rollouts_left(&update, &back, &now), "the update has to be made again");
     let mut skipped = failed(Class::Interrupted);
     skipped.skipped.push((Address::new("edge/record").unwrap(), Action::Update, "stopped".to_owned()));
