@@ -47,6 +47,12 @@ fn phrase_is_found_across_lines_and_in_names() {
 }
 
 #[test]
+fn repository_has_no_violation() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    assert_eq!(check(root).unwrap(), none());
+}
+
+#[test]
 fn list_of_phrases_is_lower_case_and_without_duplicates() {
     let all = phrases(PHRASES);
     assert!(all.len() > 20, "{all:?}");
