@@ -10,15 +10,15 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "integration"))
 
 from endpoint import Aws  # noqa: E402
-from inventory import World, tags_of  # noqa: E402
+from inventory import AccountInventory, tags_of  # noqa: E402
 
 #: Kinds that appear and disappear with tasks and nodes.
 TRANSIENT = {"interfaces"}
 
 
 def inventory(aws: Aws, _: str) -> dict[str, Any]:
-    """Return the ids in the account by kind, and the resources with an ownership address."""
-    everything = World(aws).everything()
+    """Returns the ids in the account by kind, and the resources with an ownership address."""
+    everything = AccountInventory(aws).everything()
     owned = [
         (tags_of(resource)["pb-deploy:address"], identity)
         for kind, resources in everything.items()
@@ -32,13 +32,13 @@ def inventory(aws: Aws, _: str) -> dict[str, Any]:
 
 
 def latest(revisions: dict[str, Any]) -> dict[str, Any]:
-    """Return the latest revision of each family; earlier ones, kept for rollbacks, share its address."""
+    """Returns the latest revision of each family; earlier ones, kept for rollbacks, share its address."""
     numbered = sorted(revisions.items(), key=lambda item: int(item[0].rsplit(":", 1)[1]))
     return {name: resource for name, resource in {n.rsplit(":", 1)[0]: (n, t) for n, t in numbered}.values()}
 
 
 def versions(aws: Aws, bucket: str) -> list[dict[str, Any]]:
-    """Return all versions of the only object in the bucket, the oldest first."""
+    """Returns all versions of the only object in the bucket, the oldest first."""
     found = aws.all("s3", "list_object_versions", "Versions", Bucket=bucket)
     result = []
     for version in reversed(found):

@@ -368,7 +368,7 @@ mod tests {
         fake.get().group = Some((None, name_tag()));
         let failure = stack(&fake, Some(30), name_tag()).deploy().await.unwrap_err();
         assert_eq!(failure.class, Class::Refused);
-        assert!(failure.message.contains("log group staging-app exists"), "{failure}");
+        assert!(failure.message.contains("log group staging-app already exists"), "{failure}");
         assert!(fake.get().writes.is_empty());
         stack(&fake, None, name_tag()).destroy().await.unwrap();
         assert!(fake.get().group.is_some());

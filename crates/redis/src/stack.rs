@@ -173,6 +173,6 @@ mod tests {
     fn unknown_engine_version_is_refused() {
         let spec = QueueSpec { engine_version: "8.0".to_owned(), ..QueueSpec::named("staging-jobqr") };
         let failure = QueueStack::add_with_client(&mut Graph::new(), &client(), &spec, inputs()).err().unwrap();
-        assert!(failure.message.contains("ends at 7.1"), "{failure}");
+        assert!(failure.message.contains("ElastiCache offers Redis up to 7.1"), "{failure}");
     }
 }

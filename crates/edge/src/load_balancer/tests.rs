@@ -186,7 +186,7 @@ async fn changed_name_is_retained_unless_a_replacement_is_forced() {
 #[tokio::test(start_paused = true)]
 async fn unmanaged_load_balancer_of_the_name_refuses_the_plan() {
     let failure = with(spec(), &[&states(&["active"]), &tags(Vec::new())]).plan().await.unwrap_err();
-    assert!(failure.message.contains("load balancer staging-public exists"), "{failure}");
+    assert!(failure.message.contains("load balancer staging-public already exists"), "{failure}");
 }
 
 #[tokio::test(start_paused = true)]

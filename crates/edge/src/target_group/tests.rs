@@ -203,7 +203,7 @@ async fn delete_waits_while_a_listener_uses_the_target_group() {
 #[tokio::test(start_paused = true)]
 async fn unmanaged_target_group_of_the_name_refuses_the_plan() {
     let failure = with(spec(), &[&listed("staging-flask-5050"), &tags(Vec::new())]).plan().await.unwrap_err();
-    assert!(failure.message.contains("target group staging-flask-5050 exists"), "{failure}");
+    assert!(failure.message.contains("target group staging-flask-5050 already exists"), "{failure}");
 }
 
 #[test]
