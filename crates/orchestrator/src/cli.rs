@@ -274,7 +274,7 @@ pub enum Command {
     Validate,
     /// Write a commented configuration, from scratch or from a Terraform configuration
     Init(InitOptions),
-    /// Print the JSON schema of the configuration or of a saved plan
+    /// Print a JSON schema: of the configuration, of saved plans, or of JSON output
     Schema {
         #[arg(value_enum)]
         of: SchemaOf,

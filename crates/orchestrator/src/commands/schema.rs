@@ -1,4 +1,4 @@
-//! `schema`: prints the JSON schemas of the configuration and of saved plans.
+//! `schema`: prints the JSON schemas of the configuration, of saved plans and of JSON output.
 
 use crate::cli::SchemaOf;
 use crate::exit::{Error, Exit};
