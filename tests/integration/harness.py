@@ -183,7 +183,7 @@ class TestWorkspace:
         self._unchanged_at = self.mark()
 
     def is_unchanged(self) -> bool:
-        """Returns whether nothing has been changed since `mark_unchanged`, neither by the tool nor by a test."""
+        """Returns whether neither the tool nor a test has changed anything since `mark_unchanged`."""
         return self._unchanged_at is not None and not any(
             entry["mutating"] for entry in self._requests(self._unchanged_at)
         )

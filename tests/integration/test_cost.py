@@ -15,7 +15,7 @@ from configuration import Table, image
 from harness import BINARY, TestWorkspace
 
 MIB = 1024 * 1024
-#: Limits of the peak resident memory of a process, with the default services and with a hundred pools besides. Most of it
+#: Limits of the peak resident memory of a process, with the default services, and with a hundred more worker pools. Most of it
 #: are pages of the program itself.
 MEMORY_MAX = 42 * MIB
 POOLS_MEMORY_MAX = 70 * MIB
