@@ -40,14 +40,16 @@ UPDATES = [
 HEAD = """\
 # AWS API actions
 
-The actions that pb-deploy calls, by service. `tests/integration/test_fidelity.py` records them in a full deploy, three
-updates that change or replace every kind of resource, the commands that only read, and a destroy, and checks each
-request against its published model. The last column has actions that these runs do not call and that the sources
-contain: other commands such as `bootstrap` and `adopt` need them, or they repair drift, or they collect details when
-something fails. Every test run compares the list; `PB_TEST_RECORD=1` records it again.
+This page lists the AWS API actions that pb-deploy calls, by service. `tests/integration/test_fidelity.py` records the
+actions of a full deploy, of three updates that change or replace every resource kind, of the read-only commands, and
+of a destroy, and checks each request against the published model of its service. The last column lists actions that
+the source code contains but that these runs do not call: other commands such as `bootstrap` and `adopt` need them, or
+they repair drift, or they collect details after a failure. Every test run compares this list with the source code;
+`PB_TEST_RECORD=1` records it again.
 
-Services have the name that requests are signed for. IAM has another name for some actions: `s3:ListBucketVersions`
-allows `s3:ListObjectVersions`. [permissions.md](permissions.md) describes which permissions a command needs.
+The service names are those with which requests are signed. In IAM, some actions have another name: for example,
+`s3:ListBucketVersions` is the permission for `ListObjectVersions`. [permissions.md](permissions.md) describes which
+permissions a command needs.
 
 """
 

@@ -1,1 +1,1 @@
-"""An example application for pb-deploy: Flask hands work to Celery."""
+"""An example application for pb-deploy: a Flask web service that delegates work to Celery workers."""

@@ -1,6 +1,6 @@
-"""Task protection: ECS does not stop a protected task, neither during a rollout nor when it scales in.
+"""Task protection: ECS stops a protected task neither during a rollout nor during a scale-in.
 
-Every task on Fargate has the address of the agent in ECS_AGENT_URI. Without this variable, nothing is protected. The task
+On Fargate, ECS_AGENT_URI contains the address of the agent. Without this variable, the task is not protected. The task
 role needs `ecs:UpdateTaskProtection`.
 """
 
@@ -16,7 +16,7 @@ TIMEOUT_SECONDS = 5
 
 @contextlib.contextmanager
 def protected(minutes: int) -> Iterator[None]:
-    """Protects this task from being stopped during the block, for at most `minutes`."""
+    """Protects this task from being stopped during the `with` block, for at most `minutes`."""
     protect(True, minutes)
     try:
         yield
@@ -25,7 +25,7 @@ def protected(minutes: int) -> Iterator[None]:
 
 
 def protect(enabled: bool, minutes: int) -> None:
-    """Asks the agent. If it fails, the work continues without protection."""
+    """Asks the agent to start or end the protection. If the call fails, the work continues without protection."""
     agent = os.environ.get("ECS_AGENT_URI")
     if not agent:
         return

@@ -1,6 +1,6 @@
 """The queue between the web service and the workers.
 
-It needs the variables CELERY_BROKER_URL and CELERY_RESULT_BACKEND, which the task definition sets.
+It needs the environment variables CELERY_BROKER_URL and CELERY_RESULT_BACKEND, which the task definition sets.
 """
 
 import os
@@ -14,13 +14,13 @@ app = Celery(
     include=["shop.tasks"],
 )
 app.conf.update(
-    # Tasks are acknowledged when they are done, so a task that a stopping worker loses goes to another one.
+    # Tasks are acknowledged when they are done, so if a worker stops, its unfinished tasks go to another worker.
     task_acks_late=True,
     task_reject_on_worker_lost=True,
-    # Workers reserve no tasks that they do not work on, so a rollout strands none.
+    # A worker reserves only the task on which it is working, so a rollout leaves no reserved tasks behind.
     worker_prefetch_multiplier=1,
     broker_connection_retry_on_startup=True,
-    # Reports are slow and have their own pool of workers.
+    # Reports are slow, so they have their own pool of workers.
     task_routes={"shop.tasks.report": {"queue": "reports"}},
     beat_schedule={"tidy": {"task": "shop.tasks.tidy", "schedule": 60.0}},
 )

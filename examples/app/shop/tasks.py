@@ -1,4 +1,4 @@
-"""The tasks of the workers."""
+"""The Celery tasks that the workers execute."""
 
 import os
 import time
@@ -15,7 +15,7 @@ def add(x: int, y: int) -> int:
 
 @app.task
 def report(seconds: float) -> dict[str, object]:
-    """Works for some seconds; a rollout must not stop it."""
+    """Works for some seconds, protected from being stopped by a rollout."""
     with protected(minutes=60):
         time.sleep(seconds)
     return {"done": True, "worker": os.getpid()}
@@ -23,5 +23,5 @@ def report(seconds: float) -> dict[str, object]:
 
 @app.task
 def tidy() -> str:
-    """Runs once a minute, sent by the scheduler."""
+    """Stands in for periodic work. The scheduler sends this task once a minute."""
     return "tidy"

@@ -1,4 +1,4 @@
-"""The web service."""
+"""The Flask web service, which enqueues tasks and returns their results."""
 
 from flask import Flask, Response, jsonify, request
 
@@ -10,13 +10,13 @@ web = Flask("shop")
 
 @web.get("/hello")
 def hello() -> str:
-    """Answers health checks of the load balancer, without the queue: if that is unavailable, tasks should keep running."""
+    """Answers the load balancer's health checks without the queue, so a queue failure does not stop the tasks."""
     return "hello"
 
 
 @web.post("/sums")
 def new_sum() -> tuple[Response, int]:
-    """Enqueues a sum."""
+    """Enqueues the addition of two numbers."""
     numbers = request.get_json()
     return jsonify(id=add.delay(numbers["x"], numbers["y"]).id), 202
 
@@ -29,6 +29,6 @@ def new_report() -> tuple[Response, int]:
 
 @web.get("/results/<identity>")
 def result(identity: str) -> Response:
-    """Returns the state of a task, and its result if it succeeded."""
+    """Returns the state of a Celery task, and its result if it has succeeded."""
     found = queue.AsyncResult(identity)
     return jsonify(state=found.state, result=found.result if found.successful() else None)
