@@ -15,21 +15,21 @@ def arguments(argv: list[str] | None = None) -> argparse.Namespace:
     """Parses the command line."""
     parser = argparse.ArgumentParser(prog="pb_emulator", description="A local AWS endpoint for deployments.")
     commands = parser.add_subparsers(dest="command", required=True)
-    serve = commands.add_parser("serve", help="serve until interrupted")
+    serve = commands.add_parser("serve", help="run the endpoint until interrupted")
     serve.add_argument("--host", default="127.0.0.1")
-    serve.add_argument("--port", type=int, default=0, help="0 for any free port")
+    serve.add_argument("--port", type=int, default=0, help="port; 0 for any free one")
     serve.add_argument("--latency-ms", type=float, default=0.0, help="delay of every API call")
     serve.add_argument("--pace", default="1", help="aws, aws:FACTOR, a factor for the default times, or a JSON file")
     serve.add_argument("--vpc-quota", type=int, default=5, help="VPCs and internet gateways per region; 0 for no limit")
-    serve.add_argument("--cache-host", default="", help="address of a real server, for every cache node")
-    serve.add_argument("--data-plane", action="store_true", help="let web tasks and listeners of all accounts answer")
-    serve.add_argument("--ready-file", type=Path, help="write the URL here when requests are accepted")
+    serve.add_argument("--cache-host", default="", help="address of a real server, returned for every cache node")
+    serve.add_argument("--data-plane", action="store_true", help="serve the web tasks and listeners of all accounts")
+    serve.add_argument("--ready-file", type=Path, help="write the URL to this file once requests are accepted")
     serve.add_argument("--record", type=Path, help="append every exchange to this file as JSON lines")
     return parser.parse_args(argv)
 
 
 def publish(url: str, ready_file: Path | None) -> None:
-    """Announces that requests are accepted: prints the URL, and writes the ready file in one step."""
+    """Announces that requests are accepted: prints the URL, and writes the ready file atomically."""
     print(url, flush=True)
     if ready_file:
         partial = ready_file.with_name(f"{ready_file.name}.{os.getpid()}.tmp")

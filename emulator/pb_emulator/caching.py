@@ -1,4 +1,4 @@
-"""Caches for objects that moto computes again for each account or call, always with the same result."""
+"""Caches for objects that moto recomputes for each account or call although the result is always the same."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from moto.iam.models import IAMBackend, ManagedPolicy
 
 from .patching import wrap
 
-#: AWS managed policies by partition. There are more than a thousand, and every account has them.
+#: AWS managed policies by partition. There are more than a thousand, and moto creates them for every account.
 _policies: dict[str, list[ManagedPolicy]] = {}
 
 
@@ -25,13 +25,16 @@ def install_rules() -> None:
             _policies[self.region_name] = original(self)
         return [of_account(policy, self.account_id) for policy in _policies[self.region_name]]
 
-    # This comes after all rules that add operations to a class, because later additions would be missed.
+    # This must run after all rules that add operations to a class: the cache would miss operations that are added
+    # later.
     cached = functools.cache(lambda cls: frozenset(method_names_from_class(cls)))
     responses.method_names_from_class = cached  # type: ignore[attr-defined]
 
 
 def of_account(policy: ManagedPolicy, account: str) -> ManagedPolicy:
-    """Returns a managed policy for one account. Its attachment count is per account; its text cannot be changed."""
+    """Returns an account's copy of a managed policy. Each account has its own attachment count; the text is shared,
+    because it cannot be changed.
+    """
     own = copy.copy(policy)
     own.account_id, own.attachment_count = account, 0
     return own

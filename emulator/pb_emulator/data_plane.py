@@ -1,7 +1,7 @@
 """Load balancers and web tasks of an account as real servers on loopback addresses, so that tests can send requests.
 
-Each task behind a load balancer listens on a separate address in 127.0.0.0/8, at the port of its container. Each
-listener has a port of 127.0.0.1, which `GET /_pb/listeners` returns. Servers start and stop as the state of the account
+Each task behind a load balancer listens on a separate address in 127.0.0.0/8, on its container's port. Each listener
+has a port of 127.0.0.1, which `GET /_pb/listeners` returns. Servers start and stop as the state of the account
 advances.
 """
 
@@ -24,19 +24,19 @@ from .ecs_model import Task, ecs_state
 from .patching import Place
 
 TIMEOUT_SECONDS = 30.0
-#: 127.1.0.1 and up; lower addresses are left for other programs.
+#: Numbers of the tasks' addresses, from 127.1.0.1; lower addresses are left to other programs.
 _addresses = itertools.count((1 << 16) + 1)
 
 
 class Endpoint(ThreadingHTTPServer):
-    """A server whose threads end with the process."""
+    """An HTTP server whose threads do not keep the process alive."""
 
     daemon_threads = True
     request_queue_size = 128
 
 
 class DataPlane:
-    """Servers of all accounts that have enabled the data plane."""
+    """The servers of all accounts that have enabled the data plane."""
 
     def __init__(self, lock: threading.Lock, advance: Callable[[str, str], None], everywhere: bool = False) -> None:
         self._lock, self._advance, self._everywhere = lock, advance, everywhere
@@ -75,7 +75,7 @@ class DataPlane:
             self._listeners[arn] = start_server(Endpoint(("127.0.0.1", 0), listener_handler(self, place, arn)))
 
     def listener_addresses(self, place: Place) -> list[dict[str, Any]]:
-        """Returns the listeners of an account with the addresses at which they answer."""
+        """Returns the listeners of an account with the addresses of their servers."""
         known = listeners_of(place)
         return [
             {"ListenerArn": arn, "LoadBalancerArn": known[arn].load_balancer_arn, "Port": int(known[arn].port),
@@ -84,7 +84,7 @@ class DataPlane:
         ]  # fmt: skip
 
     def route(self, place: Place, listener_arn: str, request: routing.Request) -> routing.Response | tuple[str, int]:
-        """Returns the response to a request, or the address and port of the task that it goes to."""
+        """Returns the response to a request, or the address and port of the task to which the request is forwarded."""
         with self._lock:
             self._advance(place.account, place.region)
             self.sync(place)
@@ -96,23 +96,25 @@ class DataPlane:
                 return found
             server = self._tasks.get(found.task.arn)
             if server is None or server.server_address[1] != found.port:
-                return routing.Response(502, f"nothing listens at port {found.port} of {found.task.id}")
+                return routing.Response(502, f"nothing listens on port {found.port} of {found.task.id}")
             return str(server.server_address[0]), found.port
 
     def _close(self, known: dict[str, Endpoint], arn: str) -> None:
-        """Stops a server; requests in progress are finished."""
+        """Stops a server; it finishes the requests in progress."""
         server = known.pop(arn)
         server.socket.close()
         threading.Thread(target=server.shutdown, daemon=True).start()
 
 
 def is_answering(task: Task) -> bool:
-    """Returns whether the container of a task runs: until the scheduler stops it, or it exits by itself."""
+    """Returns whether the container of a task still answers: while it runs, and while a task that the scheduler stopped
+    drains.
+    """
     return task.last == "RUNNING" or (task.last == "DEPROVISIONING" and task.code == "ServiceSchedulerInitiated")
 
 
 def listeners_of(place: Place) -> dict[str, Any]:
-    """Returns the listeners of active load balancers that are reachable from the internet."""
+    """Returns the listeners of active load balancers that are reachable from the internet, by ARN."""
     found = {}
     for balancer in elbv2_backends[place.account][place.region].load_balancers.values():
         groups = set(balancer.security_groups)
@@ -129,7 +131,7 @@ def start_server(server: Endpoint) -> Endpoint:
 
 
 def task_server(place: Place, task: Task) -> Endpoint:
-    """Starts the server of a task, at the port of its container."""
+    """Starts the server of a task on its container's port."""
     port = int(task.balancers[0]["containerPort"])
     while True:
         number = next(_addresses)
@@ -137,21 +139,21 @@ def task_server(place: Place, task: Task) -> Endpoint:
         try:
             return start_server(Endpoint((address, port), task_handler(place, task)))
         except OSError:
-            # Another process on this machine uses the address.
+            # Another process on this machine uses the address; the next number is tried.
             if number >> 16 > 250:
                 raise
 
 
 class Handler(BaseHTTPRequestHandler):
-    """Common parts of both kinds of servers."""
+    """Common base of the request handlers of tasks and of listeners."""
 
     protocol_version = "HTTP/1.1"
-    #: Sends headers and body in one write.
+    #: Buffers the response, so that headers and body are sent in one write.
     wbufsize = -1
     disable_nagle_algorithm = True
 
     def log_message(self, format: str, *args: Any) -> None:
-        """Logs nothing."""
+        """Suppresses the log line that the base class prints for each request."""
 
     def reply(self, status: int, headers: dict[str, str], body: bytes) -> None:
         """Sends a complete response."""
@@ -184,7 +186,7 @@ def task_handler(place: Place, task: Task) -> type[Handler]:
 
 
 def listener_handler(plane: DataPlane, place: Place, listener_arn: str) -> type[Handler]:
-    """Returns a handler that routes like the load balancer."""
+    """Returns a handler that routes requests as the load balancer of the listener does."""
 
     class ListenerHandler(Handler):
         def setup(self) -> None:

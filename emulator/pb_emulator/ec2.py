@@ -22,7 +22,7 @@ from .patching import attached_state, wrap
 
 GROUP_NAME = re.compile(r"[A-Za-z0-9 ._\-:/()#,@\[\]+=&;{}!$*]{1,255}")
 
-#: describe operation: result key, name of the id parameter, error code for an unknown id
+#: Result key, name of the id parameter and error code for an unknown id, by describe operation.
 EVENTUALLY_CONSISTENT = {
     "describe_vpcs": ("Vpcs", "VpcIds", "InvalidVpcID.NotFound"),
     "describe_subnets": ("Subnets", "SubnetIds", "InvalidSubnetID.NotFound"),
@@ -47,7 +47,7 @@ def install_rules() -> None:
 
 
 def mark_created(resource: Any, pending: bool = False) -> Any:
-    """Records the creation time of a resource; VPCs and subnets start as `pending`."""
+    """Records the creation time of a resource; with `pending`, the resource starts in the state `pending`."""
     resource._pb_created = timings.now()
     if pending and timings.seconds("network_pending"):
         resource.state = "pending"
@@ -55,12 +55,12 @@ def mark_created(resource: Any, pending: bool = False) -> Any:
 
 
 def deleting_vpc(ec2: Any) -> bool:
-    """Returns whether the current calls are part of DeleteVpc."""
+    """Returns whether the backend is being called as part of DeleteVpc."""
     return bool(ec2.__dict__.get("_pb_deleting_vpc"))
 
 
 def route_table_entries(table: Any, name: str) -> dict[str, Any]:
-    """Returns the `routes` or `associations` of a route table; the older moto inside LocalStack stores them without
+    """Returns the `routes` or `associations` of a route table; the older moto inside LocalStack stores them without the
     underscore.
     """
     found: dict[str, Any] = table.__dict__[f"_{name}" if f"_{name}" in table.__dict__ else name]
@@ -68,7 +68,9 @@ def route_table_entries(table: Any, name: str) -> dict[str, Any]:
 
 
 def vpc_rules() -> None:
-    """DeleteVpc is refused while the VPC contains anything except its defaults; five VPCs per region by default."""
+    """Refuses DeleteVpc while the VPC contains more than its default resources; limits the VPCs per region (default:
+    5).
+    """
 
     @wrap(VPCBackend)
     def create_vpc(original: Any, self: Any, *args: Any, **kwargs: Any) -> Any:
@@ -109,7 +111,8 @@ def attached_to_vpc(ec2: Any, vpc_id: str) -> list[str]:
 
 
 def subnet_rules() -> None:
-    """A subnet is in a zone of its own region, and cannot be deleted while it contains an interface."""
+    """Requires that a subnet's zone belongs to its region, and refuses to delete a subnet that contains an interface.
+    """
 
     @wrap(SubnetBackend)
     def create_subnet(
@@ -137,7 +140,7 @@ def subnet_rules() -> None:
 
 
 def security_group_rules() -> None:
-    """A security group cannot be deleted while an interface uses it, or a rule of another group refers to it."""
+    """Refuses to delete a security group while an interface uses it or a rule of another group refers to it."""
 
     @wrap(SecurityGroupBackend)
     def create_security_group(original: Any, self: Any, name: str, *args: Any, **kwargs: Any) -> Any:
@@ -187,7 +190,7 @@ def referencing_groups(ec2: Any, group_id: str) -> list[str]:
 
 
 def security_group_rule_responses() -> None:
-    """Authorize returns the rules for all permissions of the request, not only for the last one."""
+    """Makes the Authorize operations return the rules for all permissions of the request, not only for the last one."""
 
     def authorize(self: Any, method: str) -> ActionResult:
         made = []
@@ -207,7 +210,7 @@ def security_group_rule_responses() -> None:
 
 
 def security_group_rule_descriptions() -> None:
-    """A rule shows its description for any kind of peer; two rules that differ only in it are the same."""
+    """Shows a rule's description even if its peer is a group; rules that differ only in the description are equal."""
 
     def description(self: Any) -> str | None:
         return self.ip_range.get("Description") or self.source_group.get("Description")
@@ -225,8 +228,8 @@ def security_group_rule_descriptions() -> None:
 
 
 def route_rules() -> None:
-    """CreateRoute is idempotent; the same destination with another target is RouteAlreadyExists. A gateway has to be
-    attached to the table's VPC.
+    """Makes CreateRoute idempotent; a route to the same destination with another target fails with RouteAlreadyExists.
+    A gateway must be attached to the table's VPC.
     """
 
     @wrap(RouteBackend)
@@ -251,7 +254,8 @@ def route_rules() -> None:
 
 
 def route_table_rules() -> None:
-    """CreateRouteTable is idempotent with a client token; a subnet has one table; the main table cannot be deleted."""
+    """Makes CreateRouteTable idempotent with a client token; a subnet has one table; the main table cannot be deleted.
+    """
 
     @wrap(EC2Response)
     def create_route_table(original: Any, self: Any) -> ActionResult:
@@ -265,7 +269,7 @@ def route_table_rules() -> None:
                 return ActionResult({"RouteTable": known})
         answer = original(self)
         if not isinstance(answer, ActionResult):
-            # An older moto answers in XML, and there is nothing to record.
+            # An older moto returns XML instead of the route table, so the token cannot be recorded.
             return answer
         mark_created(answer.result["RouteTable"])
         if token:
@@ -295,7 +299,7 @@ def route_table_rules() -> None:
 
 
 def gateway_rules() -> None:
-    """A VPC has one internet gateway, which cannot be detached while an interface has a public address."""
+    """Allows one internet gateway per VPC, which cannot be detached while an interface has a public address."""
 
     @wrap(InternetGatewayBackend)
     def create_internet_gateway(original: Any, self: Any, *args: Any, **kwargs: Any) -> Any:
@@ -357,7 +361,9 @@ def tag_rules() -> None:
 
 
 def consistency_rules() -> None:
-    """Describe operations may not see new resources yet: `...NotFound` by id, an empty result by filter."""
+    """Hides new resources from describe operations for a while: a read by id fails with `...NotFound`, and a filter
+    finds nothing.
+    """
 
     def delay_visibility(operation: str, key: str, ids_parameter: str, code: str) -> None:
         @wrap(EC2Response, operation)

@@ -1,4 +1,5 @@
-"""ECR images: digests as computed by registries, the image of a task, and stand-ins for images that were not pushed."""
+"""ECR images: digests as registries compute them, the image of a task, and stand-ins for images that were not pushed.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +19,7 @@ REFERENCE = re.compile(
 
 
 def install_rules() -> None:
-    """A digest is the hash of the manifest; with stand-ins, every tag of an existing repository has an image."""
+    """Computes digests as hashes of the manifests; with stand-ins, every tag of an existing repository has an image."""
 
     @wrap(Image)
     def _create_digest(_original: Any, self: Any) -> None:
@@ -43,7 +44,7 @@ def install_rules() -> None:
 
 
 def digest_of(text: str) -> str:
-    """Returns the digest as a registry computes it."""
+    """Returns the digest of a manifest, as a registry computes it."""
     return f"sha256:{hashlib.sha256(text.encode()).hexdigest()}"
 
 
@@ -53,7 +54,8 @@ def stand_ins(backend: Any) -> dict[str, Any]:
 
 
 def use_stand_ins(account: str, region: str) -> None:
-    """Enables stand-ins: every tag that was not pushed gets one, in all repositories of the account and region."""
+    """Enables stand-ins: in all repositories of the account and region, every tag that was not pushed has a stand-in.
+    """
     stand_ins(ecr_backends[account][region])["on"] = True
 
 

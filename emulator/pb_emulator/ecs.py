@@ -1,4 +1,4 @@
-"""ECS: clusters, tags, and the table of operations."""
+"""ECS: clusters, tags, and the table of all operations."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ NAME = re.compile(r"[A-Za-z0-9_-]{1,255}")
 
 
 def cluster_response(state: EcsState, cluster: Cluster, include: list[str]) -> dict[str, Any]:
-    """Returns a cluster for a response."""
+    """Returns a cluster in the form of ECS's responses."""
     tasks = [task for task in state.tasks.values() if task.cluster_arn == cluster.arn and task.last != "STOPPED"]
     services = [s for s in state.services.values() if s.cluster.arn == cluster.arn and s.status == ACTIVE]
     running = sum(1 for task in tasks if task.last == "RUNNING")
@@ -44,7 +44,7 @@ def cluster_response(state: EcsState, cluster: Cluster, include: list[str]) -> d
 
 
 def create_cluster(place: Place, request: dict[str, Any]) -> dict[str, Any]:
-    """CreateCluster: returns an existing cluster of the same name unchanged."""
+    """CreateCluster: returns an existing cluster of this name unchanged."""
     state, name = ecs_state(place), request.get("clusterName") or "default"
     if not NAME.fullmatch(name):
         raise AwsError("InvalidParameterException", "The cluster name is invalid.")
@@ -65,7 +65,7 @@ def create_cluster(place: Place, request: dict[str, Any]) -> dict[str, Any]:
 
 
 def describe_clusters(place: Place, request: dict[str, Any]) -> dict[str, Any]:
-    """DescribeClusters: missing clusters are in `failures`; INACTIVE ones are still returned."""
+    """DescribeClusters: reports missing clusters in `failures`, and still returns INACTIVE clusters."""
     state, found, failures = ecs_state(place), [], []
     for name in request.get("clusters") or ["default"]:
         short = name.rsplit("/", 1)[-1]
@@ -77,12 +77,12 @@ def describe_clusters(place: Place, request: dict[str, Any]) -> dict[str, Any]:
 
 
 def list_clusters(place: Place, _: dict[str, Any]) -> dict[str, Any]:
-    """ListClusters: only ACTIVE clusters."""
+    """ListClusters: returns only ACTIVE clusters."""
     return {"clusterArns": [c.arn for c in ecs_state(place).clusters.values() if c.status == ACTIVE]}
 
 
 def update_cluster(place: Place, request: dict[str, Any]) -> dict[str, Any]:
-    """UpdateCluster and UpdateClusterSettings."""
+    """UpdateCluster and UpdateClusterSettings: change the settings of a cluster."""
     state = ecs_state(place)
     cluster = state.cluster(request.get("cluster"))
     cluster.settings = request.get("settings") or cluster.settings
@@ -93,7 +93,7 @@ def update_cluster(place: Place, request: dict[str, Any]) -> dict[str, Any]:
 
 
 def put_capacity_providers(place: Place, request: dict[str, Any]) -> dict[str, Any]:
-    """PutClusterCapacityProviders."""
+    """PutClusterCapacityProviders: replaces the providers and the default strategy, which are only stored."""
     state = ecs_state(place)
     cluster = state.cluster(request.get("cluster"))
     for name in ("capacityProviders", "defaultCapacityProviderStrategy"):
@@ -102,7 +102,7 @@ def put_capacity_providers(place: Place, request: dict[str, Any]) -> dict[str, A
 
 
 def delete_cluster(place: Place, request: dict[str, Any]) -> dict[str, Any]:
-    """DeleteCluster: refused while it has ACTIVE or DRAINING services, or tasks."""
+    """DeleteCluster: refused while the cluster has ACTIVE or DRAINING services, or tasks that have not stopped."""
     state = ecs_state(place)
     cluster = state.cluster(request.get("cluster"))
     if any(s.cluster.arn == cluster.arn and s.status in (ACTIVE, DRAINING) for s in state.services.values()):
@@ -114,7 +114,7 @@ def delete_cluster(place: Place, request: dict[str, Any]) -> dict[str, Any]:
 
 
 def check_resource(state: EcsState, arn: str) -> None:
-    """Raises an error unless the resource of a tag operation exists."""
+    """Raises an error unless the resource to which a tag operation refers exists."""
     kind, _, rest = (
         arn.rsplit(":", 1)[-1].partition("/") if ":task-definition/" not in arn else ("task-definition", "", "")
     )
@@ -129,7 +129,7 @@ def check_resource(state: EcsState, arn: str) -> None:
 
 
 def tag_resource(place: Place, request: dict[str, Any]) -> dict[str, Any]:
-    """TagResource."""
+    """TagResource: adds or changes tags, which are checked together with the existing ones."""
     state, arn = ecs_state(place), request["resourceArn"]
     check_resource(state, arn)
     merged = {**state.tags.get(arn, {}), **tags.from_pairs(request.get("tags"))}
@@ -139,7 +139,7 @@ def tag_resource(place: Place, request: dict[str, Any]) -> dict[str, Any]:
 
 
 def untag_resource(place: Place, request: dict[str, Any]) -> dict[str, Any]:
-    """UntagResource."""
+    """UntagResource: removes tags; a missing key is no error."""
     state, arn = ecs_state(place), request["resourceArn"]
     check_resource(state, arn)
     for key in request["tagKeys"]:
@@ -148,7 +148,7 @@ def untag_resource(place: Place, request: dict[str, Any]) -> dict[str, Any]:
 
 
 def list_tags(place: Place, request: dict[str, Any]) -> dict[str, Any]:
-    """ListTagsForResource."""
+    """ListTagsForResource: returns the tags of an existing resource."""
     state, arn = ecs_state(place), request["resourceArn"]
     check_resource(state, arn)
     return {"tags": state.tag_list(arn)}
@@ -207,7 +207,7 @@ UNSUPPORTED = (
 
 
 def install_rules() -> None:
-    """Replaces moto's ECS by this package, as far as a deployer uses it."""
+    """Replaces the parts of moto's ECS that a deployer uses with those of this package."""
     disable(EC2ContainerServiceResponse, UNSUPPORTED)
     for action, operation in OPERATIONS.items():
         install(EC2ContainerServiceResponse, action, operation)
@@ -235,7 +235,7 @@ def serve_tagging_api() -> None:
 
 
 def serve_autoscaling() -> None:
-    """A scalable target requires an existing service."""
+    """Requires that the service of a scalable target exists."""
 
     def service_exists(self: Any, resource_id: str) -> bool:
         _, cluster, service = resource_id.split("/")

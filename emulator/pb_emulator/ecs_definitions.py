@@ -1,4 +1,4 @@
-"""ECS task definitions, and their requirements on Fargate."""
+"""ECS task definitions, and Fargate's requirements for them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from .errors import AwsError
 from .patching import Place
 
 NAME = re.compile(r"[A-Za-z0-9_-]{1,255}")
-#: cpu units: memory sizes in MiB
+#: Memory sizes in MiB by CPU units.
 FARGATE_SIZES: dict[int, list[int]] = {
     256: [512, 1024, 2048],
     512: list(range(1024, 4097, 1024)),
@@ -33,12 +33,12 @@ CONTAINER_DEFAULTS: dict[str, Any] = {
 
 
 def client_error(message: str) -> AwsError:
-    """Returns the error for an invalid task definition."""
+    """Returns a ClientException, the error for an invalid task definition."""
     return AwsError("ClientException", message)
 
 
 def size(value: Any, unit: str) -> int:
-    """Returns a size in CPU units or MiB; `1 vCPU` and `2 GB` are accepted too."""
+    """Returns a size in CPU units or MiB; also accepts sizes with a unit, such as `1 vCPU` and `2 GB`."""
     text = str(value).strip().lower()
     try:
         if text.endswith(unit):
@@ -51,7 +51,7 @@ def size(value: Any, unit: str) -> int:
 
 
 def check_fargate(request: dict[str, Any]) -> None:
-    """Fargate requires awsvpc, a supported size, and an execution role for awslogs."""
+    """Checks Fargate's requirements: awsvpc, a supported size, and an execution role for awslogs."""
     if request.get("networkMode") != "awsvpc":
         raise client_error("Fargate only supports network mode 'awsvpc'.")
     if not request.get("cpu") or not request.get("memory"):
@@ -76,14 +76,14 @@ def check_fargate(request: dict[str, Any]) -> None:
 
 
 def check_awslogs(container: str, options: dict[str, str]) -> None:
-    """On Fargate, the awslogs driver requires group, region and stream prefix."""
+    """Requires the options group, region and stream prefix, as Fargate does for the awslogs driver."""
     for option in ("awslogs-group", "awslogs-region", "awslogs-stream-prefix"):
         if not options.get(option):
             raise client_error(f"Log driver awslogs requires options: {option} (container {container})")
 
 
 def check_containers(request: dict[str, Any]) -> None:
-    """Requires unique names, an essential container, and with awsvpc a host port that equals the container port."""
+    """Requires unique names, an essential container and, with awsvpc, host ports that equal the container ports."""
     containers = request.get("containerDefinitions") or []
     if not containers:
         raise client_error("Container list cannot be empty.")
@@ -107,7 +107,7 @@ def check_containers(request: dict[str, Any]) -> None:
 
 
 def with_defaults(container: dict[str, Any], network_mode: str | None) -> dict[str, Any]:
-    """Returns a container definition with the defaults of AWS."""
+    """Returns a container definition, completed with AWS's defaults."""
     full = {
         **{key: list(value) if isinstance(value, list) else value for key, value in CONTAINER_DEFAULTS.items()},
         **container,
@@ -161,7 +161,7 @@ def require_definition(state: EcsState, name: str) -> Definition:
 
 
 def describe(place: Place, request: dict[str, Any]) -> dict[str, Any]:
-    """DescribeTaskDefinition."""
+    """DescribeTaskDefinition: returns a revision, with its tags on request."""
     state = ecs_state(place)
     found = require_definition(state, request["taskDefinition"])
     answer: dict[str, Any] = {"taskDefinition": found.as_response()}
@@ -171,7 +171,7 @@ def describe(place: Place, request: dict[str, Any]) -> dict[str, Any]:
 
 
 def list_arns(place: Place, request: dict[str, Any]) -> dict[str, Any]:
-    """ListTaskDefinitions."""
+    """ListTaskDefinitions: returns the ARNs of ACTIVE revisions by default, 100 per page."""
     status, prefix = request.get("status") or ACTIVE, request.get("familyPrefix")
     found = [
         known
@@ -188,7 +188,7 @@ def list_arns(place: Place, request: dict[str, Any]) -> dict[str, Any]:
 
 
 def families(place: Place, request: dict[str, Any]) -> dict[str, Any]:
-    """ListTaskDefinitionFamilies."""
+    """ListTaskDefinitionFamilies: returns the families with an ACTIVE revision by default."""
     status, prefix = request.get("status") or ACTIVE, request.get("familyPrefix") or ""
     found = [
         family
@@ -200,7 +200,9 @@ def families(place: Place, request: dict[str, Any]) -> dict[str, Any]:
 
 
 def deregister(place: Place, request: dict[str, Any]) -> dict[str, Any]:
-    """DeregisterTaskDefinition: INACTIVE revisions are still described, but cannot be deployed or rolled back to."""
+    """DeregisterTaskDefinition: the revision becomes INACTIVE. It can still be described, but not deployed by a rollout
+    or rollback.
+    """
     if ":" not in request["taskDefinition"].rsplit("/", 1)[-1]:
         raise client_error("The specified task definition does not have a revision.")
     found = require_definition(ecs_state(place), request["taskDefinition"])
@@ -209,7 +211,7 @@ def deregister(place: Place, request: dict[str, Any]) -> dict[str, Any]:
 
 
 def delete(place: Place, request: dict[str, Any]) -> dict[str, Any]:
-    """DeleteTaskDefinitions: only INACTIVE revisions."""
+    """DeleteTaskDefinitions: deletes only INACTIVE revisions."""
     state = ecs_state(place)
     deleted, failures = [], []
     for name in request["taskDefinitions"]:

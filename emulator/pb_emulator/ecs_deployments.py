@@ -1,4 +1,5 @@
-"""ECS service deployments and revisions: the history that distinguishes a success from a rollback."""
+"""ECS service deployments and service revisions: the history that shows whether a rollout succeeded or was rolled back.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +20,7 @@ def all_deployments(state: EcsState) -> Iterator[tuple[Service, Deployment]]:
 
 
 def deployment_summary(service: Service, deployment: Deployment) -> dict[str, Any]:
-    """Returns a deployment for ListServiceDeployments."""
+    """Returns a deployment in the form of ListServiceDeployments."""
     answer = {
         "serviceDeploymentArn": deployment.arn,
         "serviceArn": service.arn,
@@ -36,7 +37,7 @@ def deployment_summary(service: Service, deployment: Deployment) -> dict[str, An
 
 
 def list_deployments(place: Place, request: dict[str, Any]) -> dict[str, Any]:
-    """ListServiceDeployments: newest first."""
+    """ListServiceDeployments: returns the newest first."""
     state = ecs_state(place)
     cluster = state.cluster(request.get("cluster"))
     service = state.service(cluster, request["service"])
@@ -53,7 +54,7 @@ def list_deployments(place: Place, request: dict[str, Any]) -> dict[str, Any]:
 
 
 def revision_summary(state: EcsState, service: Service, deployment: Deployment) -> dict[str, Any]:
-    """Returns the task counts of a service revision."""
+    """Returns the service revision of a deployment with its task counts, in the form of DescribeServiceDeployments."""
     running, pending = counts(state, service, deployment)
     requested = deployment.desired if deployment.status == "PRIMARY" else running + pending
     return {
@@ -65,7 +66,7 @@ def revision_summary(state: EcsState, service: Service, deployment: Deployment) 
 
 
 def deployment_details(state: EcsState, service: Service, deployment: Deployment) -> dict[str, Any]:
-    """Returns a deployment for DescribeServiceDeployments."""
+    """Returns a deployment in the form of DescribeServiceDeployments."""
     source = service.find(deployment.source)
     settings = breaker(service)
     monitor = "TRIGGERED" if deployment.triggered else "MONITORING" if deployment.open else "MONITORING_COMPLETE"
@@ -91,7 +92,7 @@ def deployment_details(state: EcsState, service: Service, deployment: Deployment
 
 
 def describe(place: Place, request: dict[str, Any]) -> dict[str, Any]:
-    """DescribeServiceDeployments."""
+    """DescribeServiceDeployments: returns the service deployments, and reports missing ones in `failures`."""
     state = ecs_state(place)
     known = {deployment.arn: (service, deployment) for service, deployment in all_deployments(state)}
     found, failures = [], []
@@ -104,7 +105,7 @@ def describe(place: Place, request: dict[str, Any]) -> dict[str, Any]:
 
 
 def revisions(place: Place, request: dict[str, Any]) -> dict[str, Any]:
-    """DescribeServiceRevisions: the task definition of a deployment."""
+    """DescribeServiceRevisions: returns the task definition of a deployment."""
     deployments = all_deployments(ecs_state(place))
     known = {deployment.revision_arn: (service, deployment) for service, deployment in deployments}
     found, failures = [], []
@@ -135,7 +136,7 @@ def revisions(place: Place, request: dict[str, Any]) -> dict[str, Any]:
 
 
 def stop(place: Place, request: dict[str, Any]) -> dict[str, Any]:
-    """StopServiceDeployment: ROLLBACK by default, or ABORT; only while the deployment is in progress."""
+    """StopServiceDeployment: rolls back by default, or aborts; possible only while the deployment is in progress."""
     known = {deployment.arn: deployment for _, deployment in all_deployments(ecs_state(place))}
     deployment = known.get(request["serviceDeploymentArn"])
     if deployment is None:

@@ -21,18 +21,18 @@ MAX_EVENTS = 100
 
 
 def utc() -> datetime:
-    """Returns the current time for a response."""
+    """Returns the current time, in the form that responses need."""
     return datetime.now(UTC)
 
 
 def hex_id() -> str:
-    """Returns an id such as those of tasks."""
+    """Returns a random id in the form of task ids."""
     return uuid.uuid4().hex
 
 
 @dataclass
 class Cluster:
-    """A cluster."""
+    """An ECS cluster."""
 
     arn: str
     name: str
@@ -55,11 +55,11 @@ class Definition:
 
     @property
     def containers(self) -> list[dict[str, Any]]:
-        """Container definitions."""
+        """Container definitions of the revision."""
         return self.fields["containerDefinitions"]
 
     def as_response(self) -> dict[str, Any]:
-        """Returns the revision for a response."""
+        """Returns the revision in the form of ECS's responses."""
         return {
             **self.fields,
             "taskDefinitionArn": self.arn,
@@ -73,7 +73,7 @@ class Definition:
 
 @dataclass
 class Task:
-    """A task: pending, running, or stopped with the reason."""
+    """A task that is pending, running, or stopped for a recorded reason."""
 
     arn: str
     cluster_arn: str
@@ -98,25 +98,25 @@ class Task:
     container_reason: str | None = None
     overrides: dict[str, Any] = field(default_factory=dict)
     fields: dict[str, Any] = field(default_factory=dict)
-    #: Time since which it is unhealthy as a target.
+    #: Time at which the task became an unhealthy target; None unless it is unhealthy.
     unhealthy_since: float | None = None
-    #: Load balancers that it registers with during its whole life: those of its deployment.
+    #: Load balancers of its deployment. The task stays registered with these, even if those of the service change.
     balancers: list[dict[str, Any]] = field(default_factory=list)
 
     @property
     def id(self) -> str:
-        """Last part of the ARN."""
+        """Id of the task: the last part of its ARN."""
         return self.arn.rsplit("/", 1)[-1]
 
     @property
     def live(self) -> bool:
-        """True while it is pending or running, and not stopping."""
+        """True while the task is pending or running; false once it is stopping."""
         return self.desired == "RUNNING"
 
 
 @dataclass
 class Deployment:
-    """One rollout of a service: the deployment of DescribeServices and the service deployment combined."""
+    """One rollout of a service: combines the deployment that DescribeServices returns with the service deployment."""
 
     id: str
     arn: str
@@ -148,7 +148,7 @@ class Deployment:
 
 @dataclass
 class Service:
-    """A service."""
+    """An ECS service."""
 
     arn: str
     name: str
@@ -167,15 +167,15 @@ class Service:
 
     @property
     def primary(self) -> Deployment:
-        """Deployment that ECS is working towards."""
+        """The current deployment, which ECS is rolling out or has completed."""
         return next(d for d in reversed(self.deployments) if d.status == "PRIMARY")
 
     def find(self, deployment_id: str | None) -> Deployment | None:
-        """Returns a deployment by id."""
+        """Returns a deployment by id, or None."""
         return next((d for d in self.deployments if d.id == deployment_id), None)
 
     def event(self, message: str) -> None:
-        """Adds an event as the newest one, and keeps at most 100."""
+        """Adds an event; only the newest 100 are kept."""
         self.events.insert(
             0, {"id": str(uuid.uuid4()), "createdAt": utc(), "message": f"(service {self.name}) {message}"}
         )
@@ -197,22 +197,26 @@ class EcsState:
     past_services: list[Service] = field(default_factory=list)
     tasks: dict[str, Task] = field(default_factory=dict)
     tags: dict[str, dict[str, str]] = field(default_factory=dict)
-    #: Responses of RunTask by client token.
+    #: Request and task ARNs of each RunTask call by client token.
     runs: dict[str, tuple[dict[str, Any], list[str]]] = field(default_factory=dict)
 
     def cluster(self, name: str | None, active: bool = True) -> Cluster:
-        """Returns a cluster by name or ARN; INACTIVE clusters do not count."""
+        """Returns a cluster by name or ARN, or raises an error; an INACTIVE cluster counts as missing unless `active`
+        is false.
+        """
         found = self.clusters.get((name or "default").rsplit("/", 1)[-1])
         if found is None or (active and found.status != ACTIVE):
             raise AwsError("ClusterNotFoundException", "Cluster not found.")
         return found
 
     def service(self, cluster: Cluster, name: str) -> Service | None:
-        """Returns a service by name or ARN."""
+        """Returns a service by name or ARN, or None."""
         return self.services.get((cluster.name, name.rsplit("/", 1)[-1]))
 
     def definition(self, name: str) -> Definition | None:
-        """Returns a task definition by ARN, `family:revision`, or family for its latest ACTIVE revision."""
+        """Returns a task definition by ARN or `family:revision`; for a family without revision, its latest ACTIVE
+        revision.
+        """
         family, _, revision = name.rsplit("/", 1)[-1].partition(":")
         known = self.definitions.get(family, [])
         if revision:
@@ -230,24 +234,26 @@ class EcsState:
         ]
 
     def tag_list(self, arn: str) -> list[dict[str, str]]:
-        """Returns the tags of a resource for a response."""
+        """Returns the tags of a resource in the form of ECS's responses."""
         return tags.lower_pairs(self.tags.get(arn, {}))
 
 
 def ecs_state(place: Place) -> EcsState:
-    """Returns the ECS of an account and region. It is stored in moto's backend, so that a reset clears it."""
+    """Returns the ECS resources of an account and region. They are stored in moto's backend, so that a reset clears
+    them.
+    """
     return attached_state(ecs_backends[place.account][place.region], "ecs", EcsState)
 
 
 def checked_tags(pairs: list[dict[str, str]] | None) -> dict[str, str]:
-    """Returns the tags of a request after checking them."""
+    """Checks the tags of a request and returns them."""
     found = tags.from_pairs(pairs)
     tags.check(found, "InvalidParameterException")
     return found
 
 
 def deployment_id() -> str:
-    """Returns a deployment id as in DescribeServices."""
+    """Returns a random deployment id in the form of DescribeServices."""
     return f"ecs-svc/{random.randrange(10**18, 10**19)}"
 
 
@@ -259,7 +265,7 @@ def counts(state: EcsState, service: Service, deployment: Deployment | None = No
 
 
 def deployment_response(state: EcsState, service: Service, deployment: Deployment) -> dict[str, Any]:
-    """Returns a deployment for DescribeServices."""
+    """Returns a deployment in the form of DescribeServices."""
     running, pending = counts(state, service, deployment)
     return {
         "id": deployment.id,
@@ -281,7 +287,7 @@ def deployment_response(state: EcsState, service: Service, deployment: Deploymen
 
 
 def service_response(state: EcsState, service: Service, with_tags: bool) -> dict[str, Any]:
-    """Returns a service for a response; an INACTIVE one has no deployments."""
+    """Returns a service in the form of ECS's responses; an INACTIVE service has no deployments."""
     running, pending = counts(state, service)
     visible = [d for d in reversed(service.deployments) if d.status in ("PRIMARY", "ACTIVE")]
     visible.sort(key=lambda d: d.status != "PRIMARY")

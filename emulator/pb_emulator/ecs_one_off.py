@@ -13,7 +13,7 @@ from .patching import Place
 
 
 def run(place: Place, request: dict[str, Any]) -> dict[str, Any]:
-    """RunTask: at most 10 tasks."""
+    """RunTask: starts at most 10 tasks."""
     state = ecs_state(place)
     cluster = state.cluster(request.get("cluster"))
     definition = state.definition(request["taskDefinition"])
@@ -54,7 +54,7 @@ def run(place: Place, request: dict[str, Any]) -> dict[str, Any]:
 
 
 def check_overrides(definition: Definition, overrides: dict[str, Any]) -> None:
-    """A container override requires a container of that name in the task definition."""
+    """Requires that each container override names a container of the task definition."""
     known = {container["name"] for container in definition.containers}
     for override in overrides.get("containerOverrides") or []:
         if override.get("name") not in known:
@@ -62,7 +62,7 @@ def check_overrides(definition: Definition, overrides: dict[str, Any]) -> None:
 
 
 def command_override(task: Task) -> list[str]:
-    """Returns the command that RunTask gave to a one-off task."""
+    """Returns the command that a one-off task was started with; empty if RunTask did not override it."""
     overrides = task.overrides.get("containerOverrides") or []
     return next((override["command"] for override in overrides if override.get("command")), [])
 
@@ -84,7 +84,7 @@ def command_result(task: Task) -> tuple[int, list[str]] | None:
 
 
 def execute(place: Place, request: dict[str, Any]) -> dict[str, Any]:
-    """ExecuteCommand: only in a running task that was started with it enabled."""
+    """ExecuteCommand: possible only in a running task that was started with ExecuteCommand enabled."""
     state = ecs_state(place)
     cluster = state.cluster(request.get("cluster"))
     task = state.tasks.get(place.arn("ecs", f"task/{cluster.name}/{request['task'].rsplit('/', 1)[-1]}"))

@@ -20,12 +20,13 @@ from .patching import Place
 
 RUNNING_AFTER, HEALTHY_AFTER = 0.4, 0.8
 BREAKER_MINIMUM, BREAKER_MAXIMUM = 3, 200
-#: Accounts whose services and tasks make no progress.
+#: Accounts whose services and tasks are paused.
 _paused: set[str] = set()
 
 
 def pause(account: str, paused: bool) -> None:
-    """Pauses the progress of all services and tasks of an account, or resumes it; overdue changes then happen at once.
+    """Pauses the progress of all services and tasks of an account, or resumes it; overdue changes happen when it
+    resumes.
     """
     _paused.add(account) if paused else _paused.discard(account)
 
@@ -54,7 +55,7 @@ def advance(place: Place) -> None:
 
 
 def advance_task(place: Place, service: Service | None, task: Task) -> None:
-    """PROVISIONING to RUNNING to healthy; DEPROVISIONING to STOPPED."""
+    """Advances a task from PROVISIONING to RUNNING and healthy, or from DEPROVISIONING to STOPPED."""
     moment = timings.now()
     if task.last == "STOPPED":
         return
@@ -86,21 +87,22 @@ def advance_task(place: Place, service: Service | None, task: Task) -> None:
 
 
 def fail_task(place: Place, task: Task, failure: tuple[str, str, int | None, str | None]) -> None:
-    """Stops a task that cannot run, with a log line if a container exited."""
+    """Stops a task that cannot run, and writes a log line if its container exited."""
     if failure[2] is not None:
         ecs_tasks.write_log(place, task, "fatal: the container's command exited with status 1")
     ecs_tasks.begin_stop(task, *failure)
 
 
 def advance_draining(state: EcsState, service: Service) -> None:
-    """DRAINING to INACTIVE, once the time is over and all tasks have stopped."""
+    """Changes a service from DRAINING to INACTIVE once its draining time is over and all its tasks have stopped."""
     if timings.now() < service.gone_due or any(task.last != "STOPPED" for task in state.tasks_of(service)):
         return
     service.status = INACTIVE
 
 
 def start(place: Place, service: Service, reason: str) -> Deployment:
-    """Starts a new deployment. The previous one becomes ACTIVE, and ends with its tasks."""
+    """Starts a new deployment. The previous one becomes ACTIVE, and INACTIVE once the new one has replaced its tasks.
+    """
     state, source = ecs_state(place), None
     for known in service.deployments:
         if known.status == "PRIMARY":
@@ -109,7 +111,7 @@ def start(place: Place, service: Service, reason: str) -> Deployment:
             if known.open:
                 finish_deployment(known, "STOPPED", "Service deployment stopped because a new deployment was started.")
     for known in service.deployments:
-        # A rollback in progress is abandoned with its deployment.
+        # A rollback in progress fails, because the new deployment replaces its deployment.
         if known.state in ("ROLLBACK_REQUESTED", "ROLLBACK_IN_PROGRESS"):
             finish_deployment(known, "ROLLBACK_FAILED", "A new deployment was started.")
     definition = state.definition(service.task_definition)
@@ -155,7 +157,7 @@ def threshold(service: Service) -> int:
 
 
 def ready_tasks(place: Place, tasks: list[Task]) -> int:
-    """Returns the number of running tasks that are healthy."""
+    """Returns the number of tasks that are running and healthy."""
     return sum(1 for task in tasks if task.live and task.last == "RUNNING" and targets.is_healthy(place, task))
 
 
@@ -183,7 +185,7 @@ def advance_rollout(place: Place, state: EcsState, service: Service) -> None:
 
 
 def reconcile_tasks(place: Place, state: EcsState, service: Service, current: Deployment) -> None:
-    """Starts and stops tasks within maximumPercent and minimumHealthyPercent."""
+    """Starts and stops tasks within the limits of maximumPercent and minimumHealthyPercent."""
     settings = service.fields.get("deploymentConfiguration") or {}
     most = math.floor(current.desired * int(settings.get("maximumPercent", 200)) / 100)
     least = math.ceil(current.desired * int(settings.get("minimumHealthyPercent", 100)) / 100)
@@ -207,7 +209,7 @@ def reconcile_tasks(place: Place, state: EcsState, service: Service, current: De
 
 def replace_unhealthy(place: Place, service: Service, current: Deployment, own: list[Task], most: int) -> int:
     """Returns the number of tasks that a deployment should have: after the rollout, one more for each unhealthy task,
-    as far as maximumPercent allows. An unhealthy task is stopped once the checks of its successor have a result.
+    as far as maximumPercent allows. An unhealthy task is stopped once the health checks of its successor have a result.
     """
     is_completed = current.rollout == "COMPLETED"
     unhealthy = [task for task in own if is_completed and targets.is_detected_unhealthy(place, task)]
@@ -222,7 +224,7 @@ def replace_unhealthy(place: Place, service: Service, current: Deployment, own: 
 def start_tasks(
     place: Place, state: EcsState, service: Service, current: Deployment, number: int, offset: int
 ) -> None:
-    """Launches tasks of a deployment."""
+    """Launches `number` tasks of a deployment, or as many as the vCPU quota allows."""
     steady = timings.seconds("service_steady")
     fields = {**service.fields, **{key: value for key, value in current.snapshot.items() if value is not None}}
     ids = []
@@ -244,14 +246,16 @@ def start_tasks(
 
 
 def stop_task(place: Place, service: Service, task: Task, reason: str) -> None:
-    """Stops a task of a service; its target drains."""
+    """Stops a task of a service; a running task drains first."""
     draining = targets.drain(place, task) if task.last == "RUNNING" else 0.0
     service.event(f"has stopped 1 running tasks: (task {task.id}).")
     ecs_tasks.begin_stop(task, "ServiceSchedulerInitiated", reason, 0, draining=draining)
 
 
 def check_failures(place: Place, state: EcsState, service: Service, current: Deployment) -> None:
-    """Tasks that cannot run or are unhealthy keep failing until the breaker trips; without a breaker, forever."""
+    """Fails the tasks that cannot run or are unhealthy, again and again until the breaker trips; without a breaker,
+    forever.
+    """
     failure = ecs_tasks.start_failure(place, current.definition)
     error = ecs_tasks.launch_error(place, current.definition)
     tried = [task for task in state.tasks_of(service, current) if task.live]
@@ -271,7 +275,7 @@ def check_failures(place: Place, state: EcsState, service: Service, current: Dep
         return None
     current.next_failure = moment + interval
     if error:
-        # Nothing was placed, so there is no task with a reason; the event is the only trace.
+        # No task was placed, so no stopped task shows the reason; the event is its only trace.
         service.event(error)
         return record_failures(place, service, current, current.desired, "tasks failed to start")
     for task in tried:
@@ -281,14 +285,14 @@ def check_failures(place: Place, state: EcsState, service: Service, current: Dep
 
 
 def stop_unhealthy(place: Place, service: Service, task: Task) -> None:
-    """Stops an unhealthy task."""
+    """Stops an unhealthy task, and names the target group and the reason in an event."""
     arn, why = targets.failure(place, task) or ("", "")
     service.event(f"(task {task.id}) is unhealthy in (target-group {arn}) due to (reason {why}).")
     stop_task(place, service, task, f"Task failed ELB health checks in (target-group {arn})")
 
 
 def record_failures(place: Place, service: Service, current: Deployment, failed: int, why: str) -> None:
-    """Counts failed tasks for the breaker."""
+    """Adds failed tasks to the deployment's count, and trips the breaker at its threshold."""
     if not failed:
         return
     current.failed += failed
@@ -316,7 +320,7 @@ def trip_breaker(place: Place, service: Service, current: Deployment, why: str) 
 
 
 def stop_failed(place: Place, service: Service, current: Deployment) -> None:
-    """Stops all tasks of a failed deployment, which starts no more."""
+    """Stops all tasks of a failed deployment, which does not start new ones."""
     for task in ecs_state(place).tasks_of(service, current):
         if task.live:
             stop_task(place, service, task, f"Scaling activity initiated by (deployment {current.id})")
@@ -345,7 +349,9 @@ def roll_back(place: Place, service: Service, failed: Deployment, reason: str) -
 
 
 def complete_when_ready(place: Place, state: EcsState, service: Service, current: Deployment) -> None:
-    """Completes a deployment when the time is over, all its tasks are healthy, and no older ones remain."""
+    """Completes a deployment once its minimum time is over, all its tasks are healthy, and no tasks of older
+    deployments remain.
+    """
     if timings.now() < current.started_at + timings.seconds("service_steady"):
         return
     others = [t for t in state.tasks_of(service) if t.live and t.deployment_id != current.id]
@@ -366,6 +372,6 @@ def complete_when_ready(place: Place, state: EcsState, service: Service, current
 
 
 def finish_deployment(deployment: Deployment, status: str, reason: str) -> None:
-    """Finishes a service deployment."""
+    """Records the final status of a service deployment."""
     deployment.state, deployment.state_reason = status, reason
     deployment.finished = deployment.updated = utc()

@@ -1,4 +1,4 @@
-"""Secrets of containers: checks of RegisterTaskDefinition, and access by Fargate before a task starts."""
+"""Secrets of containers: the checks of RegisterTaskDefinition, and Fargate's access to secrets before a task starts."""
 
 from __future__ import annotations
 
@@ -18,7 +18,9 @@ ASM, SSM = "secretsmanager:GetSecretValue", "ssm:GetParameters"
 
 
 def check(container: dict[str, Any], execution_role: str | None) -> None:
-    """A secret's variable must not have a value too, and an execution role must be given to read it."""
+    """Requires that a secret's variable has no plain value, and that the definition has an execution role to read the
+    secret.
+    """
     names = [secret["name"] for secret in container.get("secrets") or []]
     plain = {variable["name"] for variable in container.get("environment") or []}
     for name in names:
@@ -40,7 +42,7 @@ def check(container: dict[str, Any], execution_role: str | None) -> None:
 
 
 def secrets_failure(place: Place, definition: Definition) -> str | None:
-    """Returns why the secrets of a task cannot be read, in the form of a stop reason."""
+    """Returns why the secrets of a task cannot be read, in the form of a stop reason; None if they can be read."""
     for container in definition.containers:
         for secret in container.get("secrets") or []:
             why = secret_failure(place, definition.fields.get("executionRoleArn") or "", secret["valueFrom"])
@@ -50,7 +52,7 @@ def secrets_failure(place: Place, definition: Definition) -> str | None:
 
 
 def secret_failure(place: Place, role: str, reference: str) -> str | None:
-    """Returns why one secret cannot be read."""
+    """Returns why a secret cannot be read, or None if it can."""
     parts = reference.split(":")
     is_parameter = len(parts) < 3 or parts[2] == "ssm"
     action, arn = (SSM, reference) if is_parameter else (ASM, ":".join(parts[:7]))

@@ -1,4 +1,4 @@
-"""ECS services: create, update, delete, and their checks."""
+"""ECS services: creating, updating, deleting and describing them, with the checks of AWS."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ REDEPLOYING = (
     "capacityProviderStrategy",
     "serviceRegistries",
 )
-#: UpdateService parameters that change without a deployment.
+#: UpdateService parameters whose change does not start a deployment.
 UPDATED_IN_PLACE = (
     "deploymentConfiguration",
     "healthCheckGracePeriodSeconds",
@@ -55,7 +55,8 @@ def usable_definition(state: EcsState, name: str) -> Definition:
 
 
 def check_load_balancers(place: Place, definition: Definition, balancers: list[dict[str, Any]]) -> None:
-    """Requires an existing container and port, and a target group of type ip with a load balancer."""
+    """Requires that the container has the port, and that the target group has type ip and belongs to a load balancer.
+    """
     known = elbv2_backends[place.account][place.region].target_groups
     for balancer in balancers:
         name, port, arn = balancer.get("containerName"), balancer.get("containerPort"), balancer.get("targetGroupArn")
@@ -77,7 +78,9 @@ def check_load_balancers(place: Place, definition: Definition, balancers: list[d
 
 
 def check_deployment_configuration(configuration: dict[str, Any] | None) -> dict[str, Any]:
-    """Returns the configuration with AWS's defaults; 100 percent for both limits would block every deployment."""
+    """Returns the configuration completed with AWS's defaults. Refuses 100 percent for both limits, which would block
+    every deployment.
+    """
     full = {**DEPLOYMENT_DEFAULTS, **(configuration or {})}
     if int(full["maximumPercent"]) <= 100 and int(full["minimumHealthyPercent"]) >= 100:
         raise invalid("Both maximumPercent and minimumHealthyPercent cannot be 100 as this will block deployments.")
@@ -85,7 +88,7 @@ def check_deployment_configuration(configuration: dict[str, Any] | None) -> dict
 
 
 def check_service(place: Place, definition: Definition, fields: dict[str, Any]) -> None:
-    """Checks a service as a whole."""
+    """Checks the settings of a service against each other and against its task definition."""
     balancers = fields.get("loadBalancers") or []
     if fields.get("launchType") == "FARGATE" and "FARGATE" not in definition.fields["compatibilities"]:
         raise invalid("Task definition does not support launch_type FARGATE.")
@@ -101,14 +104,14 @@ def check_service(place: Place, definition: Definition, fields: dict[str, Any]) 
 
 
 def create(place: Place, request: dict[str, Any]) -> dict[str, Any]:
-    """CreateService: idempotent with a client token; refused if the name is used by an active or draining service."""
+    """CreateService: idempotent with a client token; refused if an ACTIVE or DRAINING service has the name."""
     state = ecs_state(place)
     cluster = state.cluster(request.get("cluster"))
     name, token = request.get("serviceName") or "", request.get("clientToken")
     if not NAME.fullmatch(name):
-        raise invalid("Invalid service name: letters, digits, hyphens and underscores, 255 at most.")
+        raise invalid("Invalid service name: expected 1 to 255 letters, digits, hyphens and underscores.")
     if token and (len(token) > 36 or not all(33 <= ord(letter) <= 126 for letter in token)):
-        raise invalid("The client token has 36 ASCII characters at most.")
+        raise invalid("The client token must have at most 36 ASCII characters.")
     known = state.service(cluster, name)
     if known and known.status == ACTIVE:
         if token and token == known.token and request == known.request:
@@ -141,7 +144,7 @@ def create(place: Place, request: dict[str, Any]) -> dict[str, Any]:
 
 
 def initial_fields(request: dict[str, Any]) -> dict[str, Any]:
-    """Returns the settings of a new service, with AWS's defaults."""
+    """Returns the settings of a new service, completed with AWS's defaults."""
     fields: dict[str, Any] = {
         "loadBalancers": request.get("loadBalancers") or [],
         "serviceRegistries": request.get("serviceRegistries") or [],
@@ -171,7 +174,7 @@ def initial_fields(request: dict[str, Any]) -> dict[str, Any]:
 
 
 def network_defaults(network: dict[str, Any]) -> dict[str, Any]:
-    """Returns a network configuration with AWS's defaults."""
+    """Returns a network configuration, completed with AWS's defaults."""
     vpc = {"securityGroups": [], "assignPublicIp": "DISABLED", **(network.get("awsvpcConfiguration") or {})}
     return {"awsvpcConfiguration": vpc}
 
@@ -186,7 +189,7 @@ def require_service(state: EcsState, request: dict[str, Any]) -> Service:
 
 
 def update(place: Place, request: dict[str, Any]) -> dict[str, Any]:
-    """UpdateService: starts a deployment if the task definition or the placement of tasks changes, or if forced."""
+    """UpdateService: starts a deployment if the task definition or a parameter in REDEPLOYING changes, or if forced."""
     state = ecs_state(place)
     service = require_service(state, request)
     if service.status != ACTIVE:
@@ -219,7 +222,7 @@ def update(place: Place, request: dict[str, Any]) -> dict[str, Any]:
 
 
 def delete(place: Place, request: dict[str, Any]) -> dict[str, Any]:
-    """DeleteService: DRAINING first, INACTIVE later."""
+    """DeleteService: the service becomes DRAINING, and later INACTIVE."""
     state = ecs_state(place)
     service = require_service(state, request)
     if service.status == INACTIVE:
@@ -242,7 +245,9 @@ def delete(place: Place, request: dict[str, Any]) -> dict[str, Any]:
 
 
 def describe(place: Place, request: dict[str, Any]) -> dict[str, Any]:
-    """DescribeServices: at most 10 names; missing services are in `failures`; INACTIVE ones are still returned."""
+    """DescribeServices: accepts at most 10 names, reports missing services in `failures`, and still returns INACTIVE
+    ones.
+    """
     state = ecs_state(place)
     cluster = state.cluster(request.get("cluster"))
     if len(request["services"]) > 10:
@@ -261,7 +266,7 @@ def describe(place: Place, request: dict[str, Any]) -> dict[str, Any]:
 
 
 def list_arns(place: Place, request: dict[str, Any]) -> dict[str, Any]:
-    """ListServices: only ACTIVE services, ten per page by default."""
+    """ListServices: returns only ACTIVE services, ten per page by default."""
     state = ecs_state(place)
     cluster = state.cluster(request.get("cluster"))
     arns = [

@@ -1,4 +1,4 @@
-"""ECS tasks: interfaces, targets, failures and log lines."""
+"""ECS tasks: launching and stopping, network interfaces, failures and log lines."""
 
 from __future__ import annotations
 
@@ -13,25 +13,25 @@ from .ecs_model import INACTIVE, Cluster, Definition, Deployment, EcsState, Serv
 from .errors import AwsError
 from .patching import Place
 
-#: Stopped tasks of a group that are kept.
+#: Maximum number of stopped tasks that are kept for each task group.
 MAX_STOPPED_TASKS = 30
 NO_CAPACITY = "Capacity is unavailable at this time. Please try again later or in a different availability zone"
 
 
 def invalid(message: str) -> AwsError:
-    """Returns the most common error of ECS."""
+    """Returns an InvalidParameterException, the most common error of ECS."""
     return AwsError("InvalidParameterException", message)
 
 
 def check_network(place: Place, definition: Definition, network: dict[str, Any] | None) -> None:
-    """awsvpc requires existing subnets (at most 16) and security groups (at most 5) of one VPC."""
+    """With awsvpc, requires existing subnets (at most 16) and security groups (at most 5) of one VPC."""
     if definition.fields.get("networkMode") != "awsvpc":
         return
     vpc = (network or {}).get("awsvpcConfiguration")
     if not vpc or not vpc.get("subnets"):
         raise invalid("Network Configuration must be provided when networkMode 'awsvpc' is specified.")
     if len(vpc["subnets"]) > 16 or len(vpc.get("securityGroups") or []) > interfaces.MAX_GROUPS:
-        raise invalid("A network configuration has 16 subnets and 5 security groups at most.")
+        raise invalid("A network configuration can have at most 16 subnets and 5 security groups.")
     ec2 = interfaces.backend(place)
     known = {subnet.id: subnet for zone in ec2.subnets.values() for subnet in zone.values()}
     for subnet in vpc["subnets"]:
@@ -104,7 +104,7 @@ def start_failure(place: Place, definition: Definition) -> tuple[str, str, int |
 
 
 def exits_after_start(place: Place, definition: Definition) -> bool:
-    """Returns whether these tasks start, and exit with an error some time later (image tag `:crash`)."""
+    """Returns whether tasks of this definition start, but later exit with an error (image tag `:crash`)."""
     return any((ecr_images.tag_of(place, image) or "").endswith(":crash") for image in images(definition))
 
 
@@ -124,7 +124,7 @@ def launch_error(place: Place, definition: Definition) -> str | None:
 
 
 def is_assumable(place: Place, arn: str) -> bool:
-    """Returns whether a role exists and trusts ECS tasks."""
+    """Returns whether a role exists and its trust policy names ECS tasks."""
     role = iam_backends[place.account]["aws"].roles
     found = next((known for known in role.values() if known.arn == arn), None)
     return found is not None and "ecs-tasks.amazonaws.com" in str(found.assume_role_policy_document)
@@ -134,7 +134,7 @@ def launch(
     place: Place, cluster: Cluster, definition: Definition, fields: dict[str, Any], *, group: str, started_by: str,
     deployment: Deployment | None = None, number: int = 0, run_after: float = 0.0, healthy_after: float = 0.0,
 ) -> Task:  # fmt: skip
-    """Starts a task as PROVISIONING, with its network interface."""
+    """Creates a task in the state PROVISIONING, with its network interface."""
     state, vpc = ecs_state(place), fields["networkConfiguration"]["awsvpcConfiguration"]
     subnet_id = vpc["subnets"][number % len(vpc["subnets"])]
     task_id = hex_id()
@@ -170,7 +170,7 @@ def launch(
 def begin_stop(
     task: Task, code: str, reason: str, exit_code: int | None, container_reason: str | None = None, *, draining: float = 0.0
 ) -> None:
-    """Starts stopping a task; it is STOPPED some time later, after draining."""
+    """Begins to stop a task, which becomes STOPPED some time after it has drained."""
     if task.desired == "STOPPED":
         return
     task.desired, task.last = "STOPPED", "DEPROVISIONING"
@@ -179,7 +179,7 @@ def begin_stop(
 
 
 def finish_stop(place: Place, service: Service | None, task: Task) -> None:
-    """Marks a task as STOPPED; its interface starts to linger."""
+    """Marks a task as STOPPED and releases its interface, which lingers."""
     task.last, task.stopped = "STOPPED", utc()
     interfaces.release(task.eni, task.stop_due)
     if service:
@@ -195,7 +195,7 @@ def finish_stop(place: Place, service: Service | None, task: Task) -> None:
 
 
 def write_log(place: Place, task: Task, text: str) -> None:
-    """Writes a line into the log streams of a task's containers."""
+    """Writes a line to the log streams of a task's containers."""
     for container in task.definition.containers:
         options = (container.get("logConfiguration") or {}).get("options") or {}
         logs = logs_backends[place.account][options.get("awslogs-region") or place.region]
@@ -209,7 +209,7 @@ def write_log(place: Place, task: Task, text: str) -> None:
 
 
 def task_response(state: EcsState, task: Task, with_tags: bool) -> dict[str, Any]:
-    """Returns a task for a response."""
+    """Returns a task in the form of ECS's responses."""
     eni = task.eni
     details = {
         "subnetId": eni.subnet.id,
@@ -262,7 +262,7 @@ def task_response(state: EcsState, task: Task, with_tags: bool) -> dict[str, Any
 
 
 def container_response(task: Task, container: dict[str, Any]) -> dict[str, Any]:
-    """Returns a container for DescribeTasks, with the exit code once it has exited."""
+    """Returns a container in the form of DescribeTasks, with its exit code once it has exited."""
     answer: dict[str, Any] = {
         "containerArn": f"{task.arn.replace(':task/', ':container/')}/{container['name']}",
         "taskArn": task.arn,
@@ -285,7 +285,7 @@ def container_response(task: Task, container: dict[str, Any]) -> dict[str, Any]:
 
 
 def describe(place: Place, request: dict[str, Any]) -> dict[str, Any]:
-    """DescribeTasks: at most 100 names; missing tasks are in `failures`."""
+    """DescribeTasks: accepts at most 100 names, and reports missing tasks in `failures`."""
     state = ecs_state(place)
     cluster = state.cluster(request.get("cluster"))
     if len(request["tasks"]) > 100:
@@ -302,7 +302,7 @@ def describe(place: Place, request: dict[str, Any]) -> dict[str, Any]:
 
 
 def list_arns(place: Place, request: dict[str, Any]) -> dict[str, Any]:
-    """ListTasks: tasks with desired status RUNNING by default, or STOPPED."""
+    """ListTasks: returns the tasks with desired status RUNNING by default, or STOPPED."""
     state = ecs_state(place)
     cluster = state.cluster(request.get("cluster"))
     name = request.get("serviceName")
@@ -325,7 +325,7 @@ def list_arns(place: Place, request: dict[str, Any]) -> dict[str, Any]:
 
 
 def stop(place: Place, request: dict[str, Any]) -> dict[str, Any]:
-    """StopTask."""
+    """StopTask: begins to stop a task, whose containers exit with status 143."""
     state = ecs_state(place)
     cluster = state.cluster(request.get("cluster"))
     task = state.tasks.get(place.arn("ecs", f"task/{cluster.name}/{request['task'].rsplit('/', 1)[-1]}"))

@@ -1,4 +1,4 @@
-"""ElastiCache: replication groups, cache clusters, and the table of operations."""
+"""ElastiCache: replication groups, cache clusters, and the table of all operations."""
 
 from __future__ import annotations
 
@@ -51,16 +51,17 @@ def version_of(engine: str, wanted: str | None) -> tuple[str, str]:
 
 
 def check_groups(place: Place, ids: list[str]) -> None:
-    """Requires existing security groups, at most five."""
+    """Requires that all security groups exist, and that there are at most five."""
     if len(ids) > interfaces.MAX_GROUPS:
-        raise invalid("A cache cluster has five security groups at most.")
+        raise invalid("A cache cluster can have at most five security groups.")
     for group_id in ids:
         if interfaces.backend(place).get_security_group_from_id(group_id) is None:
             raise invalid(f"Invalid security group ID: {group_id}")
 
 
 def check_parameters(place: Place, name: str | None, family: str) -> str:
-    """Returns the name of an existing parameter group of the engine's family."""
+    """Returns the name of the requested or default parameter group, which must exist and belong to the engine's family.
+    """
     group = elasticache_parameters.find(place, name or f"default.{family}")
     if group.family != family:
         raise AwsError(
@@ -118,7 +119,7 @@ def new_group(place: Place, identity: str, request: dict[str, Any], count: int, 
 
 
 def settings_of(request: dict[str, Any]) -> dict[str, Any]:
-    """Returns the settings that responses repeat."""
+    """Returns the settings of a request that responses include, completed with AWS's defaults."""
     settings: dict[str, Any] = {
         "AutomaticFailover": "enabled" if request.get("AutomaticFailoverEnabled") else "disabled",
         "MultiAZ": "enabled" if request.get("MultiAZEnabled") else "disabled",
@@ -148,7 +149,7 @@ def create_group(place: Place, request: dict[str, Any]) -> dict[str, Any]:
         raise AwsError("ReplicationGroupAlreadyExists", f"Replication group {identity} already exists.")
     count = int(request.get("NumCacheClusters") or (1 + int(request.get("ReplicasPerNodeGroup") or 0)))
     if not 1 <= count <= 6:
-        raise invalid("The number of cache clusters must be within 1 and 6.")
+        raise invalid("The number of cache clusters must be between 1 and 6.")
     if request.get("AutomaticFailoverEnabled") and count < 2:
         raise AwsError(
             "InvalidParameterCombination", "Automatic failover is not supported for replication groups with one node."
@@ -164,14 +165,14 @@ def create_group(place: Place, request: dict[str, Any]) -> dict[str, Any]:
 
 
 def describe_groups(place: Place, request: dict[str, Any]) -> dict[str, Any]:
-    """DescribeReplicationGroups."""
+    """DescribeReplicationGroups: returns one group or all groups, without standalone clusters."""
     state, name = cache_state(place), request.get("ReplicationGroupId")
     found = [state.replication_group(name)] if name else [g for g in state.groups.values() if not g.standalone]
     return {"ReplicationGroups": [replication_group_response(place, group) for group in found]}
 
 
 def require_available(group: Group) -> None:
-    """Requires an available replication group, as modifying and deleting do."""
+    """Requires that a replication group is available, which modifying and deleting need."""
     if group.status != "available":
         raise AwsError(
             "InvalidReplicationGroupState",
@@ -180,7 +181,9 @@ def require_available(group: Group) -> None:
 
 
 def modify_group(place: Place, request: dict[str, Any]) -> dict[str, Any]:
-    """ModifyReplicationGroup: without ApplyImmediately, node type and version wait for the maintenance window."""
+    """ModifyReplicationGroup: without ApplyImmediately, changes of node type and version wait for the maintenance
+    window.
+    """
     group = cache_state(place).replication_group(request["ReplicationGroupId"])
     require_available(group)
     apply_changes(place, group, request)
@@ -189,7 +192,7 @@ def modify_group(place: Place, request: dict[str, Any]) -> dict[str, Any]:
 
 
 def apply_changes(place: Place, group: Group, request: dict[str, Any]) -> None:
-    """Records changes; they take effect when the group is available again."""
+    """Records the changes to a group; they take effect when it is available again."""
     now: dict[str, Any] = {}
     later: dict[str, Any] = {}
     engine = request.get("Engine") or group.engine
@@ -235,12 +238,12 @@ def apply_changes(place: Place, group: Group, request: dict[str, Any]) -> None:
 
 
 def begin_delete(group: Group) -> None:
-    """Starts the deletion of a group."""
+    """Starts the deletion of a replication group or a standalone cluster."""
     group.status, group.due = "deleting", timings.now() + timings.seconds("cache_deleting")
 
 
 def delete_group(place: Place, request: dict[str, Any]) -> dict[str, Any]:
-    """DeleteReplicationGroup."""
+    """DeleteReplicationGroup: possible only while the group is available."""
     group = cache_state(place).replication_group(request["ReplicationGroupId"])
     require_available(group)
     begin_delete(group)
@@ -248,7 +251,7 @@ def delete_group(place: Place, request: dict[str, Any]) -> dict[str, Any]:
 
 
 def create_cluster(place: Place, request: dict[str, Any]) -> dict[str, Any]:
-    """CreateCacheCluster: one Redis node; Valkey requires CreateReplicationGroup."""
+    """CreateCacheCluster: creates one Redis node; Valkey requires CreateReplicationGroup."""
     state, identity = cache_state(place), request["CacheClusterId"].lower()
     if not re.fullmatch(r"[a-z](?!.*--)[a-z0-9-]{0,49}(?<!-)", identity):
         raise invalid("The parameter CacheClusterIdentifier is not a valid identifier.")
@@ -265,7 +268,7 @@ def create_cluster(place: Place, request: dict[str, Any]) -> dict[str, Any]:
 
 
 def describe_clusters(place: Place, request: dict[str, Any]) -> dict[str, Any]:
-    """DescribeCacheClusters: standalone clusters and members of replication groups."""
+    """DescribeCacheClusters: returns standalone clusters and members of replication groups."""
     state, name = cache_state(place), request.get("CacheClusterId")
     pairs = [state.node(name)] if name else [(g, node) for g in state.groups.values() for node in g.nodes]
     if request.get("ShowCacheClustersNotInReplicationGroups"):
@@ -275,7 +278,7 @@ def describe_clusters(place: Place, request: dict[str, Any]) -> dict[str, Any]:
 
 
 def require_standalone(place: Place, name: str) -> tuple[Group, Node]:
-    """Returns an available cache cluster that is not a member of a replication group."""
+    """Returns a cache cluster, or raises an error unless it is available and standalone."""
     group, node = cache_state(place).node(name)
     if not group.standalone:
         raise AwsError("InvalidCacheClusterState", f"Cache cluster {name} is serving in a replication group.")
@@ -287,21 +290,21 @@ def require_standalone(place: Place, name: str) -> tuple[Group, Node]:
 
 
 def modify_cluster(place: Place, request: dict[str, Any]) -> dict[str, Any]:
-    """ModifyCacheCluster."""
+    """ModifyCacheCluster: possible only for an available standalone cluster."""
     group, node = require_standalone(place, request["CacheClusterId"])
     apply_changes(place, group, request)
     return {"CacheCluster": cache_cluster_response(place, group, node, False)}
 
 
 def delete_cluster(place: Place, request: dict[str, Any]) -> dict[str, Any]:
-    """DeleteCacheCluster."""
+    """DeleteCacheCluster: possible only for an available standalone cluster."""
     group, node = require_standalone(place, request["CacheClusterId"])
     begin_delete(group)
     return {"CacheCluster": cache_cluster_response(place, group, node, False)}
 
 
 def engine_versions(_: Place, request: dict[str, Any]) -> dict[str, Any]:
-    """DescribeCacheEngineVersions."""
+    """DescribeCacheEngineVersions: returns the known versions of an engine or a parameter group family, or all."""
     listed = []
     for engine, known in VERSIONS.items():
         for full, family in dict.fromkeys(known.values()):
@@ -337,7 +340,7 @@ OPERATIONS: dict[str, Operation] = {
 
 
 def install_rules() -> None:
-    """Replaces moto's ElastiCache by this package."""
+    """Replaces moto's ElastiCache with that of this package."""
     disable(ElastiCacheResponse, ("CreateSnapshot", "DescribeSnapshots", "DeleteSnapshot"))
     for action, operation in OPERATIONS.items():
         install(ElastiCacheResponse, action, operation)

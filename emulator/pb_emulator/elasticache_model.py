@@ -15,7 +15,7 @@ from . import interfaces, settings, timings
 from .errors import AwsError
 from .patching import Place, attached_state
 
-#: Engine versions of requests: the full version, and the parameter group family.
+#: Full version and parameter group family by engine and by the version that a request names.
 VERSIONS: dict[str, dict[str, tuple[str, str]]] = {
     "redis": {
         "5.0.6": ("5.0.6", "redis5.0"),
@@ -39,7 +39,7 @@ NODE_TYPE = re.compile(r"cache\.[a-z][a-z0-9]*\.(micro|small|medium|large|\d{0,2
 
 
 def short_region(region: str) -> str:
-    """Returns the region as in endpoint names: us-east-2 is use2."""
+    """Returns the abbreviation of a region in endpoint names, such as use2 for us-east-2."""
     first, second, number = (region.split("-") + ["", ""])[:3]
     abbreviations = {"northeast": "ne", "southeast": "se", "northwest": "nw", "southwest": "sw"}
     return f"{first}{abbreviations.get(second, second[:1])}{number}"
@@ -94,7 +94,7 @@ class SubnetGroup:
 
 @dataclass
 class ParameterGroup:
-    """A cache parameter group with the values that differ from its family's."""
+    """A cache parameter group, with the values that differ from those of its family."""
 
     name: str
     arn: str
@@ -129,18 +129,20 @@ class CacheState:
 
 
 def cache_state(place: Place) -> CacheState:
-    """Returns the ElastiCache of an account and region. It is stored in moto's backend, so that a reset clears it."""
+    """Returns the ElastiCache resources of an account and region. They are stored in moto's backend, so that a reset
+    clears them.
+    """
     return attached_state(elasticache_backends[place.account][place.region], "elasticache", CacheState)
 
 
 def random_hash() -> str:
-    """Returns the part of endpoint names that differs between accounts."""
+    """Returns a random value for the part of endpoint names that differs between accounts."""
     return "".join(random.choices(string.ascii_lowercase + string.digits, k=6))
 
 
 def advance(place: Place) -> None:
-    """Advances the groups: creating and modifying become available; deleting ones disappear, and their interfaces start
-    to linger.
+    """Advances the groups: those that are being created or modified become available; those that are being deleted
+    disappear, and their interfaces linger.
     """
     if not dict.__contains__(elasticache_backends[place.account], place.region):
         return
@@ -176,12 +178,14 @@ def endpoint_host(place: Place, group: Group, kind: str) -> str:
 
 
 def endpoint(place: Place, group: Group, kind: str) -> dict[str, Any]:
-    """Returns an endpoint for a response."""
+    """Returns an endpoint in the form of ElastiCache's responses."""
     return {"Address": settings.cache_host or endpoint_host(place, group, kind), "Port": group.port}
 
 
 def replication_group_response(place: Place, group: Group) -> dict[str, Any]:
-    """Returns a replication group for a response, with endpoints once it has been available."""
+    """Returns a replication group in the form of ElastiCache's responses, with endpoints once its creation has
+    finished.
+    """
     known = group.status != "creating"
     node_group: dict[str, Any] = {"NodeGroupId": "0001", "Status": group.status}
     if known:
@@ -223,7 +227,9 @@ def replication_group_response(place: Place, group: Group) -> dict[str, Any]:
 
 
 def cache_cluster_response(place: Place, group: Group, node: Node, with_nodes: bool) -> dict[str, Any]:
-    """Returns a cache cluster for a response, with version, parameter group, security groups and subnet group."""
+    """Returns a cache cluster in the form of ElastiCache's responses, with version, parameter group, security groups
+    and subnet group.
+    """
     pending = {"CacheNodeType": group.deferred.get("node_type"), "EngineVersion": group.deferred.get("version")}
     answer: dict[str, Any] = {
         "CacheClusterId": node.id,

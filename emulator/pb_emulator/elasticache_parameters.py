@@ -12,7 +12,7 @@ from .patching import Place
 
 NAME = re.compile(r"[a-z](?!.*--)[a-z0-9-]{0,254}(?<!-)")
 EVICTION = "volatile-lru,allkeys-lru,volatile-lfu,allkeys-lfu,volatile-random,allkeys-random,volatile-ttl,noeviction"
-#: name: default, allowed values, type, modifiable
+#: Default, allowed values, type and modifiability by parameter name.
 PARAMETERS: dict[str, tuple[str, str, str, bool]] = {
     "activedefrag": ("no", "yes,no", "string", True),
     "appendonly": ("no", "yes,no", "string", False),
@@ -31,7 +31,7 @@ PARAMETERS: dict[str, tuple[str, str, str, bool]] = {
 
 
 def parameter_group_response(group: ParameterGroup) -> dict[str, Any]:
-    """Returns a parameter group for a response."""
+    """Returns a parameter group in the form of ElastiCache's responses."""
     return {
         "CacheParameterGroupName": group.name,
         "CacheParameterGroupFamily": group.family,
@@ -42,7 +42,7 @@ def parameter_group_response(group: ParameterGroup) -> dict[str, Any]:
 
 
 def find(place: Place, name: str) -> ParameterGroup:
-    """Returns a parameter group, or raises an error if it does not exist; each family has a default one."""
+    """Returns a parameter group, or raises an error if it does not exist. Each family has a default group."""
     found = cache_state(place).parameter_groups.get(name)
     if found:
         return found
@@ -55,12 +55,12 @@ def find(place: Place, name: str) -> ParameterGroup:
 
 
 def clusters_using(state: CacheState, name: str) -> list[str]:
-    """Returns the clusters that use a parameter group."""
+    """Returns the ids of the groups that use a parameter group, or will after a pending change."""
     return [g.id for g in state.groups.values() if name in (g.parameter_group, g.pending.get("parameter_group"))]
 
 
 def create(place: Place, request: dict[str, Any]) -> dict[str, Any]:
-    """CreateCacheParameterGroup."""
+    """CreateCacheParameterGroup: the name is converted to lower case."""
     state, name = cache_state(place), request["CacheParameterGroupName"].lower()
     if not NAME.fullmatch(name):
         raise AwsError("InvalidParameterValue", "The parameter CacheParameterGroupName is not a valid identifier.")
@@ -85,7 +85,7 @@ def create(place: Place, request: dict[str, Any]) -> dict[str, Any]:
 
 
 def describe(place: Place, request: dict[str, Any]) -> dict[str, Any]:
-    """DescribeCacheParameterGroups."""
+    """DescribeCacheParameterGroups: returns one group, or all groups including the default groups."""
     name = request.get("CacheParameterGroupName")
     if name:
         return {"CacheParameterGroups": [parameter_group_response(find(place, name))]}
@@ -95,7 +95,7 @@ def describe(place: Place, request: dict[str, Any]) -> dict[str, Any]:
 
 
 def is_allowed(name: str, value: str) -> bool:
-    """Returns whether a parameter may have a value."""
+    """Returns whether a value is allowed for a parameter; for integers, only the format is checked."""
     _, values, kind, _ = PARAMETERS[name]
     if kind == "integer":
         return re.fullmatch(r"-?\d+", value) is not None
@@ -103,14 +103,16 @@ def is_allowed(name: str, value: str) -> bool:
 
 
 def require_modifiable(place: Place, name: str) -> ParameterGroup:
-    """Returns a parameter group that can be changed, which excludes default ones."""
+    """Returns a parameter group, or raises an error if it cannot be changed because it is a default group."""
     if name.startswith("default."):
         raise AwsError("InvalidParameterValue", f"The default parameter group {name} cannot be changed.")
     return find(place, name)
 
 
 def modify(place: Place, request: dict[str, Any]) -> dict[str, Any]:
-    """ModifyCacheParameterGroup: known parameters with allowed values, at most 20."""
+    """ModifyCacheParameterGroup: accepts at most 20 parameters, which must be known and modifiable and have allowed
+    values.
+    """
     group = require_modifiable(place, request["CacheParameterGroupName"])
     wanted = request.get("ParameterNameValues") or []
     if not 1 <= len(wanted) <= 20:
@@ -131,7 +133,7 @@ def modify(place: Place, request: dict[str, Any]) -> dict[str, Any]:
 
 
 def reset(place: Place, request: dict[str, Any]) -> dict[str, Any]:
-    """ResetCacheParameterGroup."""
+    """ResetCacheParameterGroup: removes some or all values that were set."""
     group = require_modifiable(place, request["CacheParameterGroupName"])
     if request.get("ResetAllParameters"):
         group.values.clear()
@@ -141,7 +143,7 @@ def reset(place: Place, request: dict[str, Any]) -> dict[str, Any]:
 
 
 def parameters(place: Place, request: dict[str, Any]) -> dict[str, Any]:
-    """DescribeCacheParameters: source `user` for values that were set, `system` for those of the family."""
+    """DescribeCacheParameters: the source is `user` for values that were set, `system` for values of the family."""
     group, listed = find(place, request["CacheParameterGroupName"]), []
     for name, (default, values, kind, modifiable) in PARAMETERS.items():
         source = "user" if name in group.values else "system"
@@ -163,7 +165,7 @@ def parameters(place: Place, request: dict[str, Any]) -> dict[str, Any]:
 
 
 def delete(place: Place, request: dict[str, Any]) -> dict[str, Any]:
-    """DeleteCacheParameterGroup: refused while a cluster uses it."""
+    """DeleteCacheParameterGroup: refused while a cluster uses the group."""
     state = cache_state(place)
     group = require_modifiable(place, request["CacheParameterGroupName"])
     if clusters_using(state, group.name):

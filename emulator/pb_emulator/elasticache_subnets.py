@@ -14,12 +14,12 @@ SUBNET_GROUP_NAME = re.compile(r"[a-z0-9-]{1,255}")
 
 
 def invalid(message: str) -> AwsError:
-    """Returns the most common error of ElastiCache."""
+    """Returns an InvalidParameterValue, the most common error of ElastiCache."""
     return AwsError("InvalidParameterValue", message)
 
 
 def vpc_of(place: Place, ids: list[str]) -> str:
-    """Returns the VPC of subnets, which must exist and be in one VPC."""
+    """Returns the VPC of some subnets, or raises an error unless they exist and are all in one VPC."""
     ec2 = interfaces.backend(place)
     known = {subnet.id: subnet for zone in ec2.subnets.values() for subnet in zone.values()}
     for subnet in ids:
@@ -32,7 +32,7 @@ def vpc_of(place: Place, ids: list[str]) -> str:
 
 
 def subnet_group_response(place: Place, group: SubnetGroup) -> dict[str, Any]:
-    """Returns a subnet group for a response."""
+    """Returns a subnet group in the form of ElastiCache's responses."""
     ec2 = interfaces.backend(place)
     zones = {subnet.id: subnet.availability_zone for zone in ec2.subnets.values() for subnet in zone.values()}
     return {
@@ -83,14 +83,14 @@ def create_subnet_group(place: Place, request: dict[str, Any]) -> dict[str, Any]
 
 
 def describe_subnet_groups(place: Place, request: dict[str, Any]) -> dict[str, Any]:
-    """DescribeCacheSubnetGroups."""
+    """DescribeCacheSubnetGroups: returns one group or all groups."""
     name = request.get("CacheSubnetGroupName")
     found = [subnet_group(place, name)] if name else list(cache_state(place).subnet_groups.values())
     return {"CacheSubnetGroups": [subnet_group_response(place, group) for group in found]}
 
 
 def modify_subnet_group(place: Place, request: dict[str, Any]) -> dict[str, Any]:
-    """ModifyCacheSubnetGroup: a subnet in use cannot be removed."""
+    """ModifyCacheSubnetGroup: a subnet that a cluster uses cannot be removed."""
     group = subnet_group(place, request["CacheSubnetGroupName"])
     if request.get("SubnetIds"):
         vpc_of(place, request["SubnetIds"])
@@ -104,7 +104,7 @@ def modify_subnet_group(place: Place, request: dict[str, Any]) -> dict[str, Any]
 
 
 def delete_subnet_group(place: Place, request: dict[str, Any]) -> dict[str, Any]:
-    """DeleteCacheSubnetGroup: refused while a cluster uses it."""
+    """DeleteCacheSubnetGroup: refused while a cluster uses the group."""
     state = cache_state(place)
     group = subnet_group(place, request["CacheSubnetGroupName"])
     if any(known.subnet_group == group.name for known in state.groups.values()):

@@ -11,7 +11,7 @@ from .patching import Place
 
 
 def tags_of(place: Place, arn: str) -> dict[str, str]:
-    """Returns the tags of a resource, which must exist and not be deleting."""
+    """Returns the tags of a resource, or raises an error if it does not exist."""
     state = cache_state(place)
     if arn not in state.tags:
         kind = arn.split(":")[5] if arn.count(":") >= 6 else ""
@@ -26,12 +26,12 @@ def tags_of(place: Place, arn: str) -> dict[str, str]:
 
 
 def list_tags(place: Place, request: dict[str, Any]) -> dict[str, Any]:
-    """ListTagsForResource."""
+    """ListTagsForResource: returns the tags of an existing resource."""
     return {"TagList": tags.upper_pairs(tags_of(place, request["ResourceName"]))}
 
 
 def add_tags(place: Place, request: dict[str, Any]) -> dict[str, Any]:
-    """AddTagsToResource."""
+    """AddTagsToResource: adds or changes tags, and returns all tags of the resource."""
     found = tags_of(place, request["ResourceName"])
     merged = {**found, **tags.from_pairs(request.get("Tags"))}
     tags.check(merged, "InvalidParameterValue")

@@ -15,7 +15,7 @@ from .errors import AwsError
 from .patching import Place, attached_state, wrap
 
 NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,30}[A-Za-z0-9])?")
-#: Hosted zone of the load balancers of each region, for alias records.
+#: Hosted zone ids of the load balancers by region, for alias records.
 HOSTED_ZONES = {
     "us-east-1": "Z35SXDOTRQ7X7K",
     "us-east-2": "Z3AADJGX6KTTL2",
@@ -29,7 +29,7 @@ HOSTED_ZONES = {
     "ap-southeast-1": "Z1LMS91P8CMLE5",
     "ap-southeast-2": "Z1GM3OXH4ZPM65",
 }
-#: Health of a target whose group no load balancer uses.
+#: Health of a target in a group that no load balancer uses.
 NOT_IN_USE = (
     "unused", "Target.NotInUse", "Target group is not configured to receive traffic from the load balancer"
 )  # fmt: skip
@@ -65,12 +65,12 @@ def install_rules() -> None:
 
 
 def place_of(elb: ELBv2Backend) -> Place:
-    """Returns the account and region of a backend."""
+    """Returns the account and region of a moto backend."""
     return Place(elb.account_id, elb.region_name)
 
 
 def check_name(name: str, kind: str) -> None:
-    """At most 32 characters: letters, digits and hyphens, no hyphen at either end."""
+    """Requires a name of at most 32 letters, digits and hyphens, without a hyphen at either end."""
     if not NAME.fullmatch(name or ""):
         raise AwsError(
             "ValidationError",
@@ -80,7 +80,9 @@ def check_name(name: str, kind: str) -> None:
 
 
 def check_subnets(elb: ELBv2Backend, ids: list[str], scheme: str) -> None:
-    """Two subnets in two zones, each /27 or larger with 8 free addresses; an internet gateway if internet-facing."""
+    """Requires subnets in at least two zones, one per zone, each /27 or larger with 8 free addresses; an
+    internet-facing load balancer also needs an internet gateway.
+    """
     known = {subnet.id: subnet for zone in elb.ec2_backend.subnets.values() for subnet in zone.values()}
     for subnet_id in ids:
         if subnet_id not in known:
@@ -109,9 +111,9 @@ def check_subnets(elb: ELBv2Backend, ids: list[str], scheme: str) -> None:
 
 
 def check_groups(elb: ELBv2Backend, groups: list[str], vpc_id: str) -> None:
-    """Existing security groups of the load balancer's VPC, at most five."""
+    """Requires that all security groups exist in the load balancer's VPC, and that there are at most five."""
     if len(groups) > interfaces.MAX_GROUPS:
-        raise AwsError("InvalidConfigurationRequest", "A load balancer has five security groups at most")
+        raise AwsError("InvalidConfigurationRequest", "A load balancer can have at most five security groups")
     for group_id in groups:
         group = elb.ec2_backend.get_security_group_from_id(group_id)
         if group is None:
@@ -121,7 +123,9 @@ def check_groups(elb: ELBv2Backend, groups: list[str], vpc_id: str) -> None:
 
 
 def load_balancer_creation() -> None:
-    """Creating an existing load balancer with the same settings returns it; with other settings it is refused."""
+    """Makes CreateLoadBalancer return an existing load balancer of this name with the same settings; with other
+    settings the call is refused.
+    """
 
     @wrap(ELBv2Backend)
     def create_load_balancer(original: Any, self: Any, **wanted: Any) -> FakeLoadBalancer:
@@ -155,7 +159,7 @@ def load_balancer_creation() -> None:
 
 
 def is_active(balancer: Any) -> bool:
-    """Returns whether a load balancer is provisioned."""
+    """Returns whether a load balancer has been provisioned and is active."""
     return bool(timings.now() - getattr(balancer, "_pb_created", 0.0) >= timings.seconds("alb_provisioning"))
 
 
@@ -177,7 +181,7 @@ def same_load_balancer(known: Any, scheme: str, ids: list[str], wanted: dict[str
 
 
 def initialize_load_balancer(elb: ELBv2Backend, balancer: Any) -> None:
-    """Sets the DNS name and hosted zone, which are known at once, and creates an interface in each subnet."""
+    """Sets the DNS name and hosted zone, known before provisioning ends, and creates an interface in each subnet."""
     number = random.randrange(10**8, 10**10)
     prefix = "internal-" if balancer.scheme == "internal" else ""
     balancer.dns_name = f"{prefix}{balancer.name}-{number}.{elb.region_name}.elb.amazonaws.com"
@@ -211,7 +215,7 @@ def sync_interfaces(elb: ELBv2Backend, balancer: Any) -> None:
 
 
 def load_balancer_changes() -> None:
-    """Deletion protection refuses deletion; interfaces follow groups and subnets, and linger after deletion."""
+    """Refuses deletion while protected; interfaces follow security groups and subnets, and linger after deletion."""
 
     @wrap(ELBv2Backend)
     def delete_load_balancer(original: Any, self: Any, arn: str) -> None:
@@ -244,7 +248,7 @@ def load_balancer_changes() -> None:
 
 
 def load_balancers_using(group: Any) -> list[str]:
-    """Returns the load balancers with a listener or rule that forwards to a target group."""
+    """Returns the ARNs of the load balancers with a listener or rule that forwards to a target group."""
     from moto.elbv2 import elbv2_backends
 
     elb = elbv2_backends[group.account_id][group.region_name]
@@ -260,8 +264,8 @@ def load_balancers_using(group: Any) -> list[str]:
 
 
 def target_group_rules() -> None:
-    """Creating an existing target group with the same settings returns it; a group in use by a listener cannot be
-    deleted.
+    """Makes CreateTargetGroup return an existing group of this name with the same settings; a group that a listener
+    uses cannot be deleted.
     """
     FakeTargetGroup.load_balancer_arns = property(load_balancers_using, lambda self, value: None)
 
@@ -302,7 +306,9 @@ def target_group_rules() -> None:
 
 
 def target_health() -> None:
-    """The rollout determines the health of Fargate tasks; targets of a group without a load balancer are unused."""
+    """Reports the health that rollouts determine for Fargate tasks; targets of a group without a load balancer are
+    unused.
+    """
 
     @wrap(FakeTargetGroup)
     def health_for(original: Any, self: Any, target: dict[str, Any], ec2_backend: Any) -> FakeHealthStatus:
@@ -317,7 +323,7 @@ def target_health() -> None:
 
 
 def listener_rules() -> None:
-    """A port has one listener; a target group belongs to one load balancer; HTTPS requires a certificate."""
+    """Allows one listener per port and one load balancer per target group; HTTPS requires a certificate."""
 
     def check_targets(elb: Any, balancer_arn: str, actions: list[dict[str, Any]]) -> None:
         for action in actions:
@@ -347,7 +353,8 @@ def listener_rules() -> None:
 
 
 def priority_rules() -> None:
-    """SetRulePriorities changes all named rules at once; only the new order must be free of conflicts."""
+    """Makes SetRulePriorities change all named rules at once; only the resulting priorities must be free of conflicts.
+    """
 
     @wrap(ELBv2Backend)
     def set_rule_priorities(original: Any, self: Any, rule_priorities: list[dict[str, Any]]) -> Any:
@@ -366,7 +373,7 @@ def priority_rules() -> None:
 
 
 def tag_rules() -> None:
-    """DescribeTags accepts at most 20 ARNs; at most 50 tags per resource."""
+    """Limits DescribeTags to 20 ARNs, and each resource to 50 tags."""
 
     @wrap(ELBV2Response)
     def describe_tags(original: Any, self: Any) -> Any:

@@ -1,7 +1,8 @@
 """Network interfaces of load balancers, Fargate tasks and cache nodes.
 
-AWS rule: they are created with their owner, use its security groups and an address of its subnet, and linger for
-minutes after the owner is deleted. Until then groups, subnets and the internet gateway cannot be deleted.
+AWS rule: an interface is created with its owner, uses the owner's security groups and an address of its subnet, and
+lingers for minutes after the owner is deleted. Until it is gone, these groups, the subnet and the internet gateway of
+its VPC cannot be deleted or detached.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ class ManagedInterface(NetworkInterface):
 
     @property
     def attachment(self) -> dict[str, Any]:  # type: ignore[override]
-        """The attachment, which names the service instead of an instance."""
+        """The attachment, which names the service that owns the interface instead of an instance."""
         return {
             "AttachmentId": f"ela-attach-{self.id[4:]}",
             "DeleteOnTermination": False,
@@ -39,7 +40,7 @@ class ManagedInterface(NetworkInterface):
 
     @property
     def association(self) -> dict[str, Any]:  # type: ignore[override]
-        """The public address, if it has one."""
+        """The public address of the interface, if it has one."""
         if not self.public_ip:
             return {}
         return {
@@ -49,7 +50,7 @@ class ManagedInterface(NetworkInterface):
         }
 
     def get_filter_value(self, filter_name: str, method_name: str | None = None) -> Any:
-        """Returns the value for filters that identify the owner."""
+        """Returns the value that a filter compares, also for the filters that identify the owner."""
         simple = {
             "status": self.status,
             "requester-id": self.requester_id,
@@ -64,12 +65,12 @@ class ManagedInterface(NetworkInterface):
 
 
 def backend(place: Place) -> EC2Backend:
-    """Returns the EC2 of an account and region."""
+    """Returns moto's EC2 backend for an account and region."""
     return ec2_backends[place.account][place.region]
 
 
 def free_address(ec2: EC2Backend, subnet: Any) -> str:
-    """Returns the lowest free address of a subnet; AWS reserves the first four and the last."""
+    """Returns the lowest free address of a subnet; AWS reserves the first four addresses and the last."""
     taken = {eni.private_ip_address for eni in ec2.enis.values() if eni.subnet.id == subnet.id}
     network = ipaddress.IPv4Network(subnet.cidr_block)
     for number in range(4, network.num_addresses - 1):
@@ -82,7 +83,7 @@ def free_address(ec2: EC2Backend, subnet: Any) -> str:
 def attach(
     place: Place, subnet_id: str, groups: list[str], description: str, *, owner: str, kind: str, public: bool = False
 ) -> ManagedInterface:
-    """Creates the interface of a service's resource; `owner` is the service's name in EC2."""
+    """Creates the interface of a resource of an AWS service; `owner` is the name of this service in EC2."""
     ec2 = backend(place)
     subnet = ec2.get_subnet(subnet_id)
     eni = ManagedInterface(
@@ -106,13 +107,13 @@ def set_groups(place: Place, eni: ManagedInterface, groups: list[str]) -> None:
 
 
 def release(eni: ManagedInterface, at: float | None = None) -> None:
-    """Releases an interface whose owner is deleted: it lingers, and is then deleted."""
+    """Releases an interface whose owner is deleted; it lingers before it is deleted."""
     if eni.released_at is None:
         eni.released_at = timings.now() if at is None else at
 
 
 def remove_released(place: Place) -> None:
-    """Deletes interfaces that have lingered long enough."""
+    """Deletes the released interfaces whose lingering time is over."""
     if not dict.__contains__(ec2_backends[place.account], place.region):
         return
     linger, moment = timings.seconds("interfaces_linger"), timings.now()
@@ -123,7 +124,7 @@ def remove_released(place: Place) -> None:
 
 
 def in_group(ec2: EC2Backend, group_id: str) -> list[NetworkInterface]:
-    """Returns the interfaces with a security group."""
+    """Returns the interfaces that use a security group."""
     return [eni for eni in ec2.enis.values() if group_id in [group.id for group in eni.group_set]]
 
 
@@ -138,7 +139,7 @@ def in_vpc(ec2: EC2Backend, vpc_id: str) -> list[NetworkInterface]:
 
 
 def install_rules() -> None:
-    """The account cannot delete an interface that a service uses."""
+    """Refuses to delete an interface that an AWS service uses."""
 
     @wrap(NetworkInterfaceBackend)
     def delete_network_interface(original: Any, self: Any, eni_id: str) -> None:

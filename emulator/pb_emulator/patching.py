@@ -14,7 +14,7 @@ T = TypeVar("T")
 
 
 def wrap(cls: type, name: str | None = None) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Replaces `cls.name` by a function that receives the original as its first argument."""
+    """Replaces `cls.name` with a function that receives the original as its first argument."""
 
     def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
         method = name or function.__name__
@@ -32,13 +32,13 @@ def wrap(cls: type, name: str | None = None) -> Callable[[Callable[..., Any]], C
 
 @dataclass(frozen=True)
 class Place:
-    """Account and region of a call."""
+    """Account and region of a call or resource."""
 
     account: str
     region: str
 
     def arn(self, service: str, resource: str) -> str:
-        """Returns an ARN in this account and region."""
+        """Returns the ARN of a resource in this account and region."""
         return f"arn:aws:{service}:{self.region}:{self.account}:{resource}"
 
 
@@ -46,7 +46,7 @@ Operation = Callable[[Place, dict[str, Any]], dict[str, Any] | None]
 
 
 def install(response_class: type[BaseResponse], action: str, operation: Operation) -> None:
-    """Serves `action` by `operation`, whose parameters and results have their wire names.
+    """Makes `operation` serve `action`; its parameters and results have their wire names.
 
     Parsing and serialising follow the service model, so an operation works with plain dictionaries.
     """
@@ -61,7 +61,9 @@ def install(response_class: type[BaseResponse], action: str, operation: Operatio
 
 
 def disable(response_class: type[BaseResponse], actions: tuple[str, ...]) -> None:
-    """Answers 501 to actions that moto would serve from its own state, which differs from that of this package."""
+    """Makes actions fail with 501 if moto would serve them from its own state, which differs from the state of this
+    package.
+    """
 
     def refuse(action: str) -> None:
         def method(self: BaseResponse) -> ActionResult:
@@ -83,7 +85,7 @@ def to_plain(value: Any) -> Any:
 
 
 def attached_state(owner: Any, key: str, factory: Callable[[], T]) -> T:
-    """Returns state of this package that is stored in a moto backend or resource, so that a reset clears it."""
+    """Returns state that this package stores in a moto backend or resource, so that a reset clears it."""
     store = owner.__dict__.setdefault("_pb", {})
     if key not in store:
         store[key] = factory()

@@ -53,7 +53,7 @@ def ensure(wanted: dict[str, Any]) -> dict[str, Any]:
 
 
 def ensure_target_groups(account: str, region: str, count: int) -> int:
-    """Creates that many unused target groups, named `spare-0` and so on."""
+    """Creates `count` unused target groups, named `spare-0`, `spare-1` and so on."""
     elb = elbv2_backends[account][region]
     there = {group.name for group in elb.target_groups.values()}
     for number in range(count):
@@ -65,7 +65,7 @@ def ensure_target_groups(account: str, region: str, count: int) -> int:
 
 
 def ensure_bucket(account: str, region: str, name: str) -> str:
-    """Creates a versioned bucket."""
+    """Creates a versioned bucket, unless this account has it."""
     s3 = s3_backends[account]["aws"]
     owner = s3_backends.bucket_accounts.get(name)
     if owner and owner[1] != account:
@@ -77,7 +77,7 @@ def ensure_bucket(account: str, region: str, name: str) -> str:
 
 
 def ensure_table(account: str, region: str, name: str) -> str:
-    """Creates a table with the hash key of Terraform's locks and on-demand billing."""
+    """Creates a table with on-demand billing and the hash key that Terraform uses for locks."""
     dynamodb = dynamodb_backends[account][region]
     if name not in dynamodb.tables:
         dynamodb.create_table(
@@ -108,7 +108,7 @@ def ensure_zone(account: str, name: str) -> str:
 
 
 def ensure_role(account: str, name: str) -> str:
-    """Creates a role that ECS tasks can assume, with the execution policy, and returns its ARN."""
+    """Creates a role that ECS tasks can assume and that has the task execution policy, and returns its ARN."""
     iam = iam_backends[account]["aws"]
     role = next((known for known in iam.roles.values() if known.name == name), None)
     if role is None:

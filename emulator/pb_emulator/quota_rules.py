@@ -16,7 +16,7 @@ from .patching import wrap
 
 
 def install_rules() -> None:
-    """Adds the rules to moto's EC2 and ELBv2, around those of the other modules."""
+    """Adds the rules to moto's EC2 and ELBv2; they are checked before the rules of the other modules."""
     rules_per_security_group()
     target_groups()
     rules_per_balancer()
@@ -24,7 +24,7 @@ def install_rules() -> None:
 
 
 def rules_per_security_group() -> None:
-    """Rules of a security group are limited per direction, separately for IPv4 and IPv6; a rule that refers to a group
+    """Limits the rules of a security group per direction, separately for IPv4 and IPv6; a rule that refers to a group
     counts for both. A prefix list counts as one rule. (VPC user guide: Amazon VPC quotas, Security group size)
     """
 
@@ -46,7 +46,7 @@ def rules_per_security_group() -> None:
 
 
 def target_groups() -> None:
-    """Target groups are limited per region; creating an existing one still returns it."""
+    """Limits the target groups per region; creating an existing target group still returns it."""
 
     @wrap(ELBv2Backend)
     def create_target_group(original: Any, self: Any, name: str, **wanted: Any) -> Any:
@@ -62,13 +62,13 @@ def balancer_of(elb: Any, listener_arn: str) -> Any:
 
 
 def rules_of(balancer: Any) -> list[Any]:
-    """Returns the rules of all listeners of a load balancer, except the default ones."""
+    """Returns the rules of all listeners of a load balancer, except their default rules."""
     found = [rule for listener in balancer.listeners.values() for rule in listener.rules.values()]
     return [rule for rule in found if rule.priority != "default"]
 
 
 def rules_per_balancer() -> None:
-    """Rules are limited per load balancer, over all its listeners and without the default ones."""
+    """Limits the rules per load balancer, counted over all its listeners and without their default rules."""
 
     @wrap(ELBv2Backend)
     def create_rule(original: Any, self: Any, **wanted: Any) -> Any:
@@ -81,13 +81,15 @@ def rules_per_balancer() -> None:
 
 
 def forwarded_target_groups(elb: Any, actions: Iterable[Any]) -> set[str]:
-    """Returns the target groups in actions, given as parameters or as moto's objects."""
+    """Returns the ARNs of the target groups to which actions forward; actions are parameters of a call or moto's
+    objects.
+    """
     data = [action if isinstance(action, dict) else action.data for action in actions]
     return {arn for one in data for arn in elb._get_target_group_arns_from(one)}
 
 
 def target_groups_per_balancer() -> None:
-    """Target groups are limited per load balancer; one that several rules use counts once."""
+    """Limits the target groups per load balancer; a target group that several rules use counts once."""
 
     def check(elb: Any, balancer: Any, actions: list[Any], instead_of: str = "") -> None:
         if balancer is None:

@@ -1,4 +1,6 @@
-"""Service Quotas: limits of an account, which can be raised; a new account has few virtual CPUs on Fargate."""
+"""Service Quotas: limits of an account, which tests can change; the quota of virtual CPUs on Fargate limits running
+tasks.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +12,7 @@ from . import settings
 from .ecs_model import Definition, EcsState
 from .patching import Place, wrap
 
-#: Service and code of a quota.
+#: A quota: service code and quota code.
 Quota = tuple[str, str]
 
 VPCS, GATEWAYS = ("vpc", "L-F678F1CE"), ("vpc", "L-A4707A72")
@@ -19,10 +21,10 @@ TARGET_GROUPS = ("elasticloadbalancing", "L-B22855CB")
 RULES_OF_A_BALANCER = ("elasticloadbalancing", "L-7EED9B64")
 TARGET_GROUPS_OF_A_BALANCER = ("elasticloadbalancing", "L-822D1B1B")
 VCPUS = ("fargate", "L-3032A538")
-#: Value for an account without a limit.
+#: Value of a quota that is practically unlimited.
 UNLIMITED = 10_000.0
-#: Default values, except for virtual CPUs, which are practically unlimited here. (VPC user guide: Amazon VPC quotas;
-#: Elastic Load Balancing: Quotas for your Application Load Balancers)
+#: Default values of AWS, except for virtual CPUs, which are practically unlimited here. (VPC user guide: Amazon VPC
+#: quotas; Elastic Load Balancing: Quotas for your Application Load Balancers)
 DEFAULTS: dict[Quota, float] = {
     RULES_OF_A_GROUP: 60.0,
     TARGET_GROUPS: 3000.0,
@@ -60,7 +62,7 @@ def remaining_tasks(place: Place, state: EcsState, definition: Definition) -> in
 
 
 def install_rules() -> None:
-    """GetServiceQuota returns the enforced values."""
+    """Makes GetServiceQuota return the values that are enforced."""
 
     @wrap(ServiceQuotasBackend)
     def get_service_quota(original: Any, self: Any, service_code: str, quota_code: str) -> Any:

@@ -1,4 +1,4 @@
-"""Calls of the endpoint: a log in memory, and a recording of the bytes."""
+"""Calls to the endpoint: a log in memory, and a recording of the bytes on the wire."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 READ_ONLY = re.compile(r"^(Describe|List|Get|Head|BatchGet)")
-#: Number of calls that are kept per account.
+#: Maximum number of calls that are kept per account.
 MAX_ENTRIES = 200_000
 number = attrgetter("seq")
 
@@ -26,7 +26,7 @@ def mutating(action: str) -> bool:
 
 @dataclass(frozen=True)
 class Entry:
-    """One API call."""
+    """An API call as the request log shows it."""
 
     seq: int
     began_ms: float
@@ -45,7 +45,7 @@ class RequestLog:
     """All API calls since the start or the last clear, in the order of their responses."""
 
     def __init__(self) -> None:
-        #: By account, because tests repeatedly ask for one of hundreds.
+        #: By account, because tests repeatedly read the calls of one account among hundreds.
         self._entries: dict[str, list[Entry]] = {}
         self._next = 1
         self._lock = threading.Lock()
@@ -66,7 +66,7 @@ class RequestLog:
             return entry
 
     def entries(self, since: int = 0, account: str | None = None) -> list[dict[str, Any]]:
-        """Returns the calls after number `since`, optionally only those of one account."""
+        """Returns the calls with numbers above `since`, optionally only those of one account."""
         with self._lock:
             of = list(self._entries.values()) if account is None else [self._entries.get(account, [])]
             chosen = [entry for entries in of for entry in entries[bisect_right(entries, since, key=number) :]]
@@ -79,7 +79,9 @@ class RequestLog:
 
 
 class Recorder:
-    """A recording of all exchanges in a file, one JSON object per line, to check wire fidelity."""
+    """A recording of all exchanges in a file, one JSON object per line, to check that the wire formats match those of
+    AWS.
+    """
 
     def __init__(self, path: Path) -> None:
         self._file = path.open("a", encoding="utf-8")

@@ -1,4 +1,4 @@
-"""Route 53: records are stored as written, and changes are refused as by AWS."""
+"""Route 53: stores records as they were written, and refuses the changes that AWS refuses."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def sort_key(name: str) -> list[str]:
 
 
 def records(zone: FakeZone) -> dict[Key, dict[str, Any]]:
-    """Returns the records of a zone; initially those that it was created with."""
+    """Returns the records of a zone; initially those with which moto created it."""
 
     def initial() -> dict[Key, dict[str, Any]]:
         found: dict[Key, dict[str, Any]] = {}
@@ -80,7 +80,7 @@ def new_change(place: Place) -> dict[str, Any]:
 
 
 def change_response(place: Place, identity: str) -> dict[str, Any]:
-    """Returns a change for a response; it is INSYNC some time after its creation."""
+    """Returns a change in the form of Route 53's responses; it is INSYNC some time after its creation."""
     changes: dict[str, dict[str, Any]] = attached_state(route53_backends[place.account]["aws"], "changes", dict)
     if identity not in changes:
         raise route53_error("NoSuchChange", f"Could not find resource with ID: {identity}")
@@ -90,12 +90,12 @@ def change_response(place: Place, identity: str) -> dict[str, Any]:
 
 
 def get_change(place: Place, request: dict[str, Any]) -> dict[str, Any]:
-    """GetChange."""
+    """GetChange: returns a change with its current status."""
     return {"ChangeInfo": change_response(place, request["Id"].rsplit("/", 1)[-1])}
 
 
 def normalized_record(record: dict[str, Any]) -> dict[str, Any]:
-    """Returns a record in its stored form."""
+    """Returns a record in the form in which it is stored: without empty fields, and with normalised names."""
     kept = {key: value for key, value in record.items() if value not in (None, [], {})}
     kept["Name"] = normalized_name(record["Name"])
     if kept.get("AliasTarget"):
@@ -106,7 +106,7 @@ def normalized_record(record: dict[str, Any]) -> dict[str, Any]:
 
 
 def comparable(record: dict[str, Any]) -> dict[str, Any]:
-    """Returns the part of a record that a DELETE must repeat."""
+    """Returns the fields of a record that a DELETE must repeat, independent of the order of the values."""
     same = {key: value for key, value in record.items() if key != "ResourceRecords"}
     same["values"] = sorted(value["Value"] for value in record.get("ResourceRecords", []))
     return same
@@ -118,7 +118,8 @@ def invalid_batch(message: str) -> Exception:
 
 
 def check_alias(place: Place, zone: FakeZone, record: dict[str, Any]) -> None:
-    """Requires that the hosted zone of an alias is that of a load balancer, or one of this account."""
+    """Requires that an alias names the hosted zone of load balancers or a zone of this account, and has no other value.
+    """
     alias = record["AliasTarget"]
     known = alias["HostedZoneId"] in HOSTED_ZONES.values() or alias["HostedZoneId"] in zones_of(place)
     if not known:
@@ -135,7 +136,7 @@ def check_alias(place: Place, zone: FakeZone, record: dict[str, Any]) -> None:
 
 
 def apply_change(place: Place, zone: FakeZone, known: dict[Key, dict[str, Any]], change: dict[str, Any]) -> None:
-    """Applies one change of a batch."""
+    """Applies one change of a batch to the records `known`, or raises an error."""
     record = normalized_record(change["ResourceRecordSet"])
     name, kind = record["Name"], record["Type"]
     key = (name, kind, record.get("SetIdentifier") or "")
@@ -188,7 +189,7 @@ def change_records(place: Place, request: dict[str, Any]) -> dict[str, Any]:
 
 
 def list_records(place: Place, request: dict[str, Any]) -> dict[str, Any]:
-    """ListResourceRecordSets: starts at a name and type, in Route 53's order."""
+    """ListResourceRecordSets: lists records in Route 53's order, from a name and type."""
     zone = find_zone(place, request["HostedZoneId"])
     start_name, start_type = request.get("StartRecordName"), request.get("StartRecordType") or ""
     if start_type and not start_name:
@@ -209,7 +210,7 @@ def list_records(place: Place, request: dict[str, Any]) -> dict[str, Any]:
 
 
 def zone_response(zone: FakeZone) -> dict[str, Any]:
-    """Returns a hosted zone for a response."""
+    """Returns a hosted zone in the form of Route 53's responses."""
     config: dict[str, Any] = {"PrivateZone": bool(zone.private_zone)}
     if zone.comment:
         config["Comment"] = zone.comment
@@ -223,7 +224,7 @@ def zone_response(zone: FakeZone) -> dict[str, Any]:
 
 
 def list_by_name(place: Place, request: dict[str, Any]) -> dict[str, Any]:
-    """ListHostedZonesByName: starts at the name, and does not filter by it."""
+    """ListHostedZonesByName: lists all zones from the given name on, not only zones of this name."""
     found = sorted(zones_of(place).values(), key=lambda zone: (sort_key(normalized_name(zone.name)), zone_id(zone)))
     start, limit = request.get("DNSName"), int(request.get("MaxItems") or 100)
     if start:
@@ -242,7 +243,7 @@ def list_by_name(place: Place, request: dict[str, Any]) -> dict[str, Any]:
 
 
 def with_change(operation: str) -> None:
-    """Zone changes also start as PENDING."""
+    """Makes an operation on zones return a change that starts as PENDING."""
 
     @wrap(Route53, operation)
     def changed(original: Callable[[Any], Any], self: Any) -> Any:

@@ -1,8 +1,8 @@
 """Routing of an application load balancer: rules, weights, health, redirects and fixed responses.
 
 AWS rule: the rules of a listener are tried by priority, the default rule last. One of the target groups of a forward
-action is drawn by weight, whether or not it has healthy targets. Requests go to healthy targets, or to unhealthy ones
-if there are no others.
+action is drawn by weight, even if it has no healthy target. Within the group, requests go to healthy targets, or to
+unhealthy ones if none is healthy.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from .patching import Place
 
 @dataclass(frozen=True)
 class Request:
-    """Parts of a request that rules examine."""
+    """The parts of a request that listener rules examine."""
 
     method: str
     host: str
@@ -33,7 +33,7 @@ class Request:
 
 @dataclass(frozen=True)
 class Response:
-    """A response by the load balancer itself."""
+    """A response that the load balancer gives itself, without a target."""
 
     status: int
     body: str = ""
@@ -42,14 +42,14 @@ class Response:
 
 @dataclass(frozen=True)
 class Forward:
-    """Task and port that a request goes to."""
+    """Task and port to which a request is forwarded."""
 
     task: Task
     port: int
 
 
 def route(place: Place, listener: Any, request: Request) -> Response | Forward:
-    """Routes a request that a listener has accepted."""
+    """Routes a request that a listener has accepted: returns a response or the task to forward it to."""
     rules = in_order(listener.rules.values())
     rule = next(rule for rule in rules if all(matches_condition(c, request) for c in rule.conditions))
     action = rule.actions[-1].data
@@ -69,7 +69,7 @@ def in_order(rules: Iterable[Any]) -> list[Any]:
 
 
 def matches_condition(condition: dict[str, Any], request: Request) -> bool:
-    """Returns whether a condition of a rule matches; its values are alternatives."""
+    """Returns whether a request meets a condition of a rule: one of its values must match."""
     name = condition["Field"]
     settings = condition.get("".join(part.capitalize() for part in name.split("-")) + "Config") or {}
     values = list(settings.get("Values") or condition.get("Values") or [])
@@ -92,7 +92,7 @@ def matches_pattern(pattern: str, text: str) -> bool:
 
 
 def redirect(config: dict[str, Any], listener: Any, request: Request) -> Response:
-    """Returns a redirect; parts that its settings omit are taken from the request."""
+    """Returns a redirect; parts of the URL that its settings omit are taken from the request."""
     given = {"protocol": listener.protocol.lower(), "host": request.host, "port": str(listener.port), "path": request.path}
     given["query"] = request.query
 
@@ -110,7 +110,7 @@ def redirect(config: dict[str, Any], listener: Any, request: Request) -> Respons
 
 
 def forward(place: Place, action: dict[str, Any]) -> Response | Forward:
-    """Selects a target from the groups of an action."""
+    """Selects a target from the target groups of a forward action."""
     pairs = (action.get("ForwardConfig") or {}).get("TargetGroups") or [{"TargetGroupArn": action["TargetGroupArn"]}]
     weights = [int(pair.get("Weight", 1)) for pair in pairs]
     if not any(weights):
@@ -121,7 +121,7 @@ def forward(place: Place, action: dict[str, Any]) -> Response | Forward:
 
 
 def to_target(place: Place, group: Any) -> Response | Forward:
-    """Selects a healthy target of a group, or an unhealthy one if there are no others."""
+    """Selects a healthy target of a group, or an unhealthy one if none is healthy."""
     known = {address: targets.states(group).get(address, targets.INITIAL)[0] for address in group.targets}
     for wanted in ("healthy", "unhealthy"):
         if good := [address for address, state in known.items() if state == wanted]:
@@ -130,7 +130,7 @@ def to_target(place: Place, group: Any) -> Response | Forward:
 
 
 def to_address(place: Place, group: Any, address: str) -> Response | Forward:
-    """Returns the task at an address, if the security groups allow the load balancer to reach it."""
+    """Returns the task at an address, or a 504 if the security groups do not allow the load balancer to reach it."""
     tasks = {task.eni.private_ip_address: task for task in ecs_state(place).tasks.values() if task.last != "STOPPED"}
     task, port = tasks.get(address), int(group.targets[address]["Port"])
     if task is None or not targets.is_reachable(place, task, group, port):

@@ -1,4 +1,4 @@
-"""Rules of S3: owner and region of a bucket, TLS in its policy; and stores that ignore conditions."""
+"""Rules of S3: owner and region of a bucket, TLS in its policy; also stores that ignore conditional writes."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from .patching import wrap
 from .wire import CREDENTIAL
 
 DENIED = "<Error><Code>AccessDenied</Code><Message>Access Denied</Message></Error>"
-#: Region of the global endpoint. It forwards to the bucket's region, where the signature does not match.
+#: Region of the global endpoint, which forwards a request to the bucket's region. The signature is not valid there.
 DEFAULT_ENDPOINT_REGION = "us-east-1"
-#: Regions launched after 20 March 2019: a request for a bucket in one of them gets 400 from another region, instead of
-#: a redirect. (Amazon S3 User Guide: Making requests over IPv4 and IPv6, Request redirection)
+#: Regions launched after 20 March 2019: another region answers a request for a bucket in one of them with 400 instead
+#: of a redirect. (Amazon S3 User Guide: Making requests over IPv4 and IPv6, Request redirection)
 REGIONS_WITHOUT_REDIRECT = {
     "af-south-1", "ap-east-1", "ap-south-2", "ap-southeast-3", "ap-southeast-4", "ap-southeast-5", "ap-southeast-7",
     "ca-west-1", "eu-central-2", "eu-south-1", "eu-south-2", "il-central-1", "me-central-1", "me-south-1", "mx-central-1",
 }  # fmt: skip
-#: Buckets in a store that is not Amazon's: it ignores If-Match and If-None-Match of writes, and strict parsers reject
-#: its response about versioning.
+#: Buckets that behave like a store that is not Amazon's: it ignores If-Match and If-None-Match of writes, and strict
+#: parsers reject its response about versioning.
 _ignoring_conditions: set[str] = set()
 
 
@@ -44,7 +44,8 @@ def region_of(bucket: str) -> str | None:
 
 
 def wrong_region_response(request: Any, bucket: str, about_bucket: bool) -> tuple[int, dict[str, str], str] | None:
-    """Returns S3's response to a request that was signed for another region than the bucket's, or None if it was not.
+    """Returns S3's response to a request that was signed for a region other than the bucket's; None for all other
+    requests.
 
     GetBucketLocation works in every region, and bucket names are global.
     """
@@ -74,13 +75,14 @@ def wrong_region_response(request: Any, bucket: str, about_bucket: bool) -> tupl
 
 
 def denies_plain_http(statement: dict[str, Any]) -> bool:
-    """Returns whether a statement denies requests without TLS."""
+    """Returns whether a policy statement denies requests without TLS."""
     secure = statement.get("Condition", {}).get("Bool", {}).get("aws:SecureTransport")
     return statement.get("Effect") == "Deny" and secure in ("false", ["false"], False)
 
 
 def install_rules() -> None:
-    """Checks owner and region of a bucket; responses have the root element of S3; this endpoint counts as one with TLS.
+    """Checks owner and region of a bucket, gives responses the root element of S3, and treats requests to this endpoint
+    as requests with TLS.
     """
 
     @wrap(S3Response)
@@ -106,7 +108,7 @@ def install_rules() -> None:
 
     @wrap(S3Response)
     def get_bucket_versioning(original: Any, self: Any) -> Any:
-        # Strict parsers require the root element's own name.
+        # Strict parsers require S3's name of the root element, which differs from moto's.
         status, headers, body = original(self)
         if self.bucket_name in _ignoring_conditions:
             return status, headers, body

@@ -23,19 +23,21 @@ from .request_log import Recorder, RequestLog
 from .wire import Call, error_answer, error_code, identify
 
 StartResponse = Callable[..., Any]
-#: Number of requests that are handled in parallel; most of them wait for the lock.
+#: Maximum number of requests that are handled in parallel; most of them wait for the lock.
 THREADS = 32
 STATUS_TEXT = {200: "OK", 400: "Bad Request", 404: "Not Found", 405: "Method Not Allowed", 412: "Precondition Failed"}
 RECORDED_HEADERS = ("CONTENT_TYPE", "CONTENT_LENGTH")
 
 
-#: Moto's backend by host.
+#: Moto's WSGI application by host.
 _backends: dict[str | None, Any] = {}
 
 
 @wrap(DomainDispatcherApplication)
 def get_backend_for_host(original: Callable[..., Any], self: DomainDispatcherApplication, host: str | None) -> Any:
-    """Caches the backend of a host: moto lists its own folders and tries hundreds of patterns for each call."""
+    """Caches the backend of a host, because moto lists its own folders and tries hundreds of patterns to find it for
+    each call.
+    """
     if host not in _backends:
         _backends[host] = original(self, host)
     return _backends[host]
@@ -51,7 +53,7 @@ class Response:
 
 
 class Application:
-    """The WSGI application."""
+    """The WSGI application of the emulator: API calls and control endpoints."""
 
     def __init__(self, latency: float = 0.0, recorder: Recorder | None = None, data_plane: bool = False) -> None:
         rules.install()
@@ -73,7 +75,7 @@ class Application:
         return [] if environ["REQUEST_METHOD"] == "HEAD" else [answer.body]
 
     def _serve(self, environ: dict[str, Any], body: bytes) -> Response:
-        """Answers one API call."""
+        """Answers one API call and logs it."""
         began = time.monotonic()
         call = identify(environ, body)
         if self._latency:
@@ -194,7 +196,7 @@ class Application:
 
 
 def read_body(environ: dict[str, Any]) -> bytes:
-    """Returns the whole request body, sent with a length or in chunks."""
+    """Returns the whole request body, whether it was sent with a length or in chunks."""
     stream = environ["wsgi.input"]
     if environ.get("wsgi.input_terminated"):
         environ.pop("HTTP_TRANSFER_ENCODING", None)
@@ -225,14 +227,14 @@ def run_wsgi(app: Any, environ: dict[str, Any]) -> Response:
 
 
 def error_response(call: Call, environ: dict[str, Any], status: int, code: str, message: str) -> Response:
-    """Returns an error of the emulator in the protocol of the request."""
+    """Returns an error response in the protocol of the request."""
     kind, body = error_answer(call, environ, code, message)
     headers = [("Content-Type", kind), ("Content-Length", str(len(body))), ("x-amzn-ErrorType", code)]
     return Response(status, headers, body)
 
 
 def json_response(value: Any, status: int = 200) -> Response:
-    """Returns the response of a control endpoint."""
+    """Returns a JSON response of a control endpoint."""
     body = json.dumps(value).encode("utf-8")
     return Response(status, [("Content-Type", "application/json"), ("Content-Length", str(len(body)))], body)
 
@@ -241,7 +243,7 @@ class SingleWriteRequest(HTTPRequest):
     """Sends head and body of a response in one write, as AWS does for short responses.
 
     Terraform's DynamoDB client sometimes treats a response whose body arrives after its head as broken. It then repeats
-    the call, and is refused because of the lock that it already holds.
+    the call, which is refused because Terraform already holds the lock.
     """
 
     def respond(self) -> None:
@@ -255,7 +257,7 @@ class SingleWriteRequest(HTTPRequest):
 
 
 class Connection(HTTPConnection):
-    """A connection that sends such responses."""
+    """A connection that sends each response in one write."""
 
     RequestHandlerClass = SingleWriteRequest
     is_new = True
@@ -265,7 +267,7 @@ class EmulatorServer(Server):
     """A server that assigns a thread to a connection only when a request has arrived.
 
     Clients open connections in advance, and may never use them. Cheroot 11.1.2 assigns a thread to each new connection,
-    which waits up to `timeout` for its first request; a few such clients would block all threads.
+    and this thread waits up to `timeout` for the first request; a few such clients would block all threads.
     """
 
     def process_conn(self, conn: Connection) -> None:

@@ -1,6 +1,6 @@
-"""Settings of the command line."""
+"""Settings that the command line changes."""
 
-#: VPCs and internet gateways per region of an account, including the default VPC; 0 for no limit.
+#: Maximum number of VPCs, including the default VPC, and of internet gateways per account and region; 0 for no limit.
 vpc_quota: int = 5
-#: Address of every cache node, for a real server; empty for an address like those of AWS.
+#: Address of a real server that is returned for every cache node; empty to return addresses like those of AWS.
 cache_host: str = ""

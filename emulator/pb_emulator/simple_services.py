@@ -1,4 +1,4 @@
-"""Rules of services that need only a few: CloudWatch Logs and ECR."""
+"""Rules of CloudWatch Logs and ECR, which need only a few."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from .patching import wrap
 RETENTION_DAYS = (
     1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653,
 )  # fmt: skip
-#: Stream prefix of the FilterLogEvents request, which moto ignores.
+#: Stream prefix of the current FilterLogEvents request; moto ignores the parameter.
 stream_prefix: ContextVar[str] = ContextVar("stream_prefix", default="")
 LOG_GROUP_NAME = re.compile(r"[.\-_/#A-Za-z0-9]{1,512}")
 
 
 def install_rules() -> None:
-    """Retention has to be one of the listed numbers of days; a log group's name has at most 512 characters."""
+    """Requires that the retention is one of the listed numbers of days, and that a log group's name is valid."""
 
     @wrap(LogsBackend)
     def put_retention_policy(original: Any, self: Any, log_group_name: str, retention_in_days: Any) -> Any:

@@ -22,7 +22,7 @@ except ImportError:
 
     @dataclass
     class TaggedResource:  # type: ignore[no-redef]
-        """A class with the same fields, for an older moto, which never uses it."""
+        """A stand-in for moto's class of this name in an older moto, which lacks the class and never uses this one."""
 
         arn: str
         tags: dict[str, str]
@@ -33,7 +33,9 @@ __all__ = ["TaggedResource", "install_rules"]
 
 
 def install_rules() -> None:
-    """Lists also listeners, their rules and image repositories, and uses the resource type of AWS for log groups."""
+    """Makes the tagging API also list listeners, their rules and image repositories, and use AWS's resource type for
+    log groups.
+    """
     if models is None:
         return
 

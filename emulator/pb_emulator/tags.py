@@ -1,4 +1,4 @@
-"""Rules for tags, and conversions between lists of pairs and dictionaries."""
+"""Rules for tags, and conversions between the lists of pairs in API calls and dictionaries."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ MAX_TAGS = 50
 
 
 def check(tags: Mapping[str, str], code: str) -> None:
-    """Checks tags: at most 50 per resource, 128 characters per key, 256 per value, no `aws:` prefix."""
+    """Checks the tags of a resource: at most 50 tags, 128 characters per key and 256 per value, and no `aws:` prefix.
+    """
     if len(tags) > MAX_TAGS:
         raise AwsError(code, f"The tag limit of {MAX_TAGS} for a resource is exceeded.")
     for key, value in tags.items():
@@ -23,7 +24,7 @@ def check(tags: Mapping[str, str], code: str) -> None:
 
 
 def from_pairs(pairs: Iterable[Mapping[str, str]] | None) -> dict[str, str]:
-    """Returns a dictionary from `Key`/`Value` or `key`/`value` pairs."""
+    """Converts `Key`/`Value` or `key`/`value` pairs to a dictionary."""
     found: dict[str, str] = {}
     for pair in pairs or []:
         key = pair.get("Key", pair.get("key", ""))
@@ -32,10 +33,10 @@ def from_pairs(pairs: Iterable[Mapping[str, str]] | None) -> dict[str, str]:
 
 
 def upper_pairs(tags: Mapping[str, str]) -> list[dict[str, str]]:
-    """Returns pairs in the form of ElastiCache and EC2."""
+    """Returns tags as `Key`/`Value` pairs, the form of ElastiCache and EC2."""
     return [{"Key": key, "Value": value} for key, value in tags.items()]
 
 
 def lower_pairs(tags: Mapping[str, str]) -> list[dict[str, str]]:
-    """Returns pairs in the form of ECS."""
+    """Returns tags as `key`/`value` pairs, the form of ECS."""
     return [{"key": key, "value": value} for key, value in tags.items()]

@@ -20,15 +20,15 @@ INITIAL: State = ("initial", "Elb.RegistrationInProgress", "Target registration 
 HEALTHY: State = ("healthy", None, None)
 DRAINING: State = ("draining", "Target.DeregistrationInProgress", "Target deregistration is in progress")
 TIMED_OUT: State = ("unhealthy", "Target.Timeout", "Request timed out")
-#: Image tag suffix of tasks that answer only at some paths: `only-a_b` at /a and /b.
+#: Suffix of an image tag whose tasks answer only at some paths; with `only-a_b`, at /a and /b.
 ONLY = re.compile(r"only-(?P<paths>[A-Za-z0-9_]+)$")
 
 
 def response_status(place: Place, definition: Definition, path: str) -> int:
     """Returns the status with which tasks of this definition answer at a path.
 
-    It is 200, except for some image tags: `:unhealthy` answers with 500, and a tag that ends in `only-a_b` with 404 at
-    all paths but /a and /b.
+    It is 200, except for two kinds of image tags: tasks with `:unhealthy` answer with 500, and tasks with a tag that
+    ends in `only-a_b` answer with 404 at all paths but /a and /b.
     """
     for container in definition.containers:
         tag = ecr_images.tag_of(place, str(container.get("image") or "")) or ""
@@ -40,27 +40,29 @@ def response_status(place: Place, definition: Definition, path: str) -> int:
 
 
 def groups(place: Place, task: Task) -> list[tuple[Any, int]]:
-    """Returns the target groups that a task registers with, and the port."""
+    """Returns the target groups with which a task registers, each with the port."""
     known = elbv2_backends[place.account][place.region].target_groups
     pairs = [(known.get(lb.get("targetGroupArn")), lb["containerPort"]) for lb in task.balancers]
     return [(group, port) for group, port in pairs if group is not None]
 
 
 def register(place: Place, task: Task) -> list[str]:
-    """Registers a running task, and returns the ARNs of its groups."""
+    """Registers a running task as a target, and returns the ARNs of its target groups."""
     set_health(place, task, INITIAL)
     return [group.arn for group, _ in groups(place, task)]
 
 
 def drain(place: Place, task: Task) -> float:
-    """Drains a target, which gets no new requests. Returns the seconds that it has to finish its requests."""
+    """Starts draining a task, which gets no new requests. Returns the seconds in which it can finish its current
+    requests.
+    """
     set_health(place, task, DRAINING)
     delays = [int(group.attributes["deregistration_delay.timeout_seconds"]) for group, _ in groups(place, task)]
     return max(delays, default=0) * timings.seconds("deregistration_share")
 
 
 def set_health(place: Place, task: Task, state: State) -> None:
-    """Registers a task as a target, and sets its health, in all of its groups."""
+    """Registers a task as a target in all its target groups, and sets its health there."""
     address = task.eni.private_ip_address
     for group, port in groups(place, task):
         group.targets[address] = {"Id": address, "Port": port}
@@ -77,18 +79,18 @@ def deregister(place: Place, task: Task) -> None:
 
 
 def states(group: Any) -> dict[str, State]:
-    """Returns the health of the targets of a group by address."""
+    """Returns the health of a target group's targets by address."""
     return attached_state(group, "health", dict)
 
 
 def pending_changes(group: Any) -> dict[str, float]:
-    """Returns the time at which the health of a target changes, for targets whose checks have a new result."""
+    """Returns, by address, the time at which a target's health will change because its checks have a new result."""
     return attached_state(group, "changes", dict)
 
 
 def check(place: Place, task: Task) -> None:
-    """Checks a task in all of its groups. The first check decides; later, several checks with another result are
-    needed.
+    """Checks the health of a task in all its target groups. The first check decides; later, a change takes several
+    checks with the new result.
     """
     address, moment = task.eni.private_ip_address, timings.now()
     for group, port in groups(place, task):
@@ -108,13 +110,13 @@ def check(place: Place, task: Task) -> None:
 
 
 def is_detected_unhealthy(place: Place, task: Task) -> bool:
-    """Returns whether ECS has noticed that a task is unhealthy."""
+    """Returns whether ECS has noticed that a task is unhealthy, which takes it some time."""
     noticed = (task.unhealthy_since or 0.0) + timings.seconds("task_failing")
     return failure(place, task) is not None and timings.now() >= noticed
 
 
 def check_result(place: Place, task: Task, group: Any, port: int) -> State:
-    """Returns the result of the checks of a group."""
+    """Returns the result that the health checks of a target group have for a task."""
     if not is_reachable(place, task, group, port):
         return TIMED_OUT
     status = response_status(place, task.definition, group.health_check_path or "/")
@@ -124,8 +126,8 @@ def check_result(place: Place, task: Task, group: Any, port: int) -> State:
 
 
 def is_reachable(place: Place, task: Task, group: Any, port: int) -> bool:
-    """Returns whether the security groups allow the load balancer of a group to reach a task; true if there is none
-    yet.
+    """Returns whether the security groups allow the load balancer of a target group to reach a task; true if the group
+    has no load balancer yet.
     """
     balancers = elbv2_backends[place.account][place.region].load_balancers
     users = [balancers[arn] for arn in group.load_balancer_arns if arn in balancers]
@@ -134,20 +136,21 @@ def is_reachable(place: Place, task: Task, group: Any, port: int) -> bool:
 
 
 def matches(matcher: str, status: int) -> bool:
-    """Returns whether a status matches `200`, `200,202` or `200-299`."""
+    """Returns whether a status matches a matcher such as `200`, `200,202` or `200-299`."""
     bounds = [part.partition("-") for part in matcher.split(",")]
     return any(int(low) <= status <= int(high or low) for low, _, high in bounds)
 
 
 def is_healthy(place: Place, task: Task) -> bool:
-    """Returns whether a task is healthy in all groups of its service, and each of them is in use."""
+    """Returns whether a task is healthy in all target groups of its service, and a load balancer uses each of them."""
     address, known = task.eni.private_ip_address, groups(place, task)
     good = [group for group, _ in known if group.load_balancer_arns and states(group).get(address) == HEALTHY]
     return len(good) == len(task.balancers)
 
 
 def failure(place: Place, task: Task) -> tuple[str, str] | None:
-    """Returns the ARN of a group in which a task is unhealthy, and the reason; else None."""
+    """Returns the ARN of a target group in which a task is unhealthy, and the reason; None if there is no such group.
+    """
     address = task.eni.private_ip_address
     for group, _ in groups(place, task):
         state, _, why = states(group).get(address, INITIAL)

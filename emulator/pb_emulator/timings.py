@@ -1,6 +1,6 @@
 """Timings of the emulator: one table of seconds, set when the server starts.
 
-`deregistration_share` is a share instead of a time: the part of a target group's deregistration delay that passes.
+`deregistration_share` is not a time but the share of a target group's deregistration delay for which a target drains.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
-#: Short times: a complete deploy takes seconds, but every waiting state is still visible.
+#: Default times, which are short: a complete deploy takes seconds, but every waiting state is still visible.
 DEFAULT: dict[str, float] = {
     "network_pending": 0.0,
     "ec2_visible": 0.0,
@@ -28,7 +28,7 @@ DEFAULT: dict[str, float] = {
     "interfaces_linger": 0.3,
 }
 
-#: Typical times that AWS publishes or that users report.
+#: Typical times on AWS, as published by AWS or reported by users.
 AWS: dict[str, float] = {
     "network_pending": 2.0,
     "ec2_visible": 0.0,
@@ -50,22 +50,22 @@ _seconds: dict[str, float] = dict(DEFAULT)
 
 
 def now() -> float:
-    """Returns the current time of the clock for all states, in seconds."""
+    """Returns the current time, in seconds, of the clock by which all states advance."""
     return time.monotonic()
 
 
 def seconds(name: str) -> float:
-    """Returns the duration with this name."""
+    """Returns the duration with this name, in seconds."""
     return _seconds[name]
 
 
 def table() -> dict[str, float]:
-    """Returns the current table."""
+    """Returns a copy of the current durations by name."""
     return dict(_seconds)
 
 
 def configure(values: Mapping[str, float]) -> None:
-    """Replaces the default table by `values`; a name that is not in the table is an error."""
+    """Overrides durations of the default table with `values`; an unknown name is an error."""
     unknown = sorted(set(values) - set(DEFAULT))
     if unknown:
         raise ValueError(f"unknown durations: {', '.join(unknown)}; known: {', '.join(DEFAULT)}")
@@ -75,7 +75,9 @@ def configure(values: Mapping[str, float]) -> None:
 
 
 def parse(text: str) -> dict[str, float]:
-    """Parses a --pace value: `aws`, `aws:FACTOR`, a factor for the default table, or a JSON file of seconds."""
+    """Parses a --pace value: `aws`, `aws:FACTOR`, a factor for the default table, or the path of a JSON file with
+    seconds by name.
+    """
     if text == "aws" or text.startswith("aws:"):
         factor = float(text.partition(":")[2] or "1")
         return {name: value * factor for name, value in AWS.items()}

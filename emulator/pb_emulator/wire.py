@@ -31,12 +31,14 @@ class Call:
 
     @property
     def is_form(self) -> bool:
-        """True if the request is a form, as for EC2 and the query protocol."""
+        """True if the request body is a form, as in the EC2 and query protocols."""
         return bool(self.parameters)
 
 
 def identify(environ: dict[str, Any], body: bytes) -> Call:
-    """Identifies a call by the request's signature, target header, form or path."""
+    """Identifies a call: account, region and service by the request's signature, the operation by its target header,
+    form or path.
+    """
     key, region, service = DEFAULT_ACCOUNT, DEFAULT_REGION, "s3"
     signature = environ.get("HTTP_AUTHORIZATION", "") or presigned_credential(environ)
     if match := CREDENTIAL.search(signature):
@@ -62,7 +64,7 @@ def presigned_credential(environ: dict[str, Any]) -> str:
 
 
 def rest_action(service: str, environ: dict[str, Any]) -> str:
-    """Returns the operation of a REST service, by method and path."""
+    """Returns the operation of a REST service that a method and path request."""
     if service in REST_MODELS:
         try:
             operation, _ = get_service_router(REST_MODELS[service]).match(Request(dict(environ)))

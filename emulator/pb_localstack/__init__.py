@@ -1,1 +1,3 @@
-"""LocalStack's open edition with the services that it lacks, served by its moto with the rules of pb_emulator."""
+"""LocalStack's open edition, extended by the services that it lacks: its moto serves them with the rules of
+pb_emulator.
+"""

@@ -1,4 +1,4 @@
-"""Command line: `python -m pb_localstack serve`. The environment has to be set before LocalStack is imported."""
+"""Command line: `python -m pb_localstack serve`. LocalStack reads its environment on import, so it is imported late."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ POLL_SECONDS = 0.1
 
 def arguments(argv: list[str] | None = None) -> argparse.Namespace:
     """Parses the command line."""
-    parser = argparse.ArgumentParser(prog="pb_localstack", description="LocalStack without Docker.")
+    parser = argparse.ArgumentParser(prog="pb_localstack", description="Run LocalStack without Docker.")
     commands = parser.add_subparsers(dest="command", required=True)
-    serve = commands.add_parser("serve", help="serve until interrupted")
+    serve = commands.add_parser("serve", help="run LocalStack until interrupted")
     serve.add_argument("--host", default="127.0.0.1")
-    serve.add_argument("--port", type=int, default=0, help="0 for any free port")
-    serve.add_argument("--folder", type=Path, help="folder for LocalStack's files (default: temporary)")
+    serve.add_argument("--port", type=int, default=0, help="port; 0 for any free one")
+    serve.add_argument("--folder", type=Path, help="folder for LocalStack's files (default: a temporary one)")
     serve.add_argument("--pace", default="1", help="timings, as for pb_emulator")
-    serve.add_argument("--ready-file", type=Path, help="write the URL here when requests are accepted")
+    serve.add_argument("--ready-file", type=Path, help="write the URL to this file once requests are accepted")
     return parser.parse_args(argv)
 
 
@@ -37,18 +37,20 @@ def free_port(host: str) -> int:
 
 
 def environment(host: str, port: int, folder: Path) -> dict[str, str]:
-    """Returns LocalStack's environment: outside of a container, in its own folder, without calls to the internet."""
+    """Returns LocalStack's environment variables: it runs outside a container, in its own folder, without calls to the
+    internet.
+    """
     return {
-        # Without this, LocalStack assumes that it is in its container, and writes into system folders.
+        # Without this, LocalStack assumes that it runs in its container, and writes into system folders.
         "OVERRIDE_IN_DOCKER": "0",
         "FILESYSTEM_ROOT": str(folder),
-        # Cache for its list of plugins.
+        # LocalStack caches its list of plugins here.
         "XDG_CACHE_HOME": str(folder / "cache"),
         "GATEWAY_LISTEN": f"{host}:{port}",
         "DNS_ADDRESS": "0",
         "SKIP_SSL_CERT_DOWNLOAD": "1",
         "DISABLE_EVENTS": "1",
-        # LocalStack's own provider downloads a Java program.
+        # moto instead of LocalStack's own provider, which would download a Java program.
         "PROVIDER_OVERRIDE_DYNAMODB": "moto",
         "LS_LOG": "warning",
         "MOTO_ACM_VALIDATION_WAIT": "1",
@@ -57,7 +59,7 @@ def environment(host: str, port: int, folder: Path) -> dict[str, str]:
 
 
 def publish_when_ready(url: str, ready_file: Path | None) -> None:
-    """Waits until requests are accepted, then prints the URL and writes the ready file in one step."""
+    """Waits until requests are accepted, then prints the URL and writes the ready file atomically."""
     while True:
         try:
             with urllib.request.urlopen(f"{url}/_localstack/health", timeout=5):

@@ -1,4 +1,4 @@
-"""Additions to LocalStack: services, rules, and the counts of answers by their source."""
+"""Additions to LocalStack: services, rules, and counts of answers by source."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from pb_emulator.patching import Operation, Place, to_plain
 
 from .tally import Tally
 
-#: Services that the open edition lacks, with the operations that pb_emulator serves; moto serves the others.
+#: Services that the open edition lacks, with the operations that pb_emulator serves; moto serves all other operations.
 SERVICES: dict[str, dict[str, Operation]] = {
     "ecs": ecs.OPERATIONS,
     "ecr": {},
@@ -29,30 +29,33 @@ SERVICES: dict[str, dict[str, Operation]] = {
     "elasticache": elasticache.OPERATIONS,
     "application-autoscaling": {},
 }
-#: Rules for LocalStack's moto. Those of Route 53 need a newer moto, and Route 53 is LocalStack's own.
+#: Rules for LocalStack's moto. The rules of Route 53 are missing because they need a newer moto, and LocalStack has a
+#: Route 53 of its own.
 RULES = (interfaces, ec2, elbv2, ecs, elasticache, quota_rules, simple_services, caching)
 
-#: One call at a time reaches moto, as in pb_emulator, because its rules check before they act.
+#: Lets only one call at a time reach moto, as in pb_emulator, because the rules first check and then act.
 _lock = threading.RLock()
 _tally = Tally()
 
 
 class _TableService:
-    """A service that only consists of a dispatch table."""
+    """A service that consists only of a dispatch table."""
 
     def __init__(self, service: str) -> None:
         self.service = service
 
 
 def install() -> None:
-    """Installs everything, once, before LocalStack starts. PROVIDER_OVERRIDE_DYNAMODB selects moto for DynamoDB."""
+    """Installs rules, services and counts. This must run once, before LocalStack starts. PROVIDER_OVERRIDE_DYNAMODB
+    selects moto for DynamoDB.
+    """
     for rules in RULES:
         rules.install_rules()
     inner.dispatch_to_moto = serialized(inner.dispatch_to_moto)
     for name in SERVICES:
         SERVICE_PLUGINS.api_provider_specs.setdefault(name, []).append("default")
     SERVICE_PLUGINS.api_provider_specs["dynamodb"].append("moto")
-    # LocalStack caches the list of services, and treats all others as disabled.
+    # LocalStack caches the list of enabled services; without this, it would treat the added services as disabled.
     get_enabled_apis.cache_clear()
     for name, operations in (SERVICES | {"dynamodb": {}}).items():
         add_service(name, operations)
@@ -61,7 +64,7 @@ def install() -> None:
 
 
 def add_service(name: str, operations: dict[str, Operation]) -> None:
-    """Adds a service: some operations are served by pb_emulator, the others by moto."""
+    """Adds a service: pb_emulator serves `operations`, moto serves all others."""
     model = load_service(name)
     table = {operation: inner._proxy_moto for operation in model.operation_names}
     table |= {action: as_localstack_operation(operation) for action, operation in operations.items()}
@@ -93,7 +96,7 @@ def as_localstack_operation(operation: Operation) -> Callable[[RequestContext, d
 
 
 def serialized(original: Callable[[RequestContext], Response]) -> Callable[[RequestContext], Response]:
-    """Wraps the dispatch to moto: one call at a time, after all changes that are due."""
+    """Wraps the dispatch to moto, so that it handles one call at a time and applies all due changes first."""
 
     def dispatch(context: RequestContext) -> Response:
         context.pb_answered = "moto"
@@ -105,7 +108,7 @@ def serialized(original: Callable[[RequestContext], Response]) -> Callable[[Requ
 
 
 def count_source(_chain: Any, context: RequestContext, _response: Response) -> None:
-    """Counts the source of an answer."""
+    """Counts an answer by its source."""
     if context.service and context.operation and not context.is_internal_call:
         who = getattr(context, "pb_answered", "localstack")
         _tally.add(context.service.service_name, context.operation.name, who)

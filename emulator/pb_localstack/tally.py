@@ -1,4 +1,4 @@
-"""Counts of answered operations by source: LocalStack, its moto, or pb_emulator on that moto."""
+"""Counts of answered operations by source: LocalStack itself, its moto, or pb_emulator on that moto."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ _accounts = itertools.count(200000000001)
 
 @contextmanager
 def running_server(tmp_path: Path, *options: str) -> Iterator[str]:
-    """Runs a server process, and yields its URL."""
+    """Runs a server process while the context is open, and yields its URL."""
     ready = tmp_path / "ready"
     process = subprocess.Popen(
         [sys.executable, "-m", "pb_emulator", "serve", "--ready-file", str(ready), *options],
@@ -44,7 +44,7 @@ def running_server(tmp_path: Path, *options: str) -> Iterator[str]:
 
 
 def wait_until(condition: Callable[[], Any], seconds: float = 10.0) -> Any:
-    """Waits for a condition, and returns its value."""
+    """Waits until a condition is true, and returns its value."""
     end = time.monotonic() + seconds
     while True:
         found = condition()
@@ -55,14 +55,14 @@ def wait_until(condition: Callable[[], Any], seconds: float = 10.0) -> Any:
 
 
 def control(url: str, method: str, path: str, body: Any = None) -> Any:
-    """Calls a control endpoint."""
+    """Calls a control endpoint, and returns its response."""
     data = json.dumps(body).encode() if body is not None else None
     with urllib.request.urlopen(urllib.request.Request(f"{url}/_pb/{path}", data, method=method)) as answer:
         return json.loads(answer.read())
 
 
 class Aws:
-    """Clients of one account, and helpers for tests."""
+    """boto3 clients of one account, and helpers for tests."""
 
     def __init__(self, url: str, account: str, region: str = REGION) -> None:
         self.url, self.account, self.region = url, account, region
@@ -96,7 +96,7 @@ class Aws:
         return Network(self, gateway)
 
     def interfaces(self, **filters: str) -> list[dict[str, Any]]:
-        """Returns interfaces by filters, whose names have underscores for hyphens."""
+        """Returns the interfaces that match filters; underscores in the filters' names stand for hyphens."""
         wanted = [{"Name": name.replace("_", "-"), "Values": [value]} for name, value in filters.items()]
         return self.ec2.describe_network_interfaces(Filters=wanted)["NetworkInterfaces"]
 
@@ -125,7 +125,7 @@ class Network:
         return self.aws.ec2.create_security_group(GroupName=name, Description=name, VpcId=self.vpc)["GroupId"]
 
     def allow_all_ingress(self) -> None:
-        """Allows all ingress to members of the group."""
+        """Allows all ingress to members of the security group."""
         any_source = [{"IpProtocol": "-1", "IpRanges": [{"CidrIp": "0.0.0.0/0"}]}]
         self.aws.ec2.authorize_security_group_ingress(GroupId=self.group, IpPermissions=any_source)
 
@@ -140,14 +140,14 @@ class Network:
         return self.aws.elbv2.create_target_group(**wanted)["TargetGroups"][0]["TargetGroupArn"]
 
     def listener(self, balancer: str, group: str, port: int = 80) -> str:
-        """Creates a listener that forwards."""
+        """Creates a listener that forwards to a target group."""
         actions = [{"Type": "forward", "TargetGroupArn": group}]
         return self.aws.elbv2.create_listener(
             LoadBalancerArn=balancer, Protocol="HTTP", Port=port, DefaultActions=actions
         )["Listeners"][0]["ListenerArn"]
 
     def awsvpc(self) -> dict[str, Any]:
-        """Returns the network configuration of a service."""
+        """Returns a network configuration for services in this network."""
         vpc = {"subnets": self.subnets, "securityGroups": [self.group], "assignPublicIp": "ENABLED"}
         return {"awsvpcConfiguration": vpc}
 
@@ -156,7 +156,7 @@ BREAKER = {"enable": True, "rollback": True, "thresholdConfiguration": {"type": 
 
 
 class App:
-    """A cluster in a network, with a log group."""
+    """A cluster in a network, with a log group and an execution role."""
 
     def __init__(self, aws: Aws) -> None:
         self.aws, self.ecs, self.net = aws, aws.ecs, aws.network()
@@ -166,13 +166,13 @@ class App:
         self.role = self.make_role("x", "ecs-tasks.amazonaws.com")
 
     def make_role(self, name: str, service: str) -> str:
-        """Creates a role that a service can assume."""
+        """Creates a role that an AWS service can assume, and returns its ARN."""
         trust = {"Effect": "Allow", "Principal": {"Service": service}, "Action": "sts:AssumeRole"}
         document = json.dumps({"Version": "2012-10-17", "Statement": [trust]})
         return self.aws.iam.create_role(RoleName=name, AssumeRolePolicyDocument=document)["Role"]["Arn"]
 
     def definition(self, image: str = "app:1", family: str = "web", **settings: Any) -> str:
-        """Registers another revision."""
+        """Registers a revision of a task definition, and returns its ARN."""
         options = {"awslogs-group": "app", "awslogs-region": self.aws.region, "awslogs-stream-prefix": "p"}
         container = {
             "name": "app", "image": image, "essential": True, "portMappings": [{"containerPort": 8080}],
@@ -185,7 +185,7 @@ class App:
         return self.ecs.register_task_definition(**wanted)["taskDefinition"]["taskDefinitionArn"]
 
     def create(self, definition: str, name: str = "web", **settings: Any) -> dict[str, Any]:
-        """Creates a service."""
+        """Creates a service with two tasks by default."""
         wanted = {
             "cluster": "c", "serviceName": name, "taskDefinition": definition, "desiredCount": 2, "launchType": "FARGATE",
             "networkConfiguration": self.net.awsvpc(), "deploymentConfiguration": {"deploymentCircuitBreaker": BREAKER},
@@ -194,15 +194,15 @@ class App:
         return self.ecs.create_service(**wanted)["service"]
 
     def show(self, name: str = "web") -> dict[str, Any]:
-        """Returns the service."""
+        """Returns the current description of a service."""
         return self.ecs.describe_services(cluster="c", services=[name], include=["TAGS"])["services"][0]
 
     def steady(self, name: str = "web") -> dict[str, Any]:
-        """Returns the service once its rollout is COMPLETED."""
+        """Waits until the rollout of a service is COMPLETED, and returns the service."""
         return wait_until(lambda: (s := self.show(name))["deployments"][0]["rolloutState"] == "COMPLETED" and s)
 
     def rollout(self, name: str = "web", **wanted: str) -> dict[str, Any]:
-        """Returns the newest service deployment once it has finished, or has a status."""
+        """Waits until the newest service deployment has finished or has the wanted status, and returns it."""
 
         def newest() -> Any:
             arn = self.ecs.list_service_deployments(cluster="c", service=name)["serviceDeployments"][0][
@@ -215,7 +215,7 @@ class App:
         return wait_until(newest)
 
     def web(self) -> tuple[str, str]:
-        """Creates a target group behind a listener, and returns the load balancer and the group."""
+        """Creates a target group behind a listener, and returns the ARNs of the load balancer and the group."""
         balancer, group = self.net.balancer()["LoadBalancerArn"], self.net.target_group()
         self.net.listener(balancer, group)
         return balancer, group

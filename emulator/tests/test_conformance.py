@@ -9,7 +9,7 @@ import pytest
 from conftest import App, Aws
 
 ROOT = Path(__file__).resolve().parents[2]
-#: `file.py::test` of these tests, and `crate/file.rs::test` of a crate.
+#: References to tests: `file.py::test` for the emulator, `crate/file.rs::test` for a crate.
 NAMED = re.compile(r"`([\w./-]+\.(?:py|rs))::(\w+)`")
 
 

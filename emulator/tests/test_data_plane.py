@@ -12,14 +12,14 @@ from conftest import App, control, wait_until
 
 
 class Client:
-    """Client of the listeners of an account."""
+    """A client that sends requests to the listeners of an account."""
 
     def __init__(self, app: App) -> None:
         self.app, self.place = app, {"account": app.aws.account, "region": app.aws.region}
         control(app.aws.url, "POST", "data-plane", self.place)
 
     def address(self, port: int = 80) -> str:
-        """Returns the address of a listener."""
+        """Waits for the listener on a port, and returns its address."""
         query = "&".join(f"{name}={value}" for name, value in self.place.items())
 
         def found() -> Any:
@@ -29,7 +29,7 @@ class Client:
         return str(wait_until(found))
 
     def get(self, path: str = "/", host: str = "example.org") -> tuple[int, Any, dict[str, str]]:
-        """Returns status, body and headers."""
+        """Sends a GET request, and returns status, body and headers."""
         connection = http.client.HTTPConnection(self.address(), timeout=10)
         connection.request("GET", path, headers={"Host": host})
         answer = connection.getresponse()
@@ -38,7 +38,7 @@ class Client:
         return answer.status, shown, dict(answer.headers)
 
     def revision(self, path: str = "/", host: str = "example.org") -> str:
-        """Returns the revision that answered with 200."""
+        """Sends a GET request that must succeed, and returns the revision that answered."""
         status, body, _ = self.get(path, host)
         assert status == 200, (status, body)
         return str(body["revision"])
@@ -46,12 +46,12 @@ class Client:
 
 @pytest.fixture
 def client(app: App) -> Client:
-    """A client of an account without listeners."""
+    """A client of an account that has no listeners yet."""
     return Client(app)
 
 
 def create_service_behind(app: App, image: str = "app:1", name: str = "web", group: str = "", **settings: Any) -> str:
-    """Creates a service behind a target group, and returns the group."""
+    """Creates a service behind a target group, and returns the group's ARN."""
     group = group or app.web()[1]
     pair = [{"targetGroupArn": group, "containerName": "app", "containerPort": 8080}]
     definition = app.definition(image, family=name)
@@ -60,19 +60,19 @@ def create_service_behind(app: App, image: str = "app:1", name: str = "web", gro
 
 
 def health(app: App, group: str) -> list[tuple[str, str | None]]:
-    """Returns state and reason of each target."""
+    """Returns state and reason of each target in a group."""
     found = app.aws.elbv2.describe_target_health(TargetGroupArn=group)["TargetHealthDescriptions"]
     return [(one["TargetHealth"]["State"], one["TargetHealth"].get("Reason")) for one in found]
 
 
 def listener_of(app: App) -> dict[str, Any]:
-    """Returns the only listener."""
+    """Returns the only listener of the account."""
     balancer = app.aws.elbv2.describe_load_balancers()["LoadBalancers"][0]["LoadBalancerArn"]
     return app.aws.elbv2.describe_listeners(LoadBalancerArn=balancer)["Listeners"][0]
 
 
 def forward(**weights: int) -> list[dict[str, Any]]:
-    """Returns a forward action by ARNs and weights."""
+    """Returns a forward action for target groups, given by ARN and weight."""
     pairs = [{"TargetGroupArn": arn, "Weight": weight} for arn, weight in weights.items()]
     return [{"Type": "forward", "ForwardConfig": {"TargetGroups": pairs}}]
 
@@ -176,8 +176,8 @@ def test_requests_fail_open_when_no_target_is_healthy(app: App, client: Client) 
     app.aws.elbv2.modify_target_group(TargetGroupArn=group, HealthCheckPath="/")
     wait_until(lambda: ("unhealthy", "Target.ResponseCodeMismatch") in health(app, group))
     assert client.get("/status")[0] == 200
-    # The scheduler first starts the successor of an unhealthy task, and stops one of them when it knows the health of
-    # both.
+    # The scheduler first starts a successor of the unhealthy task, and stops the unhealthy task once it knows the
+    # health of both.
     first = app.ecs.list_tasks(cluster="c", serviceName="web")["taskArns"]
     wait_until(lambda: set(first).isdisjoint(app.ecs.list_tasks(cluster="c", serviceName="web")["taskArns"]))
     assert client.get("/status")[0] == 200

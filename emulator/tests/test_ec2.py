@@ -1,4 +1,4 @@
-"""Rules of EC2."""
+"""Tests of the EC2 rules."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Rules of ECS."""
+"""Tests of the ECS rules."""
 
 from __future__ import annotations
 
@@ -171,7 +171,7 @@ def test_unhealthy_targets_trip_the_breaker(app: App) -> None:
 
 
 def test_revision_without_target_port_is_refused(app: App) -> None:
-    """ECS API, LoadBalancer: the port must be one of the container in the task definition that the service uses."""
+    """ECS API, LoadBalancer: the port must be a port of the container in the task definition that the service uses."""
     _, group = app.web()
     target = {"targetGroupArn": group, "containerName": "app"}
     app.create(app.definition(), loadBalancers=[{**target, "containerPort": 8080}])

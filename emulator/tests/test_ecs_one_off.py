@@ -15,7 +15,7 @@ def run(app: App, command: list[str], **settings: Any) -> dict[str, Any]:
 
 
 def wait_stopped(app: App, arn: str) -> dict[str, Any]:
-    """Returns the task once it has stopped."""
+    """Waits until a task has stopped, and returns it."""
 
     def stopped_task() -> Any:
         task = app.ecs.describe_tasks(cluster="c", tasks=[arn])["tasks"][0]

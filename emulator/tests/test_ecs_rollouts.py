@@ -1,4 +1,4 @@
-"""ECS rollouts: success, circuit breaker, rollback, and the traces of a failure."""
+"""ECS rollouts: success, circuit breaker, rollback, and the events and stopped tasks that a failure leaves."""
 
 from __future__ import annotations
 

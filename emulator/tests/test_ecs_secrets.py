@@ -20,7 +20,7 @@ def test_unreadable_secret_prevents_task_start(app: App) -> None:
     definition, names = app.definition(container={"secrets": secrets}), iter("abcd")
 
     def reason() -> str:
-        """Returns why a task of a new service did not start."""
+        """Creates a service, and returns why its task did not start."""
         name = next(names)
         app.create(definition, name)
         wanted = {"cluster": "c", "serviceName": name, "desiredStatus": "STOPPED"}

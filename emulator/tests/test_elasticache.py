@@ -1,4 +1,4 @@
-"""Rules of ElastiCache."""
+"""Tests of the ElastiCache rules."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ class Cache:
         return self.ec.describe_replication_groups(ReplicationGroupId="queue")["ReplicationGroups"][0]
 
     def available(self) -> dict[str, Any]:
-        """Returns the replication group once it is available."""
+        """Waits until the replication group is available, and returns it."""
         return wait_until(lambda: (g := self.show())["Status"] == "available" and g)
 
     def node(self, name: str = "queue-001") -> dict[str, Any]:
-        """Returns a member cluster."""
+        """Returns a member cluster of the replication group."""
         return self.ec.describe_cache_clusters(CacheClusterId=name, ShowCacheNodeInfo=True)["CacheClusters"][0]
 
 

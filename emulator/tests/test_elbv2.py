@@ -1,4 +1,4 @@
-"""Rules of ELBv2."""
+"""Tests of the ELBv2 rules."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Route 53, CloudWatch Logs, ECR, IAM, S3 and DynamoDB."""
+"""Tests of the rules of Route 53, CloudWatch Logs, ECR, IAM, S3 and DynamoDB."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ class Zone:
     def change(
         self, action: str, name: str = "api.example.org", values: tuple[str, ...] = ("10.0.0.1",), **extra: Any
     ) -> Any:
-        """Makes one change."""
+        """Makes one change to the records of a zone."""
         record = {"Name": name, "Type": "A", "TTL": 60, "ResourceRecords": [{"Value": v} for v in values], **extra}
         record = {key: value for key, value in record.items() if value is not None}
         batch = {"Changes": [{"Action": action, "ResourceRecordSet": record}]}
         return self.r53.change_resource_record_sets(HostedZoneId=self.id, ChangeBatch=batch)["ChangeInfo"]
 
     def records(self, **start: str) -> list[dict[str, Any]]:
-        """Returns the records."""
+        """Returns the records of a zone."""
         return self.r53.list_resource_record_sets(HostedZoneId=self.id, **start)["ResourceRecordSets"]
 
 

@@ -11,13 +11,13 @@ BALANCER_RULES, BALANCER_TARGETS = "L-7EED9B64", "L-822D1B1B"
 
 
 def apply(aws: Aws, **quotas: int) -> None:
-    """Sets quotas of the account; underscores in the codes stand for hyphens."""
+    """Sets quotas of the account by code; underscores in the names stand for hyphens."""
     values = {code.replace("_", "-"): value for code, value in quotas.items()}
     control(aws.url, "POST", "preconditions", {"quotas": values, "account": aws.account, "region": aws.region})
 
 
 def rules(first: int, count: int, **peer: Any) -> dict[str, Any]:
-    """Returns rules that differ in their ports; by default for an IPv4 block."""
+    """Returns rules that differ in their ports, by default for an IPv4 block."""
     peer = peer or {"IpRanges": [{"CidrIp": "192.0.2.0/24"}]}
     ports = range(first, first + count)
     return {"IpPermissions": [{"IpProtocol": "tcp", "FromPort": p, "ToPort": p, **peer} for p in ports]}
@@ -108,7 +108,7 @@ def test_target_group_counts_once_per_load_balancer(aws: Aws) -> None:
     assert aws.code(elb.create_rule, **rule(3, groups[2])) == many
     assert aws.code(elb.modify_rule, RuleArn=first, Actions=to(groups[2])) == many
     assert aws.code(net.listener, balancer=balancer, group=groups[2], port=81) == many
-    # The only listener with a group makes room for another group when it changes.
+    # The target group that the listener used before the change does not count: no other listener uses it.
     elb.modify_listener(ListenerArn=listener, DefaultActions=to(groups[2]))
     assert aws.code(elb.create_rule, **rule(4, groups[0])) == many
 

@@ -1,4 +1,4 @@
-"""Refusals that take only one call each."""
+"""Refusals that need only one call each."""
 
 from __future__ import annotations
 

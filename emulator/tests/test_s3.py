@@ -20,7 +20,7 @@ def bucket_of(aws: Aws, region: str) -> str:
 
 
 def refused(call: Any, **parameters: Any) -> tuple[int, str, str]:
-    """Returns status, code and region of a refusal."""
+    """Returns status, error code and bucket region of a refused call."""
     with pytest.raises(ClientError) as caught:
         call(**parameters)
     answer = caught.value.response
@@ -41,7 +41,7 @@ def test_request_in_wrong_region_names_bucket_region(
     aws: Aws, region: str, asked: str, status: int, code: str, named_region: str
 ) -> None:
     name, s3 = bucket_of(aws, region), Aws(aws.url, aws.account, asked).s3
-    # boto3 would follow the redirect.
+    # Without this, boto3 would follow the redirect.
     s3.meta.events.register("before-call.s3", lambda params, **_: params["context"]["s3_redirect"].update(redirected=True))
     for call, more in (
         (s3.get_object, {"Key": "k"}), (s3.put_object, {"Key": "k"}), (s3.delete_object, {"Key": "k"}),

@@ -58,7 +58,7 @@ def test_doctor_and_deploy_report_vcpu_quota(workspace: TestWorkspace) -> None:
     workspace.run("bootstrap", "staging", "--yes").expect_exit()
     scope = {"account": workspace.account, "region": workspace.config["region"]}
     for vcpus, code, verdict, expected in (
-        (4, 1, "bad", "needs 5 vCPU; the quota of all tasks in this region is 4"),
+        (4, 1, "bad", "needs 5 vCPU; the quota for all tasks in this region is 4"),
         (5, 1, "bad", "and 6 when a rollout begins"),
         (6, 0, "warning", "and 10 during a rollout of all services, which takes longer"),
         (10, 0, "good", "10 during a rollout of all services"),

@@ -239,7 +239,7 @@ def test_saved_plan_keeps_images_and_refuses_moved_tag(shared: TestWorkspace) ->
     push(shared, "v3", "moved")
     since = shared.mark()
     result = shared.run("apply", "p").expect_exit(1)
-    assert "image tags point to other images now (flask)" in result.err, result
+    assert "image tags now point to other images (flask)" in result.err, result
     assert shared.writes(since) == []
     shared.run("plan", "staging", "--image", "flask=v3", "--out", "p").expect_exit()
     shared.run("apply", "p").expect_exit()

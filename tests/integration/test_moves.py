@@ -92,8 +92,8 @@ def test_state_mv_with_invalid_addresses_is_refused(staging: TestWorkspace) -> N
         (1, ("fargate/flask", "fargate/web"), "no resource is configured at fargate/web"),
         (1, ("fargate/flask", "fargate/celery"), "fargate/celery already has a managed resource"),
         (1, ("fargate/nothing", "fargate/celery"), "no managed resource at this address"),
-        (64, ("api", "backend"), 'there are no resources of a service "api"'),
-        (64, ("api", "fargate/backend"), "mix an address and the key of a service"),
+        (64, ("api", "backend"), 'service "api" has no resources'),
+        (64, ("api", "fargate/backend"), "mix an address and a service key"),
         (64, ("fargate/", "fargate/backend"), "fargate/"),
     ]:
         result = staging.run("state", "mv", "staging", *pair, "--yes").expect_exit(code)

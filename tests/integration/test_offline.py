@@ -52,7 +52,7 @@ def test_init_from_terraform_variables_keeps_their_values(offline: TestWorkspace
         encoding="utf-8",
     )
     result = offline.run("init", "--config", "moved.toml", "--from", "terraform/terraform.tfvars").expect_exit()
-    assert "Left out because it has no key: ssh_key (line 14)" in result.err
+    assert "Left out because pb-deploy has no key for it: ssh_key (line 14)" in result.err
     assert "flask_cpu (line 15)" in result.err and "Set these" not in result.err
     config = tomllib.loads((offline.folder / "moved.toml").read_text(encoding="utf-8"))
     assert (config["region"], config["hostname"], config["zone"]) == ("us-west-2", "api.example.com", "example.com")

@@ -202,7 +202,7 @@ def test_init_from_terraform_omits_secrets(workspace: TestWorkspace) -> None:
     result = workspace.run("init", "--config", "new.toml", "--from", "terraform.tfvars").expect_exit()
     assert "Left out because it looks like a secret: flask_environment.DB_PASSWORD (line 2)" in result.err, result
     assert "Left out because it looks like a secret: celery_command (line 3)" in result.err
-    assert "Left out because it has no key: celery_environment (line 4)" in result.err
+    assert "Left out because pb-deploy has no key for it: celery_environment (line 4)" in result.err
     written = (workspace.folder / "new.toml").read_text(encoding="utf-8")
     assert 'LEVEL = "info"' in written and SECRET_VALUE not in result.text + written
     (workspace.folder / "bad.tfvars").write_text(f'db_password = "{SECRET_VALUE}\n', encoding="utf-8")

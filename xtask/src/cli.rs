@@ -10,7 +10,7 @@ use crate::test::target::Target;
 /// Options of `pb-deploy` that may precede its command.
 const TOOL_OPTIONS: [&str; 9] =
     ["--config", "--profile", "--region", "--endpoint-url", "--json", "--no-color", "-v", "--verbose", LOCAL];
-/// The only option of the tool's commands that belongs to xtask.
+/// The only option of pb-deploy's commands that xtask handles itself.
 const LOCAL: &str = "--local";
 
 /// A parsed command line.
@@ -20,9 +20,9 @@ pub enum Command {
     Help(Topic),
     /// Run a command of `pb-deploy`.
     Tool {
-        /// Its arguments, without `--local`.
+        /// Arguments of `pb-deploy`, without `--local`.
         arguments: Vec<OsString>,
-        /// Use the local endpoint.
+        /// `true` to use the local endpoint.
         local: bool,
     },
     /// Manage the local endpoint.
@@ -31,22 +31,22 @@ pub enum Command {
     Test(TestOptions),
     /// Run the benchmark.
     Bench(BenchOptions),
-    /// Inject every fault on the wire, with these arguments for the program.
+    /// Inject every fault on the wire; the arguments are passed to the program that does it.
     Torture(Vec<OsString>),
-    /// Run the named checks, or all checks and tests without names.
+    /// Run the named checks, or all checks and tests if none is named.
     Ci(Vec<String>),
 }
 
-/// A command about the local endpoint.
+/// A command that manages the local endpoint.
 #[derive(Debug, PartialEq, Eq)]
 pub enum EmulatorCommand {
-    /// Start it, unless it is running.
+    /// Start the endpoint, unless it is running.
     Start(EmulatorOptions),
-    /// Stop it if it is running, then start it.
+    /// Stop the endpoint if it is running, then start it.
     Restart(EmulatorOptions),
-    /// Stop it, if it is running.
+    /// Stop the endpoint, if it is running.
     Stop,
-    /// Report whether it is running.
+    /// Report whether the endpoint is running.
     Status,
 }
 
@@ -62,21 +62,21 @@ pub struct EmulatorOptions {
 /// Options of the tests.
 #[derive(Debug, PartialEq)]
 pub struct TestOptions {
-    /// Targets of the wire tests, one after another.
+    /// Targets of the wire tests, which run one after another.
     pub targets: Vec<Target>,
     /// Substrings of test names; empty for all tests.
     pub filters: Vec<String>,
-    /// `true` without `--target`: targets after the first run a sample of the tests, if this machine has their
-    /// requirements.
+    /// `true` if no `--target` is given: all targets except the first run a sample of the tests, and are skipped if
+    /// this machine lacks their requirements.
     pub is_default: bool,
-    /// Run the slow tests too, with new seeds.
+    /// `true` to run the slow tests too, with new seeds.
     pub long: bool,
     /// Seed of a long run; `None` for a random one.
     pub seed: Option<u64>,
 }
 
 impl TestOptions {
-    /// Returns the options of a run without arguments.
+    /// Returns the options for a run without arguments.
     pub fn defaults() -> Self {
         let targets = vec![Target::Emulator, Target::LocalStackHost];
         Self { targets, filters: Vec::new(), is_default: true, long: false, seed: None }
@@ -119,7 +119,7 @@ fn is_tool_option(flag: &str) -> bool {
     TOOL_OPTIONS.contains(&name)
 }
 
-/// Parses a command of the tool. All its arguments are passed on, except `--local`.
+/// Parses a command of pb-deploy. All arguments except `--local` are passed on.
 fn tool(arguments: &[OsString]) -> Result<Command, Failure> {
     let end = arguments.iter().position(|argument| argument == "--").unwrap_or(arguments.len());
     let (own, passed_on) = arguments.split_at(end);
@@ -160,7 +160,7 @@ fn help(rest: &[OsString]) -> Result<Command, Failure> {
         "ci" => Topic::Ci,
         word => {
             let hint = format!("for the help of pb-deploy, run `cargo xtask {word} --help`");
-            return Err(Failure::usage(format!("`{word}` is not a command of xtask\n  hint: {hint}")));
+            return Err(Failure::usage(format!("xtask has no command `{word}`\n  hint: {hint}")));
         }
     };
     Ok(Command::Help(topic))
@@ -218,7 +218,7 @@ fn test(rest: &[OsString]) -> Result<TestOptions, Failure> {
         }
     }
     if options.seed.is_some() && !options.long {
-        return Err(Failure::usage("--seed needs --long: a usual run has fixed seeds"));
+        return Err(Failure::usage("--seed requires --long: other runs have fixed seeds"));
     }
     if options.targets.is_empty() && options.filters.is_empty() {
         return Ok(TestOptions { long: options.long, seed: options.seed, ..TestOptions::defaults() });
@@ -243,7 +243,7 @@ fn ci(rest: &[OsString]) -> Result<Vec<String>, Failure> {
     names.collect()
 }
 
-/// Returns the option's value if `word` is that option.
+/// Returns the value of the option `name` if `word` is that option.
 ///
 /// # Errors
 ///

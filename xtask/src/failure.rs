@@ -9,7 +9,7 @@ const USAGE: u8 = 64;
 /// Exit code for a requirement that this machine lacks, as in sysexits.h.
 const UNAVAILABLE: u8 = 69;
 
-/// An error message with the exit code that it causes.
+/// An error message with the exit code of xtask.
 #[derive(Debug)]
 pub struct Failure {
     text: String,

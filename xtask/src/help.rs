@@ -1,6 +1,6 @@
 //! Help texts.
 
-/// A help topic.
+/// A topic of `cargo xtask help`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Topic {
     /// Overview of all commands.
@@ -36,8 +36,8 @@ Commands of pb-deploy, which is built in release mode and run with all arguments
   plan | deploy | apply | destroy | status | output | workspace | state | unlock | validate ...
       for their help, run `cargo xtask deploy --help`
   --local (anywhere among the arguments)
-      use the local AWS endpoint: installs and starts it if necessary, creates the prerequisites of a deploy (bucket,
-      lock table, hosted zone, role), and leaves it running; without a terminal, no confirmation is needed
+      use the local AWS endpoint: install and start it if necessary, create the prerequisites of a deploy (bucket,
+      lock table, hosted zone, role), and leave it running; without a terminal, no confirmation is needed
 
 Commands for developers:
   emulator start | stop | restart | status   manage the local AWS endpoint
@@ -45,10 +45,10 @@ Commands for developers:
   bench [OPTION...]                          measure plan, deploy, update and destroy, compared with Terraform
   torture [OPTION...]                        inject every fault at every call, and write a report
   ci [CHECK...]                              run all checks, then all tests
-  help [COMMAND]                             show this help, or that of a developer command
+  help [COMMAND]                             show this help, or the help of a developer command
 
-Exit codes of developer commands: 0 success, 1 failure, 64 usage, 69 a requirement is missing on this machine. Commands
-of pb-deploy return its exit code.";
+Exit codes of developer commands: 0 success, 1 failure, 64 usage, 69 this machine lacks a requirement. Commands of
+pb-deploy return its exit code.";
 
 const EMULATOR: &str = "\
 Usage: cargo xtask emulator start   [--port N] [-- ARGUMENT...]
@@ -60,15 +60,15 @@ Manages the local AWS endpoint that `--local` uses. It keeps all resources in me
 
   start     start it, unless it is running, and print its URL on stdout
   restart   stop it, then start it
-  stop      stop it; succeeds if it is not running
-  status    print its URL and exit with 0 if it is running and answers, else exit with 1
+  stop      stop it, if it is running
+  status    if it is running and answers, print its URL and exit with 0; else exit with 1
 
   --port N  listen on this port of 127.0.0.1 (default: any free port)
   --        pass all following arguments to the emulator; emulator/README.md lists its options
 
-The first start installs it into the target folder from emulator/requirements.txt. Each package is verified by its hash.
-It uses uv, from PATH or installed for this purpose, else pip. It needs Python 3.10 or later; set PYTHON to use another
-interpreter than python3.11 or python3.
+The first start installs it into the target folder from emulator/requirements.txt, and verifies the hash of each
+package. The installation uses uv (from PATH, or installed for this purpose), or pip if uv fails. It needs Python 3.10
+or later; set PYTHON to use an interpreter other than python3.11 or python3.
 
 The log is target/emulator/log.";
 
@@ -80,12 +80,12 @@ simulated AWS with every fault at every call, some faults on the wire, the crate
 run pb-deploy against an AWS endpoint. A failure does not stop the run; a final table shows the result of each step.
 With several targets the wire tests run on each of them, and a second table shows the results by scenario and target.
 
-Without a target and a filter, all tests run with the emulator, then a sample of the wire tests on LocalStack without
-Docker. If this machine has no Python for LocalStack, the table shows the sample as skipped.
+With neither a target nor a filter, all tests run with the emulator, then a sample of the wire tests on LocalStack
+without Docker. If this machine has no Python for LocalStack, the table shows the sample as skipped.
 
   --long                    also run the slow tests: every fault at every call on the wire, forty times as many random
                             cases of the simulation, and all wire tests on LocalStack; random tests use a new seed
-  --seed N                  with --long: use this seed, which an earlier long run has printed
+  --seed N                  with --long: use this seed, as printed by an earlier long run
   --target emulator         new local endpoints, one per core, stopped at the end
   --target localstack-host  LocalStack's open edition, installed and started without Docker; only the wire tests
   --target localstack       LocalStack in a container; needs Docker and LOCALSTACK_AUTH_TOKEN; only the wire tests
@@ -96,11 +96,11 @@ Docker. If this machine has no Python for LocalStack, the table shows the sample
 The lease protocol and the simulated AWS run in the background at the lowest priority; their output is shown at the end.
 Without --long, random tests have fixed seeds, so that each run tries the same cases.
 
-The capabilities of an endpoint are measured first. A test that needs a missing capability is skipped, and counted as
-such. docs/testing.md describes the targets.
+The capabilities of an endpoint are measured first. A test that needs a missing capability is counted as
+skipped. docs/testing.md describes the targets.
 
 The wire tests find the endpoint in PB_TEST_ENDPOINT and pb-deploy in PB_TEST_BINARY; the crates' tests find pb-deploy
-in PB_DEPLOY_BIN. No test can use your AWS account, except those on AWS.
+in PB_DEPLOY_BIN. No test can use your AWS account, except with --target aws.
 
 The last line of stdout is `N passed, N failed`. Exit code 1 if anything failed, 69 if this machine lacks a requirement
 of a target.";
@@ -117,9 +117,9 @@ idle machine.
   --rounds N        number of times that each tool runs all phases (default: 3, with setting aws 1); the report shows
                     medians
   --only TOOL       measure only this tool: `ours` (pb-deploy) or `terraform`
-  --setting a       an endpoint without delays: no latency, immediate state transitions
-  --setting b       40 ms per call and the times of AWS at 1:10, compared with the lower bound that follows from them
-  --setting aws     the same with the times of AWS; forty minutes per round with Terraform; never a default
+  --setting a       an endpoint without delays: no latency and immediate state transitions
+  --setting b       40 ms per call and a tenth of AWS's times, compared with the lower bound that follows from them
+  --setting aws     the same with AWS's full times; forty minutes per round with Terraform; never run by default
                     (may be repeated; default: a and b)
   --report FILE     path of the report (default: docs/benchmarks.md, or target/bench/report.md for a partial run)
 
@@ -135,10 +135,10 @@ requirement.";
 const TORTURE: &str = "\
 Usage: cargo xtask torture [--jobs N] [--only WORD]... [--sample N [--seed S]] [--case CASE]... [--report FILE]
 
-Injects every fault at every call that changes something, in a deploy from nothing, an update with a replacement, and a
-destroy: refused, throttled, executed with a lost response or an error, the process killed before and after the call.
-Running the same command again must then finish, without duplicates and without resources that the state does not know.
-Takes a quarter of an hour.
+Injects every fault at every call that changes something, in a first deploy, an update with a replacement, and a
+destroy. The faults: the call is refused, throttled, or executed with a lost response or an error, or the process is
+killed before or after the call. Running the same command again must then succeed, without duplicates and without
+resources that the state does not record. Takes a quarter of an hour.
 
   --jobs N       number of endpoints and parallel runs (default: 6)
   --only WORD    only cases that contain all these words, such as `destroy`, `ec2:CreateVpc` or `killed-after`
@@ -157,14 +157,14 @@ end shows the result of each check.
   format         rustfmt would change nothing
   sizes          no source file over 400 lines, no Python function over 70 lines (clippy checks Rust functions)
   language       no retired phrase (xtask/src/ci/phrases.txt), no doc comment that begins with a question word, and no
-                 test name over 60 characters; a comment `lang-ok: REASON` exempts its line, on ten lines at most
+                 test name over 60 characters; a comment `lang-ok: REASON` exempts its line, which is allowed ten times
   permissions    each call to AWS is documented in the README of its crate, or in docs/permissions.md
   promises       each promise of docs/reliability.md and SECURITY.md has tests, and these exist
   dependencies   crates depend on each other only as the table in xtask/src/ci/dependencies.rs allows
   features       pb-deploy and its tests are built with the same features, so that no SDK crate is compiled twice
   deny           licences, banned crates and sources, as configured in deny.toml (skipped without cargo-deny)
   clippy         no warnings, in any target of any crate
-  docs           no warnings of rustdoc
+  docs           no rustdoc warnings
   tests          the same as `cargo xtask test`
 
 The last line of stdout is `N passed, N failed`. Exit code 1 if anything failed.";

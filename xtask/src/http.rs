@@ -4,10 +4,10 @@ use std::io::{Read, Write};
 use std::net::{TcpStream, ToSocketAddrs};
 use std::time::Duration;
 
-/// Maximum size of a response: the request log of an hour has some megabytes.
+/// Maximum size of a response: the request log of an hour has a few megabytes.
 const MAX_RESPONSE_BYTES: u64 = 64 * 1024 * 1024;
 
-/// A response.
+/// An HTTP response.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Response {
     /// The status code.
@@ -16,11 +16,11 @@ pub struct Response {
     pub body: String,
 }
 
-/// Requests a path of a server; `url` is `http://host:port`.
+/// Gets a path of a server; `url` has the form `http://host:port`.
 ///
 /// # Errors
 ///
-/// Fails if the server does not answer in time, or not in HTTP.
+/// Fails if the server does not answer in time, or does not answer in HTTP.
 pub fn get(url: &str, path: &str, timeout: Duration) -> Result<Response, String> {
     exchange(url, "GET", path, "", timeout)
 }
@@ -29,7 +29,7 @@ pub fn get(url: &str, path: &str, timeout: Duration) -> Result<Response, String>
 ///
 /// # Errors
 ///
-/// Fails if the server does not answer in time, or not in HTTP.
+/// Fails if the server does not answer in time, or does not answer in HTTP.
 pub fn post(url: &str, path: &str, json: &str, timeout: Duration) -> Result<Response, String> {
     exchange(url, "POST", path, json, timeout)
 }
@@ -38,7 +38,7 @@ pub fn post(url: &str, path: &str, json: &str, timeout: Duration) -> Result<Resp
 ///
 /// # Errors
 ///
-/// Fails if the connection fails.
+/// Fails if the URL is invalid or no connection can be made.
 pub fn check_listening(url: &str, timeout: Duration) -> Result<(), String> {
     connect(authority(url)?, timeout).map(drop)
 }
@@ -47,7 +47,7 @@ pub fn check_listening(url: &str, timeout: Duration) -> Result<(), String> {
 ///
 /// # Errors
 ///
-/// Fails if the URL has no host, or another scheme than HTTP.
+/// Fails if the URL has no host, or a scheme other than HTTP.
 pub fn authority(url: &str) -> Result<String, String> {
     let (rest, port) = match (url.strip_prefix("http://"), url.strip_prefix("https://")) {
         (Some(rest), _) => (rest, 80),
@@ -90,7 +90,8 @@ fn exchange(url: &str, method: &str, path: &str, json: &str, timeout: Duration) 
     parse(&String::from_utf8_lossy(&bytes)).ok_or_else(|| format!("{authority}: the response is not HTTP"))
 }
 
-/// Reads everything. More than `most` bytes are an error, so that a truncated response never looks complete.
+/// Reads until the end. More than `most` bytes are an error, so that a truncated response is never taken for a complete
+/// one.
 fn read_all(source: impl Read, bytes: &mut Vec<u8>, most: u64) -> std::io::Result<()> {
     let read = source.take(most + 1).read_to_end(bytes)?;
     if u64::try_from(read).is_ok_and(|read| read <= most) {
@@ -99,7 +100,7 @@ fn read_all(source: impl Read, bytes: &mut Vec<u8>, most: u64) -> std::io::Resul
     Err(std::io::Error::other(format!("the response has more than {most} bytes")))
 }
 
-/// Parses a response that ends with its connection.
+/// Parses a response whose body ends when the connection is closed.
 fn parse(text: &str) -> Option<Response> {
     let (head, body) = text.split_once("\r\n\r\n")?;
     let mut words = head.lines().next()?.split(' ');

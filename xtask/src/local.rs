@@ -11,11 +11,11 @@ use crate::emulator::{PersistentEmulator, StartOutcome, ensure_prerequisites};
 use crate::failure::Failure;
 use crate::project::{self, Project};
 
-/// Default configuration file, as in pb-deploy.
+/// Default path of the configuration file, the same as in pb-deploy.
 const CONFIG: &str = "pb_deploy.toml";
 const CONFIG_VARIABLE: &str = "PB_DEPLOY_CONFIG";
 
-/// Prerequisites of a deploy; `None` for those that the configuration does not name.
+/// Prerequisites of a deploy; `None` if the configuration does not name one.
 #[derive(Debug, Default, Clone, PartialEq, Eq, PartialOrd, Ord)]
 struct Prerequisites {
     region: Option<String>,
@@ -41,7 +41,7 @@ pub fn prepare(project: &Project, arguments: &[OsString], command: &mut Command)
     let config = option.or_else(|| std::env::var_os(CONFIG_VARIABLE)).unwrap_or_else(|| CONFIG.into());
     let mut wanted = match std::fs::read_to_string(config) {
         Ok(text) => prerequisites(&text),
-        // pb-deploy itself reports a missing configuration, with a better message.
+        // pb-deploy itself reports a missing configuration file, with a better message.
         Err(_) => BTreeSet::new(),
     };
     if let Some(region) = cli::value_of(arguments, "--region").and_then(|region| region.to_str()) {
@@ -55,7 +55,8 @@ pub fn prepare(project: &Project, arguments: &[OsString], command: &mut Command)
     Ok(())
 }
 
-/// Configures a command to use an endpoint: its URL and test credentials, and none of the user's settings.
+/// Configures a command to use an endpoint with test credentials, and removes the user's AWS settings that would
+/// interfere.
 pub fn use_endpoint(command: &mut Command, url: &str, region: Option<&str>) {
     let own = ["AWS_PROFILE", "AWS_DEFAULT_PROFILE", "AWS_SESSION_TOKEN", "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS"];
     own.iter().for_each(|name| {
@@ -69,8 +70,8 @@ pub fn use_endpoint(command: &mut Command, url: &str, region: Option<&str>) {
     }
 }
 
-/// Returns the prerequisites of all workspaces, without duplicates. An invalid configuration has none: pb-deploy will
-/// refuse it, with the position of each error.
+/// Returns the prerequisites of all workspaces, without duplicates. An invalid configuration yields none; pb-deploy
+/// then refuses it, with the position of each error.
 fn prerequisites(text: &str) -> BTreeSet<Prerequisites> {
     let Ok(base) = text.parse::<toml::Table>() else {
         return BTreeSet::new();
@@ -79,7 +80,7 @@ fn prerequisites(text: &str) -> BTreeSet<Prerequisites> {
     workspaces.filter_map(toml::Value::as_table).flat_map(|own| workspace_prerequisites(&base, own)).collect()
 }
 
-/// Returns the prerequisites of a workspace, with a second entry for a task role.
+/// Returns the prerequisites of a workspace; a configured task role is a second entry.
 fn workspace_prerequisites(base: &toml::Table, own: &toml::Table) -> Vec<Prerequisites> {
     let value = |path: &[&str]| lookup(own, path).or_else(|| lookup(base, path));
     let region = value(&["region"]);
@@ -101,10 +102,10 @@ fn lookup(table: &toml::Table, path: &[&str]) -> Option<String> {
 }
 
 impl Prerequisites {
-    /// Returns the request body for the emulator.
+    /// Returns the request body with which the emulator creates these prerequisites.
     fn json(&self) -> serde_json::Value {
         let Self { region, bucket, table, zone, role } = self;
-        // The emulator runs no images, so nobody pushes any.
+        // The emulator does not run images, so nobody pushes any; stand-ins take their place.
         json!({
             "region": region, "bucket": bucket, "table": table, "zone": zone, "role": role, "stand_in_images": true,
         })

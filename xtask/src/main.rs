@@ -1,6 +1,6 @@
 //! `cargo xtask`: builds and runs the tool, runs the local AWS endpoint, and runs every check of the project.
 //!
-//! It has few dependencies, so that it compiles in seconds. It never calls AWS itself.
+//! xtask has few dependencies, so that it compiles in seconds. It never calls AWS itself.
 
 mod bench;
 mod ci;

@@ -1,4 +1,4 @@
-//! Paths of the project, and cargo commands in it.
+//! Paths of the project, and cargo commands for it.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -6,19 +6,19 @@ use std::process::{Command, Stdio};
 use crate::failure::Failure;
 use crate::rustc_wrapper;
 
-/// The checkout with its target folder.
+/// A checkout of the project with its target folder.
 #[derive(Debug, Clone)]
 pub struct Project {
     /// The folder with the workspace's Cargo.toml.
     pub root: PathBuf,
     /// The target folder that cargo uses.
     pub target: PathBuf,
-    /// The wrapper of the compiler; `None` for none.
+    /// Path of the compiler wrapper; `None` to build without it.
     pub rustc_wrapper: Option<PathBuf>,
 }
 
 impl Project {
-    /// Returns the project that this xtask was built from.
+    /// Returns the project from which this xtask was built.
     ///
     /// # Errors
     ///
@@ -32,7 +32,7 @@ impl Project {
         Ok(Self { root, target, rustc_wrapper: None })
     }
 
-    /// Returns the same project, to be built through the wrapper in `rustc_wrapper.rs`.
+    /// Returns the same project, configured to be built through the wrapper in `rustc_wrapper.rs`.
     ///
     /// # Errors
     ///
@@ -43,7 +43,7 @@ impl Project {
         Ok(Self { rustc_wrapper: Some(link), ..self })
     }
 
-    /// Returns the path of the built tool.
+    /// Returns the path of the release build of pb-deploy.
     pub fn tool(&self) -> PathBuf {
         self.target.join("release").join("pb-deploy")
     }
@@ -53,12 +53,12 @@ impl Project {
         self.root.join("emulator")
     }
 
-    /// Returns the folder with the emulator's installation and files.
+    /// Returns the folder with the installations of the emulator and the files of running emulators.
     pub fn emulator_home(&self) -> PathBuf {
         self.target.join("emulator")
     }
 
-    /// Returns the command `cargo SUBCOMMAND` for this project.
+    /// Returns the command `cargo SUBCOMMAND` for the workspace of this project.
     pub fn cargo(&self, subcommand: &str) -> Command {
         self.cargo_in(subcommand, Path::new("Cargo.toml"))
     }
@@ -76,20 +76,21 @@ impl Project {
     }
 }
 
-/// Returns the target folder of a program, whatever its name: the parent of `debug/xtask`, or of
-/// `debug/deps/xtask-0f1e` for tests.
+/// Returns the target folder that contains a program: the folder with `debug/xtask`, or with `debug/deps/xtask-0f1e`
+/// for tests. It may have any name.
 fn target_of(program: &Path) -> Option<&Path> {
     let profile = program.parent().filter(|folder| !folder.ends_with("deps")).or_else(|| program.ancestors().nth(2))?;
     profile.parent()
 }
 
-/// Removes the variables that `cargo run` sets for xtask. Some build scripts (that of `ring`) depend on them, and would
-/// run again, with all their dependents, whenever cargo is called in the other way.
+/// Removes the variables that `cargo run` sets for xtask. Some build scripts (such as that of `ring`) depend on these
+/// variables. They would run again, and their dependents be rebuilt, whenever cargo is run by xtask after being run
+/// directly, or vice versa.
 pub fn remove_cargo_variables(command: &mut Command) {
     remove_variables(command, is_package_variable);
 }
 
-/// Removes the variables whose names match.
+/// Removes from a command the environment variables whose names match.
 pub fn remove_variables(command: &mut Command, fits: impl Fn(&str) -> bool) {
     for (name, _) in std::env::vars_os() {
         if name.to_str().is_some_and(&fits) {

@@ -1,12 +1,12 @@
 //! The `rustc` wrapper of the project's builds.
 //!
-//! The AWS SDK crates are generated code of which a program uses a few percent. `-Zhint-mostly-unused` makes the
-//! compiler generate code for a function only where another crate calls it. That halves the work, and does not change
+//! The AWS SDK crates are generated code, of which a program uses only a few percent. `-Zhint-mostly-unused` makes the
+//! compiler generate code for a function only where another crate calls it. This halves the work, and does not change
 //! the behaviour of programs. The flag is unstable, so the wrapper sets `RUSTC_BOOTSTRAP=1`, only for these crates and
-//! only if the compiler accepts the flag. Every other call is passed through unchanged.
+//! only if the compiler accepts the flag. All other calls of the compiler are passed through unchanged.
 //!
-//! Cargo calls `RUSTC_WRAPPER` as `WRAPPER RUSTC ARGUMENT...` and does not include it in its fingerprints: a plain
-//! `cargo build` reuses the output of a build with the wrapper, and vice versa.
+//! Cargo calls the wrapper that `RUSTC_WRAPPER` names as `WRAPPER RUSTC ARGUMENT...`, and does not include its name in
+//! the fingerprints of builds: a plain `cargo build` reuses the output of a build with the wrapper, and vice versa.
 
 use std::convert::Infallible;
 use std::ffi::{OsStr, OsString};
@@ -20,17 +20,17 @@ use crate::failure::{self, Failure};
 
 /// File name of the link through which xtask is called as the wrapper.
 const NAME: &str = "rustc-wrapper";
-/// Variable that cargo reads.
+/// Environment variable in which cargo looks for a wrapper.
 const VARIABLE: &str = "RUSTC_WRAPPER";
-/// Variable of the equivalent cargo setting.
+/// Environment variable of the equivalent cargo setting, `build.rustc-wrapper`.
 const SETTING: &str = "CARGO_BUILD_RUSTC_WRAPPER";
-/// Variable with a previously configured wrapper, such as a compiler cache, which is called in turn.
+/// Environment variable with a previously configured wrapper, such as a compiler cache, which this wrapper calls.
 const NEXT: &str = "PB_NEXT_RUSTC_WRAPPER";
 const FLAG: &str = "-Zhint-mostly-unused";
-/// Prefix of the crates that get the flag.
+/// Name prefix of the crates that are compiled with the flag.
 const PREFIX: &[u8] = b"aws_sdk_";
 
-/// Returns whether a program with this name was called as the wrapper.
+/// Returns whether a program that was called with this path is to act as the wrapper.
 pub fn is_named(program: &OsStr) -> bool {
     Path::new(program).file_name().is_some_and(|name| name == NAME)
 }
@@ -46,7 +46,7 @@ pub fn install(folder: &Path, xtask: &Path) -> Result<PathBuf, Failure> {
         return Ok(link);
     }
     failure::create_folder(folder)?;
-    // A rename replaces the link atomically: another cargo may be calling it.
+    // A rename replaces the link atomically, because another cargo process may be calling it.
     let new = folder.join(format!("{NAME}.{}", std::process::id()));
     let linked = std::os::unix::fs::symlink(xtask, &new).and_then(|()| std::fs::rename(&new, &link));
     linked.map_err(|error| Failure::io(format_args!("link {}", link.display()), &error))?;
@@ -57,7 +57,7 @@ pub fn install(folder: &Path, xtask: &Path) -> Result<PathBuf, Failure> {
 pub fn configure(cargo: &mut Command, link: &Path) {
     let configured =
         [VARIABLE, SETTING].into_iter().find_map(|name| std::env::var_os(name).filter(|it| !it.is_empty()));
-    // Under `cargo xtask`, cargo may run below another cargo that already has this wrapper.
+    // This cargo may run below another cargo that already uses this wrapper, which must not call itself.
     if let Some(next) = configured.filter(|next| !is_named(next)) {
         cargo.env(NEXT, next);
     }
@@ -71,7 +71,7 @@ pub fn configure(cargo: &mut Command, link: &Path) {
 /// Fails if the compiler cannot be run.
 pub fn run(link: &Path, arguments: &[OsString]) -> Result<Infallible, Failure> {
     let Some((rustc, rest)) = arguments.split_first() else {
-        return Err(Failure::usage(format!("{NAME} is called by cargo, as `{NAME} RUSTC ARGUMENT...`")));
+        return Err(Failure::usage(format!("{NAME} must be called by cargo, as `{NAME} RUSTC ARGUMENT...`")));
     };
     let mut command = match std::env::var_os(NEXT) {
         Some(next) => {
@@ -89,7 +89,7 @@ pub fn run(link: &Path, arguments: &[OsString]) -> Result<Infallible, Failure> {
     Err(Failure::io(format_args!("run {}", command.get_program().to_string_lossy()), &error))
 }
 
-/// Returns whether these arguments compile a crate of the SDK.
+/// Returns whether a compiler call with these arguments compiles a crate of the SDK.
 fn is_sdk(arguments: &[OsString]) -> bool {
     let mut names = arguments.windows(2).filter(|pair| pair[0] == "--crate-name").map(|pair| &pair[1]);
     names.any(|name| name.as_bytes().starts_with(PREFIX))
@@ -103,18 +103,19 @@ fn accepts_flag(rustc: &OsStr, folder: &Path) -> bool {
         Ok("no") => return false,
         Ok(_) | Err(_) => {}
     }
-    // `-vV` would end before the flags are parsed.
+    // With `-vV`, the compiler would exit before it parses the flags.
     let mut probe = Command::new(rustc);
     probe.args([FLAG, "--print", "sysroot"]).env("RUSTC_BOOTSTRAP", "1");
     let status = probe.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status();
     let accepts = status.is_ok_and(|status| status.success());
-    // Concurrent processes write the same answer, and without a cached answer the compiler is asked again.
+    // Concurrent processes write the same answer; if the answer cannot be cached, the compiler is asked again next
+    // time.
     let _ = std::fs::write(&file, if accepts { "yes" } else { "no" });
     accepts
 }
 
-/// Returns a hash that changes with the compiler: its path, the toolchain that `rustup` selects, and the file's size
-/// and modification time.
+/// Returns a hash that identifies the compiler: it covers the path, the toolchain that `rustup` selects, and the file's
+/// size and modification time.
 fn identity(rustc: &OsStr) -> u64 {
     let mut hasher = DefaultHasher::new();
     (rustc, std::env::var_os("RUSTUP_TOOLCHAIN")).hash(&mut hasher);

@@ -1,11 +1,11 @@
-//! Summary of the steps of a run.
+//! Table with the results of the steps of a run.
 
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use crate::failure::Failure;
 
-/// Numbers of tests by result.
+/// Number of tests by result.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub struct Tally {
     /// Tests that passed.
@@ -19,17 +19,17 @@ pub struct Tally {
 /// Result of a step.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
-    /// A check without tests passed, with an optional detail.
+    /// The step passed and has no test counts; the detail may be empty.
     Passed(String),
-    /// It failed, for this reason.
+    /// The step failed, for this reason.
     Failed(String),
-    /// It was skipped, for this reason.
+    /// The step was skipped, for this reason.
     Skipped(String),
-    /// Tests were run; an error if the test runner failed.
+    /// Tests were run, with these counts; the error is the reason if the test runner failed.
     Tests(Tally, Result<(), String>),
 }
 
-/// The steps so far.
+/// The results of the steps so far.
 #[derive(Debug, Default)]
 pub struct Summary {
     rows: Vec<Row>,
@@ -66,7 +66,8 @@ impl Summary {
         self.rows.push(Row { step: step.to_owned(), outcome, took });
     }
 
-    /// Returns the table. Its last line has the totals: tests, checks, and steps that failed for another reason.
+    /// Returns the table. Its last line has the totals: it counts tests, checks, and steps that failed for another
+    /// reason.
     pub fn text(&self) -> String {
         let width = self.rows.iter().map(|row| row.step.len()).max().unwrap_or(0);
         let lines = self.rows.iter().map(|row| {
@@ -89,7 +90,7 @@ impl Summary {
         rows.fold((0, 0), |sum, row| (sum.0 + row.0, sum.1 + row.1))
     }
 
-    /// Returns the number of tests that were run, without checks.
+    /// Returns the number of tests that were run; checks do not count.
     pub fn tests(&self) -> u64 {
         let tests = self.rows.iter().map(|row| match &row.outcome {
             Outcome::Tests(tally, _) => tally.passed + tally.failed,
@@ -103,7 +104,7 @@ impl Summary {
         self.totals().1 > 0
     }
 
-    /// Prints the table; the exit code is 1 if a step failed.
+    /// Prints the table, and returns the exit code, which is 1 if a step failed.
     pub fn finish(&self) -> ExitCode {
         println!("\n{}", self.text());
         ExitCode::from(u8::from(self.failed()))
@@ -124,7 +125,7 @@ impl Outcome {
 }
 
 impl Tally {
-    /// Adds the counts of another run.
+    /// Adds the counts of another test run.
     pub fn add(&mut self, more: Self) {
         self.passed += more.passed;
         self.failed += more.failed;

@@ -12,14 +12,14 @@ use crate::failure::Failure;
 use crate::local;
 use crate::project::{Project, remove_cargo_variables};
 
-/// Duration after which a quiet build prints a line.
+/// Duration after which a quiet build prints a notice.
 const NOTICE_AFTER: Duration = Duration::from_secs(3);
 
 /// Runs pb-deploy in place of this process, so that it receives signals and its exit code is returned.
 ///
 /// # Errors
 ///
-/// Fails if it cannot be built or run, or if the local endpoint cannot be prepared.
+/// Fails if pb-deploy cannot be built or run, or if the local endpoint cannot be prepared.
 pub fn run(project: &Project, arguments: &[OsString], use_local: bool) -> Result<ExitCode, Failure> {
     build(project)?;
     let mut command = Command::new(project.tool());
@@ -28,32 +28,32 @@ pub fn run(project: &Project, arguments: &[OsString], use_local: bool) -> Result
     if use_local {
         local::prepare(project, arguments, &mut command)?;
         if !std::io::stdin().is_terminal() && needs_confirmation(arguments) {
-            eprintln!("no terminal for a confirmation: continuing with --yes on the local endpoint");
+            eprintln!("no terminal to ask for confirmation: continuing with --yes on the local endpoint");
             command.arg("--yes");
         }
     }
     exec_into(command).map(|never| match never {})
 }
 
-/// Returns whether the tool would ask for confirmation.
+/// Returns whether pb-deploy would ask for confirmation with these arguments.
 fn needs_confirmation(arguments: &[OsString]) -> bool {
     let has = |words: &[&str]| arguments.iter().any(|argument| words.iter().any(|word| argument == word));
     has(&["deploy", "destroy"]) && !has(&["--yes", "-y", "--auto-approve", "--help", "-h"])
 }
 
-/// Builds the tool. Quiet if little has changed; the first build shows cargo's progress.
+/// Builds pb-deploy. The first build shows cargo's progress; a later build only prints a notice if it takes long.
 ///
 /// # Errors
 ///
-/// Fails if it does not compile.
+/// Fails if pb-deploy does not compile.
 pub fn build(project: &Project) -> Result<(), Failure> {
     let mut cargo = project.cargo("build");
     cargo.args(["--release", "--package", "pb-orchestrator", "--bin", "pb-deploy"]);
-    // stdout is reserved for the tool's output.
+    // stdout is reserved for the output of pb-deploy.
     cargo.stdout(std::io::stderr());
     let is_first = !project.tool().exists();
     if is_first {
-        eprintln!("building pb-deploy (the first time this takes minutes)...");
+        eprintln!("building pb-deploy (the first build takes minutes)...");
     } else {
         cargo.arg("--quiet");
     }

@@ -1,4 +1,4 @@
-//! `cargo xtask torture`: every fault at every call, on the wire.
+//! `cargo xtask torture`: injects every fault at every call on the wire.
 
 use std::ffi::OsString;
 use std::process::{Command, ExitCode};
@@ -12,7 +12,7 @@ use crate::tool;
 ///
 /// # Errors
 ///
-/// Fails if something cannot be built, installed or run.
+/// Fails if pb-deploy or the endpoint cannot be built or installed, or if the program cannot be run.
 pub fn run(project: &Project, arguments: &[OsString]) -> Result<ExitCode, Failure> {
     tool::build(project)?;
     let status =
@@ -21,8 +21,8 @@ pub fn run(project: &Project, arguments: &[OsString]) -> Result<ExitCode, Failur
     Ok(ExitCode::from(code))
 }
 
-/// Returns the command that injects the faults into the built tool; the last line of its output is `N passed, N
-/// failed`.
+/// Returns the command that injects the faults into the built tool; the last line of the command's output is `N passed,
+/// N failed`.
 ///
 /// # Errors
 ///
@@ -31,7 +31,8 @@ pub fn command(project: &Project, arguments: &[OsString]) -> Result<Command, Fai
     emulator::python(project)?;
     let home = project.target.join("torture");
     failure::create_folder(&home)?;
-    // A run takes long, and a build of the tool in the meantime must not change what is tested.
+    // The run uses a copy of the tool, because it takes long, and a build in the meantime must not change what is
+    // tested.
     let copy = home.join("pb-deploy");
     let copied = std::fs::copy(project.tool(), &copy);
     copied.map_err(|error| Failure::io(format_args!("copy the tool to {}", copy.display()), &error))?;

@@ -9,17 +9,17 @@ use std::process::Command;
 use tempfile::TempDir;
 
 const FLAG: &str = "-Zhint-mostly-unused";
-/// Shell code of a compiler that does not know the flag.
+/// Shell code for a compiler that rejects the flag.
 const REJECTS: &str =
     r#"case " $* " in *" -Zhint-mostly-unused "*) echo "error: unknown unstable option" >&2; exit 1;; esac"#;
 
-/// A program and one SDK crate, a compiler that records its calls, and the link to the wrapper.
+/// A package with a program and one SDK crate, a compiler that records its calls, and the link to the wrapper.
 struct Package {
     folder: TempDir,
 }
 
 impl Package {
-    /// Creates the package; the compiler runs the shell code `first` before it compiles.
+    /// Creates the package; the compiler runs the shell code `first` before it compiles anything.
     fn new(first: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let write = |name: &str, text: &str| {
@@ -43,7 +43,7 @@ impl Package {
         Self { folder }
     }
 
-    /// Builds with or without the wrapper, and returns the compiler calls that compiled a crate.
+    /// Builds the program with or without the wrapper, and returns the compiler calls that compiled a crate.
     fn build(&self, is_wrapped: bool) -> Vec<String> {
         let calls = self.path().join("calls");
         let _ = std::fs::remove_file(&calls);
@@ -68,7 +68,7 @@ impl Package {
     }
 }
 
-/// Returns the calls that compiled the crate.
+/// Returns the compiler calls that compiled the given crate.
 fn calls_of<'a>(calls: &'a [String], name: &str) -> Vec<&'a str> {
     let name = format!("--crate-name {name} ");
     calls.iter().filter(|call| call.contains(&name)).map(String::as_str).collect()

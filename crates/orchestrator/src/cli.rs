@@ -44,7 +44,7 @@ pub struct Global {
     /// Region, instead of the configured one
     #[arg(long, global = true, value_name = "REGION")]
     pub region: Option<String>,
-    /// Endpoint for all services, instead of AWS
+    /// Endpoint URL for all AWS services
     #[arg(long, global = true, value_name = "URL")]
     pub endpoint_url: Option<String>,
     /// Write JSON to stdout: one document for a query, one line per event for a run
@@ -57,7 +57,7 @@ pub struct Global {
     #[arg(short, long, global = true)]
     pub verbose: bool,
     /// Seconds until a lock without a heartbeat expires, for tests. All runs that share a workspace need the same
-    /// value, or one takes the lock from a live holder.
+    /// value, or one run takes the lock from another that is alive.
     #[arg(long, global = true, hide = true, env = "PB_DEPLOY_LEASE_SECONDS", default_value_t = LEASE_SECONDS,
           value_parser = clap::value_parser!(u64).range(1..=600))]
     pub lease_seconds: u64,
@@ -76,7 +76,7 @@ impl Global {
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Show what a deploy would do; changes nothing
+    /// Show what a deploy would do, without changing anything
     Plan {
         workspace: String,
         /// Save the plan to a file, for `apply`
@@ -96,7 +96,7 @@ pub enum Command {
         #[arg(long, conflicts_with = "json")]
         markdown: bool,
     },
-    /// Create or update a workspace: shows the plan, asks, applies
+    /// Create or update a workspace: show the plan, ask for confirmation, apply the plan
     Deploy {
         workspace: String,
         #[command(flatten)]
@@ -109,17 +109,17 @@ pub enum Command {
         images: ImageOptions,
         #[command(flatten)]
         wait: WaitOptions,
-        /// Action for running rollouts on Ctrl-C [default: ask on a terminal, otherwise leave]
+        /// On Ctrl-C, leave running rollouts or roll them back [default: ask on a terminal, otherwise leave]
         #[arg(long, value_enum)]
         on_interrupt: Option<OnInterrupt>,
     },
-    /// Apply a saved plan, if nothing that it is bound to has changed; never asks
+    /// Apply a saved plan without asking, if nothing that it is bound to has changed
     Apply {
         file: PathBuf,
         #[command(flatten)]
         consent: Consent,
     },
-    /// Delete all managed resources of a workspace: shows the plan, asks, applies
+    /// Delete all managed resources of a workspace: show the plan, ask for confirmation, apply the plan
     Destroy {
         workspace: String,
         /// Delete only this resource and what depends on it; can be repeated. `net` stands for all of net/...
@@ -139,7 +139,7 @@ pub enum Command {
         #[command(flatten)]
         consent: Consent,
     },
-    /// Check everything that a deploy needs, and suggest fixes; changes nothing
+    /// Check everything that a deploy needs and suggest fixes, without changing anything
     Doctor { workspace: String },
     /// Import existing AWS resources, for example from Terraform (only tags are changed)
     Adopt {
@@ -159,9 +159,9 @@ pub enum Command {
         #[arg(long)]
         dry_run: bool,
     },
-    /// Show what changed outside of pb-deploy since the last run; exits with 2 if anything did
+    /// Show what changed outside of pb-deploy since the last run; exit with 2 if anything did
     Drift { workspace: String },
-    /// Print which resource depends on which; makes no AWS calls
+    /// Print the dependencies between resources, without calling AWS
     Graph {
         workspace: String,
         #[arg(long, value_enum, default_value_t = GraphFormat::Dot)]
@@ -176,7 +176,7 @@ pub enum Command {
     },
     /// Show the revisions of each service: image, who released it and when, and the outcome
     History { workspace: String },
-    /// Return to what ran before the last deploy, or to a revision such as flask:3
+    /// Return to the revisions that ran before the last deploy, or to one such as flask:3
     Rollback {
         workspace: String,
         revision: Option<String>,
@@ -231,7 +231,7 @@ pub enum Command {
     #[command(visible_alias = "force-unlock")]
     Unlock {
         workspace: String,
-        /// Id of the lock, as shown by `status` and by the run that was refused
+        /// Id of the lock, as shown by `status` and by the run that could not acquire it
         id: String,
     },
     /// Print the logs of the services, oldest line first
@@ -248,17 +248,17 @@ pub enum Command {
     Exec {
         workspace: String,
         service: String,
-        /// Task whose id starts with ID [default: the task that was started last]
+        /// Task whose id starts with ID [default: the most recently started task]
         #[arg(long, value_name = "ID")]
         task: Option<String>,
         /// Command to run [default: a shell]
         #[arg(last = true)]
         command: Vec<String>,
     },
-    /// Run a command in a task of its own, show its log, and exit with its exit code
+    /// Run a command in a new task, show the task's log, and exit with the command's exit code
     Run {
         workspace: String,
-        /// Service whose image, network and environment are used, as they are deployed
+        /// Service whose deployed image, network and environment the task uses
         #[arg(long, value_name = "SERVICE", default_value = "celery")]
         service: String,
         /// Command to run
@@ -270,16 +270,16 @@ pub enum Command {
         #[command(subcommand)]
         command: LocalCommand,
     },
-    /// Check the configuration; makes no AWS calls
+    /// Check the configuration without calling AWS
     Validate,
     /// Write a commented configuration, from scratch or from a Terraform configuration
     Init(InitOptions),
-    /// Print a JSON schema: of the configuration, of saved plans, or of JSON output
+    /// Print the JSON schema of the configuration, of saved plans or of JSON output
     Schema {
         #[arg(value_enum)]
         of: SchemaOf,
     },
-    /// Format the configuration; comments, order and values stay
+    /// Format the configuration; comments, order and values are preserved
     Fmt {
         /// Change nothing; exit with 1 if the file is not formatted
         #[arg(long)]
@@ -321,7 +321,7 @@ pub enum StateCommand {
     /// Write a snapshot from a file as the newest version, under the lock
     Push {
         workspace: String,
-        /// Snapshot as written by `state pull`; may be edited
+        /// File that `state pull` wrote, possibly edited since
         file: PathBuf,
         /// Also accept a snapshot of another lineage, or an older one
         #[arg(long)]
@@ -329,7 +329,7 @@ pub enum StateCommand {
         #[command(flatten)]
         consent: Consent,
     },
-    /// Remove the records of resources, under the lock; the resources stay, and are found again by their tags
+    /// Remove the records of resources, under the lock; the resources remain in AWS and are found again by their tags
     Rm {
         workspace: String,
         #[arg(required = true)]
@@ -337,10 +337,10 @@ pub enum StateCommand {
         #[command(flatten)]
         consent: Consent,
     },
-    /// Move existing resources to the address that the configuration has for them; their names in AWS stay
+    /// Move existing resources to the address that the configuration has for them; their names in AWS do not change
     Mv {
         workspace: String,
-        /// Current address, or the old key of a service for all of its resources
+        /// Current address of a resource, or the old key of a service to move all resources of the service
         from: String,
         /// New address, or the new key of the service
         to: String,

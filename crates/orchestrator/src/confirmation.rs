@@ -9,12 +9,12 @@ use std::io::{BufRead, IsTerminal};
 /// Asks for confirmation of a deploy or a destroy.
 ///
 /// # Errors
-/// As [`confirm`].
+/// The errors of [`confirm`].
 pub fn confirm_goal(workspace: &str, goal: Goal, yes: bool) -> Result<(), Error> {
     confirm(workspace, if goal == Goal::Destroy { "destroy" } else { "deploy" }, yes)
 }
 
-/// Asks for confirmation: the user has to type `yes`, or the workspace's name for production.
+/// Asks for confirmation: the user has to type `yes` or, for production, the workspace's name.
 ///
 /// # Errors
 /// `Usage` if stdin is not a terminal; `Other` for any other answer.

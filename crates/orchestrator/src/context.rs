@@ -27,9 +27,9 @@ pub struct WorkspaceContext {
     pub snapshot: Snapshot,
     /// Index of the ownership tags; for previews only, not for runs that change something.
     index: Option<TagIndex>,
-    /// ReadScope of the run; everything by default.
+    /// Scope of the run's plan; everything by default.
     pub scope: PlanScope,
-    /// Handling of a rollout if the run is interrupted.
+    /// Action for rollouts in progress if the run is interrupted; `None` to ask on a terminal.
     pub on_interrupt: Option<OnInterrupt>,
 }
 
@@ -38,15 +38,15 @@ pub struct WorkspaceContext {
 pub struct RunOptions {
     /// Images by service.
     pub images: ImageOverrides,
-    /// Options of the wait for rollouts.
+    /// Options for waiting for rollouts.
     pub wait: WaitOptions,
-    /// Selected targets.
+    /// Selected part of the stack.
     pub selection: Selection,
     /// Name of the repository that is about to be imported.
     pub repository: Option<String>,
-    /// Handling of a rollout if the run is interrupted.
+    /// Action for rollouts in progress if the run is interrupted; `None` to ask on a terminal.
     pub on_interrupt: Option<OnInterrupt>,
-    /// Set if a plan may be applied that deletes or replaces more than the one that was shown.
+    /// Set if the plan that is applied may delete or replace more than the plan that was shown.
     pub accept_changed_plan: bool,
 }
 
@@ -94,10 +94,10 @@ pub async fn connect(global: &Global, workspace: &Workspace) -> Result<SdkConfig
 }
 
 /// Loads one workspace with its AWS client configuration and its snapshot, and uses the recorded names. An unreadable
-/// snapshot is no error: the configured names are used then.
+/// snapshot is not an error: the configured names are used instead.
 ///
 /// # Errors
-/// As [`load_workspace`] and [`connect`]; a snapshot that belongs to another account or region.
+/// The errors of [`load_workspace`] and [`connect`]; a snapshot that belongs to another account or region.
 pub async fn load_with_recorded_names(global: &Global, name: &str) -> Result<(Workspace, SdkConfig, Snapshot), Error> {
     let mut workspace = load_workspace(global, name)?;
     let aws = connect(global, &workspace).await?;
@@ -181,12 +181,13 @@ impl WorkspaceContext {
             tag_index::look_up(&aws, &location.owner),
         );
         let snapshot = snapshot?;
-        // Before the other results are used: in another account or region, all resources would seem to be missing.
+        // Checked before the other results are used: in another account or region, all resources would seem to be
+        // missing.
         account_region(&workspace, ahead.account()).check(&snapshot, name)?;
         let moved = use_recorded_repository(&mut workspace, &snapshot, options.repository.as_deref());
         keep_manual_counts(&mut workspace, &snapshot);
         let prerequisites = prerequisites::resolve(&aws, &workspace, &snapshot, goal, ahead, moved).await?;
-        // The index may still lack resources that an unfinished run created.
+        // The index may not yet contain resources that an unfinished run created.
         let index = index.filter(|_| snapshot.intents.is_none());
         let graph = build_graph(&aws, &workspace, &prerequisites)?;
         let scope = select::plan_scope(&graph, &snapshot, &options.selection)?;
@@ -201,7 +202,7 @@ impl WorkspaceContext {
             .at(account_region(&self.workspace, Some(self.prerequisites.account.clone())))
     }
 
-    /// Returns this context with newly pushed images; `None` if no missing image has been pushed meanwhile.
+    /// Returns this context with newly pushed images; `None` if no missing image has been pushed in the meantime.
     ///
     /// # Errors
     /// A graph that cannot be built.
@@ -225,11 +226,12 @@ impl WorkspaceContext {
         }))
     }
 
-    /// Previews the [`plan`](Self::plan) without a lease. Resources that an unfinished run may have created are not
-    /// waited for, because that run may still be active. Under the lease, they are.
+    /// Computes a preview of the [`plan`](Self::plan) without a lease. Does not wait for resources that an unfinished
+    /// run may have created, because that run may still be active; under the lease, [`plan`](Self::plan) waits for
+    /// them.
     ///
     /// # Errors
-    /// As [`plan`](Self::plan).
+    /// The errors of [`plan`](Self::plan).
     pub async fn preview_plan(&self, goal: Goal) -> Result<PlanResult, Error> {
         let snapshot = Snapshot { intents: None, ..self.snapshot.clone() };
         let mut seen = snapshot.clone();
@@ -291,7 +293,7 @@ impl WorkspaceContext {
         observe_with_index(&self.graph, snapshot, &self.owner, self.index.as_ref(), &Cancel::never()).await
     }
 
-    /// Returns the values that a plan from this read is bound to.
+    /// Returns the values that a plan computed from this read is bound to.
     pub fn plan_binding(&self, snapshot: &Snapshot, observed: &Observed) -> PlanBinding {
         PlanBinding {
             account: self.prerequisites.account.clone(),
@@ -322,8 +324,8 @@ impl WorkspaceContext {
     }
 }
 
-/// Uses the name of an imported repository, in which images are then looked up. Returns whether it differs from the
-/// configured one.
+/// Uses the name of an imported repository, in which the images are then looked up. Returns whether this name differs
+/// from the configured name.
 fn use_recorded_repository(workspace: &mut Workspace, snapshot: &Snapshot, adopted: Option<&str>) -> bool {
     let record = snapshot.resources.iter().find(|(address, _)| address.as_str() == REPOSITORY);
     let name = record.and_then(|(_, record)| record.attrs.get("name")?.as_str());
@@ -356,7 +358,7 @@ pub fn is_recorded(snapshot: &Snapshot, plan: &Plan) -> bool {
 /// Returns the name in ECS of a configured service.
 ///
 /// # Errors
-/// `Usage` for a service that is not configured, with the configured ones in the hint.
+/// `Usage` for a service that is not configured, with the configured services in the hint.
 pub fn service_name(workspace: &Workspace, key: &str) -> Result<String, Error> {
     let known: Vec<&str> = workspace.services.all().map(|(key, _)| key).collect();
     let unknown = || {

@@ -47,10 +47,10 @@ pub enum Error {
     Config(ConfigError),
     #[error("{0}")]
     Failure(Failure),
-    /// Problems that a plan was refused for.
+    /// Problems for which a plan was refused.
     #[error("cannot continue: {} (nothing was changed)", count(.0.len(), "problem"))]
     Refused(Vec<PlanError>),
-    /// Problems that a plan was refused for, among them recorded resources that have lost their ownership tags.
+    /// Problems for which a plan was refused, among them recorded resources that have lost their ownership tags.
     #[error("cannot continue: ownership tags are missing (nothing was changed)")]
     Untagged { refused: Vec<PlanError>, hint: String },
     /// Failed lookups of several prerequisites.

@@ -8,7 +8,7 @@ use pb_fargate::{ServiceAttrs, ServiceSpec};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Suffix of the addresses of these checks.
+/// Suffix of the addresses of these target health checks.
 const SUFFIX: &str = "_health";
 
 /// Returns the address of the check of a service.
@@ -21,30 +21,30 @@ pub fn key(address: &Address) -> Option<&str> {
     address.as_str().strip_prefix("edge/")?.strip_suffix(SUFFIX)
 }
 
-/// Returns the kind of these checks in a workspace. A run waits for one health period, in which a target becomes either
-/// healthy or unhealthy, but no longer than for a rollout.
+/// Returns the check kind for target health in a workspace. A run waits for one health period, in which a target
+/// becomes either healthy or unhealthy, but no longer than for a rollout.
 pub fn kind(aws: &SdkConfig, workspace: &Workspace, rollout: Option<Duration>) -> Arc<HealthyTargets> {
     let period = period(&workspace.load_balancer);
     let within = rollout.map_or(period, |rollout| period.min(rollout));
     Arc::new(HealthyTargets::new(LoadBalancerClient::new(aws), within))
 }
 
-/// Returns the kind of these checks for targets whose routing has just been repaired: ECS may have to start other tasks
-/// first, so `within` is the only limit.
+/// Returns the check kind for the health of targets whose routing has just been repaired: ECS may have to start other
+/// tasks first, so `within` is the only limit.
 pub fn kind_within(aws: &SdkConfig, within: Option<Duration>) -> Arc<HealthyTargets> {
     Arc::new(HealthyTargets::new(LoadBalancerClient::new(aws), within.unwrap_or_default()))
 }
 
-/// Returns the longest time until the state of a target is known: as many checks as the larger threshold, of which the
-/// last may time out.
+/// Returns the longest time until the state of a target is known: the time of as many health checks as the larger
+/// threshold, and the timeout of the last one.
 fn period(balancer: &LoadBalancer) -> Duration {
     let checks = balancer.healthy_threshold.max(balancer.unhealthy_threshold);
     let seconds = balancer.health_interval.saturating_mul(checks).saturating_add(balancer.health_timeout);
     Duration::from_secs(u64::try_from(seconds).unwrap_or_default())
 }
 
-/// Returns the number of healthy targets that a service of `count` tasks must have. If something else may change the
-/// count (`ignore_changes`), one target proves that the load balancer reaches the service.
+/// Returns the number of healthy targets that a service of `count` tasks must have. If the count may be changed outside
+/// of pb-deploy (`ignore_changes`), one is enough: it proves that the load balancer reaches the service.
 pub fn at_least(workspace: &Workspace, key: &str, count: i32) -> i32 {
     let field = format!("{}.desired_count", crate::releases::address(key));
     if workspace.ignore_changes.contains(&field) { 1 } else { count }

@@ -14,7 +14,7 @@ use std::collections::{BTreeMap, BTreeSet};
 /// Prefix of a digest.
 const DIGEST: &str = "sha256:";
 
-/// Images from the command line, by service. They override the configured ones for one run.
+/// Images from the command line, by service. They override the configured images for one run.
 pub type ImageOverrides = BTreeMap<String, String>;
 
 /// Images of all services, by service.
@@ -29,20 +29,20 @@ pub struct NotDeployed {
     pub service: String,
     /// Name in ECS.
     pub name: String,
-    /// Reference of its image.
+    /// Reference of the service's image.
     pub image: String,
-    /// Reason; absent if unknown.
+    /// Reason why it is not deployed; absent if unknown.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
 }
 
-/// Reason for a service whose image is not in the repository yet.
+/// Reason that is shown for a service whose image is not in the repository yet.
 pub const NOT_PUSHED: &str = "image not pushed";
 
 /// Image of one service.
 #[derive(Debug, Clone)]
 struct ServiceImage {
-    /// Requested image: a tag in the own repository, or a full reference.
+    /// Requested image: a tag in the workspace's own repository, or a full reference.
     requested: String,
     /// Resolved image; absent if not pushed yet.
     image: Option<pb_fargate::Image>,
@@ -74,7 +74,7 @@ pub fn apply_overrides(workspace: &mut Workspace, given: &ImageOverrides) -> Res
 }
 
 impl Images {
-    /// Resolves the tags of all services, each tag in ECR once and concurrently.
+    /// Resolves the tags of all services concurrently, and looks up each tag in ECR only once.
     ///
     /// # Errors
     /// One failure for each tag that does not exist in a repository that contains images.
@@ -150,8 +150,8 @@ impl Images {
         workspace.services.all().filter_map(one).collect()
     }
 
-    /// Returns the image of each service, for display and comparison: `sha256:...` or a full reference; empty if it is
-    /// not pushed yet.
+    /// Returns the image of each service, for display and comparison: `sha256:...` or a full reference; empty if the
+    /// image is not pushed yet.
     #[must_use]
     pub fn identities(&self) -> BTreeMap<String, String> {
         let identity = |service: &ServiceImage| match &service.image {
@@ -209,7 +209,8 @@ impl Images {
     }
 }
 
-/// Returns the entry of a service that is not deployed for an unknown reason. The own repository is at `uri`.
+/// Returns the entry of a service that is not deployed for an unknown reason. `uri` is the URI of the workspace's own
+/// repository.
 pub fn not_deployed(workspace: &Workspace, key: &str, service: &Service, uri: &str) -> NotDeployed {
     NotDeployed {
         service: key.to_owned(),
@@ -239,7 +240,7 @@ fn reference_text(image: &Image) -> &str {
     }
 }
 
-/// Requested image and its resolution; `None` if it is not pushed yet.
+/// Requested image and its resolution; `None` if the image is not pushed yet.
 type LookupResult = (String, Result<Option<pb_fargate::Image>, Failure>);
 
 /// Resolves tags in the workspace's own repository.
@@ -273,7 +274,7 @@ async fn external_image(aws: &SdkConfig, reference: &str) -> Result<Option<pb_fa
         Ok(ImageLookup::Empty | ImageLookup::NoSuchTag) => {
             Err(image_not_found(&external_image.repository, &external_image.tag))
         }
-        // Another account may allow pulling its images but not describing them. ECS then resolves the tag.
+        // Another account may allow its images to be pulled but not to be described. ECS then resolves the tag.
         Err(failure) if failure.class == Class::Denied => Ok(as_written),
         Err(failure) => Err(failure),
     }
@@ -282,7 +283,7 @@ async fn external_image(aws: &SdkConfig, reference: &str) -> Result<Option<pb_fa
 fn image_not_found(repository: &str, tag: &str) -> Failure {
     let message = format!("the repository {repository} has no image {tag:?}");
     Failure::new(Class::NotFound, "ecr:DescribeImages", message)
-        .hint("push it, or choose another one in the configuration or with --image SERVICE=TAG")
+        .hint("push the image, or choose another one in the configuration or with --image SERVICE=TAG")
 }
 
 #[cfg(test)]

@@ -1,7 +1,8 @@
 //! `pb-deploy`: the configuration, the stack, the commands and the output. Only this crate reads the environment,
 //! prints, handles signals and exits.
 //!
-//! The crate is a program. As a library it offers the stack, for programs and tests that run it in another way.
+//! The crate is a program. As a library, it provides the stack to tests and other programs that run the stack in their
+//! own way.
 
 mod cli;
 mod commands;
@@ -32,13 +33,13 @@ mod untagged;
 use clap::Parser;
 use std::process::ExitCode;
 
-/// Runs the command of the command line. `--help` documents the exit codes.
+/// Runs the command that is given on the command line. `--help` documents the exit codes.
 pub fn run() -> ExitCode {
     let cli = match cli::Cli::try_parse() {
         Ok(cli) => cli,
         Err(message) => {
             let code = if message.use_stderr() { exit::USAGE } else { 0 };
-            // If the terminal is gone, nobody reads the message.
+            // A failure to print is ignored: if the terminal is gone, nobody can read the message.
             let _ = message.print();
             return code.into();
         }

@@ -88,8 +88,8 @@ async fn images(aws: &SdkConfig, workspace: &Workspace, goal: Goal) -> Result<Im
     }
 }
 
-/// Completes the lookups and reports all missing prerequisites together. `moved` says that the images are in another
-/// repository than the one that [`fetch_independent`] read, and have to be resolved again.
+/// Completes the lookups and reports all missing prerequisites together. `moved` is set if the images are in a
+/// different repository from the one that [`fetch_independent`] read, so that they have to be resolved again.
 ///
 /// # Errors
 /// All failures; only one of them if it explains the others, such as refused credentials.
@@ -148,7 +148,7 @@ pub async fn account(aws: &SdkConfig, workspace: &Workspace) -> Result<String, F
     }
 }
 
-/// Returns the ARN of a role, which `key` in the configuration names. A destroy does not need the role: if it is
+/// Returns the ARN of the role that the configuration key `key` names. A destroy does not need the role: if it is
 /// missing, the ARN is unknown.
 ///
 /// # Errors
@@ -179,7 +179,8 @@ async fn zone(aws: &SdkConfig, workspace: &Workspace, goal: Goal) -> Result<Zone
     })
 }
 
-/// Returns the configured Availability Zones; else those of the recorded subnets; else the first two of the region.
+/// Returns the configured Availability Zones, or otherwise those of the recorded subnets, or otherwise the first two of
+/// the region.
 ///
 /// # Errors
 /// `Refused` if the region has fewer than two.
@@ -202,7 +203,7 @@ pub async fn zones(aws: &SdkConfig, workspace: &Workspace, snapshot: &Snapshot) 
     }
 }
 
-/// Returns the recorded zones, so that a zone that the region gains or loses does not move existing subnets.
+/// Returns the recorded zones, so that existing subnets stay where they are if the region gains or loses a zone.
 fn recorded_zones(snapshot: &Snapshot) -> Option<[String; 2]> {
     let zone = |name: &str| {
         let (_, record) = snapshot.resources.iter().find(|(address, _)| address.as_str() == name)?;

@@ -1,4 +1,4 @@
-//! Quotas of the account: read from Service Quotas and compared with the usage that a plan leads to.
+//! Quotas of the account: read from Service Quotas and compared with the usage that a plan would lead to.
 
 use aws_config::SdkConfig;
 use aws_sdk_servicequotas::Client;
@@ -22,7 +22,7 @@ pub enum QuotaValue {
 }
 
 impl QuotaValue {
-    /// Returns the number.
+    /// Returns the value as a number.
     pub fn value(self) -> f64 {
         match self {
             Self::Applied(value) | Self::Default(value) => value,
@@ -30,7 +30,7 @@ impl QuotaValue {
     }
 }
 
-/// Value for display.
+/// Text of the value, for messages.
 impl fmt::Display for QuotaValue {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -62,8 +62,8 @@ pub async fn current_value(client: &Client, service: &str, code: &str) -> Result
     }
 }
 
-/// Adds a preflight check that refuses plans beyond the quotas of the account: security group rules, target groups,
-/// listener rules.
+/// Adds a preflight check that refuses plans that would exceed quotas of the account: security group rules, target
+/// groups, listener rules.
 pub fn add_preflight_check(graph: &mut Graph, aws: &SdkConfig) {
     graph.add_preflight_check(QuotaCheck(aws.clone()));
 }
@@ -87,15 +87,15 @@ impl PreflightCheck for QuotaCheck {
     }
 }
 
-/// Returns the refusal of a usage beyond the quota. The account's value, which is never below the default, is read only
-/// here.
+/// Returns the refusal of a plan whose usage exceeds a quota. `usage` exceeds the default; the account's value, which
+/// is never below the default, is read only in this case.
 async fn refusal(client: &Client, address: Address, usage: &Usage) -> Result<Option<PlanError>, Failure> {
     let Quota { service, code, default, adjustable, .. } = usage.quota;
     let default = f64::from(u32::try_from(*default).unwrap_or(u32::MAX));
     let (limit, note) = match *adjustable {
         true => match current_value(client, service, code).await {
             Ok(allowed) => (allowed.value(), None),
-            // Without permission or without the API, the default of every account applies.
+            // Without permission or without the API, the default is assumed, which every account has at least.
             Err(failure) if matches!(failure.class, Class::Denied | Class::Refused | Class::NotFound) => {
                 (default, Some(format!("the default; the value of this account is unknown: {failure}")))
             }

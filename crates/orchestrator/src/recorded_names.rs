@@ -1,5 +1,5 @@
 //! Recorded names. Resources that were imported, or created under another key, keep names that differ from the
-//! configured ones. Reads use the recorded names; new resources get the configured ones.
+//! configured names. Reads use the recorded names; new resources get the configured names.
 
 use crate::releases;
 use pb_config::Workspace;
@@ -29,7 +29,8 @@ pub fn family(workspace: &Workspace, snapshot: &Snapshot, key: &str) -> String {
     recorded.unwrap_or(key).to_owned()
 }
 
-/// Returns the application container of a service: the one with its key as name, or the only one.
+/// Returns the application container of a service: the container whose name is the service's key, or the only
+/// container.
 pub fn container(snapshot: &Snapshot, key: &str) -> String {
     let containers = containers(snapshot, key);
     let only = containers.filter(|all| !all.contains_key(key)).and_then(|all| all.keys().next());

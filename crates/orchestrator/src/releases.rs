@@ -6,7 +6,7 @@ use pb_engine::{
 };
 use std::collections::BTreeMap;
 
-/// Kind of the resources that releases change.
+/// Resource kind that releases change.
 pub const SERVICE: &str = "ecs.service";
 
 /// Prefix of the addresses of services.
@@ -27,7 +27,7 @@ pub fn revision(arn: &str) -> &str {
     arn.rsplit('/').next().unwrap_or(arn)
 }
 
-/// Returns the latest release of a service, and the part of it about this service.
+/// Returns the latest release of a service, and the part of the release that is about this service.
 pub fn last_release<'a>(snapshot: &'a Snapshot, address: &Address) -> Option<(&'a Release, &'a Released)> {
     snapshot.releases.iter().rev().find_map(|release| Some((release, release.services.get(address)?)))
 }
@@ -63,8 +63,8 @@ pub fn release_of_run(
     })
 }
 
-/// Returns whether a step is part of a release. In a deploy, it is if the service gets another revision or recovers
-/// from a failed rollout; in the other operations, every update is.
+/// Returns whether a step is part of a release. In a deploy, an update is part of it if the service gets another
+/// revision or recovers from a failed rollout; in other operations, every update is.
 fn starts_rollout(step: &Step, operation: &str) -> bool {
     let starts = |field: &str| ["task_definition", "failed"].contains(&field);
     match step.action {
@@ -88,7 +88,8 @@ fn release_outcome(step: &Step, plan: &Plan, outcome: &Outcome, waited: bool) ->
         return Some(match (failure.class, back) {
             (Class::Interrupted, None) => ReleaseOutcome::Interrupted,
             (Class::Interrupted, Some(back)) => ReleaseOutcome::Failed(format!("interrupted; {back}")),
-            // The message becomes the outcome: only a wait that timed out leaves its rollout running.
+            // The message becomes the outcome; `gave up after ...` says that only the wait has ended and the rollout
+            // continues.
             (Class::TimedOut, _) => failure.message.clone().into(),
             _ => ReleaseOutcome::Failed(failure.message.clone()),
         });

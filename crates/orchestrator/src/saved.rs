@@ -17,7 +17,7 @@ const FORMAT: u32 = 1;
 pub struct SavedPlan {
     /// Format of this file.
     pub format: u32,
-    /// Id of the plan, by which it is applied at most once.
+    /// Id of the plan, which ensures that the plan is applied at most once.
     pub id: String,
     /// `deploy`, `destroy` or `refresh`.
     pub operation: String,
@@ -27,7 +27,7 @@ pub struct SavedPlan {
     /// Values that the plan is bound to.
     #[serde(rename = "bound")]
     pub binding: PlanBinding,
-    /// ReadScope of the plan.
+    /// Scope of the plan.
     #[serde(rename = "part", default, skip_serializing_if = "is_everything")]
     pub scope: PlanScope,
     /// Changes in AWS.
@@ -48,13 +48,13 @@ fn is_everything(scope: &PlanScope) -> bool {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PlanBinding {
-    /// Account.
+    /// Id of the AWS account.
     pub account: String,
-    /// Region.
+    /// AWS region.
     pub region: String,
-    /// Stack.
+    /// Name of the stack.
     pub stack: String,
-    /// Workspace.
+    /// Name of the workspace.
     pub workspace: String,
     /// Lineage of the snapshot; empty if there was none.
     pub lineage: String,
@@ -62,7 +62,7 @@ pub struct PlanBinding {
     pub serial: u64,
     /// Hash of the resolved configuration.
     pub configuration: String,
-    /// Image of each service: a digest or a full reference; empty if it is not pushed yet.
+    /// Image of each service: a digest or a full reference; empty if the image is not pushed yet.
     #[serde(default)]
     pub images: BTreeMap<String, String>,
     /// Hash of the observed resources.
@@ -104,7 +104,7 @@ impl PlanBinding {
         let moved = self.images.iter().filter(|(service, image)| now.images.get(*service) != Some(image));
         let moved: Vec<&str> = moved.map(|(service, _)| service.as_str()).collect();
         if !moved.is_empty() {
-            reasons.push(format!("image tags point to other images now ({})", moved.join(", ")));
+            reasons.push(format!("image tags now point to other images ({})", moved.join(", ")));
         }
         if self.observed != now.observed {
             reasons.push("resources in AWS have changed since".to_owned());
@@ -127,7 +127,7 @@ impl SavedPlan {
         self.plan.is_empty() && self.plan.failing().next().is_none() && self.drift.is_empty()
     }
 
-    /// Refuses a plan of another account, region, stack or workspace, before a lease is acquired in this one.
+    /// Refuses a plan of another account, region, stack or workspace, before a lease is acquired in the current one.
     ///
     /// # Errors
     /// All differences.
@@ -137,7 +137,7 @@ impl SavedPlan {
     }
 
     /// Refuses a plan that is outdated or has been applied. `now` has the values that a new plan would be bound to;
-    /// `same` says that a new plan would be the same.
+    /// `same` is set if a new plan would make the same changes.
     ///
     /// # Errors
     /// All differences.

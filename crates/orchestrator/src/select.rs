@@ -38,7 +38,7 @@ fn is_in(address: &Address, text: &str) -> bool {
 /// Returns the known address that `text` names.
 ///
 /// # Errors
-/// `Usage` if it names none of them.
+/// `Usage` if `text` names no known address.
 pub fn known_address<'a>(text: &str, known: impl Iterator<Item = &'a Address> + Clone) -> Result<Address, Error> {
     known.clone().find(|address| address.as_str() == text).cloned().ok_or_else(|| unknown_resource(text, known))
 }
@@ -57,7 +57,8 @@ fn nearest<'a>(text: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a s
     (near.0 <= near.1.len() / 3).then_some(near.1)
 }
 
-/// Makes the graph ignore the fields in `ignore_changes`. A graph that is not `whole` may lack some of their resources.
+/// Makes the graph ignore the fields in `ignore_changes`. Unless the graph is `whole`, resources that entries name may
+/// be missing from it.
 ///
 /// # Errors
 /// `Other` if an entry names an unknown resource or field.

@@ -1,11 +1,12 @@
-//! Ctrl-C and SIGTERM. The first one makes the run stop: no new steps are started, running calls finish, and everything
-//! is recorded. The second one ends the process immediately; the intents in the snapshot already say what may exist.
+//! Ctrl-C and SIGTERM. The first signal makes the run stop: no new steps are started, running calls finish, and
+//! everything is recorded. The second signal ends the process immediately; the intents in the snapshot already tell
+//! what may exist.
 
 use crate::exit::Exit;
 use pb_engine::{Cancel, Stop};
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// Set by SIGTERM.
+/// Set once this process has received SIGTERM.
 static TERMINATED: AtomicBool = AtomicBool::new(false);
 
 /// Returns whether this process received SIGTERM, which comes from another process rather than from a user at a

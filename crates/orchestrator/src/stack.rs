@@ -218,8 +218,9 @@ fn health(balancer: &LoadBalancer, path: &str, matcher: &str) -> HealthCheck {
     }
 }
 
-/// Returns the number of untagged images to keep. Each tag that moves leaves an untagged image, to which a kept
-/// revision still refers: with fewer, ECR would delete images that a rollback or a restarted task has to pull.
+/// Returns the number of untagged images to keep. Each tag that moves to another image leaves an untagged one, to which
+/// a kept revision may still refer. If fewer were kept, ECR would delete images that a rollback or a restarted task has
+/// to pull.
 fn untagged_images(workspace: &Workspace) -> u32 {
     let tagged = |service: &pb_config::Service| matches!(service.image, pb_config::Image::Tag(_));
     let own = workspace.services.all().filter(|(_, service)| tagged(service)).count();
@@ -254,8 +255,9 @@ fn fargate_spec(workspace: &Workspace, prerequisites: &Prerequisites) -> Fargate
     }
 }
 
-/// Returns the limit of a single wait: `deploy.wait_timeout` seconds. 0 (`--no-wait`) disables only the wait for
-/// rollouts; waits that later steps depend on still last as long as AWS usually takes, at most half an hour.
+/// Returns the limit of a single wait: `deploy.wait_timeout` seconds. The value 0 (`--no-wait`) disables only the wait
+/// for rollouts. Waits on which later steps depend are not disabled; their limits follow the usual durations in AWS,
+/// and are at most half an hour.
 pub fn wait_limit(seconds: u32) -> Option<Duration> {
     (seconds > 0).then(|| Duration::from_secs(seconds.into()))
 }

@@ -1,5 +1,6 @@
-//! Index of the ownership tags, from the tagging API. It saves a call for each unchanged resource and is optional:
-//! without permission, or at an endpoint without this API, the services themselves are read.
+//! Index of the ownership tags, from the tagging API. The index saves a call for each unchanged resource and is
+//! optional: without permission, or at an endpoint without this API, the tags are read from the AWS services
+//! themselves.
 
 use aws_config::SdkConfig;
 use aws_sdk_resourcegroupstagging::Client;
@@ -9,20 +10,22 @@ use pb_aws::{ForOperation, no_retry, tag_map, timeouts};
 use pb_engine::{Ownership, STACK_TAG, TagIndex, WORKSPACE_TAG};
 use std::time::Duration;
 
-/// Resource types whose tags need separate calls. EC2 returns tags together with its resources, and task definitions
-/// are too many, because each revision is one. (Resource Groups Tagging API: GetResources)
+/// Resource types whose tags need separate calls. EC2 is not among them, because it returns tags together with its
+/// resources; nor are task definitions, because each revision would be an entry of its own, and there are too many.
+/// (Resource Groups Tagging API: GetResources)
 const TYPES: [&str; 6] =
     ["ecr:repository", "ecs:cluster", "ecs:service", "elasticache", "elasticloadbalancing", "logs:log-group"];
 
 /// Resources per page; the maximum of the API.
 const PAGE_SIZE: i32 = 100;
 
-/// Timeout of the call. After it, the services are read instead.
+/// Timeout of the call, after which the tags are read from the AWS services instead.
 const TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Returns the index of the resources with the tags of `owner`; `None` if the API does not return all pages in time.
 pub async fn look_up(aws: &SdkConfig, owner: &Ownership) -> Option<TagIndex> {
-    // All other timeouts stay equal: with a different connect timeout, this client would not share the connection pool.
+    // The other timeouts are the usual ones: with a different connect timeout, this client would not share the
+    // connection pool.
     let within = timeouts().to_builder().operation_timeout(TIMEOUT).build();
     let config = Builder::from(aws).retry_config(no_retry()).timeout_config(within);
     let call = Client::from_conf(config.build())

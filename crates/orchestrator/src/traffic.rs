@@ -1,5 +1,5 @@
-//! Effects of a plan on requests: for each web service, the transition to the new tasks, or the duration of an
-//! interruption.
+//! Effects of a plan on requests: for each web service, the way requests move to the new tasks, or the duration and
+//! cause of an interruption.
 
 #[cfg(test)]
 mod tests;
@@ -14,11 +14,11 @@ use std::collections::BTreeSet;
 /// Web service that answers all requests without a matching listener rule.
 const DEFAULT_SERVICE: &str = "flask";
 
-/// Seconds from the creation of a load balancer until it answers: the middle of the values that AWS users report.
+/// Seconds from the creation of a load balancer until it answers: a middle value of those that AWS users report.
 const BALANCER_SECS: u64 = 150;
 /// Seconds from the start of tasks until they are healthy targets, with checks every 5 s.
 const TASKS_SECS: u64 = 90;
-/// Seconds for which a deleted service drains.
+/// Seconds for which the tasks of a deleted service drain.
 const DRAINING_SECS: u64 = 60;
 /// Seconds for which resolvers cache the address of a load balancer. (Route 53 developer guide: alias records)
 const DNS_TTL_SECS: u64 = 60;
@@ -32,12 +32,12 @@ pub struct Effect {
     pub service: String,
     /// Approximate duration of the interruption in seconds, if requests fail.
     pub interrupted: Option<u64>,
-    /// Transition of the requests, or cause of the interruption.
+    /// The way requests move to the new tasks, or the cause of the interruption.
     pub text: String,
 }
 
 /// Returns the effects of a plan, in the order of the services. A first deploy and a destroy have none, because no
-/// requests are served before or after them.
+/// requests are served before the first deploy and after the destroy.
 pub fn effects(plan: &Plan) -> Vec<Effect> {
     let services: Vec<WebService> = plan.steps.iter().filter_map(WebService::of).collect();
     let is_served = services.iter().any(|service| service.before.is_some());
@@ -73,7 +73,7 @@ impl<'a> WebService<'a> {
     }
 }
 
-/// Requests to one web service.
+/// A web service and the plan that affects the requests to it.
 struct Traffic<'a> {
     plan: &'a Plan,
     service: &'a WebService<'a>,
@@ -186,13 +186,15 @@ impl Traffic<'_> {
         })
     }
 
-    /// Returns the effect of changed hosts, paths or priority of a service.
+    /// Returns the effect of a change of the service's hosts, paths or priority.
     fn routing(&self) -> Option<String> {
         let (old, new): (ListenerRuleSpec, ListenerRuleSpec) = self.updated(&self.address("rule"))?;
         let differ = (old.hosts != new.hosts, old.paths != new.paths, old.priority != new.priority);
         let text = match differ {
-            (true, true, _) => "hosts and paths change at once: another service may answer some requests for a second",
-            (true, ..) | (_, true, _) => "requests for its new hosts and paths move over one by one; none is lost",
+            (true, true, _) => {
+                "hosts and paths change together: for about a second, another service may answer some requests"
+            }
+            (true, ..) | (_, true, _) => "requests for its new hosts and paths move to it one by one; none is lost",
             (_, _, true) => "its rule moves to another priority without a gap",
             _ => return None,
         };

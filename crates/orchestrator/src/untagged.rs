@@ -44,7 +44,7 @@ pub fn summary(untagged: &BTreeMap<Address, Untagged>) -> Option<String> {
     (!addresses.is_empty()).then(|| format!("{resources} {verb} ownership tags: {}", addresses.join(", ")))
 }
 
-/// Returns the recorded resources without ownership tags, according to the services themselves. Does not wait for
+/// Returns the recorded resources without ownership tags, as read from the AWS services themselves. Does not wait for
 /// resources that an unfinished run has just created.
 ///
 /// # Errors

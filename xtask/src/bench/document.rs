@@ -4,10 +4,10 @@ use std::path::Path;
 
 use crate::failure::{self, Failure};
 
-/// Heading of the section that `--build` writes, the last one of the document.
+/// Heading of the section that `--build` writes, the last section of the document.
 pub const BUILD: &str = "## Building and testing";
 
-/// Writes everything except the section on building, which is kept.
+/// Replaces everything except the section on building.
 ///
 /// # Errors
 ///
@@ -18,7 +18,7 @@ pub fn replace_benchmarks(file: &Path, text: &str) -> Result<(), Failure> {
     failure::write(file, &format!("{text}{build}"))
 }
 
-/// Writes the section on building; everything before it is kept.
+/// Replaces the section on building, and keeps everything before it.
 ///
 /// # Errors
 ///
@@ -29,7 +29,7 @@ pub fn replace_build(file: &Path, text: &str) -> Result<(), Failure> {
     failure::write(file, &format!("{before}\n\n{text}"))
 }
 
-/// Returns the offset of the section on building.
+/// Returns the offset at which the section on building begins.
 fn section(text: &str) -> Option<usize> {
     text.match_indices(BUILD).map(|(at, _)| at).find(|at| text[..*at].ends_with('\n'))
 }

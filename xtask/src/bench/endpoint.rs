@@ -1,4 +1,4 @@
-//! The endpoint of one setting: a separate process, which both tools use.
+//! The endpoint of one setting: a separate process that both tools use.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -15,7 +15,7 @@ use crate::project::Project;
 
 const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// A running endpoint, which is stopped when this is dropped.
+/// A running endpoint, which is stopped when this value is dropped.
 #[derive(Debug)]
 pub struct Endpoint {
     process: ScopedProcess,
@@ -27,7 +27,7 @@ impl Endpoint {
     ///
     /// # Errors
     ///
-    /// Fails if it does not start.
+    /// Fails if the endpoint does not start.
     pub fn start(project: &Project, python: &Path, setting: Setting, folder: &Path) -> Result<Self, Failure> {
         failure::create_folder(folder)?;
         let log = folder.join("endpoint.log");
@@ -46,7 +46,7 @@ impl Endpoint {
     ///
     /// # Errors
     ///
-    /// Fails if it does not answer, or answers without timings.
+    /// Fails if the endpoint does not answer, or answers without timings.
     pub fn timings(&self) -> Result<Timings, Failure> {
         let failed = |why: String| {
             let tail = log_tail(&self.log);

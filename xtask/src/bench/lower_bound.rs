@@ -1,30 +1,31 @@
-//! Lower bound of the duration on an endpoint: the critical path of the calls and waits that AWS requires.
+//! Lower bound for the duration of a deploy or destroy: the critical path of the calls and waits that AWS requires.
 //!
-//! A link starts when the links that it needs are done, and takes one call, one wait of the endpoint, or both. No tool
-//! can be faster: a wait ends when its time in the table is over, and the response that reports it can arrive at that
-//! moment. State, lock and reads are not included, nor is anything else that a tool chooses to do.
+//! A link starts when the links that it needs are done, and lasts for one call, for one wait on the endpoint, or for
+//! both. No tool can be faster than the path: a wait lasts as long as the endpoint's table says, and the response that
+//! reports its end can arrive at that moment. Calls for state and lock, reads, and everything else that a tool may
+//! choose to do are not included.
 
 use std::collections::BTreeMap;
 
 use crate::failure::Failure;
 
-/// Seconds by name, as the endpoint reports them.
+/// The endpoint's table: durations in seconds by name.
 pub type Timings = BTreeMap<String, f64>;
 
-/// One call or wait on the way.
+/// A call or wait that AWS requires, with the links that must be done before.
 #[derive(Debug)]
 pub struct Link {
     name: &'static str,
     needs: &'static [&'static str],
     /// `true` if the link includes a call.
     call: bool,
-    /// Name of its duration in the endpoint's table.
+    /// Name of the wait's duration in the endpoint's table; `None` for a call alone.
     takes: Option<&'static str>,
 }
 
 #[cfg(test)]
 impl Link {
-    /// Returns the name of its duration in the endpoint's table.
+    /// Returns the name of the wait's duration in the endpoint's table.
     pub fn takes(&self) -> Option<&'static str> {
         self.takes
     }
@@ -38,10 +39,10 @@ const fn wait(name: &'static str, needs: &'static [&'static str], takes: &'stati
     Link { name, needs, call: false, takes: Some(takes) }
 }
 
-/// Last link of a deploy that waits for the rollout.
+/// Last link of a deploy that waits for the rollout; other deploys leave it out.
 pub const ROLLED_OUT: &str = "rollout complete";
 
-/// Links of a deploy, each after those that it needs.
+/// Links of a deploy; each comes after the links that it needs.
 pub const DEPLOY: &[Link] = &[
     call("CreateVpc", &[]),
     call("CreateInternetGateway", &[]),
@@ -68,7 +69,7 @@ pub const DEPLOY: &[Link] = &[
     wait(ROLLED_OUT, &["CreateService"], "service_steady"),
 ];
 
-/// Links of a destroy, each after those that it needs.
+/// Links of a destroy; each comes after the links that it needs.
 pub const DESTROY: &[Link] = &[
     call("DeleteService", &[]),
     wait("service inactive", &["DeleteService"], "service_draining"),
@@ -101,16 +102,16 @@ pub const DESTROY: &[Link] = &[
 pub struct Step {
     /// Name of the call or wait.
     pub name: &'static str,
-    /// Name in the endpoint's table, if it is a wait.
+    /// Name of the duration in the endpoint's table, if the link includes a wait.
     pub takes: Option<&'static str>,
     /// Duration in seconds.
     pub seconds: f64,
 }
 
-/// The critical path.
+/// A critical path, whose duration is the lower bound.
 #[derive(Debug, Clone, PartialEq)]
 pub struct LowerBound {
-    /// Its links in order.
+    /// The links of the path, in order.
     pub chain: Vec<Step>,
 }
 

@@ -1,4 +1,4 @@
-//! Machine and time of a measurement.
+//! The machine and the date of a measurement.
 
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -6,27 +6,27 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::project::Project;
 
-/// Facts that a reader needs to judge the figures.
+/// The machine and the programs of a run, which a reader needs to judge the figures.
 #[derive(Debug, Clone, Default)]
 pub struct Machine {
     /// Date, as in `2026-11-26`.
     pub date: String,
-    /// Processor, number of cores, memory, system.
+    /// Processor, number of cores, memory and operating system.
     pub hardware: String,
-    /// Load average of the last minute, taken before the first phase.
+    /// Load average over the minute before the first measurement.
     pub load: String,
-    /// Programs and their versions.
+    /// Names and versions of the programs.
     pub versions: Vec<(String, String)>,
 }
 
 impl Machine {
-    /// Returns a warning if the machine is already busy.
+    /// Returns a warning if the machine was busy before the run.
     pub fn warning(&self) -> Option<String> {
         let busy = self.load.parse::<f64>().is_ok_and(|load| load >= 1.0);
-        busy.then(|| format!("the load average is {}: the wall times will be those of a busy machine", self.load))
+        busy.then(|| format!("warning: the load average is {}: on a busy machine, wall times are too long", self.load))
     }
 
-    /// Describes this machine.
+    /// Collects the facts about this machine and its programs.
     pub fn detect(project: &Project, tool: &Path, python: &Path, terraform: Option<(String, String)>) -> Self {
         let mut versions = vec![
             ("pb-deploy".to_owned(), first_line_of(Command::new(tool).arg("--version"))),
@@ -45,7 +45,7 @@ impl Machine {
 /// Python code that prints moto's version without importing it.
 const MOTO: &str = "import importlib.metadata; print(importlib.metadata.version('moto'))";
 
-/// Returns the load average of the last minute.
+/// Returns the load average over the last minute, or `unknown`.
 fn load() -> String {
     let text = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
     text.split(' ').next().filter(|word| !word.is_empty()).unwrap_or("unknown").to_owned()
@@ -60,7 +60,7 @@ fn commit(project: &Project) -> String {
     git(&["rev-parse", "--short", "HEAD"]) + changed
 }
 
-/// Returns the first line that a program prints.
+/// Returns the first line that a program prints, or `unknown`.
 fn first_line_of(command: &mut Command) -> String {
     let output = command.stdin(Stdio::null()).stderr(Stdio::null()).output();
     let text = output.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default();
@@ -92,7 +92,7 @@ fn today() -> String {
     date(seconds / 86_400)
 }
 
-/// Returns the date that many days after 1 January 1970.
+/// Returns the date `days` days after 1 January 1970.
 fn date(mut days: u64) -> String {
     let is_leap = |year: u64| year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400));
     let mut year = 1970;

@@ -1,7 +1,7 @@
-"""Runs a command for `cargo xtask bench`, and writes the resources used by it and all its descendants as JSON.
+"""Runs a command for `cargo xtask bench`, and writes, as JSON, the resources that it and all its descendants used.
 
-`measure.py ANSWER COMMAND ARGUMENT...`. The kernel adds up the time of descendants that were waited for. This process
-adopts orphans and waits for them, so that all are included.
+`measure.py ANSWER COMMAND ARGUMENT...`. The kernel adds up the processor time of the descendants that were waited for.
+This process adopts orphans and waits for them, so that all descendants are included.
 """
 
 import ctypes
@@ -14,11 +14,11 @@ import sys
 import time
 
 PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36
-#: Time limit of a command. Measured commands take less than a quarter of an hour, even on AWS.
+#: Time limit of a command, in seconds. Measured commands take less than a quarter of an hour, even with AWS's times.
 LIMIT_SECONDS = 2700.0
-#: Longest wait for the end of a command after SIGTERM.
+#: Longest wait for a command to exit after SIGTERM.
 END_SECONDS = 60.0
-#: Longest wait for descendants after the command itself has ended.
+#: Longest wait for the command's descendants after the command itself has exited.
 DESCENDANTS_SECONDS = 10.0
 
 
@@ -35,7 +35,7 @@ def wait_for_descendants() -> bool:
 
 
 def wait_for_exit(child: subprocess.Popen[bytes], limit: float) -> int | None:
-    """Returns the exit code, or None if the command exceeded the limit and was stopped."""
+    """Waits for the command and returns its exit code, or None if it exceeded the limit and was stopped."""
     try:
         return child.wait(limit)
     except subprocess.TimeoutExpired:
@@ -49,12 +49,12 @@ def wait_for_exit(child: subprocess.Popen[bytes], limit: float) -> int | None:
 
 
 def main(answer: str, command: list[str]) -> None:
-    """Runs the command and writes the measurement."""
+    """Runs the command and writes the measurement to the file `answer`."""
     system = ctypes.CDLL(None)
     system.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     system.prctl(PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
-    # Ctrl-C reaches the command directly. This is a handler because an ignored signal would also be ignored by the
-    # command.
+    # Ctrl-C reaches the command directly. This is a handler that does nothing, because the command would inherit an
+    # ignored signal.
     signal.signal(signal.SIGINT, lambda *_: None)
     start = time.perf_counter()
     child = subprocess.Popen(command, stdin=subprocess.DEVNULL)

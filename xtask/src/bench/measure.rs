@@ -12,7 +12,7 @@ use crate::bench::memory::Peak;
 use crate::emulator::log_tail;
 use crate::failure::{self, Failure};
 
-/// Interval between two samples of the memory.
+/// Interval between two samples of the memory usage.
 const SAMPLE_INTERVAL: Duration = Duration::from_millis(10);
 
 /// Resources that a command used.
@@ -24,38 +24,39 @@ pub struct Usage {
     pub cpu: f64,
     /// Peak memory of the command and all its descendants, in KiB.
     pub peak_kib: u64,
-    /// Peak memory of the largest process among them, in KiB.
+    /// Peak memory of the largest single process, in KiB.
     pub largest_kib: u64,
 }
 
 /// A program with its arguments and its whole environment.
 #[derive(Debug, Clone)]
 pub struct Invocation {
-    /// The program.
+    /// Path or name of the program.
     pub program: PathBuf,
-    /// Its arguments.
+    /// Arguments of the program.
     pub arguments: Vec<String>,
-    /// Working directory.
+    /// Working directory of the program.
     pub folder: PathBuf,
-    /// Its environment; nothing of the user's is added.
+    /// Whole environment of the program; no variable of the user is added.
     pub environment: Vec<(String, String)>,
 }
 
-/// The measuring program: a Python and its script.
+/// The measuring program: a Python interpreter and a script.
 #[derive(Debug)]
 pub struct Meter {
-    /// The emulator's Python.
+    /// Interpreter: the Python of the emulator's installation.
     pub python: PathBuf,
-    /// `measure.py`.
+    /// Path of `measure.py`.
     pub script: PathBuf,
 }
 
 impl Meter {
-    /// Runs the call, which must exit with `code`, with its output in `log`.
+    /// Runs a program that must exit with `code`, and writes its output to `log`.
     ///
     /// # Errors
     ///
-    /// Fails if it cannot be run, exits with another code, or leaves a process running.
+    /// Fails if the program cannot be run, exits with another code, exceeds the time limit, or leaves a process
+    /// running.
     pub fn run(&self, call: &Invocation, code: i32, log: &Path) -> Result<Usage, Failure> {
         let answer = log.with_extension("json");
         let mut child = self.start(call, &answer, log)?;
@@ -80,7 +81,7 @@ impl Meter {
     }
 }
 
-/// Samples the memory until the process ends.
+/// Samples the memory usage until the process ends.
 fn sample_until_exit(child: &mut Child) -> std::io::Result<(ExitStatus, Peak)> {
     let mut peak = Peak::default();
     loop {
@@ -108,11 +109,11 @@ fn parse_usage(measured: &str, code: i32, peak: Peak) -> Result<Usage, String> {
     Ok(Usage { wall: number("wall")?, cpu: number("cpu")?, peak_kib: peak.kib(), largest_kib: peak.largest_kib() })
 }
 
-/// Runs a preparation that is not measured.
+/// Runs a preparatory command, which is not measured.
 ///
 /// # Errors
 ///
-/// Fails if it cannot be run, or exits with an error.
+/// Fails if the command cannot be run, or exits with an error.
 pub fn prepare(call: &Invocation, log: &Path) -> Result<(), Failure> {
     let mut command = Command::new(&call.program);
     command.args(&call.arguments).env_clear().envs(call.environment.iter().cloned()).current_dir(&call.folder);

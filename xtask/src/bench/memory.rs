@@ -1,11 +1,11 @@
-//! Memory of a process and all its descendants.
+//! Memory usage of all descendants of a process.
 
 use std::collections::BTreeMap;
 use std::path::Path;
 
 use crate::failure::Failure;
 
-/// Checks that this machine can measure memory.
+/// Checks that the memory of descendants can be measured on this machine.
 ///
 /// # Errors
 ///
@@ -15,20 +15,20 @@ pub fn check() -> Result<(), Failure> {
     if Path::new(&own).exists() {
         return Ok(());
     }
-    Err(Failure::unavailable(format!("the benchmark needs Linux with {own}, to measure memory")))
+    Err(Failure::unavailable(format!("the benchmark needs Linux with {own} to measure memory")))
 }
 
-/// Peak memory so far, in KiB.
+/// Peak memory of the samples so far, in KiB.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub struct Peak {
-    /// Largest sum of the resident sets of all descendants at one moment.
+    /// Largest sum, in one sample, of the resident sets of all descendants.
     together: u64,
-    /// Largest high-water mark of a single process. The kernel keeps it, so no peak is missed.
+    /// Largest high-water mark of a single process. The kernel records it, so no peak between two samples is missed.
     single: u64,
 }
 
 impl Peak {
-    /// Returns the peak; the peak of a single process is a lower bound of it.
+    /// Returns the peak of all descendants together, which is at least the peak of the largest single process.
     pub fn kib(self) -> u64 {
         self.together.max(self.single)
     }
@@ -38,7 +38,7 @@ impl Peak {
         self.single
     }
 
-    /// Samples the descendants of a process, without the process itself.
+    /// Samples the memory of the descendants of a process, without the process itself.
     pub fn sample(&mut self, root: u32) {
         let statuses: Vec<Status> = descendants(root).into_iter().filter_map(Status::of).collect();
         self.record(&statuses);
@@ -58,7 +58,7 @@ struct Status {
 }
 
 impl Status {
-    /// Returns `None` if the process has ended.
+    /// Reads the memory of a process; `None` if it has ended.
     fn of(pid: u32) -> Option<Self> {
         Self::parse(&std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?)
     }
@@ -70,7 +70,7 @@ impl Status {
     }
 }
 
-/// Returns all descendants of a process; any of its threads may have started them.
+/// Returns all descendants of a process, whichever of its threads started them.
 fn descendants(root: u32) -> Vec<u32> {
     let (mut found, mut next) = (Vec::new(), vec![root]);
     while let Some(pid) = next.pop() {

@@ -34,14 +34,14 @@ use results::{LowerBounds, Results, Sample};
 use setting::Setting;
 use tool::{Sandbox, Tool};
 
-/// Document with the figures of complete runs, relative to the project's root.
+/// Path of the document with the figures of complete runs, relative to the project's root.
 const DOCUMENT: &str = "docs/benchmarks.md";
 
 /// Measures, writes the report and prints a summary.
 ///
 /// # Errors
 ///
-/// Fails if this machine lacks a requirement, or if nothing can be measured at all. Failed phases are part of the
+/// Fails if this machine lacks a requirement, or if nothing can be measured at all. Failed phases are named in the
 /// report.
 pub fn run(project: &Project, options: &BenchOptions) -> Result<ExitCode, Failure> {
     memory::check()?;
@@ -77,12 +77,12 @@ fn tools(only: Option<Tool>, has_terraform: bool) -> Result<Vec<Tool>, Failure> 
     }
 }
 
-/// Removes the folders of runs that failed or were interrupted. Each contains a copy of the tool.
+/// Removes the folders of runs that failed or were interrupted, because each contains a copy of the tool.
 fn remove_stale_runs(homes: &Path) {
     for entry in std::fs::read_dir(homes).into_iter().flatten().flatten() {
         let process = entry.file_name().to_str().and_then(|name| name.parse::<u32>().ok());
         if process.is_some_and(|process| !Path::new(&format!("/proc/{process}")).exists()) {
-            // A leftover only takes up space.
+            // If this fails, the leftover only takes up space.
             let _ = std::fs::remove_dir_all(entry.path());
         }
     }
@@ -95,9 +95,9 @@ struct Bench<'a> {
     tools: Vec<Tool>,
     meter: Meter,
     machine: Machine,
-    /// Folder for everything that is written, except the report.
+    /// Folder for everything that the run writes, except the report.
     home: PathBuf,
-    /// Number of the next account.
+    /// Number of the most recent account.
     next: u32,
     results: Results,
 }
@@ -109,7 +109,8 @@ impl<'a> Bench<'a> {
         remove_stale_runs(&homes);
         let home = homes.join(std::process::id().to_string());
         failure::create_folder(&home)?;
-        // A run takes long, and a build of the tool in the meantime must not change what is measured.
+        // The run uses a copy of the tool, because it takes long, and a build in the meantime must not change what is
+        // measured.
         let copy = home.join("pb-deploy");
         let copied = std::fs::copy(project.tool(), &copy);
         copied.map_err(|error| Failure::io(format_args!("copy the tool to {}", copy.display()), &error))?;
@@ -120,7 +121,8 @@ impl<'a> Bench<'a> {
         Ok(Self { project, options, tools, meter, machine, home, next: 0, results: Results::default() })
     }
 
-    /// Runs all rounds on one endpoint. The report is written after each round, so that an interrupted run has results.
+    /// Runs all rounds on one endpoint. The report is written after each round, so that an interrupted run also has
+    /// results.
     fn run_setting(&mut self, setting: Setting, file: &Path) -> Result<(), Failure> {
         let home = self.home.join(setting.name());
         let endpoint = Endpoint::start(self.project, &self.meter.python, setting, &home)?;
@@ -139,7 +141,7 @@ impl<'a> Bench<'a> {
         Ok(())
     }
 
-    /// Runs a plan that is not measured, because the endpoint loads its services on first use.
+    /// Runs a plan that is not measured: the endpoint loads its services on first use, which takes time.
     fn warm_up(&mut self, endpoint: &Endpoint, home: &Path) -> Result<(), Failure> {
         let sandbox = self.sandbox(Tool::PbDeploy, endpoint, home)?;
         sandbox.prepare(self.project)?;
@@ -147,7 +149,7 @@ impl<'a> Bench<'a> {
         self.meter.run(&call, Phase::PlanFromNothing.exit_code(), &sandbox.folder.join("warm-up.log")).map(drop)
     }
 
-    /// Runs one tool through all phases. After a failure, which is recorded, the remaining phases are skipped.
+    /// Runs all phases of one tool. A failure is recorded, and the remaining phases are skipped.
     fn round(&mut self, setting: Setting, round: u32, tool: Tool, endpoint: &Endpoint, home: &Path) {
         let (name, at) = (tool.name(), setting.name());
         let mut what = "preparing".to_owned();
@@ -164,7 +166,7 @@ impl<'a> Bench<'a> {
         }
     }
 
-    /// Runs the phases and reports to `progress` when a phase starts, and how many seconds it took.
+    /// Runs the phases, and calls `progress` when a phase starts and, with its seconds, when it has ended.
     fn phases(
         &mut self,
         setting: Setting,
@@ -213,7 +215,7 @@ impl<'a> Bench<'a> {
         Report { options: self.options, tools: &self.tools, machine: &self.machine, results: &self.results }
     }
 
-    /// Prints the totals. The logs are kept if a phase failed.
+    /// Prints the totals, and removes the files of the run unless a phase failed.
     fn finish(self) -> Result<ExitCode, Failure> {
         let failed = self.results.failures.len();
         println!("{} phases measured, {failed} failed", self.results.count());
@@ -221,7 +223,7 @@ impl<'a> Bench<'a> {
             eprintln!("the output of the tools is in {}", self.home.display());
             return Ok(ExitCode::FAILURE);
         }
-        // A leftover only takes up space.
+        // If this fails, the leftover only takes up space.
         let _ = std::fs::remove_dir_all(&self.home);
         Ok(ExitCode::SUCCESS)
     }

@@ -11,17 +11,18 @@ use crate::failure::Failure;
 /// The parsed options.
 #[derive(Debug, PartialEq, Eq)]
 pub struct BenchOptions {
-    /// Number of times that each tool runs all phases; `None` for the default of the setting.
+    /// Number of times that each tool runs all phases; `None` for the setting's default.
     pub rounds: Option<u32>,
-    /// The only tool to measure; `None` for all that are installed.
+    /// The only tool to measure; `None` for all tools that are installed.
     pub only: Option<Tool>,
-    /// The endpoints, one after another.
+    /// The endpoint settings, which run one after another.
     pub settings: Vec<Setting>,
-    /// Path of the report; `None` for the documentation if the run is complete, else for the target folder.
+    /// Path of the report; with `None`, a complete run writes `docs/benchmarks.md`, a partial run a file in the target
+    /// folder.
     pub report: Option<PathBuf>,
-    /// Measure builds and tests instead of the tool's commands.
+    /// `true` to measure building and testing instead of the tools.
     pub build: bool,
-    /// The command line, for the report.
+    /// The command line, which the report quotes.
     pub line: String,
 }
 
@@ -55,7 +56,7 @@ impl BenchOptions {
             return Err(Failure::usage(format!("duplicate setting `{}`", twice.name())));
         }
         if build && (rounds.is_some() || only.is_some() || !settings.is_empty()) {
-            return Err(Failure::usage("--build accepts no other option than --report"));
+            return Err(Failure::usage("--build accepts no option except --report"));
         }
         if settings.is_empty() {
             settings = Setting::USUAL.to_vec();

@@ -4,7 +4,7 @@ use crate::bench::phase::Phase;
 use crate::bench::tool::{EXECUTION_ROLE, HOSTNAME, LOCK_TABLE, REGION, Sandbox, WORKERS, WORKSPACE};
 use crate::failure::{self, Failure};
 
-/// Returns its arguments in a phase.
+/// Returns the arguments of `pb-deploy` in a phase.
 pub fn arguments(phase: Phase) -> Vec<&'static str> {
     match phase {
         Phase::PlanFromNothing | Phase::PlanWithoutChanges => vec!["plan", WORKSPACE, "--detailed-exitcode"],
@@ -13,7 +13,7 @@ pub fn arguments(phase: Phase) -> Vec<&'static str> {
     }
 }
 
-/// Writes its configuration.
+/// Writes the configuration of `pb-deploy`.
 ///
 /// # Errors
 ///

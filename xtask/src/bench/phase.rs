@@ -1,6 +1,6 @@
-//! Measured phases of each tool, in order.
+//! The phases that are measured with each tool.
 
-/// A measured phase.
+/// A phase that is measured with each tool.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Phase {
     /// A plan of an empty account.
@@ -9,7 +9,7 @@ pub enum Phase {
     Deploy,
     /// A plan without changes.
     PlanWithoutChanges,
-    /// A deploy that changes one field, for which nothing has to wait.
+    /// A deploy that changes one field, which takes effect at once.
     Update,
     /// A destroy of everything.
     Destroy,
@@ -20,7 +20,7 @@ impl Phase {
     pub const ALL: [Self; 5] =
         [Self::PlanFromNothing, Self::Deploy, Self::PlanWithoutChanges, Self::Update, Self::Destroy];
 
-    /// Returns the name in the report.
+    /// Returns the name of the phase in the report.
     pub fn name(self) -> &'static str {
         match self {
             Self::PlanFromNothing => "plan from nothing",
@@ -31,7 +31,7 @@ impl Phase {
         }
     }
 
-    /// Returns the expected exit code, which is the same for both tools. A plan with changes exits with 2.
+    /// Returns the expected exit code, which is the same for both tools: a plan with changes exits with 2.
     pub fn exit_code(self) -> i32 {
         match self {
             Self::PlanFromNothing => 2,

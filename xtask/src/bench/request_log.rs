@@ -1,4 +1,4 @@
-//! Calls of a tool, from the endpoint's request log.
+//! The calls of a tool, read from the endpoint's request log.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -8,27 +8,27 @@ use serde_json::Value;
 use crate::failure::Failure;
 use crate::http;
 
-/// Timeout for the request log: the endpoint may be busy.
+/// Timeout for reading the request log; it is long because the endpoint may be busy.
 const TIMEOUT: Duration = Duration::from_secs(30);
-/// Milliseconds without a call that count as idle.
+/// Shortest gap without a call that counts as idle, in milliseconds.
 const IDLE_MS: f64 = 1000.0;
-/// Services with the state and the lock.
+/// Services that hold the state and the lock.
 const STATE_SERVICES: [&str; 2] = ["s3", "dynamodb"];
 
-/// One call.
+/// A call in the request log.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Call {
-    /// Service and action: `ec2:CreateVpc`.
+    /// Service and action, as in `ec2:CreateVpc`.
     pub operation: String,
-    /// Arrival, in milliseconds of the endpoint's clock.
+    /// Time of arrival, in milliseconds on the endpoint's clock.
     pub began_ms: f64,
     /// Time of the response, on the same clock.
     pub at_ms: f64,
-    /// `true` if it changes the stack; state and lock do not count.
+    /// `true` if the call changes the stack; changes of state and lock do not count.
     pub changes: bool,
 }
 
-/// Returns the calls of an account after that number, and the number of the last call.
+/// Returns the calls of an account with numbers above `number`, and the number of the last call.
 ///
 /// # Errors
 ///
@@ -36,7 +36,7 @@ pub struct Call {
 pub fn since(url: &str, account: &str, number: u64) -> Result<(Vec<Call>, u64), Failure> {
     let failed = |why: String| Failure::new(format!("failed to read the request log of {url}: {why}"));
     let answer = http::get(url, &format!("/_pb/requests?since={number}&account={account}"), TIMEOUT).map_err(failed)?;
-    parse(&answer.body, number).ok_or_else(|| failed(format!("status {}, without a request log", answer.status)))
+    parse(&answer.body, number).ok_or_else(|| failed(format!("status {} without a request log", answer.status)))
 }
 
 fn parse(text: &str, number: u64) -> Option<(Vec<Call>, u64)> {
@@ -63,8 +63,9 @@ pub fn by_operation(calls: &[Call]) -> BTreeMap<String, usize> {
     counts
 }
 
-/// Returns the largest number of calls of which each arrived after the response of the one before. No chain of
-/// dependent calls is longer; it may be shorter, because calls can be sequential without depending on each other.
+/// Returns the length of the longest sequence of calls in which each call arrived after the response to the call before
+/// it. This is an upper bound for chains of dependent calls, because calls can follow each other without depending on
+/// each other.
 pub fn depth(calls: &[Call]) -> usize {
     let mut by_end: Vec<&Call> = calls.iter().collect();
     by_end.sort_by(|one, other| one.at_ms.total_cmp(&other.at_ms));
@@ -78,18 +79,18 @@ pub fn depth(calls: &[Call]) -> usize {
     deep
 }
 
-/// Seconds between the first call and the last response, in three parts.
+/// The time between the first call and the last response, in seconds, split into three parts.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct TimeSplit {
     /// Until the first change: reads, plan, lock, state.
     pub before: f64,
-    /// From the first change to the response of the last one.
+    /// From the first change to the response to the last change.
     pub changes: f64,
-    /// After the last change: waiting for its effect, state, lock.
+    /// After the last change: waiting for its effect, writing the state, releasing the lock.
     pub after: f64,
 }
 
-/// Splits the time of a run; `None` if nothing was changed.
+/// Splits the time of a run into three parts; `None` if nothing was changed.
 pub fn time_split(calls: &[Call]) -> Option<TimeSplit> {
     let first = |all: &mut dyn Iterator<Item = &Call>| all.map(|call| call.began_ms).min_by(f64::total_cmp);
     let last = |all: &mut dyn Iterator<Item = &Call>| all.map(|call| call.at_ms).max_by(f64::total_cmp);
@@ -100,7 +101,8 @@ pub fn time_split(calls: &[Call]) -> Option<TimeSplit> {
     Some(TimeSplit { before: seconds(start, begin), changes: seconds(begin, done), after: seconds(done, end) })
 }
 
-/// Returns the seconds in gaps of at least one second without any call in flight, between the first call and the last.
+/// Returns the total seconds, between the first and the last call, of all gaps of at least one second without a call in
+/// flight.
 pub fn idle_seconds(calls: &[Call]) -> f64 {
     let mut by_begin: Vec<&Call> = calls.iter().collect();
     by_begin.sort_by(|one, other| one.began_ms.total_cmp(&other.began_ms));

@@ -20,24 +20,24 @@ pub struct Sample {
     pub tool: Tool,
     /// Measured phase.
     pub phase: Phase,
-    /// Resources that it used.
+    /// Resources that the tool used.
     pub usage: Usage,
-    /// Calls that the endpoint received.
+    /// Calls that the endpoint received from the tool.
     pub calls: Vec<Call>,
 }
 
-/// Lower bounds on one endpoint.
+/// Lower bounds for the durations on one endpoint.
 #[derive(Debug)]
 pub struct LowerBounds {
     setting: Setting,
     deploy: LowerBound,
-    /// For a deploy that does not wait for the tasks.
+    /// Bound for a deploy that does not wait for the tasks.
     deploy_without_rollout: LowerBound,
     destroy: LowerBound,
 }
 
 impl LowerBounds {
-    /// Computes them from the endpoint's table.
+    /// Computes the lower bounds from the endpoint's table of durations.
     ///
     /// # Errors
     ///
@@ -58,7 +58,7 @@ impl LowerBounds {
 pub struct Results {
     samples: Vec<Sample>,
     lower_bounds: Vec<LowerBounds>,
-    /// Failed phases with their reasons.
+    /// Failed phases, each with the reason.
     pub failures: Vec<String>,
 }
 
@@ -75,11 +75,11 @@ pub struct PhaseSummary {
     pub calls: Spread,
     /// Seconds without a call in flight.
     pub idle: Spread,
-    /// Upper bound of the sequential round trips.
+    /// Upper bound for the number of sequential round trips.
     pub depth: Spread,
-    /// Median of each part of the time; `None` if nothing was changed.
+    /// Median of each part of the wall time; `None` if nothing was changed.
     pub time_split: Option<TimeSplit>,
-    /// Calls of the first round by operation.
+    /// Number of calls in the first round by operation.
     pub operations: BTreeMap<String, usize>,
 }
 
@@ -111,7 +111,7 @@ impl Results {
         };
         #[expect(clippy::cast_precision_loss, reason = "these numbers are small")]
         let number = |count: usize| count as f64;
-        #[expect(clippy::cast_precision_loss, reason = "no process has so much memory")]
+        #[expect(clippy::cast_precision_loss, reason = "no process uses that much memory")]
         let mib = |kib: u64| kib as f64 / 1024.0;
         Some(PhaseSummary {
             wall: spread(all().map(|sample| sample.usage.wall))?,
@@ -127,7 +127,8 @@ impl Results {
         })
     }
 
-    /// Returns the lower bound of a phase for a tool: Terraform's stack does not wait for the tasks.
+    /// Returns the lower bound of a phase for a tool; Terraform's is lower for a deploy, because its stack does not
+    /// wait for the tasks.
     pub fn lower_bound(&self, setting: Setting, tool: Tool, phase: Phase) -> Option<&LowerBound> {
         let lower_bounds = self.lower_bounds.iter().find(|lower_bounds| lower_bounds.setting == setting)?;
         match (phase, tool) {
@@ -143,31 +144,31 @@ impl Results {
         self.samples.iter().filter(|one| (one.setting, one.tool, one.phase) == (setting, tool, phase)).count()
     }
 
-    /// Returns whether there is a sample of a tool.
+    /// Returns whether a tool has any sample.
     pub fn has_samples(&self, tool: Tool) -> bool {
         self.samples.iter().any(|sample| sample.tool == tool)
     }
 
-    /// Returns the peak memory of a tool over all phases and settings, in MiB.
+    /// Returns the highest peak memory of a tool over all phases and settings, in MiB.
     pub fn highest_peak(&self, tool: Tool) -> Option<f64> {
         let samples = self.samples.iter().filter(|sample| sample.tool == tool);
-        #[expect(clippy::cast_precision_loss, reason = "no process has so much memory")]
+        #[expect(clippy::cast_precision_loss, reason = "no process uses that much memory")]
         let mib = |kib: u64| kib as f64 / 1024.0;
         samples.map(|sample| mib(sample.usage.peak_kib)).max_by(f64::total_cmp)
     }
 
-    /// Returns the number of measured phases.
+    /// Returns the number of samples.
     pub fn count(&self) -> usize {
         self.samples.len()
     }
 }
 
-/// Results for tests.
+/// Functions that create results for tests.
 #[cfg(test)]
 pub mod fixtures {
     use super::*;
 
-    /// Adds a sample with that many calls.
+    /// Adds a sample with `calls` calls.
     pub fn add(results: &mut Results, of: (Setting, Tool, Phase), wall: f64, cpu: f64, mib: u64, calls: usize) {
         let call = |number: usize| {
             let began_ms = f64::from(u32::try_from(number).unwrap());

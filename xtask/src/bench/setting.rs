@@ -7,20 +7,20 @@ use crate::failure::Failure;
 /// An endpoint setting.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Setting {
-    /// No latency, and every state transition is immediate: only the tool's own time remains.
+    /// No latency and immediate state transitions: mainly the tool's own time remains.
     WithoutDelays,
-    /// 40 ms per call, and a tenth of the published times of AWS.
+    /// 40 ms per call, and a tenth of the times that AWS publishes.
     Scaled,
-    /// 40 ms per call, and the published times of AWS.
+    /// 40 ms per call, and the times that AWS publishes.
     Aws,
 }
 
 impl Setting {
-    /// Settings of a run by default. The third one takes more than an hour.
+    /// Settings that run by default, without `Aws`, which takes more than an hour.
     pub const USUAL: [Self; 2] = [Self::WithoutDelays, Self::Scaled];
     const ALL: [Self; 3] = [Self::WithoutDelays, Self::Scaled, Self::Aws];
 
-    /// Returns the name on the command line.
+    /// Returns the name of the setting on the command line.
     pub fn name(self) -> &'static str {
         match self {
             Self::WithoutDelays => "a",
@@ -29,16 +29,16 @@ impl Setting {
         }
     }
 
-    /// Returns the heading in the report.
+    /// Returns the heading of the setting's section in the report.
     pub fn title(self) -> &'static str {
         match self {
             Self::WithoutDelays => "(a) An endpoint without delays",
-            Self::Scaled => "(b) 40 ms per call, the times of AWS at 1:10",
-            Self::Aws => "(aws) 40 ms per call, the times of AWS",
+            Self::Scaled => "(b) 40 ms per call, a tenth of AWS's times",
+            Self::Aws => "(aws) 40 ms per call, AWS's times",
         }
     }
 
-    /// Returns the description for the report.
+    /// Returns the description of the setting for the report.
     pub fn meaning(self) -> &'static str {
         match self {
             Self::WithoutDelays => {
@@ -50,7 +50,7 @@ impl Setting {
         }
     }
 
-    /// Returns the arguments of the emulator.
+    /// Returns the arguments with which the emulator is started.
     pub fn arguments(self) -> [&'static str; 4] {
         match self {
             Self::WithoutDelays => ["--latency-ms", "0", "--pace", "0"],
@@ -67,8 +67,8 @@ impl Setting {
         }
     }
 
-    /// Returns the default number of rounds. A median needs three; one at the times of AWS takes more than half an
-    /// hour, nearly all of which is waiting for AWS.
+    /// Returns the default number of rounds. A median needs three rounds; with AWS's times there is only one, because a
+    /// round takes more than half an hour, nearly all of it waiting.
     pub fn rounds(self) -> u32 {
         match self {
             Self::WithoutDelays | Self::Scaled => 3,
@@ -76,8 +76,8 @@ impl Setting {
         }
     }
 
-    /// Returns the largest allowed ratio of deploy and destroy to their lower bound; `None` without delays, where the
-    /// bound is nearly zero.
+    /// Returns the largest allowed ratio of the wall time of deploy and destroy to the lower bound; `None` without
+    /// delays, where the bound is nearly zero.
     pub fn max_ratio_to_lower_bound(self) -> Option<f64> {
         match self {
             Self::WithoutDelays => None,

@@ -11,7 +11,7 @@ pub struct Spread {
     pub max: f64,
 }
 
-/// Returns the spread of the values; `None` without values.
+/// Returns the median and range of the values; `None` without values.
 pub fn spread(values: impl IntoIterator<Item = f64>) -> Option<Spread> {
     let mut sorted: Vec<f64> = values.into_iter().collect();
     sorted.sort_by(f64::total_cmp);

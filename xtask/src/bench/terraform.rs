@@ -1,4 +1,4 @@
-//! Terraform on the equivalent stack: the one from which the wire tests migrate.
+//! Terraform as a measured tool, with an equivalent stack: the one that the wire tests migrate to pb-deploy.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -11,17 +11,17 @@ use crate::bench::tool::{EXECUTION_ROLE, HOSTNAME, LOCK_TABLE, LOG_DAYS, Sandbox
 use crate::failure::{self, Failure};
 use crate::project::Project;
 
-/// Name of the program.
+/// Name of Terraform's program.
 pub const PROGRAM: &str = "terraform";
-/// The stack, relative to the project's root.
+/// Path of the stack, relative to the project's root.
 const STACK: &str = "tests/integration/terraform/main.tf";
-/// Folder with a provider that need not be downloaded, as in the wire tests.
+/// Variable with the folder of an already downloaded provider, as in the wire tests.
 const PLUGINS_VARIABLE: &str = "PB_TEST_TERRAFORM_PLUGINS";
 const PLUGINS: &str = "/opt/tf-plugins";
-/// Configuration of Terraform's command line, in place of the user's.
+/// File with a configuration of Terraform's command line that replaces the user's.
 const CLI_CONFIG: &str = "cli.tfrc";
 
-/// Returns its arguments in a phase.
+/// Returns Terraform's arguments in a phase.
 pub fn arguments(phase: Phase) -> Vec<&'static str> {
     let command: &[&str] = match phase {
         Phase::PlanFromNothing | Phase::PlanWithoutChanges => &["plan", "-detailed-exitcode"],
@@ -31,14 +31,14 @@ pub fn arguments(phase: Phase) -> Vec<&'static str> {
     [command, &["-input=false", "-no-color"]].concat()
 }
 
-/// Returns the variables that it needs.
+/// Returns the environment variables that Terraform needs.
 pub fn environment(folder: &Path) -> Vec<(String, String)> {
     let config = folder.join(CLI_CONFIG).display().to_string();
     let all = [("TF_CLI_CONFIG_FILE", &*config), ("TF_IN_AUTOMATION", "1"), ("CHECKPOINT_DISABLE", "1")];
     all.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
 }
 
-/// Returns its version, if it is installed.
+/// Returns Terraform's version, if it is installed.
 pub fn version() -> Option<String> {
     let mut command = Command::new(PROGRAM);
     command.args(["version", "-json"]).env("CHECKPOINT_DISABLE", "1").stdin(Stdio::null()).stderr(Stdio::null());
@@ -51,11 +51,11 @@ pub fn version() -> Option<String> {
 ///
 /// # Errors
 ///
-/// Fails if the stack cannot be read, or requires no version.
+/// Fails if the stack cannot be read, or does not require a provider version.
 pub fn provider_version(project: &Project) -> Result<String, Failure> {
     let stack = failure::read(&project.root.join(STACK))?;
     let found = provider_of(&stack).map(str::to_owned);
-    found.ok_or_else(|| Failure::new(format!("{STACK} requires no version of the AWS provider")))
+    found.ok_or_else(|| Failure::new(format!("{STACK} does not require a version of the AWS provider")))
 }
 
 fn provider_of(stack: &str) -> Option<&str> {
@@ -63,11 +63,11 @@ fn provider_of(stack: &str) -> Option<&str> {
     Some(after.split_once('"')?.0)
 }
 
-/// Writes the stack and creates its workspace.
+/// Writes the stack to the tool's folder, and creates its Terraform workspace.
 ///
 /// # Errors
 ///
-/// Fails if a file cannot be written, or Terraform does not get its provider.
+/// Fails if a file cannot be written, or if Terraform cannot install its provider.
 pub fn initialise(sandbox: &Sandbox, project: &Project) -> Result<(), Failure> {
     failure::write(&sandbox.folder.join("main.tf"), &failure::read(&project.root.join(STACK))?)?;
     failure::write(&sandbox.folder.join(CLI_CONFIG), &cli_config(&plugins()))?;
@@ -82,7 +82,7 @@ pub fn initialise(sandbox: &Sandbox, project: &Project) -> Result<(), Failure> {
     measure::prepare(&sandbox.call(program, &["workspace", "new", WORKSPACE]), &sandbox.folder.join("workspace.log"))
 }
 
-/// Writes the values of the stack's variables.
+/// Writes the file with the values of the stack's variables.
 ///
 /// # Errors
 ///
@@ -99,7 +99,8 @@ fn plugins() -> PathBuf {
     std::env::var_os(PLUGINS_VARIABLE).map_or_else(|| PLUGINS.into(), PathBuf::from)
 }
 
-/// Returns a configuration with the provider's folder if it exists; else Terraform uses its registry.
+/// Returns a command-line configuration that names the provider's folder if it exists; else Terraform downloads the
+/// provider.
 fn cli_config(plugins: &Path) -> String {
     match plugins.is_dir() {
         true => format!("provider_installation {{ filesystem_mirror {{ path = {:?} }} }}\n", plugins.display()),

@@ -1,6 +1,6 @@
 use super::*;
 
-/// Returns the emulator's Python, for tests.
+/// Returns the Python of the emulator's installation, for tests.
 pub fn interpreter() -> PathBuf {
     emulator::python(&Project::find().unwrap()).unwrap()
 }

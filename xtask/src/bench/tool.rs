@@ -1,4 +1,4 @@
-//! Measured tools.
+//! The tools that are measured.
 
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -12,7 +12,7 @@ use crate::emulator;
 use crate::failure::{self, Failure};
 use crate::project::Project;
 
-/// Values that both stacks share.
+/// Values that the stacks of both tools share.
 pub const REGION: &str = "us-east-2";
 pub const HOSTNAME: &str = "bench.example.org";
 pub const LOCK_TABLE: &str = "bench-lock";
@@ -22,7 +22,7 @@ pub const WORKERS: u32 = 4;
 /// Log retention in days, before and after the one-field update.
 pub const LOG_DAYS: [u32; 2] = [30, 60];
 
-/// A measured tool.
+/// A tool that is measured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Tool {
     /// `pb-deploy`.
@@ -32,7 +32,7 @@ pub enum Tool {
 }
 
 impl Tool {
-    /// Returns the name in the report.
+    /// Returns the name of the tool in the report.
     pub fn name(self) -> &'static str {
         match self {
             Self::PbDeploy => "pb-deploy",
@@ -56,9 +56,9 @@ impl FromStr for Tool {
 /// A separate account for one tool in one round, with a folder for the tool's files.
 #[derive(Debug)]
 pub struct Sandbox {
-    /// The tool that uses it.
+    /// The tool that uses the account.
     pub tool: Tool,
-    /// Twelve digits, which the emulator takes as an account.
+    /// Account id of twelve digits, which the emulator derives from an access key of the same digits.
     pub account: String,
     /// Working directory of the tool.
     pub folder: PathBuf,
@@ -71,7 +71,7 @@ impl Sandbox {
     ///
     /// # Errors
     ///
-    /// Fails if the folder cannot be written, or the endpoint refuses.
+    /// Fails if the folder cannot be written, or if the endpoint refuses to create the prerequisites.
     pub fn create(tool: Tool, number: u32, url: &str, home: &Path) -> Result<Self, Failure> {
         let account = format!("7{number:011}");
         let folder = home.join(&account);
@@ -85,12 +85,13 @@ impl Sandbox {
         Ok(sandbox)
     }
 
-    /// Returns the name of the state bucket. It contains the account, because bucket names are global.
+    /// Returns the name of the state bucket. It contains the account id, because bucket names are unique across all
+    /// accounts.
     pub fn bucket(&self) -> String {
         format!("bench-{}", self.account)
     }
 
-    /// Runs the preparations, which are not measured.
+    /// Prepares the tool for its phases; this is not measured.
     ///
     /// # Errors
     ///
@@ -102,7 +103,7 @@ impl Sandbox {
         }
     }
 
-    /// Returns the command of a phase, and writes its configuration first.
+    /// Returns the command of a phase; for the update, first changes the tool's configuration.
     ///
     /// # Errors
     ///
@@ -121,7 +122,7 @@ impl Sandbox {
         Ok(self.call(program, &arguments))
     }
 
-    /// Returns an invocation in this account, without the user's environment.
+    /// Returns an invocation of a program in this account, without the user's environment.
     pub fn call(&self, program: &Path, arguments: &[&str]) -> Invocation {
         let folder = self.folder.display().to_string();
         let mut environment = vec![

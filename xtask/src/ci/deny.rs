@@ -14,7 +14,7 @@ pub fn check(project: &Project) -> Result<Outcome, Failure> {
     super::run_command(command(project))
 }
 
-/// Returns the command of the check.
+/// Returns the command that checks a project with cargo-deny.
 pub fn command(project: &Project) -> Command {
     let mut command = project.cargo("deny");
     command.args(["check", "bans", "licenses", "sources"]);

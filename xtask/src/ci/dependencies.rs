@@ -8,9 +8,9 @@ use crate::project::Project;
 /// Allowed dependencies of one crate, including those of its tests.
 struct Rule {
     package: &'static str,
-    /// Allowed crates of this workspace.
+    /// Crates of this workspace on which the crate may depend.
     allowed: &'static [&'static str],
-    /// `true` if AWS SDK crates are allowed.
+    /// `true` if the crate may depend on crates of the AWS SDK.
     sdk: bool,
 }
 
@@ -19,14 +19,14 @@ const AWS: &str = "pb-aws";
 const RULES: &str = "pb-rules";
 const CONCERN: &[&str] = &[ENGINE, AWS, RULES];
 
-/// The table. A crate that is missing here fails the check, so that its place is a decision.
+/// The rules of all crates. A crate without a rule fails the check, so that somebody decides on its dependencies.
 const TABLE: &[Rule] = &[
-    // The base: no AWS, no terminal, no environment.
+    // The base: these crates use no AWS SDK, no terminal and no environment variables.
     Rule { package: ENGINE, allowed: &[], sdk: false },
     Rule { package: RULES, allowed: &[], sdk: false },
     Rule { package: "pb-config", allowed: &[RULES], sdk: false },
     Rule { package: AWS, allowed: &[ENGINE], sdk: true },
-    // The concern crates do not depend on each other.
+    // The crates of the concerns: they do not depend on each other.
     Rule { package: "pb-net", allowed: CONCERN, sdk: true },
     Rule { package: "pb-redis", allowed: CONCERN, sdk: true },
     Rule { package: "pb-fargate", allowed: CONCERN, sdk: true },
@@ -34,7 +34,7 @@ const TABLE: &[Rule] = &[
     Rule { package: "pb-state", allowed: &[ENGINE, AWS], sdk: true },
     Rule { package: "pb-bootstrap", allowed: CONCERN, sdk: true },
     Rule { package: "pb-terraform", allowed: &[ENGINE, AWS], sdk: true },
-    // The only crate that depends on all others.
+    // The only crate that depends on all the crates above.
     Rule {
         package: "pb-orchestrator",
         allowed: &[
@@ -58,12 +58,12 @@ const TABLE: &[Rule] = &[
         allowed: &[ENGINE, AWS, "pb-config", "pb-state", "pb-edge", "pb-orchestrator"],
         sdk: true,
     },
-    // These use the tool only from outside.
+    // These crates use the tool only as a program.
     Rule { package: "pb-torture", allowed: &[], sdk: false },
     Rule { package: "xtask", allowed: &[], sdk: false },
 ];
 
-/// Returns every dependency that the table does not allow.
+/// Returns a problem for each dependency that the table does not allow.
 ///
 /// # Errors
 ///
@@ -102,12 +102,12 @@ fn problems(metadata: &Value) -> Vec<String> {
 }
 
 impl Rule {
-    /// Returns why the dependency is not allowed, or `None` if it is.
+    /// Returns why a dependency is not allowed, or `None` if it is.
     fn violation(&self, dependency: &str, members: &[&str]) -> Option<String> {
         let name = self.package;
         if members.contains(&dependency) || TABLE.iter().any(|rule| rule.package == dependency) {
             let allowed = match self.allowed {
-                [] => "on no crate of this workspace".to_owned(),
+                [] => "on none of the workspace's crates".to_owned(),
                 allowed => format!("only on {}", allowed.join(", ")),
             };
             let refused = !self.allowed.contains(&dependency);
@@ -124,7 +124,7 @@ mod tests {
 
     use super::*;
 
-    /// Returns the problems of a workspace with all crates of the table, one of which has a dependency.
+    /// Returns the problems of a workspace that has all crates of the table; only `package` has a dependency.
     fn problems_with(package: &str, dependency: &str, kind: &str) -> Vec<String> {
         let packages = TABLE.iter().map(|rule| {
             let all = if rule.package == package { vec![json!({"name": dependency, "kind": kind})] } else { vec![] };

@@ -1,22 +1,22 @@
-//! Feature unification: the tool and its tests are built from the same crates.
+//! Feature unification: the tool and its tests must be built with the same features of their dependencies.
 //!
-//! Cargo builds a crate with the features that all its users in one build enable. If the workspace's tests enable more
-//! features of a dependency of the AWS SDK than the tool does, every SDK crate is compiled twice, which takes minutes
-//! after each change of the lock file.
+//! Cargo builds a crate with all features that its users in one build enable together. If the workspace's tests enable
+//! more features of a dependency of the AWS SDK than the tool does, every SDK crate is compiled twice, which takes
+//! minutes after each change of the lock file.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::failure::Failure;
 use crate::project::Project;
 
-/// The features of each package of a build, and the dependencies between packages.
+/// The features of each package in a build, and the dependencies between the packages.
 #[derive(Debug, Default)]
 struct Tree {
     features: BTreeMap<String, BTreeSet<String>>,
     edges: BTreeMap<String, BTreeSet<String>>,
 }
 
-/// Returns every dependency of the SDK whose features differ.
+/// Returns a problem for each dependency of the SDK whose features differ between the tool and the tests.
 ///
 /// # Errors
 ///
@@ -58,8 +58,8 @@ fn problems(tool: &Tree, tests: &Tree) -> Vec<String> {
 }
 
 impl Tree {
-    /// Parses lines such as `2|tokio v1.54.1|fs,net`, indented by depth. Dependencies of a package are listed only
-    /// once.
+    /// Parses lines such as `2|tokio v1.54.1|fs,net`, indented by depth. Only the first line of a package is followed
+    /// by its dependencies.
     fn parse(text: &str) -> Self {
         let mut tree = Self::default();
         let mut above: Vec<String> = Vec::new();

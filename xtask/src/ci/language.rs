@@ -8,22 +8,22 @@ use crate::failure::{self, Failure};
 
 /// The list of retired phrases.
 const PHRASES: &str = include_str!("phrases.txt");
-/// Extensions of the files that are checked.
+/// File name extensions of the files that are checked.
 const EXTENSIONS: [&str; 5] = ["rs", "py", "md", "toml", "sh"];
-/// Folders of recorded documents, which keep their original wording.
+/// Names of folders with recorded documents, which keep their original wording.
 const RECORDED: [&str; 2] = ["fixtures", "snapshots"];
-/// Words that no doc comment begins with.
+/// Words with which no doc comment may begin.
 const QUESTION_WORDS: [&str; 4] = ["what", "whether", "how", "who"];
-/// Last segments of the attributes of test functions.
+/// Last path segments of the attributes that mark test functions.
 const TEST_ATTRIBUTES: [&str; 4] = ["test", "rstest", "test_case", "proptest"];
-/// Longest test name, in characters.
+/// Maximum length of a test name, in characters.
 const TEST_NAME_MAX: usize = 60;
-/// Marker of an exempt line; the reason follows it. Split, so that this line is not one.
+/// Marker of an exempt line; the reason follows it. It is split, so that this line is not exempt.
 const EXEMPTION: &str = concat!("lang", "-ok:");
-/// Most exempt lines in the repository.
+/// Maximum number of exempt lines in the repository.
 const EXEMPTIONS_MAX: usize = 10;
 
-/// A retired phrase.
+/// A retired phrase, with the suggested replacement.
 #[derive(Debug, PartialEq, Eq)]
 struct Phrase {
     text: String,
@@ -32,7 +32,7 @@ struct Phrase {
 
 /// A tracked file.
 struct Source {
-    /// Path from the root.
+    /// Path relative to the repository's root.
     name: String,
     text: String,
 }
@@ -40,16 +40,16 @@ struct Source {
 /// A violation in one file.
 #[derive(Debug, PartialEq, Eq)]
 struct Finding {
-    /// Line, from 1.
+    /// Line number, starting at 1.
     line: usize,
     problem: String,
 }
 
-/// Returns every violation in the tracked files below the root.
+/// Returns a problem for each violation in the tracked files below the root.
 ///
 /// # Errors
 ///
-/// Git does not list the files, or one of them cannot be read.
+/// Fails if Git does not list the files, or if one of them cannot be read.
 pub fn check(root: &Path) -> Result<Vec<String>, Failure> {
     let names = tracked(root)?.into_iter().filter(|name| is_checked(name));
     let read = |name: String| Ok(Source { text: failure::read(&root.join(&name))?, name });
@@ -81,7 +81,7 @@ fn extension(name: &str) -> Option<&str> {
     name.rsplit_once('.').map(|(_, extension)| extension)
 }
 
-/// Parses the list: a phrase a line, after a tab the suggestion; `#` begins a comment line.
+/// Parses the list: each line has a phrase and, after a tab, an optional suggestion; `#` begins a comment line.
 fn phrases(text: &str) -> Vec<Phrase> {
     let lines = text.lines().filter(|line| !line.trim().is_empty() && !line.starts_with('#'));
     let phrases = lines.map(|line| match line.split_once('\t') {
@@ -89,7 +89,7 @@ fn phrases(text: &str) -> Vec<Phrase> {
         None => Phrase { text: line.to_owned(), suggestion: None },
     });
     let mut phrases: Vec<Phrase> = phrases.collect();
-    // Longer phrases first, so that a phrase is reported in place of those that it contains.
+    // Longer phrases come first, so that a phrase is reported instead of shorter phrases that it contains.
     phrases.sort_by_key(|phrase| std::cmp::Reverse(phrase.text.len()));
     phrases
 }
@@ -101,7 +101,7 @@ fn problems(phrases: &[Phrase], sources: &[Source]) -> Vec<String> {
         let mut exemptions = exemptions(name, text);
         exempt += exemptions.len();
         let mut found = findings(phrases, name, text);
-        // Exemptions that remain are unused.
+        // The exemptions that remain exempt nothing.
         let mut used = Vec::new();
         found.retain(|finding| match exemptions.contains_key(&finding.line) {
             true => {
@@ -123,7 +123,7 @@ fn problems(phrases: &[Phrase], sources: &[Source]) -> Vec<String> {
         problems.extend(found.into_iter().map(|Finding { line, problem }| format!("{name}:{line}: {problem}")));
     }
     if exempt > EXEMPTIONS_MAX {
-        problems.push(format!("{exempt} lines carry `{EXEMPTION}`, {EXEMPTIONS_MAX} at most: rewrite some of them"));
+        problems.push(format!("{exempt} lines carry `{EXEMPTION}`, more than {EXEMPTIONS_MAX}: rewrite some of them"));
     }
     problems
 }
@@ -144,7 +144,7 @@ fn findings(phrases: &[Phrase], name: &str, text: &str) -> Vec<Finding> {
     found
 }
 
-/// Returns the reasons of exempt lines by line. The marker counts only in a comment.
+/// Returns the reasons of all exemptions by line number. The marker counts only in a comment.
 fn exemptions(name: &str, text: &str) -> BTreeMap<usize, String> {
     let comment = match extension(name) {
         Some("rs") => "//",
@@ -159,10 +159,10 @@ fn exemptions(name: &str, text: &str) -> BTreeMap<usize, String> {
     lines.collect()
 }
 
-/// A text as one line of lower-case words: without comment markers and line breaks inside paragraphs.
+/// A text in lower case, without comment markers and without line breaks inside paragraphs.
 struct Flat {
     text: String,
-    /// Where each line starts in the text.
+    /// Offset in `text` at which each line of the original starts.
     starts: Vec<usize>,
 }
 
@@ -189,7 +189,8 @@ impl Flat {
     }
 }
 
-/// Returns the retired phrases of a text. They are found across line breaks, and in names whose words `_` separates.
+/// Returns a finding for each retired phrase in a text. Phrases are found across line breaks, and in names whose words
+/// are separated by `_`.
 fn retired(phrases: &[Phrase], text: &str) -> Vec<Finding> {
     let flat = Flat::new(text);
     let lines: Vec<&str> = text.lines().collect();
@@ -220,7 +221,7 @@ fn question(line: usize, text: &str) -> Option<Finding> {
     is_question.then(|| Finding { line, problem: format!("a doc comment begins with \"{first}\": {hint}: {text}") })
 }
 
-/// Returns the paragraphs of Rust doc comments that begin with a question word.
+/// Returns a finding for each Rust doc comment with a paragraph that begins with a question word.
 fn rust_docs(text: &str) -> Vec<Finding> {
     let mut found = Vec::new();
     let (mut begins, mut is_code, mut last) = (true, false, "");
@@ -244,7 +245,7 @@ fn rust_docs(text: &str) -> Vec<Finding> {
     found
 }
 
-/// Returns the docstrings, by their first line, and the `#:` comments that begin with a question word.
+/// Returns a finding for each docstring and `#:` comment that begins with a question word.
 fn python_docs(text: &str) -> Vec<Finding> {
     let mut found = Vec::new();
     let (mut is_string, mut is_comment, mut opens) = (false, false, false);
@@ -256,7 +257,7 @@ fn python_docs(text: &str) -> Vec<Finding> {
         let first = match (docstring, comment) {
             (Some(text), _) => Some(text),
             (None, Some(text)) if !is_comment => Some(text),
-            // The text of a docstring may begin in its second line.
+            // The text of a docstring may begin on its second line.
             _ => opens.then_some(line),
         };
         found.extend(first.and_then(|text| question(index + 1, text.trim())));
@@ -267,7 +268,7 @@ fn python_docs(text: &str) -> Vec<Finding> {
     found
 }
 
-/// Returns the Rust tests whose names are too long.
+/// Returns a finding for each Rust test whose name is too long.
 fn rust_tests(text: &str) -> Vec<Finding> {
     let mut found = Vec::new();
     let mut is_test = false;
@@ -287,7 +288,7 @@ fn rust_tests(text: &str) -> Vec<Finding> {
     found
 }
 
-/// Returns the Python tests whose names are too long.
+/// Returns a finding for each Python test whose name is too long.
 fn python_tests(text: &str) -> Vec<Finding> {
     let lines = text.lines().enumerate().filter_map(|(index, line)| {
         let code = line.trim();
@@ -301,7 +302,7 @@ fn long_name(line: usize, rest: &str) -> Option<Finding> {
     let name = rest.split(|letter: char| !letter.is_alphanumeric() && letter != '_').next().unwrap_or(rest);
     let count = name.chars().count();
     let hint = "shorten it to subject_condition_result";
-    let problem = || format!("the test name has {count} characters, {TEST_NAME_MAX} at most: {hint}: {name}");
+    let problem = || format!("the test name has {count} characters, more than {TEST_NAME_MAX}: {hint}: {name}");
     (count > TEST_NAME_MAX).then(|| Finding { line, problem: problem() })
 }
 

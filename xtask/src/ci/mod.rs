@@ -1,4 +1,4 @@
-//! `cargo xtask ci`: every check, then every test.
+//! `cargo xtask ci`: runs every check, then every test.
 
 mod deny;
 mod dependencies;
@@ -18,7 +18,7 @@ use crate::test;
 
 type Check = fn(&Project) -> Result<Outcome, Failure>;
 
-/// The checks, fast ones first.
+/// Names of the checks, the fast ones first.
 const CHECKS: [(&str, Check); 10] = [
     ("format", |project| run_command(format(project))),
     ("sizes", |project| problems(&sizes::check(&project.root)?)),
@@ -29,17 +29,17 @@ const CHECKS: [(&str, Check); 10] = [
     ("features", |project| problems(&features::check(project)?)),
     ("deny", deny::check),
     ("clippy", |project| run_command(clippy(project))),
-    // After clippy, so that the parts of the SDK crates that both need are compiled once.
+    // After clippy, so that the SDK crates' artifacts that both need are compiled only once.
     ("docs", |project| run_command(docs(project))),
 ];
-/// Name of the tests among the checks.
+/// Name of the check that runs the tests.
 const TESTS: &str = "tests";
 
-/// Checks that a name is that of a check.
+/// Checks that a name is the name of a check.
 ///
 /// # Errors
 ///
-/// Fails if it is not, with the list of names.
+/// Fails if it is not; the error lists the names of all checks.
 pub fn check_name(name: &str) -> Result<(), Failure> {
     let names: Vec<&str> = CHECKS.iter().map(|(name, _)| *name).chain([TESTS]).collect();
     match names.contains(&name) {
@@ -48,11 +48,11 @@ pub fn check_name(name: &str) -> Result<(), Failure> {
     }
 }
 
-/// Runs the named checks, or all of them without names, and prints the table.
+/// Runs the named checks, or all checks if no name is given, and prints the table of results.
 ///
 /// # Errors
 ///
-/// Never fails: failed checks are in the table.
+/// Never fails: the table shows the failed checks.
 pub fn run(project: &Project, names: &[String]) -> Result<ExitCode, Failure> {
     let wanted = |check: &str| names.is_empty() || names.iter().any(|name| name == check);
     let mut summary = Summary::default();
@@ -84,7 +84,7 @@ fn docs(project: &Project) -> Command {
     command
 }
 
-/// Runs a command, and passes if it succeeds.
+/// Runs a command; the check passes if the command succeeds.
 fn run_command(mut command: Command) -> Result<Outcome, Failure> {
     let status = command.status().map_err(|error| Failure::io("run cargo", &error))?;
     match status.success() {
@@ -93,7 +93,7 @@ fn run_command(mut command: Command) -> Result<Outcome, Failure> {
     }
 }
 
-/// Passes if there is no problem, else prints each.
+/// Returns the outcome of a check: it passes if there is no problem, else each problem is printed.
 fn problems(problems: &[String]) -> Result<Outcome, Failure> {
     if problems.is_empty() {
         return Ok(Outcome::Passed(String::new()));
@@ -125,7 +125,7 @@ mod tests {
         assert_eq!(problems(&["a".into(), "b".into()]).unwrap(), Outcome::Failed("2 problems".into()));
     }
 
-    /// Creates a package of one file.
+    /// Creates a package that consists of one source file.
     fn package(text: &str, licence: &str) -> (tempfile::TempDir, Project) {
         let root = tempfile::tempdir().unwrap();
         let write = |name: &str, text: &str| std::fs::write(root.path().join(name), text).unwrap();
@@ -137,7 +137,7 @@ mod tests {
         (root, project)
     }
 
-    /// Returns the outcome of a command on a package of one file.
+    /// Returns the outcome of a command on a package that consists of one source file.
     fn checked(command: fn(&Project) -> Command, text: &str, licence: &str) -> Outcome {
         let (_root, project) = package(text, licence);
         let mut command = command(&project);
@@ -145,8 +145,8 @@ mod tests {
         run_command(command).unwrap()
     }
 
-    /// Returns whether the toolchain lacks a subcommand. Machines that only run the tests need not have all of them;
-    /// `ci` itself fails without them.
+    /// Returns whether the toolchain lacks a subcommand. Machines that only run the tests need not have all
+    /// subcommands; `ci` itself fails without them.
     fn is_missing(subcommand: &str) -> bool {
         let (_root, project) = package("", "MIT");
         let missing = !deny::installed(&project, subcommand);

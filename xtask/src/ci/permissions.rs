@@ -1,7 +1,8 @@
-//! IAM actions: each call to AWS is documented as a permission.
+//! IAM actions: each call to AWS must be documented as a permission.
 //!
-//! Each crate names its calls as IAM does (`ecs:CreateService`), where it turns a response into a failure. Its README
-//! documents them for authors of policies; `docs/permissions.md` does so for crates without a README.
+//! Each crate names its calls as IAM does (`ecs:CreateService`) in the code that converts a response to an error. Its
+//! README documents these calls for authors of IAM policies; `docs/permissions.md` documents the calls of crates
+//! without a README.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -9,7 +10,7 @@ use std::path::Path;
 use super::sizes;
 use crate::failure::{self, Failure};
 
-/// The services by their IAM prefixes.
+/// IAM prefixes of the services.
 const SERVICES: [&str; 13] = [
     "dynamodb",
     "ec2",
@@ -26,10 +27,10 @@ const SERVICES: [&str; 13] = [
     "tag",
 ];
 
-/// The document for crates without a README.
+/// Document with the calls of the crates without a README.
 const DOCUMENT: &str = "docs/permissions.md";
 
-/// Returns every call that the document of its crate does not name.
+/// Returns a problem for each call that the document of its crate does not name.
 ///
 /// # Errors
 ///

@@ -1,4 +1,4 @@
-//! Promises in the documentation with their tests: `path::test` between backticks.
+//! Promises in the documentation, each with references to tests: `path::test` between backticks.
 
 use std::path::Path;
 
@@ -7,7 +7,7 @@ use crate::failure::{self, Failure};
 /// Documents with promises.
 const DOCUMENTS: [&str; 2] = ["docs/reliability.md", "SECURITY.md"];
 
-/// Returns every promise without a test, and every test that does not exist.
+/// Returns a problem for each promise without a test, and for each reference to a test that does not exist.
 ///
 /// # Errors
 ///

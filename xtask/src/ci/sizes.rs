@@ -1,4 +1,4 @@
-//! Sizes of source files, and of Python functions. Clippy checks those of Rust functions (clippy.toml).
+//! Sizes of source files, and of Python functions. Clippy checks the sizes of Rust functions (clippy.toml).
 
 use std::path::{Path, PathBuf};
 
@@ -8,10 +8,10 @@ use crate::failure::{self, Failure};
 const FILE_MAX: usize = 400;
 /// Maximum number of lines of a function.
 const FUNCTION_MAX: usize = 70;
-/// Folders without sources of this project.
+/// Names of folders that contain no sources of this project.
 const SKIPPED: [&str; 3] = ["target", "__pycache__", "node_modules"];
 
-/// Returns every file and function below the folder that is too long.
+/// Returns a problem for each file or function below the folder that is too long.
 ///
 /// # Errors
 ///
@@ -38,7 +38,7 @@ pub fn check(root: &Path) -> Result<Vec<String>, Failure> {
     Ok(problems)
 }
 
-/// Collects Rust and Python files; hidden folders and links are skipped.
+/// Collects the Rust and Python files below a folder, except in hidden folders and links.
 ///
 /// # Errors
 ///
@@ -78,7 +78,7 @@ pub fn subfolders(folder: &Path) -> Result<Vec<String>, Failure> {
 
 struct Function {
     name: String,
-    /// Line of its `def`, starting at 1.
+    /// Line number of its `def`, starting at 1.
     line: usize,
     lines: usize,
 }

@@ -125,7 +125,7 @@ fn every_command_has_help() {
         assert_eq!(parsed(&format!("help {word}")).unwrap(), Command::Help(topic));
         assert_eq!(parsed(&format!("{word} --help")).unwrap(), Command::Help(topic));
     }
-    // The tool prints the help of its own commands.
+    // pb-deploy itself prints the help for its commands.
     let expected = Command::Tool { arguments: words("deploy --help"), local: false };
     assert_eq!(parsed("deploy --help").unwrap(), expected);
 }

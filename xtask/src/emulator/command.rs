@@ -1,4 +1,4 @@
-//! `cargo xtask emulator`.
+//! `cargo xtask emulator`: manages the local endpoint.
 
 use std::process::ExitCode;
 
@@ -7,7 +7,7 @@ use crate::emulator::{PersistentEmulator, StartOutcome};
 use crate::failure::Failure;
 use crate::project::Project;
 
-/// Runs a command on the local endpoint.
+/// Runs a command that manages the local endpoint.
 ///
 /// # Errors
 ///

@@ -8,15 +8,15 @@ use crate::emulator::process::isolate_python;
 use crate::failure::{self, Failure};
 use crate::project::{self, Project};
 
-/// Interpreters in order of preference; requirements.txt was locked with the first.
+/// Python interpreters in order of preference; requirements.txt was locked with the first one.
 const INTERPRETERS: [&str; 6] = ["python3.11", "python3", "python3.12", "python3.13", "python3.10", "python"];
 /// Minimum Python version of moto.
 const PYTHON_MIN: (u32, u32) = (3, 10);
-/// Upper bound where there is no known limit.
+/// Upper bound for packages without a known maximum version.
 const PYTHON_UNBOUNDED: (u32, u32) = (4, 0);
-/// First Python version for which LocalStack's dependencies, pinned to their day, have no wheels.
+/// First Python version for which LocalStack's pinned dependencies have no wheels.
 const PYTHON_TOO_NEW: (u32, u32) = (3, 13);
-/// File in a complete installation; a folder without it was interrupted.
+/// File that marks a complete installation; without it, the installation was interrupted.
 const COMPLETE_MARKER: &str = "complete";
 
 /// An installable package; each has a separate folder.
@@ -26,12 +26,13 @@ pub enum Package {
     Emulator,
     /// LocalStack's open edition.
     LocalStack,
-    /// The installer of the other two, used if this machine has none.
+    /// The installer of the other two packages, used if `uv` is not on `PATH`.
     Uv,
 }
 
 impl Package {
-    /// Returns the lock file among the emulator's sources, the prefix of its folders, and a description for messages.
+    /// Returns the package's lock file in the emulator's folder, the prefix of its installation folders, and a
+    /// description for messages.
     fn metadata(self) -> (&'static str, &'static str, &'static str) {
         match self {
             Self::Emulator => ("requirements.txt", "venv-", "the local endpoint (once, about 80 MB)"),
@@ -48,17 +49,18 @@ impl Package {
         }
     }
 
-    /// Checks that this machine has a compatible Python.
+    /// Checks that this machine has a Python that the package supports.
     ///
     /// # Errors
     ///
-    /// Fails if there is none, and names the supported versions.
+    /// Fails if there is none; the error names the supported versions.
     pub fn check(self) -> Result<(), Failure> {
         interpreter(self).map(drop)
     }
 }
 
-/// Installs a package if necessary, and returns its Python. The caller holds the lock on the folder.
+/// Installs a package if necessary, and returns the Python of its installation. The caller must hold the lock on the
+/// emulator's folder.
 ///
 /// # Errors
 ///
@@ -78,7 +80,7 @@ pub fn ensure_installed(project: &Project, package: Package) -> Result<PathBuf, 
     Ok(python)
 }
 
-/// Returns uv from `PATH`, or an installed one; `None` if there is neither.
+/// Returns `uv` from `PATH`, or installs it; `None` if the installation fails.
 fn uv(project: &Project) -> Option<PathBuf> {
     let on_path = PathBuf::from("uv");
     if runs(&on_path) {
@@ -97,25 +99,27 @@ fn runs(uv: &Path) -> bool {
     Command::new(uv).arg("--version").stdin(Stdio::null()).output().is_ok_and(|output| output.status.success())
 }
 
-/// Returns a folder name that depends on the lock file, so that a running emulator keeps its installation.
+/// Returns a folder name that depends on the lock file, so that an installation from another lock file does not change
+/// the one that a running emulator uses.
 fn folder_name(prefix: &str, requirements: &str) -> String {
     let mut hasher = DefaultHasher::new();
     requirements.hash(&mut hasher);
     format!("{prefix}{:016x}", hasher.finish())
 }
 
-/// Returns whether the installation is complete and its interpreter still exists. A Python upgrade may have removed it.
+/// Returns whether the installation is complete and its interpreter still exists, which a Python upgrade may have
+/// removed.
 fn is_complete(folder: &Path) -> bool {
     folder.join(COMPLETE_MARKER).exists() && folder.join("bin").join("python").exists()
 }
 
-/// A virtual environment and its packages.
+/// A virtual environment to be created, and its packages.
 #[derive(Debug)]
 struct Environment {
-    /// Python that creates it.
+    /// Python interpreter that creates the environment.
     base: String,
     folder: PathBuf,
-    /// Lock file: pinned versions with hashes.
+    /// Lock file with pinned versions and hashes.
     requirements: PathBuf,
 }
 
@@ -161,7 +165,7 @@ impl Environment {
 fn run(mut command: Command, name: &str, hint: &str) -> Result<(), Failure> {
     project::remove_cargo_variables(&mut command);
     isolate_python(&mut command);
-    // pip compiles the packages once, instead of Python at every start.
+    // pip compiles the packages once, so that Python need not do so at every start.
     command.env_remove("PYTHONDONTWRITEBYTECODE").stdin(Stdio::null());
     let output = command.output().map_err(|error| Failure::io(format_args!("run {name}"), &error))?;
     if output.status.success() {
@@ -171,20 +175,20 @@ fn run(mut command: Command, name: &str, hint: &str) -> Result<(), Failure> {
     Err(Failure::new(format!("{name} failed: {}\n{}\n  hint: {hint}", output.status, output_text.trim_end())))
 }
 
-/// Returns a compatible Python.
+/// Returns a compatible Python interpreter: the one that `PYTHON` names, or the first one found.
 fn interpreter(package: Package) -> Result<String, Failure> {
     let named = std::env::var("PYTHON").ok();
     let candidates = named.as_deref().map_or_else(|| INTERPRETERS.to_vec(), |named| vec![named]);
     first_compatible(package, &candidates, version).map(str::to_owned).ok_or_else(|| {
         let hint = match &named {
-            Some(named) => format!("PYTHON is `{named}`, which is not a compatible Python"),
+            Some(named) => format!("PYTHON names `{named}`, which is not a compatible Python"),
             None => "install one, or set PYTHON to its path".to_owned(),
         };
         Failure::unavailable(format!("{}\n  hint: {hint}", python_requirement(package)))
     })
 }
 
-/// Returns the first interpreter with a compatible version.
+/// Returns the first interpreter whose version the package supports.
 fn first_compatible<'a>(
     package: Package,
     candidates: &[&'a str],
@@ -211,14 +215,14 @@ fn version(interpreter: &str) -> Option<(u32, u32)> {
     Some((major.parse().ok()?, minor.parse().ok()?))
 }
 
-/// Removes older and interrupted installations, unless a process may be using one.
+/// Removes all installations with this prefix, unless an emulator that is recorded as running may be using one.
 fn remove_installations(home: &Path, prefix: &str) {
     if home.join("pid").exists() {
         return;
     }
     for entry in std::fs::read_dir(home).into_iter().flatten().flatten() {
         if entry.file_name().to_string_lossy().starts_with(prefix) {
-            // A leftover only takes up space.
+            // If this fails, the leftover only takes up space.
             let _ = std::fs::remove_dir_all(entry.path());
         }
     }
@@ -279,7 +283,7 @@ mod tests {
         assert_eq!(version("no-such-program"), None);
     }
 
-    /// Installs with stand-ins for Python and uv, and returns their calls.
+    /// Installs with stand-ins for Python and uv, and returns the calls of these programs.
     fn install_calls(uv_ends_with: Option<u8>) -> Vec<String> {
         let folder = tempfile::tempdir().unwrap();
         let path = |name: &str| folder.path().join(name);

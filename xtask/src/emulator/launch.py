@@ -1,8 +1,8 @@
 """Runs the emulator, or another module next to it, for xtask.
 
 `launch.py detached MODULE ARGUMENTS` leaves the terminal's session, so that neither Ctrl-C nor closing the terminal
-affects it. `launch.py watched MODULE ARGUMENTS` ends when its standard input is closed, and thus with the process that
-started it, even after a crash.
+affects it. `launch.py watched MODULE ARGUMENTS` ends when its standard input is closed. It thus ends with the process
+that started it, even if that process crashes.
 """
 
 import os
@@ -12,7 +12,9 @@ import threading
 
 
 def watch() -> None:
-    """Waits until the standard input is closed. Nothing is ever written to it."""
+    """Waits until the standard input is closed, and then ends the process. Nothing is ever written to the standard
+    input.
+    """
     sys.stdin.buffer.read()
     os._exit(0)
 

@@ -15,31 +15,31 @@ use crate::project::Project;
 pub use install::Package;
 use process::Process;
 
-/// The emulator's Python module.
+/// Name of the emulator's Python module.
 pub const MODULE: &str = "pb_emulator";
 
-/// Longest wait for a response of a server on this machine.
+/// Longest wait for a response from a server on this machine.
 const RESPONSE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The emulator that keeps running between commands, with the files that record it.
 #[derive(Debug)]
 pub struct PersistentEmulator {
     home: PathBuf,
-    /// Lock on the emulator's folder, held until this is dropped.
+    /// Lock on the emulator's folder, held until this value is dropped.
     _lock: File,
 }
 
 /// Result of starting the emulator.
 #[derive(Debug, PartialEq, Eq)]
 pub enum StartOutcome {
-    /// It was running before.
+    /// The emulator was already running.
     AlreadyRunning,
-    /// It was started.
+    /// The emulator was started.
     Started,
 }
 
 impl PersistentEmulator {
-    /// Takes the lock. Waits for other xtask processes that hold it.
+    /// Locks the emulator's folder. Waits if another xtask process holds the lock.
     ///
     /// # Errors
     ///
@@ -59,7 +59,7 @@ impl PersistentEmulator {
     ///
     /// # Errors
     ///
-    /// Fails if it is running and does not answer.
+    /// Fails if the emulator is running but does not answer.
     pub fn find(&self) -> Result<Option<Process>, Failure> {
         let answers = |process: &Process| process.is_alive() && !process.url.is_empty();
         let Some(process) = self.read_record().filter(answers) else {
@@ -80,14 +80,14 @@ impl PersistentEmulator {
     ///
     /// # Errors
     ///
-    /// Fails if it cannot be installed or started, or is running with other arguments.
+    /// Fails if the emulator cannot be installed or started, or is running with other arguments.
     pub fn start(&self, project: &Project, options: &EmulatorOptions) -> Result<(Process, StartOutcome), Failure> {
         let arguments = arguments(options);
         if let Some(process) = self.find()? {
             self.check_arguments(&process, options, &arguments)?;
             return Ok((process, StartOutcome::AlreadyRunning));
         }
-        // An interrupted xtask may have left a process without a URL, or its files.
+        // An interrupted xtask may have left a process that never became ready, or its files.
         self.stop()?;
         let python = install::ensure_installed(project, Package::Emulator)?;
         let mut command = process::command(project, &python, "detached", MODULE);
@@ -105,7 +105,7 @@ impl PersistentEmulator {
     ///
     /// # Errors
     ///
-    /// Fails if it does not end.
+    /// Fails if the process does not end.
     pub fn stop(&self) -> Result<Option<Process>, Failure> {
         let process = self.read_record().filter(Process::is_alive);
         if let Some(process) = &process {
@@ -120,8 +120,8 @@ impl PersistentEmulator {
         self.home.join("log")
     }
 
-    /// Returns the path of the ready file, which contains the URL once requests are accepted. The path among the
-    /// arguments of a process identifies the emulator.
+    /// Returns the path of the ready file, which contains the URL once requests are accepted. A process that has this
+    /// path among its arguments is the emulator.
     fn ready_file(&self) -> PathBuf {
         self.home.join("url")
     }
@@ -141,7 +141,7 @@ impl PersistentEmulator {
         }
     }
 
-    /// Refuses to reuse an emulator that runs with other arguments. Default options accept any.
+    /// Refuses to reuse an emulator that runs with other arguments; default options accept any arguments.
     fn check_arguments(&self, running: &Process, options: &EmulatorOptions, wanted: &[String]) -> Result<(), Failure> {
         let known = std::fs::read_to_string(self.home.join("arguments")).unwrap_or_default();
         if *options == EmulatorOptions::default() || known == wanted.join("\n") {
@@ -159,7 +159,7 @@ fn arguments(options: &EmulatorOptions) -> Vec<String> {
     port.into_iter().chain(options.extra.iter().cloned()).collect()
 }
 
-/// Returns the Python of the emulator's installation, and installs it if necessary.
+/// Returns the Python interpreter of the emulator's installation, after installing the emulator if necessary.
 ///
 /// # Errors
 ///
@@ -168,7 +168,7 @@ pub fn python(project: &Project) -> Result<PathBuf, Failure> {
     python_of(project, Package::Emulator)
 }
 
-/// Returns the Python of a package's installation, and installs it if necessary.
+/// Returns the Python interpreter of a package's installation, after installing the package if necessary.
 ///
 /// # Errors
 ///
@@ -191,7 +191,7 @@ fn check_health(url: &str) -> Result<(), String> {
 ///
 /// # Errors
 ///
-/// Fails if the emulator does not answer, or refuses.
+/// Fails if the emulator does not answer, or refuses to create the prerequisites.
 pub fn ensure_prerequisites(url: &str, json: &serde_json::Value) -> Result<(), Failure> {
     let failed = |why: String| Failure::new(format!("failed to create the prerequisites at {url}: {why}"));
     let answer = crate::http::post(url, "/_pb/preconditions", &json.to_string(), RESPONSE_TIMEOUT).map_err(failed)?;
@@ -201,7 +201,7 @@ pub fn ensure_prerequisites(url: &str, json: &serde_json::Value) -> Result<(), F
     }
 }
 
-/// Returns the last lines of a log, for messages.
+/// Returns the last lines of a log and its path, for messages.
 pub fn log_tail(log: &Path) -> String {
     const LINES: usize = 12;
     let text = std::fs::read_to_string(log).unwrap_or_default();

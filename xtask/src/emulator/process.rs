@@ -10,11 +10,11 @@ use crate::emulator::log_tail;
 use crate::failure::Failure;
 use crate::project::{self, Project};
 
-/// Longest wait for the ready file: importing moto takes seconds, and longer on a busy machine.
+/// Longest wait for the ready file: importing moto takes seconds, or longer on a busy machine.
 const START_TIMEOUT: Duration = Duration::from_secs(120);
-/// Longest wait for the end of a process after SIGTERM, and again after SIGKILL.
+/// Longest wait for a process to end after SIGTERM, and again after SIGKILL.
 const STOP_TIMEOUT: Duration = Duration::from_secs(5);
-/// Interval between two checks.
+/// Interval between two checks of a process or of its ready file.
 const POLL_INTERVAL: Duration = Duration::from_millis(20);
 
 /// An emulator process, possibly started by another xtask process.
@@ -24,7 +24,7 @@ pub struct Process {
     pub pid: u32,
     /// URL of the emulator.
     pub url: String,
-    /// Its ready file, an argument that distinguishes it from an unrelated process with a reused id.
+    /// Its ready file; this argument distinguishes the emulator from an unrelated process that reuses its id.
     pub ready_file: PathBuf,
 }
 
@@ -38,7 +38,7 @@ impl Process {
     ///
     /// # Errors
     ///
-    /// Fails if it does not end.
+    /// Fails if the process does not end.
     pub fn stop(&self) -> Result<(), Failure> {
         for signal in ["TERM", "KILL"] {
             self.send_signal(signal)?;
@@ -53,7 +53,7 @@ impl Process {
         Err(Failure::new(format!("the local endpoint (process {}) did not stop", self.pid)))
     }
 
-    /// Sends a signal with the shell's builtin `kill`: there may be no program of that name.
+    /// Sends a signal with the shell's builtin `kill`, because there may be no `kill` program.
     fn send_signal(&self, signal: &str) -> Result<(), Failure> {
         let mut shell = Command::new("sh");
         shell.args(["-c", "kill -s \"$1\" \"$2\" 2>/dev/null || true", "sh", signal, &self.pid.to_string()]);
@@ -76,7 +76,7 @@ fn command_line_of(pid: u32) -> Option<String> {
 pub fn command(project: &Project, python: &Path, mode: &str, module: &str) -> Command {
     let mut command = Command::new(python);
     project::remove_cargo_variables(&mut command);
-    // Not `-I`, which would ignore the environment. `-s` excludes the user's packages.
+    // `-s` excludes the user's packages. `-I` would also ignore the environment variables that are set here.
     command.arg("-s").arg(project.root.join("xtask/src/emulator/launch.py"));
     command.args([mode, module, "serve", "--host", "127.0.0.1"]);
     command.env("PB_EMULATOR_SOURCES", project.emulator());
@@ -85,7 +85,8 @@ pub fn command(project: &Project, python: &Path, mode: &str, module: &str) -> Co
 }
 
 /// Isolates Python: no bytecode next to the sources, no packages except the emulator's, and no variables of the user's
-/// AWS account. A configured profile that does not exist would stop botocore, which the emulator uses.
+/// AWS account. Without this, botocore, which the emulator uses, would fail if `AWS_PROFILE` names a profile that does
+/// not exist.
 pub fn isolate_python(command: &mut Command) {
     command.env("PYTHONDONTWRITEBYTECODE", "1").env("PYTHONUNBUFFERED", "1");
     command.env_remove("PYTHONPATH").env_remove("PYTHONHOME");
@@ -93,7 +94,7 @@ pub fn isolate_python(command: &mut Command) {
     command.env("AWS_CONFIG_FILE", "/dev/null").env("AWS_SHARED_CREDENTIALS_FILE", "/dev/null");
 }
 
-/// An emulator that is stopped when this is dropped, or when this process ends for any reason.
+/// An emulator that is stopped when this value is dropped, or when this process ends for any reason.
 #[derive(Debug)]
 pub struct ScopedProcess {
     child: Child,
@@ -102,13 +103,13 @@ pub struct ScopedProcess {
 }
 
 impl ScopedProcess {
-    /// Starts an emulator.
+    /// Starts an emulator, and waits until it is ready.
     ///
     /// # Errors
     ///
-    /// Fails if it does not start, or is not ready in time.
+    /// Fails if the emulator does not start, or is not ready in time.
     pub fn start(mut command: Command, ready_file: &Path, log: &Path) -> Result<Self, Failure> {
-        // The process ends when this end of the pipe is closed.
+        // The emulator ends when this end of the pipe is closed.
         command.stdin(Stdio::piped());
         let mut child = spawn(command, ready_file, log)?;
         let url = wait_until_ready(&mut child, ready_file, log)?;
@@ -126,7 +127,7 @@ impl Drop for ScopedProcess {
             }
             thread::sleep(POLL_INTERVAL);
         }
-        // If SIGKILL does not help either, nothing will.
+        // The process did not end in time; if SIGKILL fails too, nothing else can be done.
         let _ = self.child.kill().and_then(|()| self.child.wait());
     }
 }
@@ -140,7 +141,7 @@ pub fn spawn(mut command: Command, ready_file: &Path, log: &Path) -> Result<Chil
     let open = |error: std::io::Error| Failure::io(format_args!("open {}", log.display()), &error);
     let out = File::create(log).map_err(open)?;
     let err = out.try_clone().map_err(open)?;
-    // A ready file of an earlier process would look like a new one.
+    // A ready file of an earlier process would be mistaken for the new one.
     let _ = std::fs::remove_file(ready_file);
     command.arg("--ready-file").arg(ready_file).stdout(out).stderr(err);
     command.spawn().map_err(|error| Failure::io("start the local endpoint", &error))
@@ -150,7 +151,7 @@ pub fn spawn(mut command: Command, ready_file: &Path, log: &Path) -> Result<Chil
 ///
 /// # Errors
 ///
-/// Fails if the process ends, or is not ready in time; it is killed then.
+/// Fails if the process ends, or if it is not ready in time, in which case it is killed.
 pub fn wait_until_ready(child: &mut Child, ready_file: &Path, log: &Path) -> Result<String, Failure> {
     let end = Instant::now() + START_TIMEOUT;
     while Instant::now() < end {

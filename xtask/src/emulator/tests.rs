@@ -65,7 +65,7 @@ fn recorded_emulator_is_found_and_stopped() {
     std::fs::write(home.path().join("pid"), child.id().to_string()).unwrap();
     let found = emulator.find().unwrap().unwrap();
     assert_eq!((found.pid, &found.url), (child.id(), &url));
-    // The stand-in answers only once.
+    // The server answers only one request.
     assert!(emulator.find().unwrap_err().to_string().contains("does not answer"));
     assert_eq!(emulator.stop().unwrap().map(|process| process.pid), Some(child.id()));
     child.wait().unwrap();

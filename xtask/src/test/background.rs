@@ -1,6 +1,7 @@
 //! Steps that run in the background at the lowest priority.
 //!
-//! Most wire tests wait for the tool and for time to pass. CPU-bound tests use the processor meanwhile.
+//! Most wire tests wait for the tool and for time to pass. CPU-bound tests, which run in the background, use the
+//! processor in the meantime.
 
 use std::process::Command;
 use std::thread::{self, JoinHandle};
@@ -13,7 +14,7 @@ use crate::summary::{Outcome, Summary};
 /// Shell command that runs its arguments at the lowest priority, with all output on stdout.
 const NICE_COMMAND: &str = "exec nice -n 19 \"$@\" 2>&1";
 
-/// Running steps, one after another.
+/// Steps that run in the background, one after another.
 pub struct Background {
     names: Vec<&'static str>,
     thread: JoinHandle<Vec<StepResult>>,
@@ -57,7 +58,7 @@ impl Background {
     }
 }
 
-/// Returns the same command at the lowest priority.
+/// Returns a command that runs the given command at the lowest priority.
 fn with_lowest_priority(command: &Command) -> Command {
     let mut niced = Command::new("sh");
     niced.args(["-c", NICE_COMMAND, "sh"]).arg(command.get_program()).args(command.get_args());

@@ -8,22 +8,22 @@ use std::time::{Duration, Instant};
 use crate::failure::Failure;
 use crate::http;
 
-/// Variable with LocalStack's licence.
+/// Environment variable with the token of the LocalStack licence.
 const TOKEN: &str = "LOCALSTACK_AUTH_TOKEN";
-/// Variable with another image, such as an older one.
+/// Environment variable that selects another image, such as an older one.
 const IMAGE_VARIABLE: &str = "LOCALSTACK_IMAGE";
 /// Default image, as in `emulator/compose.yaml`.
 const IMAGE: &str = "localstack/localstack:stable";
 /// Port of LocalStack inside its container.
 const PORT: &str = "4566/tcp";
-/// Longest wait for the first response: LocalStack checks its licence before.
+/// Longest wait for the first response: LocalStack first checks its licence.
 const START_TIMEOUT: Duration = Duration::from_secs(180);
 /// Longest wait for one response.
 const RESPONSE_TIMEOUT: Duration = Duration::from_secs(5);
 /// Interval between two requests.
 const POLL_INTERVAL: Duration = Duration::from_millis(250);
 
-/// Docker's program and the licence.
+/// Docker's program, the image and the licence.
 #[derive(Debug)]
 pub struct Docker {
     program: PathBuf,
@@ -32,7 +32,7 @@ pub struct Docker {
     start_timeout: Duration,
 }
 
-/// A container that is stopped when this is dropped.
+/// A container that is stopped when this value is dropped.
 #[derive(Debug)]
 pub struct Container {
     program: PathBuf,
@@ -53,11 +53,11 @@ impl Docker {
     ///
     /// # Errors
     ///
-    /// Fails without a licence, without Docker, or if Docker's daemon does not answer.
+    /// Fails if there is no licence or no Docker, or if Docker's daemon does not answer.
     pub fn check(&self) -> Result<(), Failure> {
         let instead = "`--target localstack-host` needs neither Docker nor a licence";
         if self.token.is_none() {
-            let text = format!("the target `localstack` needs a licence of LocalStack in {TOKEN}\n  hint: {instead}");
+            let text = format!("the target `localstack` needs a LocalStack licence in {TOKEN}\n  hint: {instead}");
             return Err(Failure::unavailable(text));
         }
         self.run(&["info", "--format", "{{.ServerVersion}}"]).map(drop).map_err(|why| {
@@ -69,11 +69,11 @@ impl Docker {
     ///
     /// # Errors
     ///
-    /// Fails if it does not start, or is not ready in time.
+    /// Fails if the container does not start, or is not ready in time.
     pub fn start(&self) -> Result<Container, Failure> {
         self.check()?;
         let failed = |why: String| Failure::new(format!("failed to start {}: {why}", self.image));
-        // The token is passed by variable name, because arguments are visible to all users.
+        // The argument names only the variable and not the token, because arguments are visible to all users.
         let arguments = ["run", "--detach", "--rm", "--publish", "127.0.0.1::4566", "--env", TOKEN, &self.image];
         let id = self.run(&arguments).map_err(failed)?;
         let mut container = Container { program: self.program.clone(), id, url: String::new() };
@@ -109,7 +109,7 @@ impl Drop for Container {
     }
 }
 
-/// Returns the output of a command, or its error output if it failed.
+/// Runs a command and returns its output, or its error output if it fails.
 fn run(command: &mut Command) -> Result<String, String> {
     let output = command.stdin(Stdio::null()).output().map_err(|error| error.to_string())?;
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().to_owned();

@@ -1,4 +1,5 @@
-//! The examples of all crates, run against the endpoint. Each exits with an error if it finds a deviation.
+//! The examples of all crates, run against the endpoint. An example exits with an error if the endpoint does not behave
+//! as it expects.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -15,13 +16,13 @@ use crate::local;
 use crate::project::Project;
 use crate::summary::{Outcome, Tally};
 
-/// Account of the examples, which run one after another.
+/// Account that all examples use; they run one after another.
 const ACCOUNT: &str = "100000000001";
 const REGION: &str = "us-east-2";
 const BUCKET: &str = "pb-examples-state";
 const TABLE: &str = "pb-examples-lock";
 const ROLE: &str = "ecsTaskExecutionRole";
-/// Arguments of examples that need some.
+/// Arguments of the examples that need arguments.
 const ARGUMENTS: [(&str, &[&str]); 1] = [("locked_state", &[BUCKET, TABLE])];
 /// Time limit of one example.
 const MAX_DURATION: Duration = Duration::from_secs(180);
@@ -30,7 +31,7 @@ const MAX_DURATION: Duration = Duration::from_secs(180);
 ///
 /// # Errors
 ///
-/// Fails if they do not compile, or if their prerequisites cannot be created.
+/// Fails if the examples do not compile, or if their prerequisites cannot be created.
 pub fn run(project: &Project, endpoint: &Endpoint, filters: &[String]) -> Result<Outcome, Failure> {
     let mut examples = find(&project.root.join("crates"))?;
     examples.retain(|name| filters.is_empty() || filters.iter().any(|filter| name.contains(filter)));
@@ -90,7 +91,7 @@ fn command(program: &Path, name: &str, endpoint: &Endpoint) -> Command {
     command
 }
 
-/// Runs a program to its end, with its output in a log.
+/// Runs a program with a time limit, and writes its output to a log.
 fn succeeds(mut command: Command, log: &Path, max_duration: Duration) -> Result<(), String> {
     let failed = |error: std::io::Error| error.to_string();
     let out = File::create(log).map_err(failed)?;

@@ -1,4 +1,4 @@
-//! Safeguards of the tests on AWS: nobody runs them by accident.
+//! Safeguards of the tests on AWS, so that nobody runs them by accident.
 
 use std::ffi::OsStr;
 use std::path::Path;
@@ -9,13 +9,14 @@ use crate::failure::Failure;
 use crate::project::{self, Project};
 use crate::summary::Outcome;
 
-/// Variable with the account that may be used. The tests compare it with the account of the credentials.
+/// Environment variable with the account that may be used. The tests compare it with the account of the credentials.
 pub const ACCOUNT: &str = "PB_LIVE_ACCOUNT";
-/// Variable with the configuration: region, hostname, zone, bucket, lock table and role.
+/// Environment variable with the path of the configuration, which names region, hostname, zone, bucket, lock table and
+/// role.
 pub const CONFIG: &str = "PB_LIVE_CONFIG";
-/// Variable that makes the tests run on AWS.
+/// Environment variable that makes the tests run on AWS.
 const LIVE: &str = "PB_TEST_LIVE";
-/// Notice before anything is created.
+/// Notice that is shown before anything is created.
 pub const COST: &str = "\
 The tests on AWS create one workspace with a random name, change it several times, and destroy it. For about half an
 hour they use a load balancer, a cache node, some Fargate tasks and their public addresses, which costs less than one US
@@ -25,18 +26,18 @@ dollar. If they are interrupted, `tests/integration/sweep.py` lists and removes 
 ///
 /// # Errors
 ///
-/// Fails if one of them is missing, or the account is invalid.
+/// Fails if the account or the configuration is missing, or if the account is invalid.
 pub fn check(variable: impl Fn(&str) -> Option<String>) -> Result<(), Failure> {
     let refuse = |what: &str| Err(Failure::unavailable(format!("the target `aws` needs {what}\n\n{COST}")));
     match variable(ACCOUNT) {
-        None => return refuse(&format!("the allowed account in {ACCOUNT}")),
+        None => return refuse(&format!("{ACCOUNT}, the id of the account that it may use")),
         Some(account) if account.len() != 12 || !account.bytes().all(|byte| byte.is_ascii_digit()) => {
-            return refuse(&format!("an account of 12 digits in {ACCOUNT}, not `{account}`"));
+            return refuse(&format!("an account id of 12 digits in {ACCOUNT}, not `{account}`"));
         }
         Some(_) => {}
     }
     if variable(CONFIG).is_none_or(|path| path.trim().is_empty()) {
-        return refuse(&format!("a configuration for tests, whose prerequisites exist, in {CONFIG}"));
+        return refuse(&format!("{CONFIG}, the path of a configuration for tests whose prerequisites exist"));
     }
     Ok(())
 }
@@ -54,7 +55,7 @@ pub fn run(
 ) -> Result<Outcome, Failure> {
     let mut command = Command::new(emulator::python(project)?);
     project::remove_cargo_variables(&mut command);
-    // Neither a local endpoint of the user nor an emulator may take the place of AWS here.
+    // These tests must run on AWS, so settings for a local endpoint or an emulator are removed.
     project::remove_variables(&mut command, |name| {
         name.starts_with("AWS_ENDPOINT_URL") || name.starts_with("PB_TEST_") || name.starts_with("PYTHON")
     });

@@ -25,18 +25,18 @@ use scenarios::Scenarios;
 use seeds::Seeds;
 use target::{Endpoint, Target};
 
-/// Region for the crates' tests; any will do.
+/// Region for the crates' tests, which work in any region.
 const REGION: &str = "us-east-2";
-/// Address where nothing listens.
+/// URL at which nothing listens.
 const UNREACHABLE_ENDPOINT: &str = "http://127.0.0.1:9";
 /// Exit status of pytest if no test was selected.
 const PYTEST_NO_TESTS: &str = "exit status: 5";
 
-/// Runs the tests and prints the table.
+/// Runs the tests and prints the table of results.
 ///
 /// # Errors
 ///
-/// Fails if this machine lacks a requirement of a target. Failed tests are in the table.
+/// Fails if this machine lacks a requirement of a target. The table shows failed tests; they are no error.
 pub fn run(project: &Project, options: &TestOptions) -> Result<ExitCode, Failure> {
     if !options.is_default {
         options.targets.iter().try_for_each(Target::check)?;
@@ -46,7 +46,7 @@ pub fn run(project: &Project, options: &TestOptions) -> Result<ExitCode, Failure
     Ok(summary.finish())
 }
 
-/// Runs the steps. A failed step does not prevent others, except those that need its result.
+/// Runs the steps of a test run. A failed step does not prevent other steps, except those that need its result.
 pub fn steps(project: &Project, options: &TestOptions, summary: &mut Summary) {
     let filters = &*options.filters;
     let seeds = seeds(options);
@@ -106,13 +106,14 @@ struct WireRun<'a> {
     target: &'a Target,
     built: bool,
     filters: &'a [String],
-    /// Skip the target if this machine lacks its requirements, and run only the tests that are marked as sample.
+    /// `true` to skip the target if this machine lacks its requirements, and to run only the tests that belong to the
+    /// sample.
     sample: bool,
-    /// Run all tests of a sample run, instead of those that are marked.
+    /// `true` to run all tests even in a sample run.
     all_tests: bool,
 }
 
-/// Runs everything against one target, and returns the results by scenario.
+/// Runs examples and wire tests against one target, and returns the results of the wire tests by scenario.
 fn run_on_target(project: &Project, wire: WireRun<'_>, summary: &mut Summary) -> Option<Scenarios> {
     let WireRun { target, built, filters, sample, all_tests } = wire;
     if let Some(skipped) = skip_outcome(target.check(), sample) {
@@ -141,7 +142,7 @@ fn run_on_target(project: &Project, wire: WireRun<'_>, summary: &mut Summary) ->
         None => no_endpoint(),
     });
     let scenarios = Scenarios::read(&target.to_string(), &report);
-    // It does not exist if no test was run, and a leftover only takes some kilobytes.
+    // The report does not exist if no test was run; if it cannot be removed, it only takes up some kilobytes.
     let _ = std::fs::remove_file(&report);
     if let Some(endpoint) = endpoint {
         endpoint.finish(summary.failed());
@@ -149,14 +150,15 @@ fn run_on_target(project: &Project, wire: WireRun<'_>, summary: &mut Summary) ->
     scenarios
 }
 
-/// Returns the outcome of a target that is skipped: one of the default targets whose requirements this machine lacks.
+/// Returns the outcome of a target that is skipped because this machine lacks its requirements; only targets of sample
+/// runs are skipped.
 fn skip_outcome(check: Result<(), Failure>, sample: bool) -> Option<Outcome> {
     let why = check.err().filter(|_| sample)?.to_string();
     Some(Outcome::Skipped(why.lines().map(str::trim).collect::<Vec<_>>().join("; ")))
 }
 
-/// Runs the tests of all crates. Those that need an endpoint use the given URL; else each starts an emulator with
-/// suitable timings.
+/// Runs the tests of all crates. Tests that need an endpoint use the target's URL, if it has one; else each starts an
+/// emulator with suitable timings.
 fn cargo_tests(project: &Project, target: &Target, filters: &[String], seeds: Seeds) -> Result<Outcome, Failure> {
     let mut command = project.cargo("test");
     command.args(["--release", "--workspace", "--no-fail-fast"]).env("PB_DEPLOY_BIN", project.tool());
@@ -173,7 +175,8 @@ fn cargo_tests(project: &Project, target: &Target, filters: &[String], seeds: Se
     Ok(require_tests(outcome, filters))
 }
 
-/// Removes the user's AWS account from the environment: tests that call AWS reach an address where nothing listens.
+/// Removes the user's AWS account from the environment: a test that calls AWS reaches an address at which nothing
+/// listens.
 fn isolate_from_aws(command: &mut Command) {
     project::remove_variables(command, |name| name.starts_with("AWS_"));
     local::use_endpoint(command, UNREACHABLE_ENDPOINT, None);
@@ -181,7 +184,7 @@ fn isolate_from_aws(command: &mut Command) {
     command.env("AWS_CONFIG_FILE", "/dev/null").env("AWS_SHARED_CREDENTIALS_FILE", "/dev/null");
 }
 
-/// Runs the tests that call the tool against the endpoint. On AWS they use the user's endpoint and credentials.
+/// Runs the wire tests, which run the tool against the endpoint. On AWS they use the user's credentials.
 fn wire_tests(project: &Project, wire: WireRun<'_>, endpoint: &Endpoint, report: &Path) -> Result<Outcome, Failure> {
     let WireRun { target, filters, sample, all_tests, .. } = wire;
     let tool = project.tool();
@@ -212,7 +215,7 @@ fn pytest(
     run_pytest(command, folder, filters, variables)
 }
 
-/// Runs the tests of a folder with this Python.
+/// Runs the tests of a folder with the Python interpreter of `command`.
 fn run_pytest(
     mut command: Command,
     folder: &Path,
@@ -233,7 +236,7 @@ fn run_pytest(
     }
 }
 
-/// Turns a successful run without tests into a failure, or into a skipped step if a filter was given.
+/// Turns a successful run in which no test was run into a failure, or into a skipped step if a filter was given.
 fn require_tests(outcome: Outcome, filters: &[String]) -> Outcome {
     match outcome {
         Outcome::Tests(Tally { passed: 0, failed: 0, .. }, Ok(())) if filters.is_empty() => {

@@ -1,5 +1,6 @@
-//! The tests behind docs/reliability.md: the stack over a simulated AWS, the binary with faults on the wire, and the
-//! lease protocol in a model checker. `cargo test --workspace` excludes them, because each uses all cores.
+//! The tests that prove the promises of docs/reliability.md: the stack over a simulated AWS, the binary with faults on
+//! the wire, and the lease protocol in a model checker. `cargo test --workspace` excludes these tests, because each of
+//! them uses all cores.
 
 use super::background::Background;
 use super::seeds::Seeds;
@@ -13,7 +14,7 @@ use crate::torture;
 use std::path::Path;
 use std::process::Command;
 
-/// Starts the CPU-bound tests in the background.
+/// Starts the CPU-bound tests, the model checker and the simulation, in the background.
 pub fn start(project: &Project, options: &TestOptions, seeds: Seeds) -> Background {
     let mut simulation = test_command(project, "pb-simulation", "simulation");
     seeds.configure(&mut simulation);
@@ -22,7 +23,7 @@ pub fn start(project: &Project, options: &TestOptions, seeds: Seeds) -> Backgrou
     Background::start(steps.into(), &options.filters)
 }
 
-/// Runs the binary with faults on the wire: a sample of them, and all with `--long`.
+/// Runs the binary with faults on the wire: with a sample of the faults, and with `--long` also with all of them.
 pub fn run_wire_faults(project: &Project, built: bool, options: &TestOptions, seeds: Seeds, summary: &mut Summary) {
     let filters = &*options.filters;
     summary.step("faults on the wire", || {
@@ -30,7 +31,7 @@ pub fn run_wire_faults(project: &Project, built: bool, options: &TestOptions, se
         emulator::python(project)?;
         let mut command = test_command(project, "pb-torture", "wire");
         seeds.configure(&mut command);
-        // These tests wait for leases to expire more than for the processor.
+        // Several tests run at a time, because they mostly wait for leases to expire and not for the processor.
         let command = with_test_threads(command, 3, filters);
         Ok(require_tests(run::run_and_count(command, run::count_cargo_test, &mut std::io::stdout())?, filters))
     });
@@ -47,8 +48,8 @@ fn require_tool(built: bool) -> Result<(), Failure> {
     if built { Ok(()) } else { Err(Failure::new("not run: pb-deploy was not built")) }
 }
 
-/// Sets the number of test threads; the CPU-bound tests use all cores by themselves. Their output says how many cases
-/// were tried.
+/// Sets the number of test threads; a CPU-bound test uses all cores by itself. The output is not captured, because it
+/// says how many cases were tried.
 fn with_test_threads(mut command: Command, threads: u8, filters: &[String]) -> Command {
     command.args(["--", "--nocapture", "--test-threads", &threads.to_string()]).args(filters);
     command
@@ -62,7 +63,8 @@ fn test_command(project: &Project, package: &str, test: &str) -> Command {
     command
 }
 
-/// Returns the command for a workspace with a separate target folder; its Cargo.toml explains why.
+/// Returns the command for the model checker's tests. Their workspace is separate, with its own target folder; its
+/// Cargo.toml explains why.
 fn model_command(project: &Project) -> Command {
     let mut command = project.cargo_in("test", Path::new("tests/lease-model/Cargo.toml"));
     command.args(["--release", "--locked"]).env("CARGO_TARGET_DIR", project.target.join("lease-model"));

@@ -6,7 +6,8 @@ use std::process::{Command, Stdio};
 use crate::failure::Failure;
 use crate::summary::{Outcome, Tally};
 
-/// Runs the command. Copies its stdout to `out` line by line, and passes each line to `count`.
+/// Runs a test command and returns the outcome. Copies its stdout to `out` line by line, and passes each line to
+/// `count`.
 ///
 /// # Errors
 ///
@@ -22,7 +23,7 @@ pub fn run_and_count(
     let mut reader = BufReader::new(child.stdout.take().ok_or_else(|| Failure::new("the tests have no output"))?);
     let mut line = Vec::new();
     while reader.read_until(b'\n', &mut line).map_err(failed)? > 0 {
-        // A closed output does not stop the tests.
+        // The tests continue even if the output is closed.
         let _ = out.write_all(&line).and_then(|()| out.flush());
         if let Some(more) = count(&String::from_utf8_lossy(&line)) {
             tally.add(more);
@@ -54,7 +55,7 @@ pub fn count_closing_line(line: &str) -> Option<Tally> {
     matches!(words[..], [_, "passed,", _, "failed"]).then(|| parse_counts(line))
 }
 
-/// Adds up every number that precedes the name of a result.
+/// Adds up the numbers that precede the names of results, such as `5 passed`.
 fn parse_counts(line: &str) -> Tally {
     let words: Vec<&str> = line.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty()).collect();
     let mut tally = Tally::default();
@@ -108,7 +109,8 @@ mod tests {
     fn shell(script: &str, count: fn(&str) -> Option<Tally>) -> Outcome {
         let mut command = Command::new("sh");
         command.args(["-c", script]);
-        // Not stdout, where a program that counts this test's output would count these lines too.
+        // The lines are not written to stdout, because a program that counts the results of this test run would count
+        // them too.
         run_and_count(command, count, &mut Vec::new()).unwrap()
     }
 

@@ -27,7 +27,7 @@ impl Scenarios {
         self.document["scenarios"].as_object().into_iter().flat_map(|all| all.keys().map(String::as_str))
     }
 
-    /// Returns `12 passed, 1 skipped`, or nothing for a scenario that was not run.
+    /// Returns the counts of a scenario, such as `12 passed, 1 skipped`; empty if it was not run.
     fn cell(&self, scenario: &str) -> String {
         let counts = ["passed", "failed", "skipped"].map(|ended| (self.count(scenario, ended), ended));
         let words = counts.iter().filter(|(count, _)| *count > 0).map(|(count, ended)| match *ended {
@@ -37,14 +37,15 @@ impl Scenarios {
         words.collect::<Vec<_>>().join(", ")
     }
 
-    /// Returns the failed tests, each with the end of its report, because its own output is far above.
+    /// Returns the failed tests, each with the end of its report, because the test's own output is far above the table.
     fn failures(&self) -> impl Iterator<Item = String> {
         let failures = self.document["failures"].as_object().into_iter().flatten();
         failures
             .map(|(test, text)| format!("\n{}: FAILED {test}\n{}", self.endpoint, text.as_str().unwrap_or_default()))
     }
 
-    /// Returns the skipped tests by reason, and the responses of each service by their source.
+    /// Returns lines with the number of skipped tests by reason, and with the number of responses of each service by
+    /// source.
     fn notes(&self) -> Vec<String> {
         let mut lines = Vec::new();
         for (reason, count) in self.document["skips"].as_object().into_iter().flatten() {

@@ -1,20 +1,20 @@
 //! Seeds of random tests.
 //!
-//! A usual run has fixed seeds, so that it tries the same cases each time. A long run draws a new one. A failure that
-//! it finds is fixed and gets a test of its own.
+//! A run without `--long` has fixed seeds, so that it tries the same cases each time. A long run draws a new seed. When
+//! it finds a failure, the failure is fixed and a test is added for it.
 
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::process::Command;
 
-/// Cases per property in a long run, unless the property sets a number; a usual run has 256.
+/// Cases per property in a long run, unless the property sets a number; other runs try 256.
 const PROPERTY_CASES: &str = "5000";
 
 /// The seeds of one run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Seeds {
-    /// The seeds in the tests.
+    /// The fixed seeds that the tests contain.
     Fixed,
-    /// One seed for all random tests of a long run.
+    /// One new or requested seed for all random tests of a long run.
     Random(u64),
 }
 
@@ -25,7 +25,7 @@ impl Seeds {
         Self::Random(requested.unwrap_or_else(|| RandomState::new().build_hasher().finish() % 1_000_000_000))
     }
 
-    /// Configures the tests of a command to use these seeds. Those of the properties are in `.cargo/config.toml`.
+    /// Configures a test command to use these seeds. The fixed seed of the property tests is in `.cargo/config.toml`.
     pub fn configure(self, command: &mut Command) {
         let unset = ["SIMULATION_SEED", "SIMULATION_FULL", "PB_TORTURE_SEED", "PROPTEST_RNG_SEED", "PROPTEST_CASES"];
         unset.iter().for_each(|name| {

@@ -12,7 +12,7 @@ use crate::failure::{self, Failure};
 use crate::http;
 use crate::project::Project;
 
-/// Maximum number of emulators, which is the number of processes of the tests.
+/// Maximum number of emulators, equal to the maximum number of test processes.
 const MAX_EMULATORS: usize = 4;
 /// Longest wait for a connection to a running endpoint.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -25,13 +25,13 @@ const TARGET_NAMES: &str = "`emulator`, `localstack`, `localstack-host`, `aws` o
 /// A target of the wire tests.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Target {
-    /// New emulators.
+    /// Emulators that are started for the run.
     Emulator,
     /// LocalStack in a container, with the user's licence.
     LocalStack,
     /// LocalStack's open edition in a process, with the plugin of this repository.
     LocalStackHost,
-    /// A running endpoint.
+    /// An endpoint that is already running, by its URL.
     Url(String),
     /// AWS.
     Aws,
@@ -67,10 +67,10 @@ impl fmt::Display for Target {
     }
 }
 
-/// A running target. Whatever was started for it is stopped when this is dropped.
+/// A running target. Everything that was started for it is stopped when this value is dropped.
 #[derive(Debug)]
 pub struct Endpoint {
-    /// Addresses: one, or several independent ones with the same behaviour.
+    /// URLs: one, or several of independent endpoints with the same behaviour.
     urls: Vec<String>,
     started: Option<Started>,
 }
@@ -96,17 +96,17 @@ impl Target {
         }
     }
 
-    /// Returns whether the crates' tests and examples run against this target too. They need the emulator's control
-    /// endpoints.
+    /// Returns whether the crates' tests and examples also run against this target, which must have the emulator's
+    /// control endpoints.
     pub fn runs_crate_tests(&self) -> bool {
         matches!(self, Self::Emulator | Self::Url(_))
     }
 
-    /// Starts the target. AWS needs nothing, and has no URL.
+    /// Starts the target. For AWS there is nothing to start, and no URL.
     ///
     /// # Errors
     ///
-    /// Fails if it cannot be installed or started, or nothing listens at its URL.
+    /// Fails if the target cannot be installed or started, or if nothing listens at its URL.
     pub fn start(&self, project: &Project) -> Result<Endpoint, Failure> {
         match self {
             Self::Emulator => start(project, Package::Emulator, emulator::MODULE, "test", emulators()),
@@ -129,7 +129,7 @@ fn emulators() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from).min(MAX_EMULATORS)
 }
 
-/// Starts processes for this run of the tests, separate from the one of `--local`.
+/// Starts endpoint processes for this test run, separate from the process of `--local`.
 fn start(project: &Project, package: Package, module: &str, name: &str, count: usize) -> Result<Endpoint, Failure> {
     let home = project.emulator_home();
     let python = emulator::python_of(project, package)?;
@@ -149,17 +149,17 @@ fn start(project: &Project, package: Package, module: &str, name: &str, count: u
 }
 
 impl Endpoint {
-    /// Returns one of its addresses; empty for AWS.
+    /// Returns one URL of the target; empty for AWS.
     pub fn url(&self) -> &str {
         self.urls.first().map_or("", String::as_str)
     }
 
-    /// Returns all its addresses, separated by spaces.
+    /// Returns all URLs of the target, separated by spaces.
     pub fn urls(&self) -> String {
         self.urls.join(" ")
     }
 
-    /// Stops what was started. If something failed, the logs are kept and their folder is printed.
+    /// Stops everything that was started. If a step failed, the logs are kept and their folder is printed.
     pub fn finish(self, failed: bool) {
         match self.started {
             Some(Started::Processes { processes, folder }) => {
@@ -167,7 +167,7 @@ impl Endpoint {
                 if failed {
                     eprintln!("the endpoint's log is in {}", folder.display());
                 } else {
-                    // A leftover only takes some kilobytes.
+                    // If this fails, the leftover only takes up some kilobytes.
                     let _ = std::fs::remove_dir_all(&folder);
                 }
             }

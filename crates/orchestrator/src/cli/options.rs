@@ -10,10 +10,10 @@ pub struct Selection {
     /// Only this resource and what it depends on; can be repeated. `net` stands for all of net/...
     #[arg(long = "target", value_name = "ADDRESS")]
     pub targets: Vec<String>,
-    /// Replace this resource even if nothing about it differs; can be repeated
+    /// Replace this resource even if it matches the configuration; can be repeated
     #[arg(long, value_name = "ADDRESS")]
     pub replace: Vec<String>,
-    /// Only record what changed outside of pb-deploy; changes nothing in AWS
+    /// Only record what changed outside of pb-deploy, without changing AWS
     #[arg(long, conflicts_with_all = ["targets", "replace"])]
     pub refresh_only: bool,
 }
@@ -102,7 +102,7 @@ pub struct ImageOptions {
 }
 
 impl ImageOptions {
-    /// Returns the images by service. If a service is given several times, the last one counts.
+    /// Returns the images by service. If several images are given for a service, the last image counts.
     pub fn given(&self) -> ImageOverrides {
         self.images.iter().cloned().collect()
     }
@@ -158,14 +158,14 @@ pub struct LogOptions {
 
 #[derive(Debug, Args)]
 pub struct LocalOptions {
-    /// Folder of the application. The processes run there, and a service without a configured command runs the one of
-    /// the Dockerfile there
+    /// Folder of the application. The processes run in it, and a service without a configured command runs the command
+    /// of the Dockerfile in it
     #[arg(long, value_name = "FOLDER", default_value = ".")]
     pub app: PathBuf,
     /// Start only this service; can be repeated
     #[arg(long = "only", value_name = "SERVICE")]
     pub only: Vec<String>,
-    /// Running Redis or Valkey to use, instead of starting one
+    /// Address of a running Redis or Valkey to use instead of starting one
     #[arg(long, value_name = "HOST:PORT")]
     pub queue: Option<String>,
 }

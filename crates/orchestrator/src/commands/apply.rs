@@ -12,7 +12,8 @@ use pb_engine::{Goal, Observed};
 use std::path::Path;
 use std::time::Duration;
 
-/// Applies a saved plan, if nothing that it is bound to has changed. Asks nothing, because the plan has been reviewed.
+/// Applies a saved plan, if nothing that it is bound to has changed. Does not ask for confirmation, because the plan
+/// has been reviewed.
 ///
 /// # Errors
 /// A file that is not a saved plan; a plan that no longer applies; a lease that another run holds.
@@ -20,12 +21,12 @@ pub async fn apply(global: &Global, file: &Path, consent: &Consent) -> Result<Ex
     let saved = SavedPlan::read(file)?;
     let goal = goal(&saved.operation).ok_or_else(|| {
         let message =
-            format!("{} is a plan of the operation {:?}, unknown to this version", file.display(), saved.operation);
-        Error::other(message, "make a new plan with `pb-deploy plan WORKSPACE --out FILE`")
+            format!("{} has the operation {:?}, which this version does not know", file.display(), saved.operation);
+        Error::other(message, "create a new plan with `pb-deploy plan WORKSPACE --out FILE`")
     })?;
     let reporter = Reporter::new(global.json, global.verbose);
     let bound = &saved.binding;
-    // Before the first call, because another region may have no endpoint or state to ask.
+    // Checked before the first call, because a different region may have no endpoint that answers, or no state.
     let region = load_workspace(global, &bound.workspace)?.region;
     saved.check_location(&PlanBinding { region, ..bound.clone() })?;
     let options = RunOptions { images: saved.images.clone(), ..RunOptions::default() };

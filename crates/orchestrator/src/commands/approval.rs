@@ -1,8 +1,8 @@
-//! The approval of a plan, and the plan that is made again once the lease is held.
+//! The approval of a plan, and its comparison with the plan that is computed again once the lease is held.
 //!
-//! A plan is shown before the lease is acquired, and made again under it. Between the two, another run may have changed
-//! the resources. A plan that differs is shown before it is applied; one that destroys more than the plan that was
-//! shown needs an approval of its own.
+//! A plan is shown before the lease is acquired, and computed again under the lease. In between, another run may have
+//! changed the resources. If the new plan differs, it is shown before it is applied; if it destroys more than the plan
+//! that was shown, it needs an approval of its own.
 
 use crate::exit::Error;
 use crate::invocation;
@@ -13,16 +13,16 @@ use std::collections::BTreeSet;
 /// The option that accepts a plan that destroys more than the one that was shown.
 const ACCEPT_OPTION: &str = "--accept-changed-plan";
 
-/// The number of addresses that a message lists.
+/// The maximum number of addresses that a message lists.
 const MAX_NAMED_ADDRESSES: usize = 5;
 
 /// The approval of a plan, and the differences that it allows in the plan that is applied.
 pub enum Approval<'a> {
-    /// `--yes`: the plan that was shown. A different plan is shown again, and refused if it destroys more, unless
-    /// `accept_changed` is set.
+    /// The plan that was shown, approved with `--yes`. If the plan under the lease differs, it is shown too, and
+    /// refused if it destroys more, unless `accept_changed` is set.
     ShownPlan { plan: &'a Plan, accept_changed: bool },
-    /// The second round of a run, whose plan is shown only under the lease. It may destroy nothing, unless
-    /// `accept_changed` is set.
+    /// The plan for images that were pushed during the run, which is shown only under the lease. It must not destroy
+    /// anything, unless `accept_changed` is set.
     LateImages { accept_changed: bool },
     /// Exactly the plan that was shown, because a user has confirmed it.
     ExactPlan(&'a Plan),
@@ -36,7 +36,8 @@ impl Approval<'_> {
         matches!(self, Self::ShownPlan { accept_changed: true, .. } | Self::LateImages { accept_changed: true })
     }
 
-    /// Returns the heading under which `plan` has to be shown before it is applied; none if it was shown already.
+    /// Returns the heading under which `plan` has to be shown before it is applied; `None` if it has been shown
+    /// already.
     pub fn heading(&self, plan: &Plan) -> Option<&'static str> {
         match self {
             Self::ShownPlan { plan: shown, .. } if !same_writes(shown, plan) => {
@@ -47,10 +48,10 @@ impl Approval<'_> {
         }
     }
 
-    /// Refuses a plan that is not approved. A saved plan has a check of its own.
+    /// Refuses a plan that is not approved. Saved plans are checked by [`SavedPlan`] instead.
     ///
     /// # Errors
-    /// `Other`, with the command that applies the plan.
+    /// `Other`, with a hint that names the command to run next.
     pub fn check(&self, plan: &Plan) -> Result<(), Error> {
         let (shown, accept_changed, done) = match self {
             Self::ExactPlan(shown) if !same_writes(shown, plan) => {
@@ -73,7 +74,8 @@ impl Approval<'_> {
     }
 }
 
-/// Returns whether two plans make the same changes. Resources that a plan only waits for may have become ready.
+/// Returns whether two plans make the same changes. Waits are not compared, because a resource may have become ready in
+/// the meantime.
 pub fn same_writes(one: &Plan, other: &Plan) -> bool {
     let essence = |plan: &Plan| -> Vec<_> {
         plan.writes().map(|step| (step.address.clone(), step.action, step.changes.clone())).collect()
@@ -81,7 +83,7 @@ pub fn same_writes(one: &Plan, other: &Plan) -> bool {
     essence(one) == essence(other)
 }
 
-/// Describes what `plan` deletes or replaces and `shown` does not; none if there is nothing.
+/// Describes the resources that `plan` deletes or replaces and `shown` does not; `None` if there are none.
 fn additional_destruction(shown: Option<&Plan>, plan: &Plan) -> Option<String> {
     let destroys = |action: Action| matches!(action, Action::Delete | Action::Replace { .. });
     let known: BTreeSet<(&Address, Option<&str>)> = shown

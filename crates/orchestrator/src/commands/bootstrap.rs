@@ -1,4 +1,4 @@
-//! `bootstrap`: the prerequisites of the first deploy.
+//! `bootstrap`: creates the prerequisites of the first deploy.
 
 use crate::cli::{Consent, Global};
 use crate::commands::run::print_summary;
@@ -17,8 +17,8 @@ use pb_state::{ConditionalWrites, Store};
 use std::sync::Arc;
 use std::time::Instant;
 
-/// Plans, shows the plan, asks and applies. There is no lease and no state yet. Neither is needed, because all
-/// resources have unique names, and existing ones are used.
+/// Plans, shows the plan, asks for confirmation and applies the plan. There is no lease and no state yet. Neither is
+/// needed, because all resources have unique names, and existing resources are used.
 ///
 /// # Errors
 /// An error before the run begins. Failures of the run itself are printed here and decide the exit code.

@@ -1,5 +1,6 @@
-//! Changes of services without a deploy: `rollback`, `restart` and `scale`. As a deploy does, they acquire the lease,
-//! store intents before the first write and record the outcome. A rollback also repairs the routing to the services.
+//! Changes of services without a deploy: `rollback`, `restart` and `scale`. Like a deploy, these commands acquire the
+//! lease, store intents before the first write and record the outcome. A rollback also repairs the routing to the
+//! services.
 
 mod graph;
 mod partial_ledger;
@@ -77,13 +78,13 @@ impl DeployedWorkspace {
         self.snapshot.resources.iter().filter(|(_, record)| record.kind == SERVICE).map(|(address, _)| address)
     }
 
-    /// Returns the time to wait for a rollout; none if the run does not wait.
+    /// Returns the time to wait for a rollout; `None` if the run does not wait.
     pub fn rollout_timeout(&self, wait: &WaitOptions) -> Option<Duration> {
         let seconds = wait.wait_timeout.unwrap_or(self.workspace.deploy.wait_timeout);
         (!wait.no_wait).then(|| Duration::from_secs(seconds.into()))
     }
 
-    /// Returns whether the routing from the load balancer to the services needs a repair.
+    /// Returns whether the routing from the load balancer to the services needs to be repaired.
     ///
     /// # Errors
     /// A read that fails.
@@ -92,7 +93,7 @@ impl DeployedWorkspace {
         Ok(!self.plan(&self.snapshot, &nothing, &Cancel::never()).await?.is_empty())
     }
 
-    /// Returns the plan of a change, from the services as they are now.
+    /// Returns the plan of a change, computed from the current state of the services.
     async fn plan(&self, snapshot: &Snapshot, change: &ChangeRequest<'_>, cancel: &Cancel) -> Result<Plan, Error> {
         let mut graph = Graph::new();
         pb_fargate::register_services(&mut graph, &self.aws, None, usize::MAX, false);
@@ -110,7 +111,7 @@ impl DeployedWorkspace {
     }
 }
 
-/// A change of services.
+/// A requested change of services.
 pub struct ChangeRequest<'a> {
     /// `rollback`, `restart` or `scale`.
     pub operation: &'a str,
@@ -120,7 +121,7 @@ pub struct ChangeRequest<'a> {
     pub repair_routing: bool,
 }
 
-/// Plans a change, asks, applies it and waits for the rollouts.
+/// Plans a change, asks for confirmation, applies the change and waits for the rollouts.
 ///
 /// # Errors
 /// An error before the run begins: a change that is not confirmed, a lease that another run holds, a missing service.
@@ -163,7 +164,7 @@ pub async fn change(
     Ok(print_result(&reporter, deployed, &outcome, &run, wait))
 }
 
-/// Prints the result of a run, and returns its exit.
+/// Prints the result of a run, and returns the result of the command.
 fn print_result(
     reporter: &Reporter,
     deployed: &DeployedWorkspace,
@@ -214,7 +215,7 @@ async fn replan_and_apply(
     };
     if run.cancel.is_stopped() {
         let (aws, workspace, operation) = (&deployed.aws, deployed.workspace.name.as_str(), run.operation.as_str());
-        // A changed count is not a rollout, and cannot be rolled back.
+        // A change of the count is not a rollout, so it cannot be rolled back.
         let on_interrupt = (operation == "scale").then_some(OnInterrupt::Leave);
         InterruptedRun { reporter, aws, workspace, operation, on_interrupt }
             .handle_rollouts(&plan, &mut outcome, &session.snapshot())
@@ -248,8 +249,8 @@ struct ApprovedChange<'a> {
 }
 
 impl ApprovedChange<'_> {
-    /// Shows a plan that differs from the one that was shown, and refuses it if it is not approved: a confirmed plan is
-    /// applied exactly, and a release that was not shown is not undone.
+    /// Shows `plan` if it differs from the plan that was shown, and refuses it if it is not approved: a plan that the
+    /// user confirmed is applied exactly, and a release that the shown plan did not undo is not undone.
     fn check(&self, reporter: &Reporter, plan: &Plan, operation: &str) -> Result<(), Error> {
         if same_writes(self.plan, plan) {
             return Ok(());

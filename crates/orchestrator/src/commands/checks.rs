@@ -54,7 +54,8 @@ fn planned_outcome(plan: &Plan) -> Outcome {
     Outcome { failed: failed.collect(), ..Outcome::default() }
 }
 
-/// Takes the checks out of a run that does not wait for rollouts: their result is unknown before the rollouts end.
+/// Disables the checks of a run that does not wait for rollouts, because their results are unknown until the rollouts
+/// end.
 pub fn skip_without_wait(context: &WorkspaceContext, plan: &mut Plan) {
     if !waits_for_rollouts(context) {
         plan.checks.iter_mut().for_each(|check| check.due = false);

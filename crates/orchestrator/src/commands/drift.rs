@@ -14,12 +14,12 @@ struct Report<'a> {
     account: &'a str,
     region: &'a str,
     serial: u64,
-    /// Set if a run did not finish. Its own changes are not drift.
+    /// Set if the last run did not finish. Its own changes are not drift.
     unfinished: bool,
     drift: &'a [Drift],
 }
 
-/// Shows the difference between AWS and the state, independent of the configuration. Changes nothing.
+/// Shows the difference between AWS and the state, independently of the configuration. Changes nothing.
 ///
 /// # Errors
 /// Resources or a snapshot that cannot be read; a workspace that was never deployed.

@@ -12,8 +12,8 @@ use pb_engine::{
 use pb_state::{AcquireOptions, LeaseTable, Session, Store};
 use serde_json::Value;
 
-/// Records the outcomes of earlier releases that a run has observed. If the intents are the run's own, also records
-/// that only rollouts are left to wait for. `before` is the snapshot that the run began with.
+/// Records the outcomes of earlier releases that a run has observed. If the intents are the run's own, and the run has
+/// nothing left to do but to wait for rollouts, also records this. `before` is the snapshot that the run began with.
 pub fn record_outcomes(
     plan: &Plan,
     outcome: &Outcome,
@@ -30,8 +30,8 @@ pub fn record_outcomes(
     }
 }
 
-/// Records what `wait` has followed, if the lease is free: a run that holds it records the outcomes of its own
-/// rollouts. A failure to record is printed and does not change the result of `wait`.
+/// Records the outcomes that `wait` has observed, if the lease is free: a run that holds the lease records the outcomes
+/// of its own rollouts. A failure to record is printed and does not change the result of `wait`.
 pub async fn record_after_wait(
     reporter: &Reporter,
     global: &Global,
@@ -71,16 +71,16 @@ struct WaitResults {
     conclusions: Vec<Conclusion>,
     /// The records of services that have become ready.
     ready: Vec<(Address, Record)>,
-    /// Set if the last run had left only these rollouts.
+    /// Set if the last run had only these rollouts left to wait for, and they have completed.
     completes_run: bool,
 }
 
 impl WaitResults {
-    /// Acquires the lease if it is free, and records the results that still apply under it.
+    /// Acquires the lease if it is free, and then records the results that still apply.
     async fn write(self, reporter: &Reporter, global: &Global, deployed: &DeployedWorkspace) -> Result<(), Failure> {
         let (stop, cancel) = Cancel::new();
-        // The receiver is `cancel`, so sending cannot fail. A stopped claim acquires a free lease, and waits for no
-        // other.
+        // The receiver is `cancel`, so sending cannot fail. A cancelled attempt still acquires the lease if it is free,
+        // but does not wait for it.
         let _ = stop.send(Stop::Gently);
         let claim = AcquireOptions { cancel, ..AcquireOptions::new(crate::identity::user_at_host(), "wait") };
         let leases = LeaseTable::new(&deployed.aws, &deployed.location, global.timing());
@@ -126,8 +126,8 @@ fn conclusions(plan: &Plan, outcome: &Outcome, before: &Snapshot, waited: bool) 
     conclusions.collect()
 }
 
-/// Returns whether a step that leaves the revision of a service alone concerns the last release to it. A deployment
-/// that was started again with the same revision is identified by its id alone.
+/// Returns whether a step that does not change the revision of a service is about the last release to this service. A
+/// release that restarted the same revision can only be identified by the id of its deployment.
 fn concerns_release(step: &Step, released: &Released, before: &Snapshot) -> bool {
     let deployment = |attrs: Option<&Value>| attrs.and_then(|attrs| attrs.get("deployment")).cloned();
     let record = before.resources.get(&step.address).map(|record| &record.attrs);
@@ -136,7 +136,8 @@ fn concerns_release(step: &Step, released: &Released, before: &Snapshot) -> bool
         && (released.from.as_ref() != Some(&released.to) || is_same())
 }
 
-/// Returns the outcome of a release that a step has observed, by waiting for its rollout or by finding it completed.
+/// Returns the outcome of a release, if a step has observed it by waiting for the rollout or by finding the rollout
+/// completed.
 fn observed_outcome(
     step: &Step,
     plan: &Plan,
@@ -155,14 +156,14 @@ fn observed_outcome(
     }
 }
 
-/// Returns whether a step was done, and no check of its resource failed.
+/// Returns whether a step was done and no check of its resource failed.
 fn is_done(step: &Step, plan: &Plan, outcome: &Outcome) -> bool {
     outcome.done.iter().any(|(address, _)| *address == step.address)
         && releases::failure_of(step, plan, outcome).is_none()
 }
 
-/// Returns whether an incomplete run has made all of its changes: the rollouts that it started continue, and it was
-/// interrupted, or timed out, while it followed them.
+/// Returns whether an incomplete run has made all of its changes: it was interrupted, or timed out, while it waited for
+/// the rollouts that it had started, and these rollouts continue.
 fn only_rollouts_left(plan: &Plan, outcome: &Outcome, now: &Snapshot) -> bool {
     let step = |address: &Address| plan.changes().find(|step| step.address == *address && step.kind == SERVICE);
     !outcome.is_complete()
@@ -177,7 +178,7 @@ fn only_rollouts_left(plan: &Plan, outcome: &Outcome, now: &Snapshot) -> bool {
         })
 }
 
-/// Returns whether a record has the spec that the step was to apply.
+/// Returns whether a record has the spec that the step was supposed to apply.
 fn matches_record(step: &Step, record: &Record) -> bool {
     let field = |spec: Option<&Value>, field: &str| spec.and_then(|spec| spec.get(field)).cloned();
     let Some(Value::Object(after)) = &step.after else { return false };

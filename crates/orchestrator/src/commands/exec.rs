@@ -11,8 +11,8 @@ use std::path::PathBuf;
 
 const PLUGIN: &str = "session-manager-plugin";
 
-/// Opens a session in a task of a service, and passes it to the plugin. The exit code is that of the plugin, because
-/// ECS does not report the exit code of the command in the task.
+/// Opens a session in a task of a service, and passes it to the plugin. Exits with the exit code of the plugin, because
+/// ECS does not report that of the command in the task.
 ///
 /// # Errors
 /// No plugin; no running task; a task that does not allow a shell; an error of ExecuteCommand.
@@ -44,7 +44,7 @@ pub async fn exec(
     let command = if command.is_empty() { "/bin/sh".to_owned() } else { quoted(command) };
     let session = people.open(&chosen.arn, &container(&snapshot, service), &command).await.map_err(|failure| {
         failure
-            .hint("the agent starts some seconds after the task, and the task role needs the ssmmessages permissions")
+            .hint("the agent starts a few seconds after the task, and the task role needs the ssmmessages permissions")
     })?;
     anstream::eprintln!("Connecting to task {} ({})", chosen.id, chosen.revision);
     let endpoint = global
@@ -82,7 +82,7 @@ async fn run_plugin(plugin: PathBuf, arguments: [String; 6]) -> Result<Exit, Err
     Ok(Exit::TaskExit(status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(1)))
 }
 
-/// Quotes words for a shell, which reads each of them as one word again.
+/// Quotes words so that a shell reads each of them as a single word.
 fn quoted(words: &[String]) -> String {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=,@%+".contains(c);
     let word = |word: &String| match !word.is_empty() && word.chars().all(is_plain) {

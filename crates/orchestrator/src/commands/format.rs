@@ -7,8 +7,9 @@ use pb_config::Config;
 use serde_json::json;
 use toml_edit::{Array, Decor, DocumentMut, Item, KeyMut, RawString, Table, Value};
 
-/// Formats the configuration, or with `check` only reports whether it is formatted: one space around `=`, one blank
-/// line at most, one before each table, no trailing blanks. Comments, order and values stay.
+/// Formats the configuration, or with `check` only reports whether it is formatted: one space around `=`, no
+/// consecutive blank lines, a blank line before each table, no trailing spaces. Comments, order and values are
+/// preserved.
 ///
 /// # Errors
 /// A file that cannot be read or written, or is not TOML.
@@ -17,7 +18,7 @@ pub fn format(global: &Global, check: bool) -> Result<Exit, Error> {
     let unreadable = |e| Error::other(format!("cannot read {}: {e}", file.display()), "choose a file with --config");
     let text = std::fs::read_to_string(file).map_err(unreadable)?;
     let Some(formatted) = formatted(&text) else {
-        // The error of the parser names the line.
+        // If the file is not TOML, this returns the parser's error, which names the line.
         Config::load(file)?;
         let message = format!("cannot format {}: its meaning would change", file.display());
         return Err(Error::other(message, "this is a bug in pb-deploy; the file was not changed"));
@@ -38,7 +39,7 @@ pub fn format(global: &Global, check: bool) -> Result<Exit, Error> {
 /// Returns the formatted text; `None` if it is not TOML, or its meaning would change.
 fn formatted(text: &str) -> Option<String> {
     let mut document: DocumentMut = text.parse().ok()?;
-    // The last line may have no line break.
+    // The last line may lack a line break.
     let trailing = clean(&format!("{}\n", document.trailing().as_str().unwrap_or_default()));
     table(document.as_table_mut());
     document.set_trailing(trailing);
@@ -82,7 +83,7 @@ fn head(decor: &mut Decor) {
     decor.set_suffix(suffix);
 }
 
-/// Formats a key, which starts a line after its comments.
+/// Formats a key, with the comments on the lines before it.
 fn leaf(mut key: KeyMut<'_>) {
     key.dotted_decor_mut().clear();
     let decor = key.leaf_decor_mut();
@@ -91,14 +92,14 @@ fn leaf(mut key: KeyMut<'_>) {
     decor.set_suffix(" ");
 }
 
-/// Formats the end of a value, before its comment.
+/// Formats the space before a value, and the comment after it.
 fn ends(decor: &mut Decor) {
     let suffix = comment(decor);
     decor.set_prefix(" ");
     decor.set_suffix(suffix);
 }
 
-/// Returns the comment after an element, with one blank before it.
+/// Returns the comment after an element, preceded by one space.
 fn comment(decor: &Decor) -> String {
     let text = decor.suffix().and_then(RawString::as_str).unwrap_or_default().trim();
     if text.is_empty() { String::new() } else { format!(" {text}") }
@@ -109,7 +110,7 @@ fn before(decor: &Decor) -> String {
     clean(decor.prefix().and_then(RawString::as_str).unwrap_or_default())
 }
 
-/// Formats comments and blank lines: no blanks around a line, one blank line at most.
+/// Formats comments and blank lines: no spaces at the ends of a line, and no consecutive blank lines.
 fn clean(text: &str) -> String {
     let mut lines: Vec<&str> = text.split('\n').map(str::trim).collect();
     // After the last line break, there is only indentation.
@@ -118,7 +119,8 @@ fn clean(text: &str) -> String {
     lines.iter().map(|line| format!("{line}\n")).collect()
 }
 
-/// Formats the inside of a value that is on one line. A value over several lines stays as it is, with its comments.
+/// Formats the inside of a value that is on one line. A value that spans several lines is not changed, nor are the
+/// comments in it.
 fn inside(value: &mut Value) {
     if spans_lines(value) {
         return;

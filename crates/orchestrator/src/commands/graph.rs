@@ -37,7 +37,7 @@ pub async fn graph(global: &Global, workspace: &str, format: GraphFormat) -> Res
     Ok(Exit::Done)
 }
 
-/// Returns the direct dependencies of each resource, without those that follow from other dependencies.
+/// Returns the direct dependencies of each resource, without those that are implied by other dependencies.
 fn transitive_reduction(graph: &Graph) -> Dependencies<'_> {
     let all: Dependencies<'_> = graph.edges().chain(graph.check_edges()).collect();
     let mut below: BTreeMap<&Address, BTreeSet<&Address>> = BTreeMap::new();

@@ -13,7 +13,7 @@ use std::collections::BTreeSet;
 /// Number of revisions of each service that are shown.
 const MAX_REVISIONS: usize = 20;
 
-/// Status of ECS for a rollout that succeeded.
+/// Outcome that is shown for a rollout that succeeded according to ECS.
 const SUCCESSFUL: &str = "successful";
 
 #[derive(Serialize)]
@@ -26,7 +26,7 @@ struct Service<'a> {
 struct Row {
     revision: String,
     in_use: bool,
-    /// The image as it was configured or given, if that is recorded.
+    /// The image as it was configured or given on the command line, if it is recorded.
     asked: Option<String>,
     image: String,
     when: Option<String>,
@@ -53,7 +53,7 @@ pub async fn history(global: &Global, name: &str) -> Result<Exit, Error> {
             pb_fargate::active_revisions(&deployed.aws, &family, MAX_REVISIONS),
             pb_fargate::service_deployments(&deployed.aws, &deployed.workspace.names.cluster, service)
         );
-        // The state records the releases too, so the output is useful without the rollouts of ECS.
+        // The state records the releases too, so the output is useful even if ECS does not return the rollouts.
         let (revisions, rollouts) = (revisions?, rollouts.unwrap_or_default());
         let revisions =
             revisions.iter().map(|revision| row(&deployed.snapshot, &address, revision, &rollouts, &running)).collect();
@@ -129,7 +129,7 @@ fn show(service: &Service<'_>) {
     }
 }
 
-/// Returns the first digits of a digest, enough to tell it from others.
+/// Returns the first digits of a digest, enough to distinguish it from others.
 fn short(digest: &str) -> &str {
     digest.get(.."sha256:".len() + 12).unwrap_or(digest)
 }

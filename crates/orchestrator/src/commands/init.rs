@@ -52,7 +52,7 @@ pub fn init(global: &Global, options: &InitOptions) -> Result<Exit, Error> {
         anstream::eprintln!("Set: {}", taken.join(", "));
     }
     for (name, line) in &found.left_out {
-        anstream::eprintln!("Left out because it has no key: {name} (line {line})");
+        anstream::eprintln!("Left out because pb-deploy has no key for it: {name} (line {line})");
     }
     for (name, line) in &found.secrets {
         anstream::eprintln!("Left out because it looks like a secret: {name} (line {line}); see `secrets` in {file}");

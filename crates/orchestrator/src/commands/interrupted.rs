@@ -1,4 +1,4 @@
-//! Runs that are interrupted during a rollout: leave the rollout running, or stop it and roll back.
+//! Runs that are interrupted during a rollout: the rollout is left running, or it is stopped and rolled back.
 
 use crate::cli::OnInterrupt;
 use crate::releases::SERVICE;
@@ -26,8 +26,8 @@ pub struct InterruptedRun<'a> {
 }
 
 impl InterruptedRun<'_> {
-    /// Leaves the rollouts that the run has started, or rolls them back. The result of a rollback is added to the
-    /// failure of its step, which the summary of the run shows.
+    /// Lets the rollouts that the run has started continue in ECS, or rolls them back. The result of a rollback is
+    /// added to the failure of its step, which the summary of the run shows.
     pub async fn handle_rollouts(&self, plan: &Plan, outcome: &mut Outcome, now: &Snapshot) {
         let started = running_rollouts(plan, outcome, now);
         if started.is_empty() {
@@ -41,7 +41,7 @@ impl InterruptedRun<'_> {
         };
         match choice {
             OnInterrupt::Leave => self.print_left_running(&names),
-            // In parallel, because a rollout could complete during the rollback of another.
+            // In parallel, because a rollout could complete while another one is being rolled back.
             OnInterrupt::Rollback => {
                 let result = join_all(started.iter().map(|(address, attrs)| self.roll_back(address, attrs))).await;
                 for ((address, _), result) in started.iter().zip(result) {
@@ -91,7 +91,8 @@ fn running_rollouts(plan: &Plan, outcome: &Outcome, now: &Snapshot) -> Vec<(Addr
         .collect()
 }
 
-/// Asks on a terminal. Without one, and after SIGTERM, nobody can answer, and the rollout is left running.
+/// Asks the user for the action. Without a terminal, and after SIGTERM, nobody can answer, and the rollout is left
+/// running.
 async fn prompt(reporter: &Reporter, names: &str) -> OnInterrupt {
     let is_terminal = std::io::stdin().is_terminal() && std::io::stderr().is_terminal();
     if !is_terminal || signals::terminated() {

@@ -17,11 +17,11 @@ const POLL_INTERVAL: Duration = Duration::from_millis(100);
 /// Longest time to wait until the queue accepts connections.
 const QUEUE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Number of requests to stop: the first one stops gracefully, the second one at once.
+/// Number of requests to stop: the first request stops the processes gracefully, the second one immediately.
 type StopRequests = Arc<AtomicUsize>;
 
-/// Starts the queue, runs the release command, and starts one process per service. Prints their output until Ctrl-C, or
-/// until one of them exits. Makes no AWS calls.
+/// Starts the queue, runs the release command, and starts one process per service. Prints the output of the processes
+/// until Ctrl-C, or until one of them exits. Makes no AWS calls.
 ///
 /// # Errors
 /// A workspace that is not configured; a program that cannot be started; a port that is in use.
@@ -48,7 +48,8 @@ pub async fn up(global: &Global, name: &str, options: &LocalOptions) -> Result<E
     exit
 }
 
-/// Returns the host of the queue: this machine, or the one of `--queue`, whose port is set in the workspace.
+/// Returns the host of the queue: this machine, or the host in `--queue`. The port in `--queue` replaces the port of
+/// the queue in `workspace`.
 fn queue_host(workspace: &mut Workspace, queue: Option<&str>) -> Result<String, Error> {
     let Some(queue) = queue else { return Ok("127.0.0.1".to_owned()) };
     let parsed = queue.rsplit_once(':').and_then(|(host, port)| Some((host.to_owned(), port.parse().ok()?)));
@@ -58,7 +59,7 @@ fn queue_host(workspace: &mut Workspace, queue: Option<&str>) -> Result<String, 
     Ok(host)
 }
 
-/// Warns about secrets that are missing in the environment, as no secret is read from AWS here.
+/// Warns about secrets that are missing from the environment. Local runs read no secrets from AWS.
 fn warn_about_unset_secrets<'a>(programs: impl Iterator<Item = &'a Program>) {
     for program in programs.filter(|program| !program.unset.is_empty()) {
         let (name, unset) = (&program.name, program.unset.join(", "));
@@ -89,7 +90,10 @@ fn is_stop_requested(stop_requests: &StopRequests) -> bool {
 async fn start_queue(workspace: &Workspace, width: usize, stop_requests: &StopRequests) -> Result<Running, Error> {
     let port = workspace.redis.port;
     if listens(port) {
-        let hint = format!("stop it, choose another `port` under `[redis]`, or use it: --queue 127.0.0.1:{port}");
+        let hint = format!(
+            "stop the program that uses it, choose another `port` under `[redis]`, or use that program as the queue: \
+             --queue 127.0.0.1:{port}"
+        );
         return Err(Error::other(format!("the port of the queue, {port}, is already in use"), hint));
     }
     let mut queue = Running::start(programs::queue(workspace, std::env::temp_dir())?, width)?;
@@ -148,7 +152,7 @@ async fn serve(
     Ok(exit)
 }
 
-/// Prints the URLs when all processes accept connections, and waits for a request to stop or until a process exits.
+/// Prints the URLs once all processes accept connections, and waits until the user asks to stop or a process exits.
 async fn watch(running: &mut [Running], stop_requests: &StopRequests, health_path: &str) -> Exit {
     let mut ready = false;
     loop {

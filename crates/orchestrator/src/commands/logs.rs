@@ -14,7 +14,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 /// Interval between two reads of new lines. CloudWatch Logs allows an account five reads a second.
 const POLL_INTERVAL: Duration = Duration::from_secs(2);
 
-/// Delay with which a line can arrive. Lines that are read again are recognised by their ids.
+/// Longest delay after which a line can still arrive. Each read starts this long before the latest line; lines that are
+/// read again are recognised by their ids.
 const MAX_LATENESS_MILLIS: i64 = 30_000;
 
 /// Number of digits of a task's id that are shown.
@@ -72,7 +73,7 @@ pub async fn logs(global: &Global, name: &str, service: Option<&str>, options: &
         });
         match read.await {
             Ok(()) => shown_lines.ids = again,
-            // Temporary, and no line is missed: the next read covers the same time.
+            // The failure is temporary, and no line is missed: the next read covers the same period.
             Err(failure) if matches!(failure.class, Class::Throttled | Class::Unreachable | Class::Ambiguous) => {}
             Err(failure) => return Err(failure.into()),
         }

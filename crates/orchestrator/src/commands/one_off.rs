@@ -13,13 +13,14 @@ use std::time::Duration;
 /// Interval between two reads of the task.
 const POLL_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Consecutive failed reads after which the run gives up: five minutes of them.
+/// Number of consecutive failed reads after which the run gives up; they take at least five minutes.
 const MAX_FAILED_POLLS: usize = 300;
 
-/// Reads of the log after the end of the task, because the last lines can arrive some seconds later.
+/// Number of reads of the log after the task has stopped, because the last lines can arrive a few seconds later.
 const FINAL_LOG_READS: usize = 5;
 
-/// Starts a task with another command, prints its log, and exits with its exit code. Ctrl-C stops the task.
+/// Starts a task of a service with the given command, prints the task's log, and exits with the command's exit code.
+/// Ctrl-C stops the task.
 ///
 /// # Errors
 /// A workspace or service that is not configured or deployed; a task that could not be started or never ran.
@@ -33,7 +34,7 @@ pub async fn run(global: &Global, name: &str, service: &str, command: &[String])
     let mut tags = workspace.tags.clone();
     tags.insert("Name".to_owned(), format!("{service_name}-run"));
     let tags = state_location(&workspace).owner.tags(&address, &tags);
-    // With the same token, ECS returns a task that was started although the response was lost.
+    // If the response is lost after ECS has started the task, a second call with the same token returns this task.
     let token = uuid::Uuid::new_v4().simple().to_string();
     let cancel = signals::listen();
     let start = || people.run(&service_name, &container, command.to_vec(), &token, tags.clone());
@@ -68,7 +69,7 @@ pub async fn run(global: &Global, name: &str, service: &str, command: &[String])
 fn not_started(failure: Failure, workspace: &str) -> Error {
     match failure.class {
         Class::NotFound => failure.hint(format!("deploy it: pb-deploy deploy {workspace}")).into(),
-        Class::NotReady => failure.hint("no task was started; run the same command again in some minutes").into(),
+        Class::NotReady => failure.hint("no task was started; run the same command again in a few minutes").into(),
         _ => failure.into(),
     }
 }
@@ -79,12 +80,12 @@ struct WatchedTask<'a> {
     started: &'a StartedTask,
     container: &'a str,
     json: bool,
-    /// Token of the next page of its log.
+    /// Token of the next page of the task's log.
     token: Option<String>,
 }
 
 impl WatchedTask<'_> {
-    /// Follows the task, and returns its end and whether the user stopped it.
+    /// Follows the task until it has stopped; returns how it exited, and whether the user stopped it.
     async fn wait_until_stopped(mut self, cancel: &Cancel) -> Result<(TaskExit, bool), Error> {
         let (mut stopping, mut shown, mut failed) = (false, String::new(), 0);
         loop {
@@ -122,10 +123,11 @@ impl WatchedTask<'_> {
     }
 
     fn may_still_run(&self, failure: Failure) -> Error {
-        failure.hint(format!("the task {} may still run", self.started.arn)).into()
+        failure.hint(format!("the task {} may still be running", self.started.arn)).into()
     }
 
-    /// Prints the new lines of its log, and returns their number. A log that cannot be read does not end the run.
+    /// Prints the new lines of the task's log, and returns their number. A log that cannot be read does not end the
+    /// run.
     async fn show(&mut self) -> usize {
         let Some((group, stream)) = &self.started.log else { return 0 };
         let Ok((lines, token)) = self.people.logs().follow(group, stream, self.token.clone()).await else { return 0 };

@@ -13,13 +13,13 @@ use std::path::{Path, PathBuf};
 pub struct PlanOptions {
     /// File to save the plan to.
     pub out: Option<PathBuf>,
-    /// Set if changes, and services that are not deployed, have an exit code of their own.
+    /// Set if the exit code is to tell whether the plan has changes, or services that are not deployed.
     pub detailed_exitcode: bool,
     /// Set if the plan is printed as Markdown.
     pub markdown: bool,
 }
 
-/// Shows the plan of a run, and saves it if `options` say so. Changes nothing.
+/// Shows the plan of a run, and saves it to a file if `options` name one. Changes nothing.
 ///
 /// # Errors
 /// An error that prevents a plan; a file that cannot be written.
@@ -52,7 +52,7 @@ pub async fn plan(
 fn refuse_refresh_of_destroy(goal: Goal) -> Result<(), Error> {
     match goal {
         Goal::Deploy => Ok(()),
-        Goal::Destroy => Err(Error::usage("--refresh-only and --destroy exclude each other", "use one of them")),
+        Goal::Destroy => Err(Error::usage("--refresh-only and --destroy cannot be used together", "use one of them")),
     }
 }
 
@@ -104,7 +104,7 @@ pub fn operation(goal: Goal) -> &'static str {
     }
 }
 
-/// Returns the goal of the operation of a saved plan: `Some(None)` for a refresh, which has none, and `None` for an
+/// Returns the goal of a saved plan's operation: `Some(None)` for a refresh, which has no goal, and `None` for an
 /// unknown operation.
 pub fn goal(operation: &str) -> Option<Option<Goal>> {
     match operation {

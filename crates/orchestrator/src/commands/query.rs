@@ -78,7 +78,7 @@ pub async fn output(global: &Global, workspace: &str, name: Option<&str>) -> Res
 /// `unlock`: takes the lease from its holder.
 ///
 /// # Errors
-/// A lease that another holder has.
+/// A lease that nobody holds, or that a holder with another id holds.
 pub async fn unlock(global: &Global, workspace: &str, id: &str) -> Result<Exit, Error> {
     let workspace = load_workspace(global, workspace)?;
     let aws = connect(global, &workspace).await?;

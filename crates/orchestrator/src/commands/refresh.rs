@@ -16,7 +16,7 @@ use std::time::Duration;
 /// The name of the operation in plans and in the lease.
 pub const OPERATION: &str = "refresh";
 
-/// Shows the drift, asks, and records it.
+/// Shows the drift, asks for confirmation, and records the drift.
 ///
 /// # Errors
 /// A read that fails; a drift that cannot be recorded.
@@ -41,8 +41,8 @@ fn show_drift(reporter: &Reporter, drift: &[Drift]) {
 
 /// The approval of the drift to record.
 pub enum Approval<'a> {
-    /// The drift that was shown. With `--yes`, it is shown again if it has changed, and recorded, because nothing in
-    /// AWS changes.
+    /// The drift that was shown. If it has changed since, it is shown again; with `--yes`, it is then recorded
+    /// nevertheless, because recording it changes nothing in AWS.
     ShownDrift { drift: &'a [Drift], yes: bool },
     /// The drift of a saved plan, which can be applied once.
     SavedPlan(&'a SavedPlan),
@@ -103,8 +103,8 @@ async fn record(
     Ok(count)
 }
 
-/// Returns the entry for a resource that has drifted. The record of an untagged resource stays, because `adopt
-/// --restore-tags` needs it.
+/// Returns the ledger entry for a resource that has drifted. An untagged resource has none: its record is kept, because
+/// `adopt --restore-tags` needs it.
 fn entry(drift: &Drift, observed: &Observed) -> Option<Entry> {
     if drift.what == DriftKind::Untagged {
         return None;

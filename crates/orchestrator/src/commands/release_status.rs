@@ -14,7 +14,7 @@ pub struct ReleaseStatus<'a> {
     revision: &'a str,
     operation: &'a str,
     outcome: &'a ReleaseOutcome,
-    /// Set if the rollout is completed according to ECS.
+    /// Set if the rollout has completed according to ECS.
     completed: bool,
     at: &'a str,
     who: &'a str,
@@ -25,15 +25,15 @@ pub struct ReleaseStatus<'a> {
 /// The state of the last release to a service, according to its record and to ECS.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Verdict {
-    /// The release serves.
+    /// The release serves: it has succeeded, or the service runs its revision.
     Serving,
-    /// ECS completed the rollout after the run that followed it had ended.
+    /// ECS completed the rollout after the run that waited for it had ended.
     CompletedUnobserved,
-    /// The rollout is in progress, and no run follows it.
+    /// The rollout is in progress, and no run waits for it.
     InProgress,
-    /// The release failed, although the rollout is completed according to ECS.
+    /// The release failed, although its rollout has completed according to ECS.
     FailedThoughCompleted,
-    /// The release does not serve.
+    /// The release does not serve: the service has another revision, or the rollout has not completed.
     Failed,
 }
 
@@ -42,13 +42,13 @@ enum Verdict {
 struct EcsStatus {
     /// Set if the service has the released revision.
     runs_revision: bool,
-    /// Set if this is the deployment that the release started.
+    /// Set if the current deployment is the one that the release started.
     is_own_deployment: bool,
     completed: bool,
     in_progress: bool,
 }
 
-/// Returns the last releases that do not serve, and those that ECS completed while no run followed them.
+/// Returns the last releases that do not serve, and those whose rollout ECS completed while no run waited for it.
 pub fn unserved<'a>(
     workspace: &'a Workspace,
     services: &'a [ServiceStatus],
@@ -75,7 +75,7 @@ fn release_status<'a>(
     let runs_revision = service.revision.as_deref() == Some(revision);
     let ecs = EcsStatus {
         runs_revision,
-        // A deployment has the same revision as the previous one only after a restart.
+        // Only after a restart does a deployment have the same revision as the previous one.
         is_own_deployment: runs_revision
             && (released.from.as_ref() != Some(&released.to) || service.deployment.as_deref() == deployment),
         completed: runs_revision && service.rollout.as_deref() == Some("COMPLETED"),

@@ -7,8 +7,8 @@ use crate::{recorded_names, releases};
 use pb_engine::{Address, Release, Snapshot};
 use std::collections::BTreeMap;
 
-/// Returns to a revision, or returns each service to the revision that it ran before the last deploy. Also repairs the
-/// routing from the load balancer to the services.
+/// Returns a service to the given revision, or each service to the revision that it ran before the last deploy. Also
+/// repairs the routing from the load balancer to the services.
 ///
 /// # Errors
 /// The errors of [`change`]; a revision that cannot be run; no earlier revision.
@@ -24,7 +24,7 @@ pub async fn rollback(
         Some(revision) => BTreeMap::from([named_revision(&deployed, revision).await?]),
         None => match previous_revisions(&deployed).await {
             Ok(changes) => changes,
-            // Without an earlier revision, the routing to the current one may still need a repair.
+            // Even without an earlier revision, the routing to the current revision may need to be repaired.
             Err(error) if !deployed.needs_routing_repair().await? => return Err(error),
             Err(_) => BTreeMap::new(),
         },
@@ -69,13 +69,14 @@ async fn managed_revision(deployed: &DeployedWorkspace, name: &str) -> Result<Re
     }
 }
 
-/// Returns the previous revision of each service of the last deploy, if the revision of that deploy is still in use.
+/// Returns the previous revision of each service that the last deploy changed and that still uses the revision of that
+/// deploy.
 async fn previous_revisions(deployed: &DeployedWorkspace) -> Result<BTreeMap<Address, ServiceChange>, Error> {
     let none = |message: &str| {
         let hint = format!("choose a revision from `pb-deploy history {}`", deployed.workspace.name);
         Error::other(message, hint)
     };
-    let release = last_deploy(&deployed.snapshot).ok_or_else(|| none("no deploy is recorded that could be undone"))?;
+    let release = last_deploy(&deployed.snapshot).ok_or_else(|| none("there is no recorded deploy to undo"))?;
     let mut changes = BTreeMap::new();
     for (address, released) in &release.services {
         if in_use(&deployed.snapshot, address) != Some(released.to.as_str()) {
@@ -89,7 +90,7 @@ async fn previous_revisions(deployed: &DeployedWorkspace) -> Result<BTreeMap<Add
     Ok(changes)
 }
 
-/// Returns the latest deploy whose revision is still in use by a service.
+/// Returns the latest deploy of which at least one service still uses the revision.
 fn last_deploy(snapshot: &Snapshot) -> Option<&Release> {
     let deploys = snapshot.releases.iter().rev().filter(|release| release.operation == "deploy");
     deploys.into_iter().find(|release| {

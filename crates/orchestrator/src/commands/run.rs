@@ -20,7 +20,7 @@ use std::time::{Duration, Instant};
 
 pub use summary::{exit, print_failures, print_summary, unsuccessful};
 
-/// Plans, shows the plan, asks and applies.
+/// Plans, shows the plan, asks for confirmation and applies the plan.
 ///
 /// # Errors
 /// An error before the run begins. Failures of the run itself are printed here and decide the exit code.
@@ -51,7 +51,7 @@ pub async fn run(
     acquire_and_apply(&reporter, global, &context, goal, &id, Duration::from_secs(consent.lock_timeout), approval).await
 }
 
-/// Acquires the lease, plans again under it and applies.
+/// Acquires the lease, plans again under the lease and applies the plan.
 ///
 /// # Errors
 /// An error before the run begins: a lease that another run holds, a plan that was not approved.
@@ -136,8 +136,8 @@ fn is_rollout_failure(failure: &Failure) -> bool {
     failure.operation.starts_with("roll out ")
 }
 
-/// Deploys the services whose images were pushed during the run. Also returns the context with these images, if there are
-/// any.
+/// Deploys the services whose images were pushed during the run. Also returns the context with these images, if there
+/// are any.
 async fn apply_late_images(
     reporter: &Reporter,
     context: &WorkspaceContext,
@@ -172,7 +172,7 @@ async fn apply_late_images(
     (joined, Some(with_images))
 }
 
-/// Acquires the lease. From then on Ctrl-C is handled.
+/// Starts to listen for Ctrl-C, and acquires the lease.
 ///
 /// # Errors
 /// A lease that another run holds; a snapshot that cannot be read.
@@ -287,7 +287,8 @@ fn show_plan(reporter: &Reporter, context: &WorkspaceContext, goal: Goal, plan: 
     }
 }
 
-/// Ends a run: prints its outputs, or the images and rollouts that are still to come. Returns the final exit.
+/// Ends a run: prints its outputs, or the commands for images that are still missing and rollouts that may still be in
+/// progress. Returns the result of the command.
 fn finish_run(
     reporter: &Reporter,
     global: &Global,
@@ -319,7 +320,7 @@ fn finish_run(
     exit
 }
 
-/// Prints the address to stdout, or the last of the JSON lines.
+/// Prints the URL to stdout, or the last line of the JSON output.
 fn print_result(reporter: &Reporter, global: &Global, outputs: &BTreeMap<String, serde_json::Value>, complete: bool) {
     if global.json {
         reporter.json("finished", &serde_json::json!({ "complete": complete, "outputs": outputs }));

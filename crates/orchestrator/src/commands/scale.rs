@@ -35,7 +35,7 @@ pub async fn scale(
         };
         let service = deployed.workspace.services.all().find(|(known, _)| known == key).map(|(_, service)| service);
         if let Some(Err(why)) = service.map(check) {
-            return Err(Error::usage(format!("invalid count of {key}: {why}"), "choose another count"));
+            return Err(Error::usage(format!("invalid count for {key}: {why}"), "choose another count"));
         }
         changes.insert(address, ServiceChange::Count(*count));
     }

@@ -95,7 +95,7 @@ pub async fn versions(global: &Global, workspace: &str) -> Result<Exit, Error> {
     Ok(Exit::Done)
 }
 
-/// Writes an older version as the newest one, under the lease. Changes nothing in AWS but the snapshot.
+/// Writes an older version as the newest one, under the lease. Changes nothing in AWS except the snapshot.
 ///
 /// # Errors
 /// `Locked` if another run holds the lease; a version that does not exist, cannot be read, or belongs to another

@@ -11,7 +11,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::Duration;
 
-/// Writes the snapshot of a file as the newest one.
+/// Writes the snapshot in a file as the newest version.
 ///
 /// # Errors
 /// A file that is not a snapshot of this workspace; another lineage or an older serial without `force`; the errors of
@@ -60,7 +60,8 @@ pub async fn remove(global: &Global, name: &str, addresses: &[String], consent: 
     .await
 }
 
-/// Shows the effect of an edit of the snapshot, asks, and writes it under the lease with a condition.
+/// Shows the effect of an edit of the snapshot, asks for confirmation, and writes the edited snapshot under the lease,
+/// with a conditional write.
 ///
 /// # Errors
 /// The error of `change`; a snapshot that belongs to another account or region; a lease that another run holds; a
@@ -78,7 +79,7 @@ async fn edit(
     let StateContext { store, snapshot: now, account_region } = StateContext::open(&aws, &workspace).await?;
     let edited = change(&location, &now)?;
     account_region.check(&edited, name)?;
-    // A file of a version that did not record account and region keeps the recorded ones.
+    // If an old version of pb-deploy wrote the file, it contains no account and region; the recorded ones are kept.
     let (account, region) = (edited.account.or(now.account.clone()), edited.region.or(now.region.clone()));
     let edited = Snapshot { account, region, ..edited };
     if (Snapshot { serial: now.serial, fence: now.fence, ..edited.clone() }) == now {
@@ -86,7 +87,7 @@ async fn edit(
         return Ok(Exit::Done);
     }
     show(&now, &edited);
-    confirmation::confirm(name, &format!("change (state {operation}) the state of"), consent.yes)?;
+    confirmation::confirm(name, "change the state of", consent.yes)?;
     let kept = store.versions().await?.into_iter().find(|version| version.latest);
     let leases = LeaseTable::new(&aws, &location, global.timing());
     let claim = AcquireOptions {

@@ -20,10 +20,11 @@ use std::io::IsTerminal;
 use std::time::Duration;
 use tokio::sync::OnceCell;
 
-/// Interval between two rounds of `--watch`.
+/// Interval between two refreshes with `--watch`.
 const WATCH_INTERVAL: Duration = Duration::from_secs(2);
 
-/// Rounds of `--watch` after which it plans again, once a minute, because a plan takes many more calls.
+/// Number of refreshes with `--watch` between two plans: a plan is made only once a minute, because it takes many more
+/// calls.
 const ROUNDS_PER_DRIFT: u32 = 30;
 
 /// Escape sequence that clears a terminal and moves the cursor to the top.
@@ -37,11 +38,11 @@ struct Status<'a> {
     /// Operation of a run that did not finish.
     unfinished: Option<&'a str>,
     services: &'a [ServiceStatus],
-    /// Configured services that ECS does not have.
+    /// Configured services that do not exist in ECS.
     not_deployed: Vec<NotDeployed>,
     /// Releases that do not serve.
     unserved: Vec<ReleaseStatus<'a>>,
-    /// Releases that ECS completed after the run that followed them had ended.
+    /// Releases whose rollout ECS completed after the run that waited for it had ended.
     unconfirmed: Vec<ReleaseStatus<'a>>,
     targets: &'a [Target<'a>],
     drift: Option<&'a Drift>,
@@ -66,16 +67,16 @@ struct Target<'a> {
     health: TargetHealth,
 }
 
-/// The difference from the configuration.
+/// The difference between the configuration and AWS.
 #[derive(Clone, Serialize)]
 struct Drift {
     /// Number of resources that a deploy would change.
     differ: usize,
-    /// Number of those that were changed outside of pb-deploy.
+    /// Number of these resources that were changed outside of pb-deploy.
     outside: usize,
     /// Reason why the difference is unknown.
     unknown: Option<String>,
-    /// The plan from which the numbers come.
+    /// The plan from which the numbers were computed.
     #[serde(skip)]
     plan: Plan,
     /// Keys of the services whose images are not pushed yet.
@@ -98,7 +99,7 @@ struct StatusReader<'a> {
     workspace: Workspace,
     aws: SdkConfig,
     location: StateLocation,
-    /// Account of the credentials, read once; none if that failed.
+    /// Account of the credentials, read only once; `None` if it could not be read.
     account: OnceCell<Option<String>>,
 }
 

@@ -12,7 +12,7 @@ use pb_engine::{Action, Graph, MemoryLedger, Outcome, Plan, Run, Step, apply_pla
 use pb_fargate::ServiceSpec;
 use std::sync::Arc;
 
-/// Waits until the latest releases serve. Changes nothing in AWS, and records the outcome of the rollouts if the lease
+/// Waits until the latest releases serve. Changes nothing in AWS, but records the outcomes of the rollouts if the lease
 /// is free.
 ///
 /// # Errors

@@ -1,4 +1,4 @@
-//! Initial configuration: the documented one, with the known values filled in.
+//! Initial configuration: the commented reference configuration, with the known values filled in.
 
 mod terraform;
 

@@ -12,7 +12,7 @@ use std::path::Path;
 /// Values found in a Terraform configuration.
 #[derive(Debug, Default, PartialEq)]
 pub struct Variables {
-    /// Values that the configuration of pb-deploy has a key for.
+    /// Values for which the configuration of pb-deploy has a key.
     pub settings: Vec<Setting>,
     /// Variables without such a key: name and line.
     pub left_out: Vec<(String, usize)>,
@@ -55,11 +55,11 @@ const KNOWN: [(&[&str], &str, &str); 31] = [
     (&["allowed_account_ids"], "", "allowed_account_ids"),
 ];
 
-/// Keys with numbers, which Terraform files may quote.
+/// Keys whose values are numbers, which may be quoted in Terraform files.
 const NUMBERS: [&str; 6] = ["port", "count", "cpu", "memory", "retention_days", "deregistration_delay"];
 
 impl Variables {
-    /// Reads a file of variables, and the `s3` backend of the configuration in the same folder.
+    /// Reads a variables file, and the `s3` backend of the configuration in the same folder.
     ///
     /// # Errors
     /// If a file cannot be read or is not valid HCL; the message contains the position.
@@ -74,8 +74,8 @@ impl Variables {
         Ok(found)
     }
 
-    /// Takes bucket and lock table from the backend: the state is kept in the bucket of the Terraform state, and the
-    /// locks in its lock table.
+    /// Takes the bucket and the lock table from the backend: the state is kept in the bucket of the Terraform state,
+    /// and the locks in its lock table.
     fn backend(&mut self, folder: &Path) -> Result<(), Error> {
         let mut files: Vec<_> =
             std::fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path()).collect();

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 /// Returns the command of the stage named `tag`, as `docker build --target` would build it, or of the last stage if
-/// there is no such stage. Returns `None` without a Dockerfile or without a command in it.
+/// there is no such stage. Returns `None` if there is no Dockerfile, or no command in it.
 pub fn command(folder: &Path, tag: &str) -> Option<Vec<String>> {
     of_text(&std::fs::read_to_string(folder.join("Dockerfile")).ok()?, tag)
 }
@@ -18,7 +18,7 @@ struct Stage {
 
 fn of_text(text: &str, tag: &str) -> Option<Vec<String>> {
     let mut stages: Vec<Stage> = Vec::new();
-    // A backslash at the end of a line continues it on the next one.
+    // A backslash at the end of a line joins it with the next line.
     for line in text.replace("\\\n", " ").lines() {
         let line = line.trim();
         let (word, rest) = line.split_once(char::is_whitespace).unwrap_or((line, ""));
@@ -43,7 +43,7 @@ fn of_text(text: &str, tag: &str) -> Option<Vec<String>> {
     (!all.is_empty()).then_some(all)
 }
 
-/// Parses the arguments of `FROM`, such as `python:3.11 AS base`, which options may precede.
+/// Parses the arguments of `FROM`, such as `python:3.11 AS base`, optionally preceded by options.
 fn stage(rest: &str) -> Stage {
     let words: Vec<&str> = rest.split_whitespace().filter(|word| !word.starts_with("--")).collect();
     let name = words.windows(2).find(|pair| pair[0].eq_ignore_ascii_case("as")).map(|pair| pair[1].to_lowercase());

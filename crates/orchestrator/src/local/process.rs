@@ -1,4 +1,4 @@
-//! Local processes: started, with their output line by line, and stopped as ECS stops containers.
+//! Local processes, whose output is printed line by line, and which are stopped as ECS stops containers.
 
 use crate::exit::Error;
 use crate::local::programs::Program;
@@ -22,7 +22,7 @@ impl Running {
     /// Starts a program in its own process group, so that Ctrl-C in a terminal reaches only this process.
     ///
     /// # Errors
-    /// If it cannot be started.
+    /// If the program cannot be started.
     pub fn start(program: Program, width: usize) -> Result<Self, Error> {
         let (name, rest) = program.command.split_first().map_or(("", &[][..]), |(name, rest)| (name.as_str(), rest));
         let mut command = Command::new(name);
@@ -48,12 +48,13 @@ impl Running {
         self.ended
     }
 
-    /// Returns whether something listens on its port; true for a program without a port.
+    /// Returns whether something listens on the program's port; true for a program without a port.
     pub fn listens(&self) -> bool {
         self.program.port.is_none_or(listens)
     }
 
-    /// Sends SIGTERM to the program itself; it is responsible for its children, as under an init process.
+    /// Sends SIGTERM to the program alone, which is responsible for its children, as it is when it runs under an init
+    /// process.
     pub fn terminate(&mut self) {
         #[cfg(unix)]
         if self.ended().is_none()
@@ -63,7 +64,7 @@ impl Running {
         }
     }
 
-    /// Sends SIGKILL to its process group.
+    /// Sends SIGKILL to the program's process group.
     pub fn kill(&mut self) {
         #[cfg(unix)]
         if let Some(pid) = pid(&self.child) {
@@ -97,7 +98,7 @@ fn copy(pipe: impl Read + Send + 'static, prefix: String) {
         let mut line = Vec::new();
         while reader.read_until(b'\n', &mut line).is_ok_and(|read| read > 0) {
             let text = String::from_utf8_lossy(&line);
-            // Our reader may be gone, but the program blocks unless its pipe is read.
+            // Errors are ignored: even if nobody reads this output, the pipe must be read, or the program would block.
             writeln!(anstream::stdout().lock(), "{}{}", paint(BOLD, &prefix), text.trim_end()).ok();
             line.clear();
         }

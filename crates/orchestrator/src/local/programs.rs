@@ -22,13 +22,14 @@ pub struct Program {
     /// Secret variables that are missing from the environment of this process, the source of secrets in local runs.
     pub unset: Vec<String>,
     pub folder: PathBuf,
-    /// Port that it listens on, if any.
+    /// Port on which the program listens, if any.
     pub port: Option<u16>,
     /// Time from SIGTERM to SIGKILL.
     pub stop_timeout: Duration,
 }
 
-/// Returns the queue: a server of the configured engine, or of the other one, which speaks the same protocol.
+/// Returns the program of the queue: a server of the configured engine or, if it is not installed, of the other engine,
+/// which speaks the same protocol.
 ///
 /// # Errors
 /// If neither is installed.

@@ -12,7 +12,7 @@ use std::fmt::Write;
 pub fn text(saved: &SavedPlan) -> String {
     let binding = &saved.binding;
     let mut text = format!(
-        "### To {} `{}`\n\nAccount `{}`, region `{}`, against serial {}.\n\n",
+        "### To {} `{}`\n\nAccount `{}`, region `{}`, at serial {}.\n\n",
         saved.operation, binding.workspace, binding.account, binding.region, binding.serial
     );
     let (summary, rows, all) = if saved.drift.is_empty() {

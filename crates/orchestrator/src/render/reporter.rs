@@ -76,7 +76,8 @@ impl Reporter {
         }
     }
 
-    /// Prints the long waits every 30 seconds if stderr is not a terminal. Never returns: drop it when the run ends.
+    /// Prints the long waits every 30 seconds if stderr is not a terminal. Never returns: the caller drops the future
+    /// when the run ends.
     pub async fn report_long_waits(&self) {
         loop {
             tokio::time::sleep(LONG_WAIT).await;

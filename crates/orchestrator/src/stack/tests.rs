@@ -5,7 +5,7 @@ use pb_config::{Config, Workspace};
 use pb_engine::Graph;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// One further service of each kind.
+/// One more service of each type: web, worker and scheduler.
 const OTHERS: &str = r#"
 [services.api]
 kind = "web"
@@ -49,13 +49,13 @@ fn dependencies(graph: &Graph) -> BTreeMap<String, BTreeSet<String>> {
 
 /// Resources that a task of any service needs.
 const TASK: &[&str] = &[
-    // ECS starts it in the cluster, with an image from the repository, and gives it a stream in the log group.
+    // ECS starts the task in the cluster, with an image from the repository, and gives it a stream in the log group.
     "fargate/cluster",
     "fargate/repository",
     "fargate/logs",
-    // It has a public address in a subnet of the VPC, whose resolver answers its DNS queries. The route table is
-    // associated with the subnet and leads to the internet through the gateway: images, logs and secrets are reached
-    // that way.
+    // The task has a public address in a subnet of the VPC, whose resolver answers its DNS queries. The route table is
+    // associated with the subnet and leads to the internet through the gateway; the task reaches images, logs and
+    // secrets through the internet.
     "net/vpc",
     "net/tasks_subnet",
     "net/balancer_subnet",
@@ -91,7 +91,7 @@ const WORKER: &[&str] =
 /// Further dependencies of each service.
 const OWN: [(&str, &[&str], &[&str]); 5] = [
     ("flask", WEB, &["fargate/flask_task", "edge/targets"]),
-    // Its rule belongs to the listener, whose default target is Flask.
+    // The rule of `api` belongs to the listener, whose default target is Flask.
     ("api", WEB, &["fargate/api_task", "edge/api_targets", "edge/api_rule", "edge/targets"]),
     ("celery", WORKER, &["fargate/celery_task"]),
     ("mail", WORKER, &["fargate/mail_task"]),
@@ -118,7 +118,7 @@ fn service_waits_for_everything_its_tasks_need() {
 fn release_command_waits_like_its_service() {
     let dependencies = dependencies(&graph(&workspace(BEFORE)));
     let needed = set(&[TASK, WEB, &["fargate/flask_task"]]);
-    // It serves no requests.
+    // The release command serves no requests, so it does not need the load balancer.
     let is_needed = |address: &&String| !address.starts_with("edge/") && *address != "net/lb_in_80_any";
     let found = &dependencies["fargate/before"];
     let missing: Vec<&String> = needed.iter().filter(is_needed).filter(|address| !found.contains(*address)).collect();
@@ -144,6 +144,6 @@ fn queue_rule_blocks_only_its_own_services() {
     let dependencies = dependencies(&graph(&workspace("")));
     assert!(!dependencies["fargate/celery"].contains("net/redis_in_flask"));
     assert!(!dependencies["fargate/flask"].contains("net/redis_in_celery"));
-    // The queue takes minutes, so it does not wait for its rules.
+    // Creating the queue takes minutes, so it does not wait for its security group rules.
     assert!(!dependencies["redis/jobqr"].iter().any(|address| address.starts_with("net/redis_in_")));
 }

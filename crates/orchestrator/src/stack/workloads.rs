@@ -8,8 +8,8 @@ use pb_fargate::{ContainerSpec, ServiceTargetInputs, TaskDefinitionSpec, Workloa
 use pb_net::NetworkStack;
 use std::collections::BTreeMap;
 
-/// Returns all services that have an image. A service without one is created once its image is pushed, and nothing else
-/// waits for it. Web services have the security group of Flask, the others that of Celery.
+/// Returns all services that have an image. A service without an image is created once its image is pushed, and nothing
+/// else waits for it. Web services use the security group of Flask; all other services use that of Celery.
 pub(super) fn all(
     workspace: &Workspace,
     prerequisites: &Prerequisites,
@@ -51,7 +51,7 @@ pub struct LocalTask {
     pub container: ContainerSpec,
 }
 
-/// Returns all services, without a network.
+/// Returns all services, for a run without a network in AWS.
 pub(super) fn local(workspace: &Workspace) -> Vec<Workload> {
     let nothing = || Input::known(String::new());
     let port = |key: &str| match (key, workspace.services.others.get(key)) {

@@ -23,7 +23,8 @@ fn step(address: &str, kind: &str, action: Action, specs: (Option<Value>, Option
     }
 }
 
-/// Returns the spec of a service with `count` tasks on a port, of which this percentage stays healthy during a rollout.
+/// Returns the spec of a service with `count` tasks on `port`, of which `min_healthy_percent` stay healthy in a
+/// rollout.
 fn service(count: i32, min_healthy_percent: i32, port: u16) -> Value {
     json!({
         "name": "s", "cluster": "c", "task_definition": "s:1", "desired_count": count, "launch_type": "FARGATE",
@@ -57,7 +58,7 @@ fn of(steps: Vec<Step>) -> Vec<Effect> {
     effects(&Plan { steps, ..Plan::default() })
 }
 
-/// Returns the only effect of a plan: seconds of interruption, and text.
+/// Returns the only effect of a plan: the seconds of interruption and the text.
 fn only(steps: Vec<Step>) -> (Option<u64>, String) {
     let effects = of(steps);
     assert_eq!(effects.len(), 1, "{effects:?}");

@@ -1,7 +1,7 @@
 //! `cargo xtask bench --build`: cost of building and testing HEAD, compared with an earlier commit.
 //!
-//! Both commits are cloned, built and tested in turns on this machine. Dependencies are downloaded and test programs
-//! are compiled before the measurement starts.
+//! Both commits are cloned, built and tested on this machine, taking turns at each step. Dependencies are downloaded
+//! and test programs are compiled before the measurement starts.
 
 mod report;
 
@@ -16,17 +16,17 @@ use crate::failure::{self, Failure};
 use crate::project::Project;
 use report::Report;
 
-/// Commit that HEAD is compared with: the last one before builds were measured.
+/// Commit with which HEAD is compared: the last commit before build costs were first measured.
 const BASELINE: &str = "58eea0b";
 /// Workspace that is deployed to the local endpoint.
 const WORKSPACE: &str = "staging";
-/// Filter that matches no test: everything is compiled and installed, and nothing is run.
+/// Test filter that matches no test, so that everything is compiled and installed but nothing is run.
 const NO_TEST: &str = "no_test_has_this_name";
-/// Seed with which the random test of 58eea0b passes; without it, that commit draws one. Later commits have fixed
-/// seeds.
+/// Seed with which the random test of 58eea0b passes; without it, that commit draws a random seed. Later commits have
+/// fixed seeds.
 const SEEDS: [(&str, &str); 1] = [("SIMULATION_SEED", "10662704859753958512")];
 
-/// The measured steps, in order; each runs for both commits in turn.
+/// The measured steps, in order; each step runs for one commit and then for the other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Step {
     /// `cargo xtask deploy staging --local` in a clean clone.
@@ -37,7 +37,7 @@ enum Step {
     Test,
 }
 
-/// The measurements of one commit; `None` where a step failed.
+/// The measurements of one commit; `None` for a step that failed or has not run.
 #[derive(Debug, Default)]
 struct Figures {
     deploy: Option<Usage>,
@@ -53,14 +53,15 @@ struct Checkout {
     figures: Figures,
 }
 
-/// Measures both commits, and writes the section of `docs/benchmarks.md`, or `report` as a separate file.
+/// Measures both commits, and writes the section on building in `docs/benchmarks.md`, or only this section to the file
+/// `report`.
 ///
 /// # Errors
 ///
 /// Fails if a commit cannot be cloned, or if nothing can be measured at all. A failed step is named in the report.
 pub fn run(project: &Project, line: &str, report: Option<&Path>) -> Result<ExitCode, Failure> {
     let home = project.target.join("bench").join("build");
-    // With files of an earlier run it would not be a clean clone.
+    // The clones must be clean, without files of an earlier run.
     let _ = std::fs::remove_dir_all(&home);
     failure::create_folder(&home)?;
     let python = emulator::python(project)?;
@@ -100,7 +101,7 @@ fn checkout(project: &Project, home: &Path, revision: &str) -> Result<Checkout, 
         .map_err(|why| Failure::new(format!("commit {revision} not found: {why}\n  hint: {hint}")))?;
     if revision == "HEAD" && !git(&["status", "--porcelain", "--untracked-files=no"]).is_ok_and(|text| text.is_empty())
     {
-        eprintln!("uncommitted changes are not measured");
+        eprintln!("warning: uncommitted changes are not measured");
     }
     let folder = home.join(&commit);
     let failed = |why: String| Failure::new(format!("failed to check out {commit}: {why}"));
@@ -116,8 +117,8 @@ impl Checkout {
         let place = match step {
             Step::Deploy => &mut self.figures.deploy,
             Step::Plan => {
-                // The endpoint of the first deploy was stopped with it, so that no process outlives the measured
-                // command.
+                // This deploys again: the endpoint of the first deploy was stopped, because no process may outlive the
+                // measured command.
                 let deploy = format!("cargo xtask deploy {WORKSPACE} --local --yes");
                 measure::prepare(&shell(&self.folder, &deploy, &[]), &log("prepare"))?;
                 &mut self.figures.plan
@@ -150,7 +151,7 @@ impl Step {
         }
     }
 
-    /// Returns the command for a shell, such that everything it starts has ended when it ends.
+    /// Returns a shell script for the step; when it ends, everything that it started has ended.
     fn script(self) -> String {
         match self {
             Self::Deploy => format!("cargo xtask deploy {WORKSPACE} --local --yes && cargo xtask emulator stop"),
@@ -163,7 +164,7 @@ impl Step {
     }
 }
 
-/// Returns a command in a clone, without variables of this build and of the user's AWS account.
+/// Returns a shell command in a clone, without the variables of this build or of the user's AWS account.
 fn shell(folder: &Path, script: &str, more: &[(&str, &str)]) -> Invocation {
     let excluded = ["AWS_", "CARGO_", "PB_", "RUSTC", "SIMULATION_"];
     let kept = std::env::vars().filter(|(name, _)| {
@@ -179,7 +180,7 @@ fn shell(folder: &Path, script: &str, more: &[(&str, &str)]) -> Invocation {
     }
 }
 
-/// Runs a command and returns its output, or its error output if it failed.
+/// Runs a command and returns its output, or its error output if it fails.
 fn output_of(command: &mut Command) -> Result<String, String> {
     let output = command.output().map_err(|error| error.to_string())?;
     match output.status.success() {

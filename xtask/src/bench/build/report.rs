@@ -1,4 +1,4 @@
-//! The section of the report on building and testing.
+//! The section on building and testing in the benchmark report.
 
 use super::{BASELINE, Checkout, Figures};
 use crate::bench::document;
@@ -6,22 +6,22 @@ use crate::bench::machine::Machine;
 use crate::bench::measure::Usage;
 use crate::bench::report::numbers::{number, row, table};
 
-/// Bytes of a gigabyte, as in the target.
+/// Bytes per gigabyte, the unit of the memory target.
 const GB: f64 = 1e9;
 const MIB: f64 = 1024.0 * 1024.0;
 
-/// Input of the section.
+/// Data for the section.
 pub struct Report<'a> {
-    /// The command line.
+    /// The command line of the run.
     pub line: &'a str,
     pub machine: &'a Machine,
     pub baseline: &'a Checkout,
     pub head: &'a Checkout,
-    /// Failed steps with their reasons.
+    /// Failed steps, each with the reason.
     pub failures: &'a [String],
 }
 
-/// A figure of both commits with its target.
+/// A row of the table: a figure of both commits with its target.
 struct Row {
     name: &'static str,
     unit: &'static str,
@@ -31,11 +31,11 @@ struct Row {
 
 /// The target of a figure.
 enum Target {
-    /// At most this share of the baseline's figure.
+    /// At most this fraction of the baseline's figure; the words name the fraction.
     Ratio(f64, &'static str),
     /// At most this value, in the unit of the row.
     AtMost(f64),
-    /// No target: the figure is informative.
+    /// No target: the figure is only for information.
     None,
 }
 
@@ -65,7 +65,7 @@ const ROWS: [Row; 7] = [
 ];
 
 fn bytes(kib: u64) -> f64 {
-    // Saturates only beyond 4 TiB.
+    // Saturates only above 4 TiB.
     u32::try_from(kib).map_or(f64::INFINITY, f64::from) * 1024.0
 }
 
@@ -112,7 +112,7 @@ impl Report<'_> {
         };
         format!(
             "{}\n\nWritten by `{}`; do not edit. Both commits were cloned, built and tested on one machine, \
-             step by step in turns.\n\n- date: {date}\n- machine: {hardware}\n- load average before: \
+             taking turns at each step.\n\n- date: {date}\n- machine: {hardware}\n- load average before the run: \
              {load}\n\n{}\n{failures}\n{}",
             document::BUILD,
             self.line,
@@ -125,10 +125,10 @@ impl Report<'_> {
 /// Description of the method, for the report.
 const METHOD: &str = "\
 - **Clean build and first deploy**: `cargo xtask deploy staging --local` in a clean clone, and `cargo xtask emulator stop`.
-  Crates are downloaded before; downloading and installing Python packages is included. CPU is the user and system time
-  of all processes, including the local endpoint.
+  Crates are downloaded beforehand; the time to download and install Python packages is included. CPU is the user and
+  system time of all processes, including the local endpoint.
 - **Largest process**: the high-water mark of the largest process, `rustc` on `aws-sdk-ec2`. **All processes**: the largest
-  sum of the resident sets at one moment, sampled every 10 ms; shared pages count once per process.
+  sum of all resident sets at one moment, sampled every 10 ms; shared pages count once per process.
 - **No-change plan**: resident memory of `pb-deploy plan` after the deploy, on the local endpoint.
 - **All tests**: `cargo xtask test`, with everything compiled and installed beforehand.
 ";

@@ -1,4 +1,4 @@
-//! The report, in Markdown.
+//! The benchmark report, in Markdown.
 
 mod method;
 pub mod numbers;
@@ -12,21 +12,21 @@ use crate::bench::results::Results;
 use crate::bench::setting::Setting;
 use crate::bench::tool::Tool;
 
-/// Input of the report.
+/// Data for the report.
 #[derive(Debug)]
 pub struct Report<'a> {
     /// Options of the run.
     pub options: &'a BenchOptions,
-    /// Measured tools.
+    /// Tools that the run measured.
     pub tools: &'a [Tool],
-    /// Machine of the run.
+    /// Machine and programs of the run.
     pub machine: &'a Machine,
-    /// The figures.
+    /// Samples, lower bounds and failures.
     pub results: &'a Results,
 }
 
 impl Report<'_> {
-    /// Returns the whole report.
+    /// Returns the whole report, except the section on building.
     pub fn text(&self) -> String {
         let parts = [
             format!("# Benchmarks\n\n{}", self.introduction()),
@@ -48,13 +48,13 @@ impl Report<'_> {
         let Machine { date, hardware, load, versions } = self.machine;
         let versions: Vec<String> = versions.iter().map(|(name, version)| format!("- {name}: {version}")).collect();
         let peer = match (self.compares(), self.tools) {
-            (true, _) => "Both tools deploy the equivalent stack in turns on the same endpoint.",
+            (true, _) => "Both tools deploy equivalent stacks on the same endpoint and take turns.",
             (false, [Tool::PbDeploy]) if self.options.only.is_some() => "Only pb-deploy was measured.",
             (false, [Tool::PbDeploy]) => "Terraform was not installed on this machine, so only pb-deploy was measured.",
             _ => "Only Terraform was measured.",
         };
         let text = format!(
-            "Written by `{}`; do not edit. {peer} Each figure is the median of the rounds, with the minimum and maximum.\n\n- date: {date}\n- machine: {hardware}\n- load average before: {load}\n{}",
+            "Written by `{}`; do not edit. {peer} Each figure is the median of the rounds, with the minimum and maximum.\n\n- date: {date}\n- machine: {hardware}\n- load average before the run: {load}\n{}",
             self.options.line,
             versions.join("\n")
         );

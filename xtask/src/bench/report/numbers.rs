@@ -18,13 +18,13 @@ pub fn spread(spread: &Spread) -> String {
     if min == max { median } else { format!("{median} ({min}–{max})") }
 }
 
-/// Formats counts in the same way.
+/// Formats the median of counts, with minimum and maximum if they differ.
 pub fn count(spread: &Spread) -> String {
     let Spread { median, min, max } = spread;
     if (max - min).abs() < 0.5 { format!("{median:.0}") } else { format!("{median:.0} ({min:.0}–{max:.0})") }
 }
 
-/// Formats the ratio of two values.
+/// Formats the ratio of two values with a multiplication sign.
 pub fn times(more: f64, less: f64) -> String {
     if less > 0.0 { format!("{}×", number(more / less)) } else { "–".to_owned() }
 }

@@ -1,4 +1,4 @@
-//! Calls by operation.
+//! The section of the report with calls by operation.
 
 use std::collections::BTreeSet;
 
@@ -8,7 +8,7 @@ use crate::bench::results::Results;
 use crate::bench::setting::Setting;
 use crate::bench::tool::Tool;
 
-/// Returns a table for each tool with the calls of the first round.
+/// Returns a table for each setting and tool with the calls of the first round.
 pub fn section(results: &Results, setting: Setting) -> String {
     let tables: Vec<String> =
         [Tool::PbDeploy, Tool::Terraform].into_iter().filter_map(|tool| of(results, setting, tool)).collect();

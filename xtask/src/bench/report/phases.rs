@@ -1,4 +1,4 @@
-//! Figures of each phase on one endpoint.
+//! The section of the report with the figures of all phases on one endpoint.
 
 use super::numbers::{count, number, row, spread, table as markdown, times};
 use crate::bench::lower_bound::LowerBound;
@@ -10,21 +10,21 @@ use crate::bench::tool::Tool;
 
 const TOOLS: [Tool; 2] = [Tool::PbDeploy, Tool::Terraform];
 
-/// Explanation of Terraform's wall times.
+/// Explanation of Terraform's wall times, for the report.
 const FIXED_WAITS: &str = "\
 Terraform's wall times of deploy and destroy include fixed waits of its AWS provider, which do not depend on the endpoint:
 30 s twice on a load balancer, 30 s on a replication group, 10 s on a VPC and on a subnet, 15 s on a DNS record. Without
-delays they are most of the wall time. The ratio of wall times shows how long a user waits, but says little about the speed
-of the tools; compare the processor time for that.";
+delays these waits make up most of the wall time. The ratio of wall times shows how long a user waits, but says little
+about the speed of the tools; compare the processor time for that.";
 
-/// Returns figures, ratios and lower bounds of one setting.
+/// Returns the section of one setting: figures, ratios and lower bounds.
 pub fn section(results: &Results, setting: Setting) -> String {
     let parts = [table(results, setting), ratios(results, setting), lower_bounds(results, setting)];
     let parts: Vec<String> = parts.into_iter().filter(|part| !part.is_empty()).collect();
     format!("## {}\n\n{}\n\n{}", setting.title(), setting.meaning(), parts.join("\n\n"))
 }
 
-/// Returns the figures alone, for the terminal.
+/// Returns only the table of figures, for the terminal.
 pub fn summary(results: &Results, setting: Setting) -> String {
     format!("{}:\n\n{}", setting.title(), table(results, setting))
 }
@@ -60,7 +60,8 @@ fn figures(setting: Setting, phase: Phase, tool: Tool, rounds: usize, measured: 
     names.into_iter().chain(cells).collect()
 }
 
-/// Returns how much more Terraform takes. Each ratio of wall times says what Terraform's wall time consists of.
+/// Returns a table of Terraform's figures divided by those of pb-deploy. Next to each ratio of wall times it says what
+/// makes up Terraform's wall time.
 fn ratios(results: &Results, setting: Setting) -> String {
     let head = ["phase", "wall", "Terraform's wall time", "CPU", "peak memory", "calls"];
     let mut rows = vec![row(head)];
@@ -127,11 +128,12 @@ fn lower_bounds(results: &Results, setting: Setting) -> String {
             .map_or_else(String::new, |lower_bound| chain_table(phase, lower_bound))
     });
     let words = "The lower bound is the critical path of the calls and waits that AWS requires, with the endpoint's timings. \
-                 Terraform's deploy does not wait for the tasks, so its path ends with CreateService or another last link.";
+                 Terraform's deploy does not wait for the tasks, so its path does not include the rollout.";
     format!("{words}\n\n{}\n\n{}", markdown(&rows), chains.join("\n\n"))
 }
 
-/// Splits the wall time into start and end of the process, and what the endpoint saw of the rest.
+/// Splits the wall time into the time without calls at the start and end of the process, and the three parts between
+/// its first and last call.
 fn time_split(measured: &PhaseSummary, wall: f64) -> [String; 4] {
     match measured.time_split {
         Some(TimeSplit { before, changes, after }) => {

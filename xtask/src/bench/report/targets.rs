@@ -1,4 +1,4 @@
-//! Performance targets and the results.
+//! The section of the report with performance targets and results.
 
 use super::numbers::{number, row, table};
 use crate::bench::phase::Phase;
@@ -6,7 +6,7 @@ use crate::bench::results::{PhaseSummary, Results};
 use crate::bench::setting::Setting;
 use crate::bench::tool::Tool;
 
-/// Memory limit of pb-deploy, in MiB.
+/// Target for the peak memory of pb-deploy, in MiB.
 const PEAK_MAX: f64 = 50.0;
 
 /// A performance target with its result.
@@ -20,9 +20,9 @@ struct Target {
 /// Result of a target.
 #[derive(Debug, PartialEq)]
 enum Measurement {
-    /// A figure, and whether it meets the target.
+    /// The figure, and `true` if it meets the target.
     Value(String, bool),
-    /// No figure, and the reason.
+    /// There is no figure, for this reason.
     Missing(&'static str),
 }
 
@@ -63,7 +63,7 @@ fn targets(results: &Results, settings: &[Setting], compares: bool) -> Vec<Targe
     all
 }
 
-/// Returns a target for Terraform's figure divided by that of pb-deploy, on the endpoint without delays.
+/// Returns a target for the ratio of Terraform's figure to that of pb-deploy, on the endpoint without delays.
 fn ratio(
     results: &Results,
     phase: Phase,
@@ -101,7 +101,7 @@ fn ratio_to_lower_bound(results: &Results, setting: Setting, phase: Phase) -> Ta
         _ => Measurement::Missing("not measured"),
     };
     let name = format!("{}: wall ({})", phase.name(), setting.name());
-    Target { name, goal: format!("at most {most:.2} of the lower bound"), measured }
+    Target { name, goal: format!("at most {most:.2} times the lower bound"), measured }
 }
 
 fn peak(results: &Results) -> Target {

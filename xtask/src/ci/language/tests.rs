@@ -7,7 +7,7 @@ fn checked(name: &str, text: &str) -> Vec<String> {
     problems(&phrases(LIST), &[Source { name: name.to_owned(), text: text.to_owned() }])
 }
 
-/// A line with an exemption; put together here, so that this file has none.
+/// Returns a line with an exemption; it is composed here, so that this file itself contains none.
 fn exempt(line: &str, reason: &str) -> String {
     format!("{line} // {EXEMPTION} {reason}").trim_end().to_owned()
 }
@@ -112,7 +112,7 @@ fn long_test_name_is_refused() {
     {
         assert_eq!(checked("a.rs", &format!("{before}{fits}() {{}}")), none());
         let found = checked("a.rs", &format!("{before}{long}() {{}}"));
-        assert!(found.len() == 1 && found[0].contains("has 61 characters, 60 at most"), "{found:?}");
+        assert!(found.len() == 1 && found[0].contains("has 61 characters, more than 60"), "{found:?}");
     }
     assert_eq!(checked("a.rs", &format!("#[test]\nfn a() {{}}\nfn {long}() {{}}")), none(), "a helper");
     let property = format!("proptest! {{\n    #[test]\n    fn {long}(a in 0..1) {{}}\n}}");

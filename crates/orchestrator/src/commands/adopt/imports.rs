@@ -20,7 +20,7 @@ pub struct ImportRequest {
     pub restore_tags: bool,
 }
 
-/// Parses an address of the command line.
+/// Parses an address from the command line.
 ///
 /// # Errors
 /// `Usage` if it is invalid.
@@ -38,7 +38,7 @@ pub fn source(adoption: &AdoptOptions) -> Result<Option<Source>, Error> {
     source.map_err(|why| Error::usage(why, "use the bucket and key of Terraform's backend"))
 }
 
-/// Returns the name of the repository to import, if there is one, because images are looked up in it.
+/// Returns the name of the repository to import, if there is one. The images are then looked up in this repository.
 ///
 /// # Errors
 /// Invalid arguments; a Terraform state that cannot be read.
@@ -67,7 +67,7 @@ impl ImportRequest {
             None if given.is_empty() && !adoption.restore_tags => {
                 let hint =
                     "pass ADDRESS=ID, such as net/vpc=vpc-0123, or --from-terraform s3://BUCKET/KEY, or --restore-tags";
-                return Err(Error::usage("no resource to adopt is given", hint));
+                return Err(Error::usage("no resource to adopt was given", hint));
             }
             None => (Mapping::default(), None),
             Some(source) => {
@@ -110,8 +110,8 @@ fn targets(graph: &Graph, given: &BTreeMap<Address, String>) -> Result<Vec<Desir
     Ok(open.map(|((address, spec), kind)| DesiredResource { address, kind: kind.to_owned(), spec }).collect())
 }
 
-/// Returns the plan of the import. The ids of security group rules are unknown to users, so rules that are equal to
-/// configured ones are found in the imported groups, and imported with them.
+/// Returns the plan of the import. Users do not know the ids of security group rules. Rules of the imported groups that
+/// are equal to configured ones are therefore found and imported together with their groups.
 ///
 /// # Errors
 /// A read that fails; every resource that cannot be imported.
@@ -138,8 +138,8 @@ pub async fn plan_import(
     plan_adoption(graph, &observed, snapshot, &claims)?.map_err(Error::Refused)
 }
 
-/// Returns the untagged resources that are imported besides those that were given: all, if `restore_tags` is set, or
-/// otherwise the rules of the given groups.
+/// Returns the untagged resources that are imported in addition to the given resources: with `restore_tags`, all
+/// untagged resources; otherwise, the untagged rules of the given security groups.
 fn untagged_claims(graph: &Graph, observed: &Observed, request: &ImportRequest) -> Imports {
     let is_rule = |untagged: &Untagged| {
         let group = untagged.attrs.get("group_id").and_then(|group| group.as_str());
@@ -153,7 +153,7 @@ fn untagged_claims(graph: &Graph, observed: &Observed, request: &ImportRequest) 
     all.map(|(address, untagged)| (address.clone(), untagged.import_id.clone())).collect()
 }
 
-/// Returns the rules that a deploy would create afterwards in existing groups.
+/// Returns the security group rules that a deploy after the import would create in existing groups.
 fn planned_rules(adoption_plan: &AdoptionPlan) -> Vec<(Address, SecurityGroupRuleSpec)> {
     let steps = adoption_plan.afterwards.iter().flat_map(|plan| &plan.steps);
     let creates = steps

@@ -21,7 +21,7 @@ use pb_terraform::{Lock, Mapping};
 use preserving_ledger::PreservingLedger;
 use std::time::Duration;
 
-/// A change of the management of existing resources.
+/// A task that changes which existing resources are managed, or at which addresses.
 enum Task<'a> {
     Adopt(&'a AdoptOptions),
     Forget(&'a [Address]),
@@ -35,7 +35,7 @@ struct TaskPlan {
     json: serde_json::Value,
     /// Lineage and serial of the Terraform state that the plan is based on.
     state: Option<(String, u64)>,
-    /// Resources in the Terraform state.
+    /// Resources of the Terraform state, mapped to addresses.
     mapping: Mapping,
 }
 
@@ -115,8 +115,8 @@ impl Task<'_> {
         }
     }
 
-    /// Returns the operation that is written to Terraform's lock. Another run of pb-deploy recognises its own lock by
-    /// it.
+    /// Returns the operation that is written to Terraform's lock. By this text, a later run of pb-deploy recognises a
+    /// lock that an earlier run left.
     fn operation(&self, context: &WorkspaceContext) -> String {
         format!("pb-deploy {} {}/{}", self.word(), context.owner.stack, context.owner.workspace)
     }
@@ -157,8 +157,8 @@ async fn plan_task(
     }
 }
 
-/// Refuses to forget a DNS record alone. A record cannot carry tags, so it is managed as long as the load balancer is
-/// that it points to.
+/// Refuses to forget a DNS record alone. A record cannot carry tags, so it remains managed for as long as the load
+/// balancer that it points to is managed.
 fn refuse_record_without_load_balancer(plan: &Plan) -> Result<(), Error> {
     let of = |kind: &str| plan.steps.iter().find(|step| step.kind == kind);
     match (of("route53.record"), of("elbv2.load_balancer")) {

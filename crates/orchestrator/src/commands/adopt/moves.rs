@@ -7,7 +7,7 @@ use crate::releases;
 use pb_engine::{Address, Cancel, MovePlan, Observed, Plan, PlanError, Snapshot, observe, plan_move};
 use std::time::Duration;
 
-/// Interval between two reads of the new tags, and the number of reads.
+/// Interval between two reads of the new tags, and the maximum number of reads.
 const POLL_INTERVAL: Duration = Duration::from_secs(1);
 const MAX_POLLS: usize = 20;
 
@@ -30,8 +30,8 @@ pub async fn plan_state_move(
     })
 }
 
-/// Returns the pairs of old and new addresses. An argument without a slash is the key of a service, and stands for all
-/// of its resources.
+/// Returns the pairs of old and new addresses. An argument without a slash is the key of a service, and means all
+/// resources of this service.
 fn pairs(snapshot: &Snapshot, observed: &Observed, from: &str, to: &str) -> Result<Vec<(Address, Address)>, Error> {
     match (from.contains('/'), to.contains('/')) {
         (true, true) => Ok(vec![(address(from)?, address(to)?)]),
@@ -45,24 +45,24 @@ fn pairs(snapshot: &Snapshot, observed: &Observed, from: &str, to: &str) -> Resu
             if pairs.is_empty() {
                 let hint =
                     "use the key with which it was deployed; `pb-deploy state list` shows the recorded addresses";
-                return Err(Error::usage(format!("there are no resources of a service {from:?}"), hint));
+                return Err(Error::usage(format!("service {from:?} has no resources"), hint));
             }
             Ok(pairs)
         }
         _ => {
-            let hint = "pass two addresses (fargate/api fargate/backend), or two keys of services (api backend)";
-            Err(Error::usage(format!("{from:?} and {to:?} mix an address and the key of a service"), hint))
+            let hint = "pass two addresses (fargate/api fargate/backend), or two service keys (api backend)";
+            Err(Error::usage(format!("{from:?} and {to:?} mix an address and a service key"), hint))
         }
     }
 }
 
-/// Returns the addresses of the resources that a service other than Flask and Celery has.
+/// Returns the addresses of all resources that belong to a service, if it is neither Flask nor Celery.
 fn service_addresses(key: &str) -> [String; 4] {
     let service = releases::address(key);
     [format!("{service}_task"), service, format!("edge/{key}_targets"), format!("edge/{key}_rule")]
 }
 
-/// Adds to a refusal that the service is configured, but its image is not pushed yet.
+/// Adds to the reason for a refused move that the service is configured, but its image is not pushed yet.
 fn with_image_reason(context: &WorkspaceContext, pairs: &[(Address, Address)], refused: PlanError) -> PlanError {
     let to = pairs.iter().find(|(from, _)| *from == refused.address).map(|(_, to)| releases::key(to));
     let waits =
@@ -70,7 +70,7 @@ fn with_image_reason(context: &WorkspaceContext, pairs: &[(Address, Address)], r
     match to {
         Some(key) if waits(key) => {
             let why = format!(
-                "{}; it is configured, but its image is not pushed yet: configure an image that is",
+                "{}; it is configured, but its image is not pushed yet: configure an image that has been pushed",
                 refused.why
             );
             PlanError { why, ..refused }
@@ -79,8 +79,8 @@ fn with_image_reason(context: &WorkspaceContext, pairs: &[(Address, Address)], r
     }
 }
 
-/// Waits some seconds until AWS shows all moved resources at their new addresses, and returns whether it does. Tags are
-/// eventually consistent, and a deploy that still reads the old ones would delete the resources.
+/// Waits a few seconds for AWS to show all resources of `plan` at their new addresses, and returns whether it does.
+/// Tags are eventually consistent, and a deploy that still reads the old tags would delete the resources.
 pub async fn tags_are_visible(context: &WorkspaceContext, snapshot: &Snapshot, plan: &Plan, cancel: &Cancel) -> bool {
     for _ in 0..MAX_POLLS {
         let observed = context.observe(snapshot, cancel).await.unwrap_or_default();

@@ -35,8 +35,8 @@ pub fn text(context: &WorkspaceContext, request: &ImportRequest, adoption_plan: 
         line(
             &mut text,
             format_args!(
-                "{} the name of {address} does not start with that of the workspace. It is found through the state; \
-                 if the state is lost, adopt it again.",
+                "{} the name of {address} does not start with the workspace's name. The resource is found through the \
+                 state; if the state is lost, adopt it again.",
                 paint(WARN, "note:")
             ),
         );
@@ -45,7 +45,7 @@ pub fn text(context: &WorkspaceContext, request: &ImportRequest, adoption_plan: 
     text
 }
 
-/// Adds what a deploy would do afterwards, or why it would be refused.
+/// Adds to the text what a deploy would do afterwards, or why the deploy would be refused.
 fn afterwards(text: &mut String, afterwards: &Result<Plan, Vec<PlanError>>) {
     match afterwards {
         Ok(plan) => {
@@ -60,7 +60,7 @@ fn afterwards(text: &mut String, afterwards: &Result<Plan, Vec<PlanError>>) {
     }
 }
 
-/// Adds to a step its address in Terraform, and what a deploy would change.
+/// Adds the address in Terraform, and the changes that a deploy would make, to a step.
 fn with_source(request: &ImportRequest, adoption_plan: &AdoptionPlan, step: &Step) -> Step {
     let claim = request.mapping.imports.get(&step.address);
     let mut from = claim.map(|claim| claim.terraform.clone()).unwrap_or_default();
@@ -70,7 +70,7 @@ fn with_source(request: &ImportRequest, adoption_plan: &AdoptionPlan, step: &Ste
     with_effect(step, &from, &adoption_plan.afterwards)
 }
 
-/// Adds to a step its origin, and what a deploy would change.
+/// Adds the origin, and the changes that a deploy would make, to a step.
 fn with_effect(step: &Step, from: &str, afterwards: &Result<Plan, Vec<PlanError>>) -> Step {
     let plan = afterwards.as_ref().ok();
     let later = plan.and_then(|plan| plan.steps.iter().find(|later| later.address == step.address));
@@ -103,7 +103,8 @@ fn section(text: &mut String, title: &str, left: &[NotImported]) {
     }
 }
 
-/// Returns the resources that are found by the prefix of their name if the state is lost, and have another prefix.
+/// Returns the resources that could not be found if the state were lost: resources that are then looked up by the
+/// prefix of their names, and whose names have another prefix.
 fn unprefixed_names(context: &WorkspaceContext, adoption_plan: &AdoptionPlan) -> Vec<Address> {
     let prefix = format!("{}-", context.owner.workspace);
     let by_name = |step: &&Step| {
@@ -132,7 +133,7 @@ pub fn moved(context: &WorkspaceContext, moved: &MovePlan) -> String {
     let steps = moved.plan.steps.iter().map(|step| forced(with_effect(step, &was(step), &moved.afterwards)));
     let plan = Plan { steps: steps.collect(), ..Plan::default() };
     let mut text = format!(
-        "To move in {} (only tags are changed, names in AWS stay):\n\n{}",
+        "To move in {} (only tags are changed; names in AWS do not change):\n\n{}",
         context.title(),
         render::plan::steps(&plan, false)
     );
@@ -196,13 +197,15 @@ pub fn terraform(removal: &Removal) -> String {
     line(
         &mut text,
         format_args!(
-            "\n{} Do not run `terraform apply` before these are removed from Terraform's state: it would remove the \
-             tags again, and `terraform destroy` would delete the resources. In its workspace, run:\n",
+            "\n{} Do not run `terraform apply` before these resources are removed from Terraform's state: it would \
+             remove the tags again, and `terraform destroy` would delete the resources. In the Terraform workspace, \
+             run:\n",
             paint(WARN, "Important:")
         ),
     );
     removal.commands().iter().for_each(|command| line(&mut text, format_args!("{command}")));
-    line(&mut text, format_args!("\nand remove their blocks from its configuration, or it creates new ones."));
+    let remove = "and remove their blocks from Terraform's configuration, or Terraform creates new resources.";
+    line(&mut text, format_args!("\n{remove}"));
     if !removal.blocks.is_empty() {
         line(
             &mut text,

@@ -1,4 +1,5 @@
-//! Forgetting resources after a deploy or destroy that did not finish, so that a run that always fails cannot block it.
+//! `forget` after a deploy or destroy that did not finish: the intents of the unfinished run are kept, so that
+//! resources can be forgotten even if the deploy or destroy fails every time.
 
 use super::Task;
 use crate::exit::Error;
@@ -6,7 +7,7 @@ use futures_util::future::BoxFuture;
 use pb_engine::{Address, Entry, Failure, Intents, Ledger, Snapshot};
 use pb_state::Session;
 
-/// Operations of these commands, whose intents may be replaced.
+/// Operations of `adopt`, `forget` and `state mv`, whose intents may be replaced.
 const ADOPTION_OPERATIONS: [&str; 3] = ["adopt", "forget", "move"];
 
 /// Returns the intents of a deploy or destroy that did not finish.
@@ -14,9 +15,9 @@ fn unfinished(snapshot: &Snapshot) -> Option<&Intents> {
     snapshot.intents.as_ref().filter(|intents| !ADOPTION_OPERATIONS.contains(&intents.operation.as_str()))
 }
 
-/// Refuses a task that would lose the intents of a deploy or destroy that did not finish. Forgetting keeps them, and is
-/// refused only for an address at which that run may have created a resource that is not recorded, because its owner
-/// could not be identified afterwards.
+/// Refuses a task that would lose the intents of a deploy or destroy that did not finish. `forget` keeps these intents,
+/// and is refused only for an address at which the unfinished run may have created a resource that is not recorded,
+/// because the owner of this resource could not be identified afterwards.
 pub(super) fn check(task: &Task<'_>, snapshot: &Snapshot, workspace: &str) -> Result<(), Error> {
     let Some(intents) = unfinished(snapshot) else { return Ok(()) };
     let operation = &intents.operation;
@@ -32,11 +33,12 @@ pub(super) fn check(task: &Task<'_>, snapshot: &Snapshot, workspace: &str) -> Re
     Err(Error::other(message, format!("finish it first: pb-deploy {operation} {workspace}")))
 }
 
-/// The ledger of such a task, which keeps the intents of an unfinished run for all other addresses.
+/// The ledger of a task that keeps the intents of an unfinished deploy or destroy, except those for forgotten
+/// addresses.
 pub(super) struct PreservingLedger<'a> {
     session: &'a Session,
     unfinished: Option<Intents>,
-    /// The intents that are left if this run is complete.
+    /// The intents that remain once this run has completed.
     rest: Option<Intents>,
 }
 

@@ -12,7 +12,7 @@ use pb_net::{Ec2, SecurityGroupRule, SecurityGroupRuleAttrs, SecurityGroupRuleSp
 use serde_json::Value;
 use std::time::Duration;
 
-/// The kinds that route requests to services.
+/// The resource kinds that route requests to services.
 pub(super) struct Kinds {
     listeners: Kind<Listener>,
     listener_rules: Kind<ListenerRule>,
@@ -20,7 +20,7 @@ pub(super) struct Kinds {
 }
 
 impl Kinds {
-    /// Registers the kinds with a graph.
+    /// Registers these resource kinds with a graph.
     pub(super) fn register(graph: &mut Graph, aws: &SdkConfig) -> Self {
         let balancers = LoadBalancerClient::new(aws);
         Self {
@@ -89,7 +89,8 @@ impl GraphBuilder {
         let ingress = self.ingress.clone();
         let service = self.graph.add(step.address.as_str(), &self.services, ingress, move |_| wanted.clone())?;
         let healthy = match step.action {
-            // The targets may become healthy only after this repair.
+            // The service itself does not change, but its targets may become healthy only after the routing is
+            // repaired.
             Action::NoOp => health::kind_within(&deployed.aws, within),
             _ => health::kind(&deployed.aws, &deployed.workspace, within),
         };

@@ -5,8 +5,8 @@ use futures_util::future::BoxFuture;
 use pb_engine::{Address, Entry, Failure, Intents, Ledger, Record, Snapshot};
 use pb_state::Session;
 
-/// The ledger of a run that changes only services and the routing to them. It keeps all other records, and the intents
-/// of an unfinished run.
+/// The ledger of a run that changes only services and the routing to them. It leaves all other records, and the intents
+/// of an unfinished run, as they are.
 pub(super) struct PartialLedger<'a> {
     pub session: &'a Session,
     pub intents: Option<Intents>,
@@ -14,7 +14,8 @@ pub(super) struct PartialLedger<'a> {
 }
 
 impl PartialLedger<'_> {
-    /// Returns the record of a service: the spec as it was recorded, with the fields that such a run changes.
+    /// Returns the record of a service: the spec as it was recorded, with the new values of the fields that the run
+    /// changes.
     fn record(&self, address: &Address, record: Record) -> Record {
         let Some(before) = self.recorded.resources.get(address).filter(|before| before.kind == SERVICE) else {
             return record;
@@ -47,7 +48,7 @@ impl Ledger for PartialLedger<'_> {
                 self.session.record(Entry::Put(address, record));
             }
             Entry::Remove(_) => self.session.record(entry),
-            // The intent of an unfinished run at the same address stays.
+            // The intent of an unfinished run at the same address is kept.
             Entry::CreateAborted(ref address) if !self.is_unfinished(address) => self.session.record(entry),
             _ => {}
         }

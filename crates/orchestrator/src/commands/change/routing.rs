@@ -1,5 +1,5 @@
-//! The routing from the load balancer to the services: the steps that repair it, and that open security groups for the
-//! port of an earlier revision.
+//! The steps that repair the routing from the load balancer to the services, and that open security groups for the port
+//! of an earlier revision.
 
 use super::steps::{json, step, typed};
 use crate::exit::Error;
@@ -14,11 +14,11 @@ use std::collections::{BTreeMap, BTreeSet};
 /// The web service that receives all requests without a matching rule.
 const DEFAULT_SERVICE: &str = "flask";
 
-/// The web services as the plan leaves them.
+/// The web services as they will be after the plan.
 type Services = BTreeMap<Address, ServiceSpec>;
 
 /// Adds the steps that repair the routing: rules that services need come before the steps of the services, and the
-/// removal of rules that no service needs comes after them. If anything is repaired, each web service has a step, so
+/// removal of rules that no service needs comes after them. If anything is repaired, each web service gets a step, so
 /// that its targets are checked.
 ///
 /// # Errors
@@ -46,7 +46,7 @@ fn unchanged_step(observed: &Observed, address: &Address) -> Option<Step> {
     Some(Step { after: Some(live.spec.clone()), ..step(address, SERVICE, action, Some(live)) })
 }
 
-/// Returns the services behind the load balancer, as the steps leave them.
+/// Returns the services behind the load balancer, as they will be after the steps.
 fn web_services(observed: &Observed, steps: &[Step]) -> Result<Services, Error> {
     let mut services = Services::new();
     for (address, live) in observed.managed.iter().filter_map(|(address, live)| Some((address, live.first()?))) {
@@ -74,7 +74,7 @@ async fn listener_repairs(aws: &SdkConfig, observed: &Observed, services: &Servi
         };
         let Some((listener, live)) = only_resource(observed, &listener, kind) else { continue };
         let now = live.spec["target_group_arn"].as_str().unwrap_or_default();
-        // Weights and fixed responses were set on purpose.
+        // Somebody set weights or a fixed response on purpose; they are left alone.
         let is_group = now.starts_with("arn:") && !now.contains(',');
         if !is_group || now == target.target_group_arn || has_healthy_target(aws, now).await? {
             continue;
@@ -136,7 +136,7 @@ fn opening_step(address: &Address, live: Option<&Live>, wanted: &SecurityGroupRu
     Ok(Step { changes, after: Some(after), ..step(address, SecurityGroupRule::KIND, action, live) })
 }
 
-/// Returns the resource at an address, if it is the only one there and of this kind.
+/// Returns the resource at an address, if it is the only resource there and has this kind.
 fn only_resource<'a>(observed: &'a Observed, address: &str, kind: &str) -> Option<(&'a Address, &'a Live)> {
     let (address, live) = observed.managed.iter().find(|(known, _)| known.as_str() == address)?;
     match live.as_slice() {
@@ -207,7 +207,7 @@ mod tests {
             rule(&mut observed, address, direction, 9001);
         }
         rule(&mut observed, "net/lb_out_web_7000", "egress", 7000);
-        assert_eq!(changed(&observed, None), (vec![], vec![]), "a service without image has its rule already");
+        assert_eq!(changed(&observed, None), (vec![], vec![]), "a service without an image already has its rule");
         let both = |port| [format!("net/flask_in_lb_{port}"), format!("net/lb_out_web_{port}")].to_vec();
         assert_eq!(changed(&observed, Some(9000)), (both(9000), both(9001)));
     }

@@ -7,13 +7,13 @@ use pb_fargate::{RevisionInfo, ServiceSpec};
 use serde_json::Value;
 use std::collections::BTreeMap;
 
-/// A revision to run in a service.
+/// A revision that a service is to run.
 #[derive(Debug, Clone)]
 pub struct Revision {
     arn: String,
-    /// The family and number.
+    /// Family and number, such as `staging-flask:3`.
     name: String,
-    /// The ports by container.
+    /// The ports of each container.
     ports: BTreeMap<String, Vec<u16>>,
 }
 
@@ -26,13 +26,13 @@ impl From<RevisionInfo> for Revision {
 /// A requested change of a service.
 #[derive(Debug, Clone)]
 pub enum ServiceChange {
-    /// Run this revision, which was given on the command line.
+    /// A revision that was given on the command line.
     Revision(Revision),
-    /// Run this revision, which ran before the current one.
+    /// The revision that ran before the current one.
     PreviousRevision(Revision),
-    /// Run this number of tasks.
+    /// A number of tasks.
     Count(i32),
-    /// Replace all tasks.
+    /// A replacement of all tasks, with the same revision.
     Restart,
 }
 
@@ -54,7 +54,7 @@ pub fn steps(requested: &BTreeMap<Address, ServiceChange>, observed: &Observed) 
                 use_revision(&mut after, revision)?
             }
             ServiceChange::Count(count) => after.desired_count = *count,
-            // An update from `failed` forces a new deployment.
+            // An update of a service whose spec says `failed` forces a new deployment.
             ServiceChange::Restart => before["failed"] = Value::Bool(true),
         }
         let after = json(&after)?;
@@ -108,7 +108,7 @@ pub fn step(address: &Address, kind: &str, action: Action, live: Option<&Live>) 
     }
 }
 
-/// Reads a spec.
+/// Converts a spec from JSON.
 ///
 /// # Errors
 /// A spec that this version does not understand.
@@ -117,7 +117,7 @@ pub fn typed<S: serde::de::DeserializeOwned>(spec: &Value) -> Result<S, Error> {
         .map_err(|e| Error::other(format!("cannot read a spec: {e}"), "this is a bug in pb-deploy"))
 }
 
-/// Writes a spec.
+/// Converts a spec to JSON.
 ///
 /// # Errors
 /// A spec that cannot be written as JSON, which is a bug.

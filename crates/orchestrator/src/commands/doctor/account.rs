@@ -1,15 +1,15 @@
-//! Checks of the account: quotas, addresses, the engine and node type of the queue, permissions.
+//! Checks of the account: quotas, IP addresses, the engine and node type of the queue, permissions.
 
 use super::{Check, Verdict, permissions, quotas};
 use aws_config::SdkConfig;
 use pb_config::Workspace;
 use pb_engine::Snapshot;
 
-/// Addresses of a subnet that AWS reserves for itself, and that the load balancer may use.
+/// Numbers of IP addresses in a subnet: those that AWS reserves for itself, and those that the load balancer may use.
 const RESERVED_BY_AWS: i64 = 5;
 const LOAD_BALANCER_ADDRESSES: i64 = 8;
 
-/// Makes all checks in parallel.
+/// Makes all checks of the account in parallel.
 pub async fn checks(aws: &SdkConfig, workspace: &Workspace, snapshot: &Snapshot) -> Vec<Check> {
     let redis = &workspace.redis;
     let (room, offered, allowed) = tokio::join!(
@@ -39,8 +39,8 @@ pub async fn checks(aws: &SdkConfig, workspace: &Workspace, snapshot: &Snapshot)
     checks
 }
 
-/// Checks whether the subnet of the tasks has an address for each task, also during a rollout, for the queue and for
-/// the load balancer.
+/// Checks whether the subnet of the tasks has enough IP addresses for all tasks, even during a rollout, for the queue
+/// and for the load balancer.
 fn addresses(workspace: &Workspace) -> Check {
     let subnet = workspace.network.tasks_subnet;
     let size = 1_i64 << (32 - subnet.prefix_len());

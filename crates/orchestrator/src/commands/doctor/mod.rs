@@ -23,18 +23,18 @@ pub struct Check {
     verdict: Verdict,
     /// The finding, as text.
     found: String,
-    /// The remedy.
+    /// The remedy, if one is known.
     #[serde(skip_serializing_if = "Option::is_none")]
     hint: Option<String>,
 }
 
-/// The meaning of a check for a deploy.
+/// The meaning of a check's result for a deploy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 enum Verdict {
     /// The check passed.
     Good,
-    /// A deploy succeeds, but someone should look at the finding.
+    /// A deploy would succeed, but someone should look at the finding.
     Warning,
     /// The check could not be made.
     Unknown,
@@ -63,7 +63,7 @@ impl Check {
         Self { hint: failure.hint.clone(), ..Self::new(name, verdict, failure.to_string()) }
     }
 
-    /// Returns a good check with `found` of the value, or a bad one with the failure.
+    /// Returns a passed check with the text that `found` returns for the value, or a failed check with the failure.
     fn of<T>(name: &str, answer: Result<T, Failure>, found: impl FnOnce(T) -> String) -> Self {
         match answer {
             Ok(value) => Self::good(name, found(value)),
@@ -112,7 +112,7 @@ pub async fn doctor(global: &Global, name: &str) -> Result<Exit, Error> {
     Ok(if ready { Exit::Done } else { Exit::Failed })
 }
 
-/// Checks whether all recorded resources still have their ownership tags. Returns none if nothing was deployed.
+/// Checks whether all recorded resources still have their ownership tags. Returns `None` if nothing was deployed.
 async fn ownership_tags(global: &Global, name: &str, snapshot: &Snapshot) -> Option<Check> {
     const NAME: &str = "ownership tags";
     if snapshot.resources.is_empty() {

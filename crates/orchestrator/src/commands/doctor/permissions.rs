@@ -9,7 +9,7 @@ use pb_aws::{ForOperation, no_retry};
 use pb_config::Workspace;
 use pb_engine::Failure;
 
-/// One action of each kind that a deploy begins with, by its name in IAM.
+/// A sample of the actions that a deploy begins with, by their names in IAM.
 const ACTIONS: [&str; 10] = [
     "ec2:CreateVpc",
     "ec2:CreateSecurityGroup",
@@ -34,12 +34,13 @@ const NAME: &str = "permissions";
 struct Simulation {
     /// Actions that are denied on all resources.
     denied: Vec<String>,
-    /// Actions that are not allowed on every resource. They may be allowed on resources that do not exist yet.
+    /// Actions that are not allowed on all resources, but may be allowed on those of this stack, which may not exist
+    /// yet.
     unclear: Vec<String>,
 }
 
-/// Asks IAM for the permissions of the credentials. IAM may deny the simulation, and does not consider the policies of
-/// an organization.
+/// Asks IAM for the permissions of the credentials. IAM may deny the simulation itself, and does not take the policies
+/// of an organization into account.
 pub async fn check(aws: &SdkConfig, workspace: &Workspace) -> Check {
     match simulate(aws, &workspace.roles.execution).await {
         Ok(simulation) => verdict(&simulation, &workspace.roles.execution),
@@ -99,8 +100,8 @@ fn action(result: &EvaluationResult) -> String {
     result.eval_action_name().to_owned()
 }
 
-/// Returns the ARN of the principal to simulate: the role, for a session of an assumed role, as IAM simulates no
-/// sessions.
+/// Returns the ARN of the principal to simulate. For a session of an assumed role, this is the role, because IAM cannot
+/// simulate sessions.
 fn principal(arn: &str) -> String {
     match arn.split_once(":assumed-role/") {
         Some((head, rest)) => {
@@ -137,8 +138,8 @@ mod tests {
         assert_eq!(role_arn("arn:aws-cn:sts::1:assumed-role/deploy/ana", "ecs"), "arn:aws-cn:iam::1:role/ecs");
     }
 
-    /// Returns the response of IAM with the decisions of `decide`. The role must be in the account, and passed to ECS
-    /// tasks.
+    /// Returns IAM's response, with the decisions of `decide`. `iam:PassRole` is denied unless it passes the role of
+    /// this account to ECS tasks.
     fn answer(input: &SimulatePrincipalPolicyInput, decide: fn(&str) -> Decision) -> SimulatePrincipalPolicyOutput {
         let results = input.action_names().iter().map(|name| {
             let passed = input.context_entries().iter().any(|entry| {

@@ -12,7 +12,7 @@ use pb_engine::{Action, Cancel, Class, Failure, Goal, Graph, PlanScope, Snapshot
 use pb_state::{ConditionalWrites, LeaseTable};
 use std::sync::Arc;
 
-/// Makes all checks in parallel.
+/// Makes all checks of the prerequisites in parallel.
 pub async fn checks(
     global: &Global,
     aws: &SdkConfig,
@@ -42,7 +42,7 @@ pub async fn checks(
     checks
 }
 
-/// Checks whether the store of the state refuses a write whose condition does not hold.
+/// Checks whether the store of the state refuses a write whose condition is not met.
 pub fn conditions(bucket: &str, probed: Result<ConditionalWrites, Failure>) -> Option<Check> {
     let name = "conditional writes";
     match probed {
@@ -50,13 +50,13 @@ pub fn conditions(bucket: &str, probed: Result<ConditionalWrites, Failure>) -> O
             Some(Check::good(name, format!("the store of bucket {bucket} honours them")))
         }
         Ok(ConditionalWrites::Ignored(failure)) => Some(Check::failed(name, Verdict::Bad, &failure)),
-        // The check of the bucket itself reports a missing one.
+        // A missing bucket is reported by the check of the bucket itself.
         Err(failure) if failure.class == Class::NotFound => None,
         Err(failure) => Some(Check::failed(name, Verdict::Unknown, &failure)),
     }
 }
 
-/// Checks bucket, table and execution role, from the plan of `bootstrap`.
+/// Checks bucket, table and execution role, by means of the plan that `bootstrap` would make.
 async fn bootstrap_checks(aws: &SdkConfig, workspace: &Workspace, account: &str) -> Vec<Check> {
     let planned = async {
         let mut graph = Graph::new();
@@ -82,11 +82,11 @@ fn step_check(step: &Step, workspace: &str) -> Check {
     let lacks: Vec<&str> = step.changes.iter().map(|change| change.path.as_str()).collect();
     match step.action {
         Action::Create => Check::bad(name, format!("{} does not exist", step.kind), hint),
-        // Permissions that others gave to the role are not always visible: see `Role`.
+        // Permissions that were given to the role outside of pb-deploy are not always visible: see `Role`.
         Action::Update if lacks == ["reads"] => {
             Check::warning(name, format!("cannot confirm that role {id} may read the secrets of the services"), hint)
         }
-        // ECS accepts no role that does not trust it. An incomplete bucket works.
+        // ECS refuses a role that does not trust it. A bucket that lacks some settings still works.
         Action::Update if step.kind == "iam.role" => Check::bad(name, format!("{id} lacks {}", lacks.join(", ")), hint),
         Action::Update => Check::warning(name, format!("{id} lacks {}", lacks.join(", ")), hint),
         _ => Check::good(name, id),
@@ -98,10 +98,10 @@ async fn task_role(aws: &SdkConfig, workspace: &Workspace) -> Option<Check> {
     Some(Check::of("roles/task", prerequisites::role(aws, name, "roles.task", Goal::Deploy).await, |arn| arn))
 }
 
-/// Checks whether another run holds the lease. Returns none if the table cannot be read.
+/// Checks whether another run holds the lease. Returns `None` if the table cannot be read.
 async fn lease(global: &Global, aws: &SdkConfig, workspace: &Workspace) -> Option<Check> {
     let holder = LeaseTable::new(aws, &state_location(workspace), global.timing()).peek().await;
-    // The check of the table itself reports a missing one.
+    // A missing table is reported by the check of the table itself.
     let holder = holder.ok()?;
     Some(match holder {
         None => Check::good("lock", "free"),
@@ -120,7 +120,7 @@ fn images(images: Result<Images, Vec<Failure>>) -> Vec<Check> {
                 Check::warning(
                     "image",
                     found,
-                    "a deploy creates all but this service, and prints the commands to push it",
+                    "a deploy creates everything except this service, and prints the commands that push its image",
                 )
             });
             let missing: Vec<Check> = missing.collect();

@@ -10,27 +10,27 @@ use pb_config::Workspace;
 use pb_engine::{Failure, Snapshot};
 use pb_net::Ec2;
 
-/// Default quota of VPCs and of internet gateways in a region. (Amazon VPC quotas)
+/// Default quota for VPCs, and for internet gateways, in a region. (Amazon VPC quotas)
 const DEFAULT_QUOTA: QuotaValue = QuotaValue::Default(5.0);
 
 /// CPU units per virtual CPU.
 const VCPU: f64 = 1024.0;
 
-/// A quota, by its codes in Service Quotas.
+/// A quota, identified by its codes in Service Quotas.
 #[derive(Clone, Copy)]
 struct Quota {
     service: &'static str,
     code: &'static str,
 }
 
-/// VPCs per Region. (Amazon VPC quotas)
+/// Quota "VPCs per Region". (Amazon VPC quotas)
 const VPCS: Quota = Quota { service: "vpc", code: "L-F678F1CE" };
-/// Internet gateways per Region. (Amazon VPC quotas)
+/// Quota "Internet gateways per Region". (Amazon VPC quotas)
 const GATEWAYS: Quota = Quota { service: "vpc", code: "L-A4707A72" };
-/// Fargate On-Demand vCPU resource count. (AWS Fargate service quotas)
+/// Quota "Fargate On-Demand vCPU resource count". (AWS Fargate service quotas)
 const VCPUS: Quota = Quota { service: "fargate", code: "L-3032A538" };
 
-/// Makes all checks in parallel.
+/// Makes all checks of the quotas in parallel.
 pub async fn checks(aws: &SdkConfig, workspace: &Workspace, snapshot: &Snapshot) -> Vec<Check> {
     let once = Client::from_conf(Builder::from(aws).retry_config(no_retry()).build());
     let (mut checks, vcpus) = tokio::join!(room(aws, &once, snapshot), quota(&once, VCPUS));
@@ -78,8 +78,8 @@ fn room_for(name: &str, count: usize, quota: QuotaValue) -> Check {
     }
 }
 
-/// Checks the quota of virtual CPUs on Fargate, which is low in a new account. A service without a virtual CPU waits,
-/// and an event says so. (ECS developer guide: AWS Fargate service quotas, service event messages)
+/// Checks the quota of virtual CPUs on Fargate, which is low in a new account. A service for which no virtual CPU is
+/// left waits, and one of its events says so. (ECS developer guide: AWS Fargate service quotas, service event messages)
 fn vcpus(workspace: &Workspace, quota: Result<QuotaValue, Failure>) -> Check {
     const NAME: &str = "virtual CPUs";
     let quota = match quota {
@@ -88,7 +88,7 @@ fn vcpus(workspace: &Workspace, quota: Result<QuotaValue, Failure>) -> Check {
     };
     let Needed { running, during_rollout, all } = needed(workspace);
     let needs = format!("needs {running} vCPU");
-    let limit = format!("the quota of all tasks in this region is {quota}");
+    let limit = format!("the quota for all tasks in this region is {quota}");
     let hint = "use fewer or smaller tasks, or request an increase: Service Quotas, AWS Fargate, On-Demand vCPU";
     if running > quota.value() {
         return quota.exceeded(NAME, format!("{needs}; {limit}"), hint);
@@ -98,7 +98,7 @@ fn vcpus(workspace: &Workspace, quota: Result<QuotaValue, Failure>) -> Check {
     }
     if all > quota.value() {
         let found =
-            format!("{needs}, and {all} during a rollout of all services, which takes longer with less; {limit}");
+            format!("{needs}, and {all} during a rollout of all services, which takes longer with fewer; {limit}");
         return Check::warning(NAME, found, hint);
     }
     Check::good(NAME, format!("{needs}, and {all} during a rollout of all services; {limit}"))
@@ -106,11 +106,11 @@ fn vcpus(workspace: &Workspace, quota: Result<QuotaValue, Failure>) -> Check {
 
 /// Numbers of virtual CPUs that a workspace needs.
 struct Needed {
-    /// For all tasks.
+    /// Those for all tasks.
     running: f64,
-    /// For all tasks and one more: the largest task that starts before an old one stops, or the release command.
+    /// Those for all tasks and one more: the largest task that starts before an old one stops, or the release command.
     during_rollout: f64,
-    /// For all tasks that ECS may run during a rollout of all services.
+    /// Those for all tasks that ECS may run during a rollout of all services.
     all: f64,
 }
 
@@ -163,7 +163,7 @@ mod tests {
         assert_eq!(vcpus(&all, Ok(QuotaValue::Default(4.0))).verdict, Verdict::Warning);
         let unknown = Failure::new(Class::Denied, "servicequotas:GetServiceQuota", "not yours to ask");
         assert_eq!(vcpus(&all, Err(unknown)).verdict, Verdict::Unknown);
-        // Services that stop a task before they start one need no room; the release command does.
+        // Services that stop a task before they start another need no additional virtual CPU; the release command does.
         let stops_first = "services.flask = { cpu = 256, memory = 512, count = 2, min_healthy_percent = 50, max_percent = 100 }\n\
                            services.celery = { cpu = 512, min_healthy_percent = 75, max_percent = 100 }";
         let needs = |text: &str| {

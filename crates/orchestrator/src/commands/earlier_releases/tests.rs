@@ -44,7 +44,7 @@ fn done() -> Outcome {
     Outcome { done: vec![(flask(), Action::Wait)], ..Outcome::default() }
 }
 
-/// A snapshot with a service whose deployment is `ecs-svc/2`.
+/// Returns a snapshot with a service whose deployment is `ecs-svc/2`.
 fn snapshot(from: &str, outcome: ReleaseOutcome) -> Snapshot {
     let record = Record {
         kind: "ecs.service".to_owned(),
@@ -113,7 +113,7 @@ fn only_rollouts_left_is_true_for_unfinished_waits_alone() {
     assert!(!only_rollouts_left(&update, &done(), &now), "nothing is left");
     let mut back = failed(Class::Interrupted);
     back.failed[0].failure.details.push("rolled back: the previous revision is serving again".to_owned());
-    assert!(!only_rollouts_left(&update, &back, &now), "the update has to be made again");
+    assert!(!only_rollouts_left(&update, &back, &now), "the update has to be repeated");
     let mut skipped = failed(Class::Interrupted);
     skipped.skipped.push((Address::new("edge/record").unwrap(), Action::Update, "stopped".to_owned()));
     assert!(!only_rollouts_left(&update, &skipped, &now), "another step was skipped");

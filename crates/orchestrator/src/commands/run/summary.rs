@@ -8,7 +8,7 @@ use crate::{health, releases};
 use pb_engine::{Action, Class, Outcome, Run};
 use std::time::Instant;
 
-/// Returns the exit of a run with this outcome.
+/// Returns the result of a command whose run had this outcome.
 pub fn exit(outcome: &Outcome, run: &Run) -> Exit {
     let interrupted = outcome.failed.iter().all(|unfinished| unfinished.failure.class == Class::Interrupted);
     match outcome.is_complete() {
