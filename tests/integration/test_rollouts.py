@@ -75,7 +75,7 @@ def test_crash_loop_that_ecs_does_not_count_fails_the_rollout(staging: TestWorks
     assert f"roll out staging-{key}: " in result.err and "started and exited with an error" in result.err, result
     assert f"{key} exited with code 1" in result.err and "log: fatal: the worker ended with status 1" in result.err, result
     assert "Deployed" not in result.err and result.out == "", result
-    if "rolling back takes another rollout" in result.err:
+    if "rolling back requires another rollout" in result.err:
         # All tasks ran for a moment, and ECS counts that as a completed rollout.
         shown = staging.run("status", "staging").expect_exit().out
         assert "failed, although ECS completed the rollout: " in shown or "does not serve: " in shown, shown

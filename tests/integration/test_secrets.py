@@ -51,7 +51,7 @@ def test_secret_is_passed_to_tasks_by_reference(workspace: TestWorkspace, url: s
     assert warning["verdict"] == "warning" and "may read the secrets" in warning["found"]
     assert warning["hint"] == "pb-deploy bootstrap staging"
     failed = workspace.deploy(code=1)
-    assert "unable to pull secrets" in failed.err and "`pb-deploy bootstrap` grants it" in failed.err, failed
+    assert "unable to pull secrets" in failed.err and "`pb-deploy bootstrap` grants that access" in failed.err, failed
 
     shown = workspace.run("bootstrap", "staging").expect_exit(64)
     assert all(reference.removesuffix(":password::") in shown.err for reference in references.values()), shown

@@ -1,4 +1,5 @@
-//! Checks of the access settings before the first call, which would be retried for a while if they contained a typo.
+//! Checks of the access settings before the first AWS call, so that a typo is reported at once. Without these checks,
+//! the SDK would retry the failing call for a while.
 
 use crate::Access;
 use aws_config::SdkConfig;
@@ -9,11 +10,12 @@ use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-/// Time that an endpoint has to accept a connection.
+/// Time within which an endpoint must accept a connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Checks that the selected profile exists, and that a configured endpoint other than AWS accepts connections. The
-/// profile is the one in `access`, or `AWS_PROFILE` unless the environment contains keys, which take precedence.
+/// selected profile is the one in `access`. Without one, it is `AWS_PROFILE`, unless the environment contains access
+/// keys, which take precedence over `AWS_PROFILE`.
 ///
 /// # Errors
 /// [`Class::Credentials`] if the profile does not exist or the profile files cannot be read; [`Class::Unreachable`] if
@@ -40,7 +42,8 @@ async fn check_profile(name: &str, env: &Env) -> Result<(), Failure> {
     let mut names: Vec<&str> = profiles.profiles().collect();
     names.sort_unstable();
     let names = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
-    let hint = "choose one with --profile, or create it with `aws configure --profile` or `aws configure sso`";
+    let hint =
+        "use another profile with --profile, or create this one with `aws configure --profile` or `aws configure sso`";
     Err(failure(format!("no profile named `{name}` (available: {names})")).hint(hint))
 }
 

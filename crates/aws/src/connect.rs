@@ -15,21 +15,22 @@ use std::time::Duration;
 pub struct Access {
     /// Profile in `~/.aws`; defaults to `AWS_PROFILE`.
     pub profile: Option<String>,
-    /// Region.
+    /// Region of the calls.
     pub region: String,
     /// Endpoint of all services; defaults to `AWS_ENDPOINT_URL`, then to AWS itself.
     pub endpoint_url: Option<String>,
 }
 
-/// Attempts of a call that the SDK retries: throttling, 5xx, timeouts.
+/// Maximum number of attempts of a call. The SDK retries a call after throttling, a 5xx response or a timeout.
 const MAX_ATTEMPTS: u32 = 6;
 
-/// Creates the configuration shared by all clients: one HTTP client with one connection pool, one credentials cache.
+/// Creates the configuration shared by all clients: one HTTP client with one connection pool, and one credentials
+/// cache.
 ///
 /// Credentials are resolved in the SDK's order: environment, profile (including SSO and `credential_process`), web
-/// identity, container, instance. A profile given in `access` takes precedence over all of these. Credentials are
-/// resolved with the first call. The instance metadata service, which does not respond outside EC2, is tried once, for
-/// half a second.
+/// identity, container, instance. A profile given in `access` takes precedence over all of these. The first call
+/// resolves the credentials. The instance metadata service, which does not respond outside EC2, is tried once, for half
+/// a second.
 pub async fn connect(access: &Access) -> SdkConfig {
     let http = SharedHttpClient::new(RateLimitedClient::new(crate::http_client::shared_client()));
     let region = Region::new(access.region.clone());
@@ -64,7 +65,7 @@ pub fn retries() -> RetryConfig {
     RetryConfig::standard().with_max_attempts(MAX_ATTEMPTS)
 }
 
-/// Returns the timeouts of connections, attempts and operations.
+/// Returns the timeouts for connecting, for one attempt and for a whole operation.
 #[must_use]
 pub fn timeouts() -> TimeoutConfig {
     TimeoutConfig::builder()
@@ -74,8 +75,9 @@ pub fn timeouts() -> TimeoutConfig {
         .build()
 }
 
-/// Returns the retry settings for a create call without a client token, which AWS would execute twice: the SDK must not
-/// repeat it after a lost response. The engine checks whether the resource exists, and then decides.
+/// Returns the retry settings for create calls without a client token. AWS would execute a repeated call again, so the
+/// SDK must not repeat the call after a lost response. The engine checks whether the resource exists, and then decides
+/// whether to call again.
 #[must_use]
 pub fn no_retry() -> RetryConfig {
     RetryConfig::disabled()

@@ -7,13 +7,13 @@ use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use pb_engine::{Class, Failure};
 use std::error::Error;
 
-/// Conversion of the result of an SDK call.
+/// Conversion of the result of an SDK call into a result with a [`Failure`].
 pub trait ForOperation<T> {
     /// Returns the output, or a failure of the matching class that names the `operation` (`ec2:CreateVpc`) and the
     /// error.
     ///
     /// # Errors
-    /// Every error that the SDK reports.
+    /// Every error that the SDK reports, as a failure.
     fn for_operation(self, operation: &str) -> Result<T, Failure>;
 }
 
@@ -51,8 +51,8 @@ where
             if is_credentials_error(error) {
                 return no_credentials(operation, error);
             }
-            // Hyper reports a failed connection only in its text. Connect errors are I/O errors of the SDK, or connect
-            // timeouts.
+            // Only the text of Hyper's error shows that no connection was made: the SDK itself reports only an I/O
+            // error or a timeout.
             let text = chain(error);
             let unsent =
                 text.contains("tcp connect error") || text.contains("dns error") || text.contains("connect timeout");
@@ -86,7 +86,7 @@ fn with_hint(failure: Failure) -> Failure {
     }
     match failure.class {
         Class::Credentials if is_clock_skew(&failure) => {
-            failure.hint("the clock of this machine is minutes off; set it, then run the same command again")
+            failure.hint("this machine's clock is several minutes off; correct it, then run the same command again")
         }
         Class::Credentials => {
             failure.hint("the credentials are invalid or expired; sign in again, or check AWS_PROFILE")
@@ -97,12 +97,13 @@ fn with_hint(failure: Failure) -> Failure {
     }
 }
 
-/// Returns whether a call was refused because the service's own role in this account is missing or cannot be assumed yet.
+/// Returns whether a call was refused because the service-linked role of the service does not exist in this account or
+/// cannot be assumed yet.
 fn is_service_linked_role(code: &str, message: &str) -> bool {
     code.contains("ServiceLinkedRole") || message.contains("Unable to assume the service linked role")
 }
 
-/// Returns whether a request was refused because its signing time differs from the time of AWS.
+/// Returns whether a request was refused because its signing time differs too much from the time at AWS.
 fn is_clock_skew(failure: &Failure) -> bool {
     let says = |words: &str| failure.message.contains(words);
     ["RequestTimeTooSkewed", "RequestExpired"].iter().any(|code| failure.is(code))
@@ -110,7 +111,8 @@ fn is_clock_skew(failure: &Failure) -> bool {
         || says("Signature not yet current")
 }
 
-/// Codes of requests without a signature, or with invalid keys. (EC2, S3 and STS API: common errors)
+/// Error codes of requests whose signature or credentials are missing, invalid or expired. (EC2, S3 and STS API: common
+/// errors)
 const CREDENTIALS: &[&str] = &[
     "AuthFailure",
     "ExpiredToken",
@@ -130,7 +132,7 @@ const CREDENTIALS: &[&str] = &[
     "UnrecognizedClientException",
 ];
 
-/// Codes of requests for which the caller lacks permission.
+/// Error codes of requests for which the caller lacks permission.
 const DENIED: &[&str] = &[
     "AccessDenied",
     "AccessDeniedException",
@@ -141,7 +143,7 @@ const DENIED: &[&str] = &[
     "UnauthorizedOperation",
 ];
 
-/// Codes of throttled requests, in addition to those that begin with `Throttl`.
+/// Error codes of throttled requests, in addition to all codes that begin with `Throttl`.
 const THROTTLED: &[&str] = &[
     "BandwidthLimitExceeded",
     "EC2ThrottledException",
@@ -153,21 +155,21 @@ const THROTTLED: &[&str] = &[
     "TooManyRequestsException",
 ];
 
-/// Codes of a temporary state, in addition to those that end with `StateFault`: the resource is being changed, by a
-/// preceding call or by another caller. (The API references list them with each operation.)
+/// Error codes for a temporary state of a resource, in addition to all codes that end with `StateFault`: a preceding
+/// call or another caller is changing the resource. (The API references list these codes with each operation.)
 const NOT_READY: &[&str] = &[
     // EC2: "You can't run simultaneous commands to modify a tag for a specific resource."
     "ConcurrentTagAccess",
     "IncorrectState",
     "InvalidState",
-    // Elastic Load Balancing: SetSubnets.
+    // Elastic Load Balancing: returned by SetSubnets.
     "CapacityReservationPending",
-    // ElastiCache, whose codes lack the `Fault` of their shapes.
+    // ElastiCache: the names of these error shapes end with `Fault`, but the codes do not.
     "InvalidCacheClusterState",
     "InvalidCacheParameterGroupState",
     "InvalidReplicationGroupState",
     "InvalidUserGroupState",
-    // ECS: UpdateClusterSettings, DeleteCluster.
+    // ECS: returned by UpdateClusterSettings and DeleteCluster.
     "UpdateInProgressException",
     // IAM: "Wait a few minutes and submit your request again."
     "ConcurrentModification",
@@ -181,8 +183,8 @@ const NOT_READY: &[&str] = &[
     "PriorRequestNotComplete",
 ];
 
-/// Codes of a resource that does not exist or is not visible yet, where the code contains neither `NotFound` nor
-/// `NoSuch`.
+/// Error codes for a resource that does not exist or is not visible yet, in addition to all codes that contain
+/// `NotFound` or begin with `NoSuch`.
 const NOT_FOUND: &[&str] = &[
     // EC2, CreateTags and DeleteTags: "The specified ID for the resource you are trying to tag is not valid."
     "InvalidID",
@@ -190,8 +192,8 @@ const NOT_FOUND: &[&str] = &[
     "InvalidSecurityGroup",
 ];
 
-/// Returns the class of a service's error code, by the conventions that AWS services share. A call in which a code has
-/// another meaning overrides the class with [`Failure::when`].
+/// Returns the class of an error code, according to the conventions that AWS services share. If a code has another
+/// meaning in a call, the caller overrides the class with [`Failure::when`].
 #[must_use]
 pub fn classify(code: &str, message: &str, status: u16) -> Class {
     let any = |codes: &[&str]| codes.contains(&code);
@@ -214,7 +216,7 @@ pub fn classify(code: &str, message: &str, status: u16) -> Class {
     {
         Class::NotFound
     } else if code == "DuplicateTagKeys" {
-        // The request contains a key twice; it does not mean that something exists.
+        // The request contains a tag key twice; the code does not mean that a resource exists.
         Class::Refused
     } else if code.contains("AlreadyExists") || code.contains("Duplicate") {
         Class::Exists

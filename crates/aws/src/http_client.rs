@@ -13,7 +13,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
-/// Connect and read timeouts. Requests with the same timeouts share their connections.
+/// Connect and read timeouts. Requests with the same timeouts share connections.
 type Timeouts = (Option<Duration>, Option<Duration>);
 
 /// An HTTP client that sets up TLS on first use.
@@ -24,7 +24,7 @@ struct LazyTlsClient {
     connectors: Mutex<HashMap<Timeouts, SharedHttpConnector>>,
 }
 
-/// Creates the shared client.
+/// Creates the HTTP client that all SDK clients share.
 pub(crate) fn shared_client() -> SharedHttpClient {
     SharedHttpClient::new(LazyTlsClient {
         plain: Builder::new().build_http(),
@@ -53,7 +53,7 @@ impl HttpClient for LazyTlsClient {
     }
 }
 
-/// The connections of requests with the same timeouts.
+/// Connector for all requests with the same timeouts.
 #[derive(Debug)]
 struct LazyTlsConnector {
     plain: SharedHttpConnector,
@@ -84,7 +84,7 @@ mod tests {
     use std::time::Duration;
     use tokio::net::TcpListener;
 
-    /// Returns the first byte that a request to `scheme` sends.
+    /// Returns the first byte that the client sends for a request with the URL scheme `scheme`.
     async fn first_byte(scheme: &str) -> u8 {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("{scheme}://{}/", listener.local_addr().unwrap());

@@ -1,4 +1,4 @@
-//! Shared basis of all crates that call AWS: connection settings and error conversion.
+//! Foundation of all crates that call AWS: connection settings and error conversion.
 //!
 //! [`connect()`] creates the configuration that all clients share: one connection pool, one set of credentials, and the
 //! SDK's conventions for profiles, regions and endpoints. [`ForOperation`] converts an SDK error into a
@@ -19,7 +19,7 @@ pub use failure::{ForOperation, classify};
 
 use std::collections::BTreeMap;
 
-/// Converts the tags of any service into a map; pairs without a key are left out.
+/// Converts the tags of any service into a map. Skips pairs without a key.
 pub fn tag_map<'a>(pairs: impl IntoIterator<Item = (Option<&'a str>, Option<&'a str>)>) -> BTreeMap<String, String> {
     let full =
         pairs.into_iter().filter_map(|(key, value)| Some((key?.to_owned(), value.unwrap_or_default().to_owned())));

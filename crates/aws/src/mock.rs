@@ -1,7 +1,7 @@
-//! SDK clients for tests that respond from typed rules.
+//! SDK clients for tests, whose responses come from typed rules.
 
-/// Creates a client of `$service` (`aws_sdk_ec2`) that responds from `$rules`, which are created with
-/// `aws_smithy_mocks::mock!`: the first matching rule answers each call. Nothing is retried, and no request leaves the
+/// Creates a client of the SDK crate `$service`, such as `aws_sdk_ec2`. The first matching rule of `$rules`, which
+/// `aws_smithy_mocks::mock!` creates, provides the response to a call. Nothing is retried, and no request leaves the
 /// process.
 #[macro_export]
 macro_rules! mock_client {

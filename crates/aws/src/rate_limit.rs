@@ -1,5 +1,6 @@
 //! Client-side limits for the requests to each service. A service counts all requests of an account, regardless of the
-//! caller, and throttles the excess, which takes longer than sending fewer requests in the first place.
+//! caller, and throttles the excess. Retrying throttled requests takes longer than sending fewer requests in the first
+//! place.
 
 use aws_smithy_runtime_api::client::connector_metadata::ConnectorMetadata;
 use aws_smithy_runtime_api::client::http::{
@@ -13,17 +14,17 @@ use std::time::Duration;
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, sleep_until};
 
-/// Concurrent requests to one service.
+/// Maximum number of concurrent requests to one service.
 const MAX_CONCURRENT: usize = 16;
 
 /// The service with the lowest limit: five requests a second for a whole account (Route 53 developer guide: Quotas).
-/// One of them is left for other callers.
+/// One of the five is left for other callers.
 const ROUTE53: &str = "route53";
 const ROUTE53_PER_SECOND: usize = 4;
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// An HTTP client that forwards requests to another one within the limits.
+/// An HTTP client that forwards requests to another HTTP client within the limits.
 #[derive(Debug)]
 pub(crate) struct RateLimitedClient {
     http: SharedHttpClient,
@@ -60,7 +61,7 @@ impl HttpConnector for RateLimitedConnector {
         };
         let connector = self.connector.clone();
         HttpConnectorFuture::new(async move {
-            // The semaphore is never closed.
+            // `acquire` cannot fail, because the semaphore is never closed.
             let _permit = service.permits.acquire().await;
             if let Some(start) = service.next_start() {
                 sleep_until(start).await;
@@ -71,7 +72,7 @@ impl HttpConnector for RateLimitedConnector {
 }
 
 /// Returns the service that a request is signed for: `ec2` in `Credential=AKID/20261126/us-east-2/ec2/aws4_request`. An
-/// unsigned request counts for no service.
+/// unsigned request has no service and is not limited.
 fn service_of(request: &HttpRequest) -> Option<&str> {
     let (_, scope) = request.headers().get("authorization")?.split_once("Credential=")?;
     scope.split('/').nth(3)
@@ -103,15 +104,15 @@ impl ServiceLimit {
         }
     }
 
-    /// Reserves the start of the next request, if the rate is limited: at least a second after the request that is
-    /// `per_second` requests back.
+    /// Reserves the start time of the next request, if the rate is limited: at least a second after the start of the
+    /// request that is `per_second` requests earlier.
     fn next_start(&self) -> Option<Instant> {
         let mut recent = self.recent.as_ref()?.lock().unwrap_or_else(PoisonError::into_inner);
         Some(reserve_start(&mut recent, Instant::now()))
     }
 }
 
-/// Returns the earliest start of the next request, given the most recent starts, and records it.
+/// Returns the earliest start time of the next request, given the most recent start times, and adds it to `recent`.
 fn reserve_start(recent: &mut VecDeque<Instant>, now: Instant) -> Instant {
     let earliest =
         if recent.len() < ROUTE53_PER_SECOND { None } else { recent.pop_front().map(|first| first + SECOND) };
@@ -131,7 +132,7 @@ mod tests {
     use tokio::task::JoinSet;
     use tokio::time::{Instant, sleep};
 
-    /// Responds after a delay, and records the start times and the concurrency of the requests.
+    /// Connector that responds after a delay, and records the start times and the concurrency of the requests.
     #[derive(Debug, Clone, Default)]
     struct SlowConnector(Arc<Mutex<Observed>>);
 

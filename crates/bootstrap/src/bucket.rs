@@ -14,11 +14,11 @@ use pb_engine::{Change, Class, Context, Failure, Found, ReadScope, Resource};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// Region of a bucket that was created without a location. It must not be given as a location. (Amazon S3 API:
-/// CreateBucket)
+/// Region of a bucket that was created without a location. A request must not name this region as the location. (Amazon
+/// S3 API: CreateBucket)
 const DEFAULT_REGION: &str = "us-east-1";
 
-/// Kind of state buckets.
+/// Resource kind for state buckets (`s3.bucket`).
 pub struct Bucket {
     client: Client,
     account: String,
@@ -29,9 +29,9 @@ pub struct Bucket {
 pub struct BucketSpec {
     /// Name, unique across all AWS accounts.
     pub name: String,
-    /// Region.
+    /// Region of the bucket.
     pub region: String,
-    /// `true` if older versions of objects are kept.
+    /// `true` if S3 keeps older versions of objects.
     pub versioned: bool,
     /// `true` if objects are encrypted by default.
     pub encrypted: bool,
@@ -44,13 +44,14 @@ pub struct BucketSpec {
 /// Attributes of a state bucket.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BucketAttrs {
-    /// Name.
+    /// Name of the bucket.
     pub name: String,
 }
 
 impl Bucket {
-    /// Creates the kind for buckets of `account`. Each call names the account as the expected owner, so a bucket of
-    /// another account is never changed. An endpoint other than AWS gets the bucket name in the path.
+    /// Creates the resource kind for buckets of `account`. Each call names the account as the expected owner, so a
+    /// bucket of another account is never changed. For an endpoint other than AWS, the bucket name is in the path of
+    /// the URL instead of its host name.
     #[must_use]
     pub fn new(config: &SdkConfig, account: &str) -> Self {
         let custom = config.endpoint_url().is_some();
@@ -153,14 +154,16 @@ impl Bucket {
     }
 }
 
-/// Returns the region of a bucket if S3 responds that it is not the expected one. S3 names it in a header of its
-/// response with status 301, or 400 in newer regions; HEAD has this header too. (Amazon S3 API: HeadBucket)
+/// Returns the actual region of a bucket if S3 responds that the bucket is not in the expected region. S3 names the
+/// actual region in a header of its response, which has status 301, or 400 in newer regions. The response to HEAD has
+/// this header, too. (Amazon S3 API: HeadBucket)
 fn actual_region<T, E>(answer: &Result<T, SdkError<E>>, expected: &str) -> Option<String> {
     let raw = answer.as_ref().err()?.raw_response().filter(|raw| matches!(raw.status().as_u16(), 301 | 400))?;
     raw.headers().get("x-amz-bucket-region").filter(|region| *region != expected).map(str::to_owned)
 }
 
-/// Returns the response, or `None` if the service reports with `code` that there is none.
+/// Returns the response, or `None` if the call failed with the error code `code`, which means that the setting does not
+/// exist.
 fn none_if<T>(answer: Result<T, Failure>, code: &str) -> Result<Option<T>, Failure> {
     match answer {
         Err(failure) if failure.is(code) => Ok(None),
@@ -216,7 +219,7 @@ impl Resource for Bucket {
         Some(attrs.name.clone())
     }
 
-    /// An existing bucket of this account with the name is used, regardless of who created it.
+    /// Counts an existing bucket of this account with the desired name as managed, regardless of who created it.
     async fn read(&self, scope: &ReadScope<Self>) -> Result<Vec<Found<Self>>, Failure> {
         let mut found = Vec::new();
         for (address, spec) in &scope.desired {
@@ -225,13 +228,13 @@ impl Resource for Bucket {
             let actual_region = actual_region(&answer, &spec.region);
             match answer.for_operation("s3:HeadBucket") {
                 Err(failure) if failure.class == Class::NotFound => {}
-                // The response to HEAD has no body; only its status is known.
+                // The response to HEAD has no body, so only its status is known.
                 Err(failure) if failure.class == Class::Denied || failure.message.contains("403") => {
                     let what = format!("bucket {name} (of another account, or not accessible with these credentials)");
                     found.push(Found::Unmanaged { address: address.clone(), what });
                 }
-                // The bucket is in another region. The guard refuses this change with a remedy; the other fields cannot
-                // be read from here.
+                // The bucket is in another region. `deletion_blocker` refuses the replacement and names the remedy. The
+                // other fields cannot be read in the expected region, so they are copied from the desired spec.
                 Err(_) if actual_region.is_some() => found.push(Found::Managed {
                     address: address.clone(),
                     spec: BucketSpec { region: actual_region.unwrap_or_default(), ..spec.clone() },
@@ -293,7 +296,7 @@ impl Resource for Bucket {
         Ok(attrs.clone())
     }
 
-    /// S3 refuses to delete a bucket that contains an object or a version of one.
+    /// Deletes the bucket. S3 refuses this if the bucket contains an object or an object version.
     async fn delete(&self, _cx: &Context, attrs: &BucketAttrs) -> Result<(), Failure> {
         let answer = self
             .client

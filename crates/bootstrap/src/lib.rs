@@ -2,9 +2,9 @@
 //! hosted zone.
 //!
 //! All of these are shared: workspaces use the same bucket and table, and other programs may use them too. An existing
-//! resource with one of the names is therefore used, regardless of who created it; a missing setting is a change like
-//! any other, shown before it is applied. New resources carry the tags of the stack, and no plan ever deletes one of
-//! these resources.
+//! resource with one of the configured names is therefore used, regardless of who created it. Adding a missing setting
+//! is a change like any other: it is shown before it is applied. New resources carry the tags of the stack. No plan
+//! deletes any of these resources.
 
 mod bucket;
 mod policy;
@@ -24,7 +24,7 @@ use std::collections::BTreeSet;
 /// Desired prerequisites.
 #[derive(Debug, Clone)]
 pub struct BootstrapSpec {
-    /// Account of all resources.
+    /// Id of the account that owns all resources.
     pub account: String,
     /// Name of the state bucket.
     pub bucket: String,
@@ -36,15 +36,15 @@ pub struct BootstrapSpec {
     pub execution_role: String,
     /// ARNs of the secrets and parameters that the role must be able to read.
     pub secrets: BTreeSet<String>,
-    /// Name of the role's inline policy that allows reading them. Each workspace has its own, because workspaces share
-    /// the role.
+    /// Name of the role's inline policy that allows reading `secrets`. Each workspace has its own policy, because
+    /// workspaces share the role.
     pub secrets_policy: String,
-    /// Name of the public hosted zone, if it is to be created.
+    /// Name of the public hosted zone to create; absent if no zone is needed.
     pub zone: Option<String>,
 }
 
-/// Returns the owner of the shared resources: the stack, for all of its workspaces. The name of a real workspace
-/// contains no colon.
+/// Returns the owner of the shared resources: the stack with the workspace `:shared`, which means all workspaces. It
+/// never equals a real workspace, because workspace names contain no colon.
 #[must_use]
 pub fn shared_owner(stack: &str) -> Ownership {
     Ownership { stack: stack.to_owned(), workspace: ":shared".to_owned() }
@@ -53,7 +53,7 @@ pub fn shared_owner(stack: &str) -> Ownership {
 /// Adds the prerequisites to `graph`: `state/bucket`, `state/table`, `roles/execution` and `dns/zone`.
 ///
 /// # Errors
-/// `Bug` if an address is already used.
+/// `Bug` if the graph already contains one of these addresses.
 pub fn bootstrap(graph: &mut Graph, config: &SdkConfig, spec: &BootstrapSpec) -> Result<(), Failure> {
     let buckets = graph.kind(Bucket::new(config, &spec.account));
     let wanted = BucketSpec {

@@ -1,4 +1,4 @@
-//! Policy documents that are only extended: statements are added, never removed.
+//! Policy documents to which statements are added, but from which none are removed.
 
 use pb_engine::{Class, Failure};
 use pb_rules::secrets::permission;
@@ -19,12 +19,12 @@ pub(crate) fn tls_only(bucket: &str) -> Value {
     })
 }
 
-/// Returns a statement that allows ECS tasks to assume the role.
+/// Returns the statement of a trust policy that allows ECS tasks to assume the role.
 pub(crate) fn allow_ecs_tasks_to_assume() -> Value {
     json!({ "Effect": "Allow", "Principal": { "Service": ECS_TASKS }, "Action": "sts:AssumeRole" })
 }
 
-/// Returns the statements that allow a role to read these secrets and parameters, and no others.
+/// Returns the statements that allow a role to read only these secrets and parameters.
 pub(crate) fn allow_reading_secrets(secrets: &BTreeSet<String>) -> Vec<Value> {
     let mut resources: BTreeMap<&str, Vec<String>> = BTreeMap::new();
     for (action, resource) in secrets.iter().filter_map(|secret| permission(secret)) {
@@ -36,7 +36,7 @@ pub(crate) fn allow_reading_secrets(secrets: &BTreeSet<String>) -> Vec<Value> {
 
 const ECS_TASKS: &str = "ecs-tasks.amazonaws.com";
 
-/// Returns whether a statement denies all S3 actions without TLS to everybody.
+/// Returns whether a statement denies all S3 actions without TLS, for every principal.
 pub(crate) fn is_tls_only(statement: &Value) -> bool {
     let everybody = statement["Principal"] == "*" || has(&statement["Principal"]["AWS"], "*");
     let secure = &statement["Condition"]["Bool"]["aws:SecureTransport"];
@@ -46,7 +46,7 @@ pub(crate) fn is_tls_only(statement: &Value) -> bool {
         && (has(secure, "false") || *secure == json!(false))
 }
 
-/// Returns whether a statement allows ECS tasks to assume the role.
+/// Returns whether a statement of a trust policy allows ECS tasks to assume the role.
 pub(crate) fn trusts_ecs_tasks(statement: &Value) -> bool {
     statement["Effect"] == "Allow"
         && has(&statement["Principal"]["Service"], ECS_TASKS)
@@ -78,7 +78,7 @@ impl Document {
     /// Parses the document in `text`.
     ///
     /// # Errors
-    /// `Refused` if it is not valid JSON.
+    /// `Refused` if `text` is not valid JSON.
     pub(crate) fn parse(text: &str, name: &str) -> Result<Self, Failure> {
         let refused = |error: serde_json::Error| {
             Failure::new(Class::Refused, format!("read the policy of {name}"), error.to_string())
@@ -86,12 +86,13 @@ impl Document {
         serde_json::from_str(text).map(Self).map_err(refused)
     }
 
-    /// Returns whether `predicate` holds for one of the statements.
+    /// Returns whether `predicate` is true for at least one of the statements.
     pub(crate) fn any(&self, predicate: fn(&Value) -> bool) -> bool {
         self.statements().iter().any(predicate)
     }
 
-    /// Returns the secrets and parameters that statements like those of [`allow_reading_secrets`] allow to read.
+    /// Returns the secrets and parameters that the document allows a role to read, with statements like those of
+    /// [`allow_reading_secrets`].
     pub(crate) fn readable_secrets(&self) -> BTreeSet<String> {
         let allowed = self.statements().iter().filter(|statement| statement["Effect"] == "Allow");
         let named = allowed.flat_map(|statement| {
@@ -101,7 +102,7 @@ impl Document {
         named.map(str::to_owned).collect()
     }
 
-    /// Returns the statements. A document may have a single statement without a list around it.
+    /// Returns the statements. A document may contain a single statement instead of a list.
     fn statements(&self) -> &[Value] {
         match &self.0["Statement"] {
             Value::Array(statements) => statements,

@@ -1,4 +1,4 @@
-//! `iam.role`: the task execution role, with which ECS starts tasks: pulls images, writes logs and reads secrets.
+//! `iam.role`: the task execution role, with which ECS pulls images, writes logs and reads secrets.
 
 use crate::policy::{Document, allow_ecs_tasks_to_assume, allow_reading_secrets, trusts_ecs_tasks};
 use aws_sdk_iam::Client;
@@ -8,10 +8,11 @@ use pb_engine::{Change, Class, Context, Failure, Found, ReadScope, Resource, fet
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Policy of AWS for the execution role. (Amazon ECS developer guide: Task execution IAM role)
+/// Path and name of the policy that AWS provides for execution roles. (Amazon ECS developer guide: Task execution IAM
+/// role)
 const EXECUTION_POLICY: &str = "service-role/AmazonECSTaskExecutionRolePolicy";
 
-/// Kind of execution roles.
+/// Resource kind for execution roles (`iam.role`).
 pub struct Role {
     client: Client,
     secrets_policy: String,
@@ -20,28 +21,28 @@ pub struct Role {
 /// Spec of an execution role. Other permissions that the role has are left unchanged.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RoleSpec {
-    /// Name.
+    /// Name of the role.
     pub name: String,
     /// `true` if ECS tasks may assume the role.
     pub trusts_ecs_tasks: bool,
     /// `true` if `AmazonECSTaskExecutionRolePolicy` is attached to the role.
     pub has_policy: bool,
-    /// ARNs of the desired secrets and parameters that the role may read.
+    /// ARNs of the secrets and parameters that the role may read, limited to those that the configuration needs.
     pub reads: BTreeSet<String>,
 }
 
 /// Attributes of an execution role.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RoleAttrs {
-    /// Name.
+    /// Name of the role.
     pub name: String,
-    /// ARN.
+    /// ARN of the role.
     pub arn: String,
 }
 
 impl Role {
-    /// Creates the kind with `client`. `secrets_policy` is the name of the inline policy that allows roles to read
-    /// secrets.
+    /// Creates the resource kind, which calls AWS through `client`. `secrets_policy` is the name of the inline policy
+    /// that allows a role to read secrets.
     #[must_use]
     pub fn new(client: Client, secrets_policy: &str) -> Self {
         Self { client, secrets_policy: secrets_policy.to_owned() }
@@ -60,8 +61,9 @@ impl Role {
         Ok(attached.iter().any(|policy| policy.policy_arn().is_some_and(|arn| arn.ends_with(EXECUTION_POLICY))))
     }
 
-    /// Returns the secrets that the role may read, according to our inline policy, or else to a simulation of all its
-    /// policies by IAM. Without permission to simulate, a permission granted by another policy is not found.
+    /// Returns those of `secrets` that the role may read. The inline policy is checked first; for secrets that it does
+    /// not allow, IAM simulates all policies of the role. Without permission for the simulation, a permission that
+    /// another policy grants is not found.
     async fn readable_secrets(&self, role: &LiveRole, secrets: &BTreeSet<String>) -> Result<BTreeSet<String>, Failure> {
         if secrets.is_empty() {
             return Ok(BTreeSet::new());
@@ -97,8 +99,8 @@ impl Role {
         })
     }
 
-    /// Allows the role to read these secrets in addition. Permissions to read others stay: running revisions, and those
-    /// that a rollback returns to, need secrets that the configuration may not contain.
+    /// Allows the role to read these secrets, too. Permissions to read other secrets are kept: running revisions, and
+    /// revisions to which a rollback returns, may need secrets that the configuration does not contain.
     async fn allow_reads(&self, attrs: &RoleAttrs, secrets: &BTreeSet<String>) -> Result<(), Failure> {
         let before = self.secrets_policy_document(&attrs.name).await?;
         let missing: BTreeSet<String> = secrets.difference(&before.readable_secrets()).cloned().collect();
@@ -113,18 +115,18 @@ impl Role {
     }
 }
 
-/// Returns the ARN of the policy in the partition of the role: `aws`, `aws-cn`, `aws-us-gov`.
+/// Returns the ARN of the execution policy in the partition of the role: `aws`, `aws-cn`, `aws-us-gov`.
 fn policy_arn(role_arn: &str) -> String {
     let partition = role_arn.split(':').nth(1).filter(|partition| partition.starts_with("aws")).unwrap_or("aws");
     format!("arn:{partition}:iam::aws:policy/{EXECUTION_POLICY}")
 }
 
-/// Returns the trust policy.
+/// Returns the trust policy of a role.
 fn trust(role: &LiveRole) -> Result<Document, Failure> {
     document(role.assume_role_policy_document().unwrap_or_default(), role.role_name())
 }
 
-/// Parses a policy document as IAM returns it: percent-encoded. (IAM API: GetRole, GetRolePolicy)
+/// Parses a policy document, which IAM returns percent-encoded. (IAM API: GetRole, GetRolePolicy)
 fn document(text: &str, of: &str) -> Result<Document, Failure> {
     if text.is_empty() {
         return Ok(Document::empty());
@@ -192,7 +194,7 @@ impl Resource for Role {
         if spec.reads.is_empty() { Ok(()) } else { self.allow_reads(attrs, &spec.reads).await }
     }
 
-    /// Adds missing permissions; existing statements of the policies stay.
+    /// Adds missing permissions and keeps all existing statements of the policies.
     async fn update(
         &self,
         _cx: &Context,
@@ -257,7 +259,7 @@ mod tests {
         format!("arn:aws:ssm:us-east-2:123456789012:parameter/{name}")
     }
 
-    /// Returns those of the parameters `a` and `b` that the role is found to be allowed to read.
+    /// Returns those of the parameters `a` and `b` that `Role::readable_secrets` finds.
     async fn reads(policy: Rule, simulation: Rule) -> Vec<String> {
         let client = pb_aws::mock_client!(aws_sdk_iam, [&policy, &simulation]);
         let role = LiveRole::builder().role_name("ecs").arn("arn:aws:iam::1:role/ecs").path("/").role_id("AROA");
@@ -271,7 +273,7 @@ mod tests {
         mock!(Client::get_role_policy).then_error(move || GetRolePolicyError::generic(gone()))
     }
 
-    /// Simulation in which the role may read only this parameter.
+    /// Returns the rule of a simulation in which the role may read only `parameter`.
     fn simulation_allowing(parameter: String) -> Rule {
         mock!(Client::simulate_principal_policy)
             .match_requests(|input| input.policy_source_arn() == Some("arn:aws:iam::1:role/ecs"))

@@ -12,20 +12,20 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-/// Hash key of a lock table: a string, and no sort key, as Terraform requires.
+/// Key schema of a lock table, as Terraform requires: the hash key `LockID`, which is a string, and no sort key.
 pub(crate) const KEY: &str = "LockID S";
 
 const DESCRIBE: &str = "dynamodb:DescribeTable";
 
-/// Kind of lock tables.
+/// Resource kind for lock tables (`dynamodb.table`).
 pub struct Table {
     client: Client,
 }
 
-/// Spec of a lock table. The billing mode of an existing table stays; a new one is billed per request.
+/// Spec of a lock table. The billing mode of an existing table does not change; a new table is billed per request.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TableSpec {
-    /// Name.
+    /// Name of the table.
     pub name: String,
     /// Keys with their types: `LockID S`.
     pub key: String,
@@ -34,12 +34,12 @@ pub struct TableSpec {
 /// Attributes of a lock table.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TableAttrs {
-    /// Name.
+    /// Name of the table.
     pub name: String,
 }
 
 impl Table {
-    /// Creates the kind with `client`.
+    /// Creates the resource kind, which calls AWS through `client`.
     #[must_use]
     pub fn new(client: Client) -> Self {
         Self { client }
@@ -125,7 +125,7 @@ impl Resource for Table {
         Ok(Self::planned_attrs(spec))
     }
 
-    /// No field of a table is updated in place.
+    /// Returns the attributes unchanged, because no field of a table is updated in place.
     async fn update(
         &self,
         _cx: &Context,
@@ -156,8 +156,8 @@ impl Resource for Table {
     }
 }
 
-/// Treats a limit of concurrent creations or deletions of tables as throttling, because it is temporary. (DynamoDB API:
-/// CreateTable, DeleteTable)
+/// Treats `LimitExceededException` as throttling: too many tables are being created or deleted at the same time, which
+/// is temporary. (DynamoDB API: CreateTable, DeleteTable)
 fn throttled_if_limit_exceeded(failure: Failure) -> Failure {
     failure.when(&["LimitExceededException"], Class::Throttled)
 }

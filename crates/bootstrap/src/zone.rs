@@ -1,4 +1,4 @@
-//! `route53.hosted_zone`: the public zone of the DNS record.
+//! `route53.hosted_zone`: the public hosted zone of the DNS record.
 
 use aws_sdk_route53::Client;
 use aws_sdk_route53::types::{HostedZone as LiveZone, Tag, TagResourceType};
@@ -7,7 +7,7 @@ use pb_engine::{Change, Class, Context, Failure, Found, ReadScope, Resource, unk
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// Kind of public hosted zones.
+/// Resource kind for public hosted zones (`route53.hosted_zone`).
 pub struct HostedZone {
     client: Client,
 }
@@ -15,27 +15,28 @@ pub struct HostedZone {
 /// Spec of a hosted zone.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HostedZoneSpec {
-    /// Name in lower case, without a trailing dot.
+    /// Name of the zone in lower case, without a trailing dot.
     pub name: String,
 }
 
 /// Attributes of a hosted zone.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HostedZoneAttrs {
-    /// Id, without `/hostedzone/`.
+    /// Id of the zone, without the prefix `/hostedzone/`.
     pub id: String,
     /// Name servers to set at the registrar of the domain.
     pub name_servers: Vec<String>,
 }
 
 impl HostedZone {
-    /// Creates the kind with `client`.
+    /// Creates the resource kind, which calls AWS through `client`.
     #[must_use]
     pub fn new(client: Client) -> Self {
         Self { client }
     }
 
-    /// Returns the public zones with a name. The listing starts at this name and continues with others.
+    /// Returns the public zones with the name `name`. The list from Route 53 starts at this name and continues with
+    /// other names, which are left out.
     async fn find(&self, name: &str) -> Result<Vec<LiveZone>, Failure> {
         let call = self.client.list_hosted_zones_by_name().dns_name(name);
         let zones = call.send().await.for_operation("route53:ListHostedZonesByName")?.hosted_zones;
@@ -58,7 +59,7 @@ fn short_id(id: &str) -> &str {
 
 impl Resource for HostedZone {
     const KIND: &'static str = "route53.hosted_zone";
-    /// AWS creates another zone with the same name.
+    /// AWS allows several zones with the same name.
     const UNIQUE_NAME: bool = false;
     type Spec = HostedZoneSpec;
     type Attrs = HostedZoneAttrs;
@@ -79,7 +80,7 @@ impl Resource for HostedZone {
         Some(attrs.id.clone())
     }
 
-    /// An existing public zone with the name is used, regardless of who created it.
+    /// Counts an existing public zone with the desired name as managed, regardless of who created it.
     async fn read(&self, scope: &ReadScope<Self>) -> Result<Vec<Found<Self>>, Failure> {
         let mut found = Vec::new();
         for (address, spec) in &scope.desired {
@@ -95,14 +96,15 @@ impl Resource for HostedZone {
                     let ids: Vec<&str> = several.iter().map(|zone| short_id(zone.id())).collect();
                     let message = format!("several public hosted zones are named {}: {}", spec.name, ids.join(", "));
                     let failure = Failure::new(Class::Refused, "find the hosted zone", message);
-                    return Err(failure.hint("set `zone_id` to one of them; no zone has to be created"));
+                    return Err(failure.hint("set `zone_id` to one of these ids; no zone needs to be created"));
                 }
             }
         }
         Ok(found)
     }
 
-    /// All attempts of a run use the same caller reference, by which Route 53 recognizes a repeated call.
+    /// Creates the zone. All attempts of a run use the same caller reference, by which Route 53 recognizes a repeated
+    /// call.
     async fn create(&self, cx: &Context, spec: &HostedZoneSpec) -> Result<HostedZoneAttrs, Failure> {
         let call = self.client.create_hosted_zone().name(&spec.name).caller_reference(cx.client_token());
         let answer = call.send().await.for_operation("route53:CreateHostedZone");
@@ -114,7 +116,7 @@ impl Resource for HostedZone {
         Ok(HostedZoneAttrs { id, name_servers })
     }
 
-    /// Tags the zone; CreateHostedZone accepts no tags.
+    /// Tags the zone, because CreateHostedZone accepts no tags.
     async fn configure(&self, cx: &Context, attrs: &HostedZoneAttrs, _: &HostedZoneSpec) -> Result<(), Failure> {
         let tags = cx.tags(&BTreeMap::new()).into_iter();
         let tags = tags.map(|(key, value)| Tag::builder().key(key).value(value).build()).collect();
@@ -123,7 +125,7 @@ impl Resource for HostedZone {
         call.send().await.for_operation("route53:ChangeTagsForResource").map(drop)
     }
 
-    /// No field of a zone is updated in place.
+    /// Returns the attributes unchanged, because no field of a zone is updated in place.
     async fn update(
         &self,
         _cx: &Context,

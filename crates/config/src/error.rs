@@ -1,29 +1,29 @@
-//! Problems of a configuration, for users and for programs.
+//! Problems in a configuration, as text for users and as values for programs.
 
 use std::fmt;
 
 use serde::Serialize;
 
-/// Problem in the file.
+/// Problem in the configuration file.
 ///
-/// `Display` renders it over several lines: location and message, the line with carets, and the hint.
+/// `Display` renders it on several lines: location and message, the line with carets, the field, and the hint.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Problem {
-    /// File, as the caller named it.
+    /// Path of the file, as the caller passed it.
     pub file: String,
-    /// Line, from 1. A problem without a location, such as a missing key, is at 1:1.
+    /// Line number, starting at 1. A problem without a location, such as a missing top-level key, is reported at 1:1.
     pub line: usize,
-    /// Column in characters, from 1.
+    /// Column in characters, starting at 1.
     pub column: usize,
     /// Path of the key, such as `workspace.staging.redis.port`; empty for the file as a whole.
     pub field: String,
-    /// Message: the problem and the rule.
+    /// Message, which states the problem and the rule that is broken.
     pub message: String,
-    /// Hint.
+    /// Suggested correction.
     pub help: String,
-    /// Text of the line, if the problem has a location.
+    /// Text of the line, with secrets masked; `None` if the problem has no location.
     pub snippet: Option<String>,
-    /// Number of characters of the line to mark.
+    /// Number of characters to mark with carets.
     pub width: usize,
 }
 
@@ -50,39 +50,39 @@ impl fmt::Display for Problem {
 
 /// Reason why a configuration or a workspace cannot be used.
 ///
-/// `Display` is the complete message, without the source of [`ConfigError::Unreadable`].
+/// `Display` prints the complete message, except for the source of [`ConfigError::Unreadable`].
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
     /// The file cannot be read.
     #[error("cannot read the configuration `{file}`")]
     Unreadable {
-        /// File, as the caller named it.
+        /// Path of the file, as the caller passed it.
         file: String,
-        /// Error of the operating system.
+        /// Error that the operating system returned.
         source: std::io::Error,
     },
     /// The file has problems.
     #[error("{}", text(.problems))]
     Invalid {
-        /// Problems in the order of the file; never empty.
+        /// Problems, in the order of the file; never empty.
         problems: Vec<Problem>,
     },
-    /// The file does not have the requested workspace.
+    /// The file does not contain the requested workspace.
     #[error("{}", unknown_workspace(.file, .name, .nearest.as_deref(), .known))]
     UnknownWorkspace {
-        /// File, as the caller named it.
+        /// Path of the file, as the caller passed it.
         file: String,
-        /// Requested name.
+        /// Requested workspace.
         name: String,
-        /// Workspace with the nearest name.
+        /// Workspace with the most similar name, if one is similar enough.
         nearest: Option<String>,
-        /// Workspaces of the file, in its order.
+        /// Workspaces in the file, in the order of the file.
         known: Vec<String>,
     },
 }
 
 impl ConfigError {
-    /// Returns the problems of the file; empty for other errors.
+    /// Returns the problems in an invalid file; empty for other errors.
     pub fn problems(&self) -> &[Problem] {
         match self {
             Self::Invalid { problems } => problems,
@@ -102,5 +102,5 @@ fn unknown_workspace(file: &str, name: &str, nearest: Option<&str>, known: &[Str
         Some(nearest) => format!("did you mean `{nearest}`?"),
         None => format!("to create it, add `[workspace.{name}]` to the file"),
     };
-    format!("no workspace `{name}` in {file}; it has {known}\n  hint: {hint}")
+    format!("no workspace `{name}` in {file}; the file has {known}\n  hint: {hint}")
 }

@@ -1,4 +1,4 @@
-//! Types of values.
+//! Readers for each type of value: strings, numbers, flags, CIDR blocks and lists.
 
 use ipnet::Ipv4Net;
 use pb_rules::{Verdict, Violation, network};
@@ -22,7 +22,7 @@ impl Section<'_, '_> {
         self.value(key, None, None, |value| checked(value, &rule).map(Some))
     }
 
-    /// Reads a required string. `example` is shown if it is missing.
+    /// Reads a required string. If the key is missing, the hint shows `example`.
     pub(crate) fn required_text(
         &mut self,
         key: &str,
@@ -39,7 +39,7 @@ impl Section<'_, '_> {
         }
     }
 
-    /// Reads a string that is one of several words.
+    /// Reads a string that must be one of `choices`.
     pub(crate) fn choice<T: Copy>(
         &mut self,
         key: &str,
@@ -60,7 +60,7 @@ impl Section<'_, '_> {
         })
     }
 
-    /// Reads an IPv4 block with a default.
+    /// Reads an IPv4 CIDR block with a default.
     pub(crate) fn cidr(&mut self, key: &str, default: Ipv4Net) -> Located<Ipv4Net> {
         let default_toml = quoted(&default.to_string());
         self.register(key, Some(&default_toml), Shape::Text);
@@ -79,7 +79,7 @@ impl Section<'_, '_> {
         self.value(key, default, Some(&default_toml), |value| number(value, &rule))
     }
 
-    /// Reads a required number. `example` is shown if it is missing.
+    /// Reads a required number. If the key is missing, the hint shows `example`.
     pub(crate) fn required_number<N: TryFrom<i64> + Into<i64> + Copy>(
         &mut self,
         key: &str,
@@ -122,7 +122,7 @@ impl Section<'_, '_> {
         })
     }
 
-    /// Reads a list of strings. Each item is parsed, and refused at its own location.
+    /// Reads a list of strings. Each item is parsed separately, and a refused item is reported at its own location.
     pub(crate) fn texts<T>(
         &mut self,
         key: &str,
@@ -146,7 +146,7 @@ fn number<N: TryFrom<i64>>(value: &DeValue<'_>, rule: impl Fn(i64) -> Verdict) -
     Ok(N::try_from(number).map_err(|_| too_large())?)
 }
 
-/// Returns a string as TOML.
+/// Returns a string in TOML syntax, with quotes.
 fn quoted(text: &str) -> String {
     format!("{text:?}")
 }

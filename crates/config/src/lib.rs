@@ -3,15 +3,16 @@
 //! # Flow
 //!
 //! The file is parsed as TOML. Then each workspace is resolved from three layers: keys under `[workspace.NAME]`
-//! override keys for all workspaces, which override the defaults. Each value is checked on its own, then the values
-//! together, then the names that are derived from them.
+//! override keys for all workspaces, which override the defaults. First each value is checked on its own, then values
+//! that depend on each other, then the names that are derived from the values.
 //!
 //! # Guarantees
 //!
-//! - Every workspace of a [`Config`] satisfies all rules of AWS that can be checked without a call.
+//! - Every workspace of a [`Config`] satisfies all rules of AWS that can be checked without calling AWS.
 //! - All problems of a file are reported at once, each with file, line, column, the text of the line, and a hint.
-//! - A value that looks like a secret is accepted only as a reference under `secrets`, and no report shows one.
-//! - Only the file is read: no environment, no terminal, no network.
+//! - A value that looks like a secret is refused and never shown in a report; secrets are accepted only as references
+//!   under `secrets`.
+//! - The file is the only input: the environment, the terminal and the network are not used.
 
 mod error;
 mod keys;
@@ -51,7 +52,7 @@ pub const REFERENCE_CONFIG: &str = include_str!("../../../pb_deploy.toml");
 /// Maximum number of reported syntax errors; one unclosed bracket can cause many.
 const SYNTAX_ERRORS_MAX: usize = 5;
 
-/// Valid configuration.
+/// Configuration in which every workspace is valid.
 #[derive(Debug, Clone)]
 pub struct Config {
     file: String,
@@ -74,7 +75,7 @@ impl Config {
         }
     }
 
-    /// Parses a text and checks every workspace in it. `file_name` is the file that problems name.
+    /// Parses a text and checks every workspace in it. `file_name` is the path that problems report.
     ///
     /// # Errors
     ///
@@ -96,7 +97,7 @@ impl Config {
         Ok(Self { file: source.file.clone(), workspaces, keys })
     }
 
-    /// Returns the file, as the caller named it.
+    /// Returns the path of the file, as the caller passed it.
     pub fn file(&self) -> &str {
         &self.file
     }
@@ -106,11 +107,11 @@ impl Config {
         self.workspaces.iter().map(|workspace| workspace.name.as_str())
     }
 
-    /// Returns the workspace of this name.
+    /// Returns the workspace with this name.
     ///
     /// # Errors
     ///
-    /// The file has no such workspace; the error suggests the nearest name.
+    /// The file has no such workspace; the error suggests the most similar name, if one is similar enough.
     pub fn workspace(&self, name: &str) -> Result<Workspace, ConfigError> {
         let known = self.workspaces.iter().find(|workspace| workspace.name == name);
         known.cloned().ok_or_else(|| ConfigError::UnknownWorkspace {
@@ -121,14 +122,15 @@ impl Config {
         })
     }
 
-    /// Returns every key of the format, with its default as TOML if it has one. The keys of the tables of a list
-    /// (`network.egress[].port`) are included if the file has such a list.
+    /// Returns the path of every key of the format, with the default in TOML syntax if the key has one. Keys of the
+    /// tables in a list, such as `network.egress[].port`, are included only if the file contains that list.
     pub fn keys(&self) -> impl Iterator<Item = (&str, Option<&str>)> {
         self.keys.iter().map(|(path, key)| (path.as_str(), key.default.as_deref()))
     }
 }
 
-/// Returns the syntax errors in the order of the file, one per line: further errors of a line are mostly consequences.
+/// Returns the syntax errors in the order of the file, one per line: further errors on a line are usually consequences
+/// of the first.
 fn syntax(source: &Source, errors: &[toml::de::Error]) -> Vec<Problem> {
     let problem = |error: &toml::de::Error| {
         let help = match error.message() {
@@ -149,13 +151,12 @@ fn syntax(source: &Source, errors: &[toml::de::Error]) -> Vec<Problem> {
 fn read<'t>(reader: &mut Reader<'t>, table: &'t DeTable<'t>) -> Vec<Workspace> {
     let headers = headers(reader, table);
     if headers.is_empty() {
-        // The keys for all workspaces are checked nevertheless; the placeholder has no header, so its name is not
-        // checked.
+        // The keys for all workspaces are checked even without a workspace, under a placeholder name, which is not
+        // checked because it has no header.
         resolve_one(reader, table, None, "default");
     }
     if table.get(WORKSPACES).and_then(|value| value.get_ref().as_table()).is_none_or(DeTable::is_empty) {
-        let help =
-            "add `[workspace.production]`, with the settings that differ for it, at the end of the file".to_owned();
+        let help = "add `[workspace.production]`, with the keys that it overrides, at the end of the file".to_owned();
         reader.report(None, WORKSPACES, "no workspace is configured".to_owned(), help);
     }
     let mut workspaces = Vec::new();
@@ -179,13 +180,13 @@ fn resolve_one<'t>(reader: &mut Reader<'t>, table: &'t DeTable<'t>, own: Option<
     workspace
 }
 
-/// Refuses a workspace with the hostname of another one.
+/// Reports a workspace that has the same hostname as a workspace before it.
 fn check_hostname(reader: &mut Reader<'_>, header: &Location, new: &Workspace, known: &[Workspace]) {
     let twin = known.iter().find(|other| other.names.hostname == new.names.hostname);
     if let (Some(twin), false) = (twin, new.hostname.is_empty()) {
         let (hostname, other) = (&new.names.hostname, &twin.name);
         let message = format!("the hostname `{hostname}` is already used by the workspace `{other}`");
-        let help = "set another `hostname` in one of the two".to_owned();
+        let help = "set a different `hostname` in one of the two workspaces".to_owned();
         reader.report(Some(header.span.clone()), &header.path, message, help);
     }
 }

@@ -1,13 +1,14 @@
-//! All names of a workspace in AWS.
+//! Names that the resources of a workspace have in AWS.
 
 use pb_rules::{Verdict, dns, logs, names};
 use serde::Serialize;
 use std::collections::BTreeMap;
 
-/// Workspace with the bare hostname, and with deletion protection by default.
+/// Workspace whose hostname is the configured one without a prefix, and whose load balancer has deletion protection by
+/// default.
 pub const PRODUCTION: &str = "production";
 
-/// Parts from which the names are derived.
+/// Values from which the names are derived.
 #[derive(Debug, Clone, Copy)]
 pub struct NameParts<'a> {
     /// Name of the workspace.
@@ -22,14 +23,16 @@ pub struct NameParts<'a> {
     pub family: &'a str,
     /// Port of Flask.
     pub flask_port: u16,
-    /// Services besides Flask and Celery, each with its port if it has one.
+    /// Keys of the services other than Flask and Celery, each with the port if it is a web service.
     pub others: &'a [(&'a str, Option<u16>)],
 }
 
-/// All names of a workspace in AWS.
+/// Names that the resources of a workspace have in AWS.
 ///
-/// The name of a resource that cannot be updated in place contains the values that it depends on, so that its
-/// replacement can be created before it is deleted.
+/// The name of a resource that cannot be updated in place contains the values that determine the resource, so that its
+/// replacement can be created before the old resource is deleted.
+///
+/// In the descriptions of the fields, `W` is the name of the workspace.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Names {
     /// `W-vpc`
@@ -54,7 +57,7 @@ pub struct Names {
     pub replication_group: String,
     /// `W-jobqr`
     pub cache_subnet_group: String,
-    /// `W-jobqr-FAMILY`: another family needs another group.
+    /// `W-jobqr-FAMILY`: a parameter group has one family, so another family needs another group.
     pub cache_parameter_group: String,
     /// `W-pb_workers`
     pub log_group: String,
@@ -66,21 +69,21 @@ pub struct Names {
     pub flask: String,
     /// `W-celery`: service and task definition family.
     pub celery: String,
-    /// `W-KEY`: service and task definition family of each other service, by its key.
+    /// `W-KEY`: service and task definition family of each other service, by key of the service.
     pub others: BTreeMap<String, String>,
-    /// `W-KEY-PORT`: target group of each other web service, by its key.
+    /// `W-KEY-PORT`: target group of each other web service, by key of the service.
     pub other_target_groups: BTreeMap<String, String>,
     /// `W-public`
     pub load_balancer: String,
-    /// `W-flask-PORT`: target group of Flask; for another port, it has another name.
+    /// `W-flask-PORT`: target group of Flask, whose name depends on the port.
     pub target_group: String,
-    /// Bare hostname for production, `W.hostname` for the others.
+    /// The configured hostname for production, `W.HOSTNAME` for every other workspace.
     pub hostname: String,
-    /// Key of the state in its bucket.
+    /// Key of the state object in the S3 bucket.
     pub state_key: String,
 }
 
-/// Returns the hostname of a workspace: the bare one for production, `W.hostname` for the others.
+/// Returns the hostname of a workspace: `hostname` for production, `WORKSPACE.hostname` for every other workspace.
 pub(crate) fn hostname(workspace: &str, hostname: &str) -> String {
     match workspace {
         PRODUCTION => hostname.to_owned(),
@@ -89,7 +92,7 @@ pub(crate) fn hostname(workspace: &str, hostname: &str) -> String {
 }
 
 impl Names {
-    /// Derives the names. [`Names::check`] checks them against the rules of AWS.
+    /// Derives the names. They are not checked against the rules of AWS; [`Names::check`] does this.
     pub fn new(parts: &NameParts<'_>) -> Self {
         let of = |suffix: &str| format!("{}-{suffix}", parts.workspace);
         Self {
@@ -140,11 +143,12 @@ impl Names {
         [&self.flask, &self.celery].into_iter().chain(self.others.values()).map(String::as_str)
     }
 
-    /// Checks all names except those of the services besides Flask and Celery, the one with the tightest limit first.
+    /// Checks all names except those of the services other than Flask and Celery. The name with the tightest limit is
+    /// checked first.
     ///
     /// # Errors
     ///
-    /// The first violation.
+    /// The first rule that a name violates.
     pub fn check(&self) -> Verdict {
         names::target_group(&self.target_group)?;
         names::load_balancer(&self.load_balancer)?;

@@ -1,6 +1,6 @@
 //! Suggestions for mistyped names.
 
-/// Returns the known name nearest to a mistyped one, if it is near enough.
+/// Returns the known name that is most similar to a mistyped name, if it is similar enough.
 pub(crate) fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let edits = |candidate: &str| strsim::damerau_levenshtein(&name.to_lowercase(), candidate);
     let near = |candidate: &str| {

@@ -1,4 +1,4 @@
-//! Reads the services besides Flask and Celery: web services with rules, pools of workers, a scheduler.
+//! Reader of the services other than Flask and Celery: web services with rules, pools of workers, and a scheduler.
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
@@ -14,20 +14,21 @@ use crate::workspace::{LoadBalancer, OtherService, Route, Services};
 /// Service names that would collide with other addresses of the stack.
 const RESERVED_KEYS: [&str; 4] = ["logs", "repository", "cluster", "before"];
 
-/// First priority of the rules that have none in the configuration.
+/// Lowest of the priorities that are assigned to rules without a configured priority.
 const FIRST_DEFAULT_PRIORITY: i32 = 1001;
 
-/// First location of each service besides Flask and Celery.
+/// Location at which each service other than Flask and Celery first appears in the file, by key of the service.
 pub(crate) type Locations = BTreeMap<String, Location>;
 
-/// Settings of the workspace that complete the hosts, records and health checks of web services.
+/// Settings of the workspace that determine the full host names, the DNS records and the default health checks of web
+/// services.
 pub(crate) struct Domain<'a> {
     pub(crate) hostname: &'a str,
     pub(crate) zone: &'a str,
     pub(crate) load_balancer: &'a LoadBalancer,
 }
 
-/// Reads all services, with the first location of those besides Flask and Celery.
+/// Reads all services, and also returns the locations of those other than Flask and Celery.
 pub(crate) fn services(section: &mut Section<'_, '_>, domain: &Domain<'_>) -> (Services, Locations) {
     let mut services = Services {
         flask: section.section("flask", web),
@@ -68,7 +69,7 @@ fn other(section: &mut Section<'_, '_>, domain: &Domain<'_>) -> Option<OtherServ
     }
 }
 
-/// Reads a scheduler. With neither a command nor an image of its own, it would be another worker.
+/// Reads a scheduler. Without a command or an image of its own, it would run as another worker, so it is refused.
 fn scheduler(section: &mut Section<'_, '_>, kind: &Origin) -> crate::Service {
     let service = service(section, &SCHEDULER);
     let own = !service.command.is_empty() || section.contains("image") || section.contains("tag");
@@ -76,7 +77,7 @@ fn scheduler(section: &mut Section<'_, '_>, kind: &Origin) -> crate::Service {
         r#"set its `command`, such as ["celery", "-A", "my_app", "beat", "--schedule", "/tmp/celerybeat-schedule"]"#;
     section.reader.check(&[kind], "command", help, || match own {
         true => Ok(()),
-        false => Err(Violation::new("a scheduler with the workers' image and no command would be another worker")),
+        false => Err(Violation::new("a scheduler with the workers' image and no command would run as another worker")),
     });
     service
 }
@@ -85,7 +86,7 @@ fn route(section: &mut Section<'_, '_>, domain: &Domain<'_>, kind: &Origin) -> R
     let hosts = section.texts("hosts", None, |host| full_host(host, domain.hostname));
     let paths = section.texts("paths", None, |path| load_balancer::path_pattern(path).map(|()| path.to_owned()));
     let (host_list, path_list) = (hosts.value.unwrap_or_default(), paths.value.unwrap_or_default());
-    let help = r#"set the requests that it gets, such as `paths = ["/api/*"]` or `hosts = ["api"]`"#;
+    let help = r#"set the requests that the service handles, such as `paths = ["/api/*"]` or `hosts = ["api"]`"#;
     let none = host_list.is_empty() && path_list.is_empty();
     let written: &[&Origin] =
         if none { &[kind, &hosts.origin, &paths.origin] } else { &[&hosts.origin, &paths.origin] };
@@ -108,7 +109,7 @@ fn route(section: &mut Section<'_, '_>, domain: &Domain<'_>, kind: &Origin) -> R
     }
 }
 
-/// Returns the full name of a host. One without a dot is a subdomain of the workspace's hostname: `api` is
+/// Returns the full name of a host. A host without a dot is a subdomain of the workspace's hostname: `api` is
 /// `api.staging.example.org` in staging.
 fn full_host(host: &str, hostname: &str) -> Result<String, Violation> {
     let host = if host.contains('.') { host.to_owned() } else { format!("{host}.{hostname}") };
@@ -116,8 +117,8 @@ fn full_host(host: &str, hostname: &str) -> Result<String, Violation> {
     Ok(host)
 }
 
-/// Assigns a priority to each rule without one: rules with hosts before those with paths only, longer paths before
-/// shorter ones.
+/// Assigns a priority to each rule that has no configured priority. Rules with hosts come before rules that have only
+/// paths, and longer paths before shorter ones.
 fn assign_priorities(services: &mut Services) {
     let literal = |path: &String| path.chars().filter(|c| !"*?".contains(*c)).count();
     let mut rules: Vec<(&String, &mut Route)> = services
@@ -137,7 +138,7 @@ fn assign_priorities(services: &mut Services) {
     }
 }
 
-/// Checks the services together. A problem is reported at the last of the services that cause it.
+/// Checks the rules that concern several services. A problem is reported at the last service that contributes to it.
 fn check_across_services(section: &mut Section<'_, '_>, services: &Services, locations: &Locations) {
     let routed: Vec<_> = services.routed().collect();
     let mut problems: Vec<(String, Violation, &str)> = Vec::new();
@@ -172,7 +173,7 @@ fn check_across_services(section: &mut Section<'_, '_>, services: &Services, loc
     }
 }
 
-/// Checks the names that are derived from the name of a service.
+/// Checks the names that are derived from the keys of the services other than Flask and Celery.
 pub(crate) fn check_names(reader: &mut Reader<'_>, names: &Names, locations: &Locations) {
     for (key, location) in locations {
         let of = |names: &BTreeMap<String, String>, rule: fn(&str) -> Verdict| {
@@ -181,7 +182,7 @@ pub(crate) fn check_names(reader: &mut Reader<'_>, names: &Names, locations: &Lo
         let verdict =
             of(&names.other_target_groups, names::target_group).and_then(|()| of(&names.others, names::service));
         if let Err(violation) = verdict {
-            report(reader, location, key, &violation, "shorten its name or that of the workspace");
+            report(reader, location, key, &violation, "shorten the name of the service or of the workspace");
         }
     }
 }

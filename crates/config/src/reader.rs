@@ -1,4 +1,4 @@
-//! Collects problems and known keys while a file is read.
+//! Collector of the problems and the keys that are found while a file is read.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -16,7 +16,7 @@ pub(crate) struct Location {
     pub(crate) path: String,
     /// Byte range of the value in the file.
     pub(crate) span: Range<usize>,
-    /// 0 for the keys for all workspaces, 1 for those of one workspace.
+    /// 0 for keys that apply to all workspaces, 1 for keys of one workspace.
     pub(crate) layer: usize,
 }
 
@@ -25,9 +25,9 @@ pub(crate) struct Location {
 pub(crate) enum Origin {
     /// The key is absent; the value is the default.
     Default,
-    /// The file has the value, and it satisfies its own rule.
+    /// The value is in the file, and it satisfies the rule for its key.
     Written(Location),
-    /// The file has the value, but it was refused and replaced by a placeholder; rules about several values are
+    /// The value in the file was refused and replaced with a placeholder. Rules that involve this value and others are
     /// skipped.
     Invalid,
 }
@@ -52,11 +52,11 @@ impl<T> Located<T> {
     }
 }
 
-/// Problems and keys found so far.
+/// Problems and keys that have been found so far.
 #[derive(Debug)]
 pub(crate) struct Reader<'s> {
     source: &'s Source,
-    /// Header of the current workspace, where problems without a single cause are reported.
+    /// Header of the current workspace, at which problems are reported that no single value causes.
     pub(crate) header: Option<Location>,
     problems: Vec<(usize, Problem)>,
     keys: BTreeMap<String, Key>,
@@ -72,7 +72,7 @@ impl<'s> Reader<'s> {
         self.keys.entry(path).or_insert(key);
     }
 
-    /// Reports a problem once, even if several workspaces share the line.
+    /// Reports a problem. A problem with a line that several workspaces share is reported only once.
     pub(crate) fn report(&mut self, span: Option<Range<usize>>, field: &str, message: String, help: String) {
         let offset = span.as_ref().map_or(0, |span| span.start);
         let problem = self.source.problem(span, field.to_owned(), message, help);
@@ -85,9 +85,10 @@ impl<'s> Reader<'s> {
         }
     }
 
-    /// Applies a rule about several values, unless one of them was refused. A problem is reported at the value that is
-    /// set for the workspace alone, else at the first one that is set at all. `key` is the key that a suggestion of the
-    /// rule is for; `help` is the hint if the rule has none.
+    /// Applies a rule about several values, unless one of them was refused. A violation is reported at the first value
+    /// that the workspace itself sets, otherwise at the first value that is set for all workspaces, otherwise at the
+    /// header of the workspace. If the rule suggests a value, the hint is to write it for `key`; `help` is the hint if
+    /// the rule has none.
     pub(crate) fn check(&mut self, origins: &[&Origin], key: &str, help: &str, verdict: impl FnOnce() -> Verdict) {
         if origins.iter().any(|origin| matches!(origin, Origin::Invalid)) {
             return;
@@ -107,7 +108,7 @@ impl<'s> Reader<'s> {
         self.report(span, &path, format!("invalid {}: {violation}", last(&path).unwrap_or(key)), help);
     }
 
-    /// Reports a value that breaks a rule. `default` applies if the line is removed.
+    /// Reports a value that breaks a rule. `default` is the value that applies if the line is removed.
     pub(crate) fn refuse(&mut self, location: &Location, violation: &Violation, default: Option<&str>) {
         let key = last(&location.path).unwrap_or(&location.path);
         let suggestion = violation.suggestion().map(|value| self.quoted_like(location, value));
@@ -127,7 +128,7 @@ impl<'s> Reader<'s> {
         self.report(Some(location.span.clone()), &location.path, message, help);
     }
 
-    /// Returns the suggestion, quoted if the value in the file is.
+    /// Returns a suggested value, in quotes if the value in the file is in quotes.
     fn quoted_like(&self, location: &Location, value: &str) -> String {
         let written = self.source.text.get(location.span.clone()).unwrap_or_default();
         if written.starts_with(['"', '\'']) {
@@ -136,7 +137,7 @@ impl<'s> Reader<'s> {
         value.to_owned()
     }
 
-    /// Returns the problems in the order of the file, and the known keys.
+    /// Returns the problems in the order of the file, and the registered keys.
     pub(crate) fn finish(mut self) -> (Vec<Problem>, BTreeMap<String, Key>) {
         self.problems.sort_by_key(|(offset, _)| *offset);
         let problems = self.problems.into_iter().map(|(_, problem)| problem);

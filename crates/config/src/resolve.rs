@@ -1,4 +1,4 @@
-//! Reads a workspace: all keys with their defaults and rules. This module defines the format.
+//! Reader of a workspace: all keys with their defaults and rules. This module defines the format.
 
 use std::collections::BTreeMap;
 
@@ -20,8 +20,8 @@ const fn block([a, b, c, d]: [u8; 4], prefix_len: u8) -> Ipv4Net {
     Ipv4Net::new_assert(std::net::Ipv4Addr::new(a, b, c, d), prefix_len)
 }
 
-/// Reads one workspace. A refused value is replaced by its default; the reader then has problems, and the result must
-/// not be used.
+/// Reads one workspace. A refused value is replaced with its default; the reader then contains a problem, and the
+/// result must not be used.
 pub(crate) fn workspace(name: &str, root: &mut Section<'_, '_>) -> Workspace {
     let region = root.required_text("region", "us-east-2", account::region);
     let hostname = root.required_text("hostname", "example.org", dns::hostname);
@@ -98,13 +98,13 @@ fn check_names(root: &mut Section<'_, '_>, workspace: &str, names: &Names, made_
     });
     let Err(violation) = verdict else { return };
     let added = names.target_group.len() - workspace.len();
-    let help = format!("choose another name: lower-case letters, digits and hyphens, at most {}", 32 - added);
+    let help = format!("choose another name: at most {} lower-case letters, digits and hyphens", 32 - added);
     let message = format!("invalid workspace name `{workspace}`: {violation}");
     root.reader.report(Some(header.span), &header.path, message, help);
 }
 
-/// Checks the form of an ignored field, such as `fargate/celery.desired_count`; the existence of resource and field is
-/// checked when the stack is built.
+/// Checks the form of an ignored field, such as `fargate/celery.desired_count`; when the stack is built, it checks that
+/// the resource and the field exist.
 fn ignored_field(text: &str) -> Result<String, Violation> {
     let parts = text.split_once('.').and_then(|(address, path)| Some((address.split_once('/')?, path)));
     match parts {
@@ -133,8 +133,8 @@ fn roles(section: &mut Section<'_, '_>) -> Roles {
     }
 }
 
-/// Checks that services with `execute_command` have a task role. The task connects to Systems Manager with this role,
-/// and ECS refuses the service without one. (ECS developer guide: ECS Exec)
+/// Checks that a task role is configured if any service has `execute_command`. The tasks connect to Systems Manager
+/// with this role, and ECS refuses such a service without a task role. (ECS developer guide: ECS Exec)
 fn check_exec_role(root: &mut Section<'_, '_>, roles: &Roles, services: &Services) {
     let open: Vec<&str> = services.all().filter(|(_, service)| service.execute_command).map(|(key, _)| key).collect();
     let help = "set `task = \"my-task-role\"` under `[roles]`, to a role with the ssmmessages permissions";
@@ -195,7 +195,7 @@ fn network_settings(section: &mut Section<'_, '_>, region: &Located<String>) -> 
             network::subnet_cidr(subnet.value, vpc.value)
         });
     }
-    // The load balancer has a network interface in both subnets.
+    // The load balancer has network interfaces in both subnets, so its size limit applies to both.
     for (key, subnet) in [("tasks_subnet", &tasks), ("balancer_subnet", &balancer)] {
         reader.check(&[&subnet.origin], key, "", || network::load_balancer_subnet_cidr(subnet.value));
     }
@@ -214,12 +214,14 @@ fn network_settings(section: &mut Section<'_, '_>, region: &Located<String>) -> 
 fn zones(section: &mut Section<'_, '_>, region: &Located<String>) -> Option<[String; 2]> {
     let zones = section.texts("zones", None, |zone| Ok(zone.to_owned()));
     let list = zones.value.as_ref()?;
-    section.reader.check(&[&zones.origin], "zones", "write two different zones of the region", || network::zones(list));
+    section.reader.check(&[&zones.origin], "zones", "write two different Availability Zones of the region", || {
+        network::zones(list)
+    });
     for zone in list {
         section.reader.check(
             &[&zones.origin, &region.origin],
             "zones",
-            "write two different zones of the region",
+            "write two different Availability Zones of the region",
             || network::zone(zone, &region.value),
         );
     }

@@ -1,4 +1,5 @@
-//! JSON schema of the file, for editors, generated from the keys that the reader knows and the reference configuration.
+//! JSON schema of the configuration file, for editors. It is generated from the keys that the reader registers and the
+//! comments in the reference configuration.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +11,7 @@ use crate::{Config, ConfigError, REFERENCE_CONFIG};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Shape {
     Text,
-    /// One of these words.
+    /// String that is one of these words.
     Choice(Vec<String>),
     Number,
     Flag,
@@ -25,12 +26,12 @@ pub(crate) enum Shape {
 /// Key of the format.
 #[derive(Debug, Clone)]
 pub(crate) struct Key {
-    /// Default as TOML.
+    /// Default, in TOML syntax.
     pub(crate) default: Option<String>,
     pub(crate) shape: Shape,
 }
 
-/// Configuration with every table that has keys of its own; reading it registers all keys.
+/// Configuration that contains every table with keys of its own, so that reading it registers all keys.
 const SAMPLE: &str = r#"
 region = "us-east-2"
 hostname = "example.org"
@@ -43,16 +44,16 @@ services.c = { kind = "scheduler", command = ["beat"] }
 deploy = { before = { command = ["migrate"] } }
 workspace.w = {}
 "#;
-/// Services of [`SAMPLE`] that represent all others.
+/// Path prefixes of the services in [`SAMPLE`] that represent all services other than Flask and Celery.
 const OTHERS: [&str; 3] = ["services.a.", "services.b.", "services.c."];
-/// Placeholder for them in paths.
+/// Path prefix that replaces each of [`OTHERS`].
 const OTHER: &str = "services.*.";
 
-/// Returns the schema of the file, JSON Schema draft 7. It has keys, types, choices, defaults and descriptions; the
-/// rules of AWS are checked by [`Config::load`].
+/// Returns the schema of the configuration file (JSON Schema draft 7). It contains keys, types, choices, defaults and
+/// descriptions, but not the rules of AWS, which [`Config::load`] checks.
 ///
 /// # Errors
-/// None, as long as the sample that it is generated from is valid.
+/// None, as long as the sample from which the schema is generated is valid.
 pub fn schema() -> Result<Value, ConfigError> {
     let config = Config::parse(SAMPLE, "schema")?;
     let texts = descriptions(REFERENCE_CONFIG);
@@ -80,7 +81,7 @@ pub fn schema() -> Result<Value, ConfigError> {
         "workspace".to_owned(),
         json!({
             "type": "object",
-            "description": "Workspaces, each with the settings that differ for it.",
+            "description": "Workspaces, each with the keys that it overrides.",
             "additionalProperties": { "$ref": "#/definitions/of_a_workspace" },
             "minProperties": 1,
         }),
@@ -96,7 +97,7 @@ pub fn schema() -> Result<Value, ConfigError> {
         "properties": properties,
         "definitions": definitions,
     });
-    // The order of keys in objects depends on the features of serde_json that other crates enable.
+    // The keys are sorted because their order otherwise depends on the features of serde_json that other crates enable.
     schema.sort_all_objects();
     Ok(schema)
 }
@@ -124,7 +125,7 @@ fn table() -> Value {
     json!({ "type": "object", "properties": {}, "additionalProperties": false })
 }
 
-/// Inserts the schema of a key at its path. `*` means any name, `[]` the tables of a list.
+/// Inserts the schema of a key at its path. In a path, `*` stands for any name, and `[]` for the tables in a list.
 fn put(root: &mut Value, path: &str, value: Value) {
     let mut at = root;
     let mut parts = path.split('.').peekable();
@@ -150,7 +151,8 @@ fn put(root: &mut Value, path: &str, value: Value) {
     }
 }
 
-/// Returns the description of a key. Keys that all services have are documented at the first two.
+/// Returns the description of a key. Keys that all services have are documented under `services.flask` or
+/// `services.celery`.
 fn text<'a>(texts: &'a BTreeMap<String, String>, path: &str) -> Option<&'a str> {
     let twins = [path.replace("celery", "flask"), path.replace('*', "flask"), path.replace('*', "celery")];
     let extra = path.strip_prefix(OTHER).and_then(|key| {
@@ -160,7 +162,7 @@ fn text<'a>(texts: &'a BTreeMap<String, String>, path: &str) -> Option<&'a str> 
     known.or(extra.map(|(_, text)| text)).map(String::as_str)
 }
 
-/// Returns the comments before each key of the reference configuration, by the path of the key.
+/// Returns the comment above each key of the reference configuration, by the path of the key.
 fn descriptions(documented: &str) -> BTreeMap<String, String> {
     let mut texts = BTreeMap::new();
     let (mut section, mut text, mut open) = (String::new(), Vec::new(), false);
@@ -196,7 +198,7 @@ mod tests {
     use super::{descriptions, schema};
     use crate::REFERENCE_CONFIG;
 
-    /// If `PB_TEST_RECORD` is set, writes the file.
+    /// Compares the file with the generated schema. If `PB_TEST_RECORD` is set, writes the file first.
     #[test]
     fn schema_file_in_the_repository_is_current() {
         let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/schema/pb_deploy.json");

@@ -1,4 +1,4 @@
-//! One table of the configuration, merged from the keys for all workspaces and those for one.
+//! Table of the configuration, merged from the keys for all workspaces and the keys of one workspace.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -11,7 +11,7 @@ use crate::nearest::nearest;
 use crate::reader::{Located, Location, Origin, Reader};
 use crate::schema::{Key, Shape};
 
-/// Description of a list of tables, for errors about other types.
+/// Description of a list of tables, for errors about values of another type.
 pub(crate) const TABLES: &str = "a list of tables";
 /// Top-level key of the workspaces, which are read separately.
 pub(crate) const WORKSPACES: &str = "workspace";
@@ -24,7 +24,7 @@ pub(crate) struct Layer<'t> {
     pub(crate) table: &'t DeTable<'t>,
     /// Byte range of the table, or of its header, in the file.
     pub(crate) span: Range<usize>,
-    /// 0 for the keys for all workspaces, 1 for those of one workspace.
+    /// 0 for keys that apply to all workspaces, 1 for keys of one workspace.
     pub(crate) rank: usize,
 }
 
@@ -32,16 +32,16 @@ pub(crate) struct Layer<'t> {
 #[derive(Debug)]
 pub(crate) struct Section<'r, 't> {
     pub(crate) reader: &'r mut Reader<'t>,
-    /// Path without the workspace: `redis`, `network.egress[]`.
+    /// Path without the prefix of the workspace, such as `redis` or `network.egress[]`.
     path: String,
-    /// Layers, the one for all workspaces first.
+    /// Layers: the keys for all workspaces first, then the keys of the workspace.
     layers: Vec<Layer<'t>>,
     read_keys: Vec<String>,
 }
 
 /// Reason why a value is refused.
 pub(crate) enum ValueError {
-    /// The value is not of this type.
+    /// The value does not have this type.
     Type(&'static str),
     /// The value breaks a rule.
     Rule(Violation),
@@ -79,7 +79,7 @@ impl<'r, 't> Section<'r, 't> {
         value
     }
 
-    /// Reads a list. The list of a workspace replaces the one for all workspaces. Each item is read with its own
+    /// Reads a list. The list of a workspace replaces the list for all workspaces. Each item is read with its own
     /// location; refused items are left out.
     pub(crate) fn list<T>(
         &mut self,
@@ -129,7 +129,7 @@ impl<'r, 't> Section<'r, 't> {
     }
 
     /// Reads a table with arbitrary keys. The entries of a workspace are merged into those for all workspaces.
-    /// `value_rule` gets the key and the value.
+    /// `value_rule` receives the key and the value.
     pub(crate) fn map(
         &mut self,
         key: &str,
@@ -148,7 +148,9 @@ impl<'r, 't> Section<'r, 't> {
                         section.reader.report(Some(key.span()), &join(&layer.path, name), message, help);
                     }
                     let value = section.value(name, String::new(), None, |value| {
-                        // The rule is applied first: it may be about the key, and its message shows no secret.
+                        // The rule is applied before the type is checked: it may refuse the key whatever the type of
+                        // the value is, and its message shows no secret, whereas a message about the type may show the
+                        // value.
                         value_rule(name, scalar(value))?;
                         string(value)
                     });
@@ -159,7 +161,7 @@ impl<'r, 't> Section<'r, 't> {
         })
     }
 
-    /// Returns the keys of all layers that were not read yet, each with its first location.
+    /// Returns the keys in all layers that have not been read yet, each with its first location.
     pub(crate) fn unread_keys(&self) -> Vec<(String, Location)> {
         let mut rest: Vec<(String, Location)> = Vec::new();
         for layer in &self.layers {
@@ -174,18 +176,18 @@ impl<'r, 't> Section<'r, 't> {
         rest
     }
 
-    /// Accepts every key, because the kind of the table is unknown.
+    /// Accepts every key of a service whose `kind` is invalid, because its valid keys are then unknown.
     pub(crate) fn accept_all_keys(&mut self) {
         self.read_keys
             .extend(self.layers.iter().flat_map(|layer| layer.table.keys()).map(|key| key.get_ref().to_string()));
     }
 
-    /// Returns whether any layer has the key.
+    /// Returns whether any layer contains the key.
     pub(crate) fn contains(&self, key: &str) -> bool {
         self.layers.iter().any(|layer| layer.table.contains_key(key))
     }
 
-    /// Reads one key. The value of every layer is checked; that of the workspace wins.
+    /// Reads one key. The value in every layer is checked; the value of the workspace wins.
     pub(crate) fn value<T: Clone>(
         &mut self,
         key: &str,
@@ -196,7 +198,8 @@ impl<'r, 't> Section<'r, 't> {
         let mut result = Located::default(default.clone());
         let for_all = self.layers.first().is_some_and(|layer| layer.rank == 0 && layer.table.contains_key(key));
         for (location, value) in self.written_values(key) {
-            // Without the line of the workspace, the value for all workspaces applies, not the default.
+            // If the line of the workspace were removed, the value for all workspaces would apply, so the hint does not
+            // offer the default.
             let default_toml = default_toml.filter(|_| location.layer == 0 || !for_all);
             result = match convert(value.get_ref()) {
                 Ok(value) => Located { value, origin: Origin::Written(location) },
@@ -215,7 +218,7 @@ impl<'r, 't> Section<'r, 't> {
         self.reader.register(path, Key { default: default.map(str::to_owned), shape });
     }
 
-    /// Reports a missing key that has no default.
+    /// Reports that a required key is missing, and suggests `example` for it.
     pub(crate) fn missing(&mut self, key: &str, example: &str) {
         let layer = self.layers.last().filter(|_| !self.path.is_empty());
         let path = layer.map_or_else(|| join(&self.path, key), |layer| join(&layer.path, key));
@@ -226,7 +229,7 @@ impl<'r, 't> Section<'r, 't> {
             None => format!(" under a new header `[{}]`", self.path),
         };
         let span = layer.map(|layer| layer.span.clone());
-        let message = format!("`{key}` is required, but missing");
+        let message = format!("`{key}` is required but missing");
         self.reader.report(span, &path, message, format!("write `{key} = {example}`{location}"));
     }
 
@@ -271,7 +274,7 @@ impl<'r, 't> Section<'r, 't> {
         self.reader.report(Some(location.span.clone()), &location.path, message, help);
     }
 
-    /// Refuses every key that was not read, and suggests the nearest known key.
+    /// Refuses every key that was not read, and suggests the most similar known key.
     pub(crate) fn refuse_unknown(self) {
         for layer in &self.layers {
             for (key, value) in layer.table {
@@ -303,7 +306,7 @@ pub(crate) fn string(value: &DeValue<'_>) -> Result<String, ValueError> {
     }
 }
 
-/// Returns the text of a value as if it were quoted; for a list or a table, some text.
+/// Returns the text of a value as if it were quoted; for a date, a list or a table, a fixed text.
 fn scalar<'v>(value: &'v DeValue<'_>) -> &'v str {
     match value {
         DeValue::String(text) => text,

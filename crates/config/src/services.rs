@@ -1,4 +1,4 @@
-//! Reads the services.
+//! Reader of the settings of web services, workers and schedulers.
 
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
@@ -9,11 +9,11 @@ use crate::reader::Located;
 use crate::section::Section;
 use crate::workspace::{Image, Service, WebService};
 
-/// Variables with the address of the queue, which every container gets.
+/// Environment variables with the address of the queue, which the deploy sets in every container.
 pub const QUEUE_VARIABLES: [&str; 2] = ["CELERY_BROKER_URL", "CELERY_RESULT_BACKEND"];
 
-/// Variable from which `celery worker` reads its queues; its command line takes every option from a variable of this
-/// form.
+/// Environment variable from which `celery worker` reads its queues. Celery accepts every option of the command line as
+/// a variable of this form.
 pub const WORKER_QUEUES: &str = "CELERY_WORKER_QUEUES";
 
 /// Defaults that differ between the kinds of services.
@@ -36,7 +36,7 @@ pub(crate) fn web(section: &mut Section<'_, '_>) -> WebService {
     }
 }
 
-/// Reads a pool of workers. Its queues become an environment variable.
+/// Reads a pool of workers. Its queues are passed to it in an environment variable.
 pub(crate) fn workers(section: &mut Section<'_, '_>) -> Service {
     let mut service = service(section, &WORKERS);
     let queues = section.texts("queues", Some("[]"), |name| fargate::queue(name).map(|()| name.to_owned()));
@@ -99,7 +99,7 @@ fn rolling_rollout(section: &mut Section<'_, '_>, count: i32) -> [Located<i32>; 
     [count, min, max]
 }
 
-/// Reads count and percentages of a scheduler: the old task stops before the new one starts.
+/// Reads the count and the percentages of a scheduler, whose old task must stop before its new task starts.
 fn scheduler_rollout(section: &mut Section<'_, '_>) -> [Located<i32>; 3] {
     [
         section.number("count", 1, fargate::scheduler_count),
@@ -109,7 +109,7 @@ fn scheduler_rollout(section: &mut Section<'_, '_>) -> [Located<i32>; 3] {
 }
 
 /// Reads a full image reference, or a tag in the workspace's repository. A tag next to a reference would have no
-/// effect, so it is refused, unless the reference of a workspace replaces the tag for all workspaces.
+/// effect, so it is refused, unless the tag applies to all workspaces and a workspace overrides it with a reference.
 fn image(section: &mut Section<'_, '_>, default_tag: &str) -> Image {
     let reference = section.optional_text("image", fargate::image);
     let tag = section.text("tag", default_tag, fargate::image_tag);
@@ -127,13 +127,14 @@ fn image(section: &mut Section<'_, '_>, default_tag: &str) -> Image {
     Image::Reference(image)
 }
 
-/// Checks an argument of a command.
+/// Returns an argument of a command, or refuses it if it looks like a secret.
 pub(crate) fn word(word: &str) -> Result<String, Violation> {
     secrets::plain_word(word).map(|()| word.to_owned())
 }
 
-/// Reads the variables with a plain value, and those with a reference to a secret. A name in both is refused, as ECS
-/// does, unless one of the two is set for the workspace alone, which then wins.
+/// Reads the variables with plain values and the variables with references to secrets. A name in both tables is
+/// refused, as ECS would refuse it, unless one of the two applies to all workspaces and the workspace overrides it with
+/// the other.
 fn variables(section: &mut Section<'_, '_>) -> [BTreeMap<String, String>; 2] {
     let mut plain = section.map("environment", variable, secrets::plain_variable);
     let mut secret = section.map("secrets", variable, |_, arn| secrets::reference(arn));

@@ -1,4 +1,4 @@
-//! Text of the file, with lines and columns of its offsets.
+//! Text of the file, with conversion of offsets to lines and columns.
 
 use std::ops::Range;
 
@@ -11,12 +11,12 @@ use crate::error::Problem;
 /// Delimiters of strings.
 const QUOTES: [char; 2] = ['"', '\''];
 
-/// File that is read.
+/// File that is being read.
 #[derive(Debug)]
 pub(crate) struct Source {
     pub(crate) file: String,
     pub(crate) text: String,
-    /// Text for display: secrets are masked, and every offset is unchanged.
+    /// Text for display, in which secrets are masked without changing any offset.
     redacted: String,
 }
 
@@ -54,7 +54,7 @@ impl Source {
         self.redacted.replace_range(span, &covered);
     }
 
-    /// Creates a problem at a location of the file, or about the file as a whole.
+    /// Creates a problem at a location in the file, or a problem of the file as a whole.
     pub(crate) fn problem(&self, span: Option<Range<usize>>, field: String, message: String, help: String) -> Problem {
         let mut problem =
             Problem { file: self.file.clone(), line: 1, column: 1, field, message, help, snippet: None, width: 0 };
@@ -73,7 +73,7 @@ impl Source {
         problem
     }
 
-    /// Returns the nearest offset at or before this one that is a character boundary.
+    /// Returns the last character boundary at or before this offset.
     fn boundary(&self, offset: usize) -> usize {
         let mut offset = offset.min(self.text.len());
         while !self.text.is_char_boundary(offset) {
@@ -91,7 +91,7 @@ fn find_secrets(table: &DeTable<'_>, text: &str, spans: &mut Vec<Range<usize>>) 
 }
 
 fn find_secrets_in(name: &str, value: &Spanned<DeValue<'_>>, text: &str, spans: &mut Vec<Range<usize>>) {
-    // Secrets in a form that is refused are masked as well: `environment = [{ name = "A_TOKEN", value = "x" }]`.
+    // Secrets are masked even in a structure that is refused: `environment = [{ name = "A_TOKEN", value = "x" }]`.
     let is_whole = secrets::is_secret_name(name)
         || ["secret", "secrets"].contains(&name)
         || (name == "environment" && !value.get_ref().is_table());
@@ -103,7 +103,7 @@ fn find_secrets_in(name: &str, value: &Spanned<DeValue<'_>>, text: &str, spans: 
         DeValue::Table(table) => return find_secrets(table, text, spans),
         DeValue::Array(items) => return items.iter().for_each(|item| find_secrets_in(name, item, text, spans)),
         DeValue::String(text) => text,
-        // For example, a secret of digits without quotes.
+        // A value of another type, for example a secret that consists of digits, without quotes.
         _ => text.get(value.span()).unwrap_or_default(),
     };
     if secrets::plain_variable(name, shown).is_err() {

@@ -18,19 +18,19 @@ pub struct Workspace {
     pub stack: String,
     /// Region of all resources.
     pub region: String,
-    /// Accounts that may be deployed to; `None` allows any.
+    /// AWS accounts to which the stack may be deployed; `None` allows any account.
     pub allowed_account_ids: Option<Vec<String>>,
-    /// Hostname of the deployment; that of the workspace is in [`Names`].
+    /// Hostname of the deployment; the hostname of the workspace is in [`Names`].
     pub hostname: String,
-    /// Name of the public hosted zone of the record.
+    /// Name of the public hosted zone in which the DNS record is created.
     pub zone: String,
-    /// Id of that zone, to choose among several with the same name.
+    /// Id of that zone, which selects one of several zones with the same name.
     pub zone_id: Option<String>,
-    /// Fields whose changes are ignored: `ADDRESS.FIELD`, as a plan shows them.
+    /// Fields whose changes are ignored, as `ADDRESS.FIELD` in the notation of a plan.
     pub ignore_changes: Vec<String>,
-    /// All names in AWS.
+    /// Names of the resources in AWS.
     pub names: Names,
-    /// Tags of every resource, besides the ownership tags.
+    /// Tags that every resource has in addition to the ownership tags.
     pub tags: BTreeMap<String, String>,
     /// Location of the state.
     pub state: State,
@@ -38,11 +38,11 @@ pub struct Workspace {
     pub roles: Roles,
     /// CIDR blocks, Availability Zones, and outbound connections of the tasks.
     pub network: Network,
-    /// Queue.
+    /// Settings of the queue.
     pub redis: Redis,
-    /// Log group.
+    /// Settings of the log group.
     pub logs: Logs,
-    /// Services.
+    /// Services of the workspace.
     pub services: Services,
     /// Load balancer and health checks.
     pub load_balancer: LoadBalancer,
@@ -53,11 +53,11 @@ pub struct Workspace {
 /// Location of the state; its key is in [`Names`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct State {
-    /// S3 bucket.
+    /// S3 bucket that contains the state.
     pub bucket: String,
-    /// DynamoDB table.
+    /// DynamoDB table that contains the lease.
     pub lock_table: String,
-    /// Prefix of the key; may be empty.
+    /// Prefix of the state's key; may be empty.
     pub key_prefix: String,
 }
 
@@ -66,39 +66,39 @@ pub struct State {
 pub struct Roles {
     /// Execution role, with which ECS pulls images and writes logs.
     pub execution: String,
-    /// Task role: the permissions of the application.
+    /// Task role, which contains the permissions of the application.
     pub task: Option<String>,
 }
 
 /// CIDR blocks, Availability Zones, and outbound connections of the tasks.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Network {
-    /// Block of the VPC.
+    /// CIDR block of the VPC.
     pub cidr: Ipv4Net,
-    /// Block of the subnet of the tasks and the queue.
+    /// CIDR block of the subnet of the tasks and the queue.
     pub tasks_subnet: Ipv4Net,
-    /// Block of the second subnet, which only the load balancer uses.
+    /// CIDR block of the second subnet, which only the load balancer uses.
     pub balancer_subnet: Ipv4Net,
-    /// Zones of the two subnets, in this order; `None` means the first two of the region.
+    /// Availability Zones of the two subnets, in the order above; `None` means the first two zones of the region.
     pub zones: Option<[String; 2]>,
-    /// Allowed outbound connections of the tasks, besides those to the queue.
+    /// Allowed outbound connections of the tasks, in addition to those to the queue.
     pub egress: Vec<Egress>,
 }
 
 /// Allowed outbound connection of the tasks.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Egress {
-    /// Protocol.
+    /// Protocol of the connection.
     pub protocol: Protocol,
-    /// Destination port.
+    /// Destination port of the connection.
     pub port: u16,
-    /// Destination addresses.
+    /// CIDR block of the destination addresses.
     pub cidr: Ipv4Net,
-    /// Description of the rule in AWS.
+    /// Description of the security group rule in AWS.
     pub description: String,
 }
 
-/// Protocol of a rule.
+/// Protocol of a security group rule.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Protocol {
@@ -118,18 +118,18 @@ impl Protocol {
     }
 }
 
-/// Queue.
+/// Settings of the queue.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Redis {
-    /// Engine.
+    /// Engine of the node.
     pub engine: Engine,
     /// Version of the engine.
     pub version: String,
-    /// Family of the parameter group, derived from engine and version.
+    /// Family of the parameter group, derived from the engine and its version.
     pub family: String,
-    /// Type of the node.
+    /// Node type, such as `cache.t3.small`.
     pub node_type: String,
-    /// Port.
+    /// Port that the queue listens on.
     pub port: u16,
 }
 
@@ -153,14 +153,14 @@ impl Engine {
     }
 }
 
-/// Log group.
+/// Settings of the log group.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Logs {
     /// Retention of log events, in days.
     pub retention_days: i32,
 }
 
-/// Services.
+/// Services of the workspace.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Services {
     /// Web service for all requests that match no rule.
@@ -183,7 +183,7 @@ impl Services {
         self.all().find(|(known, _)| *known == key).map(|(_, service)| service)
     }
 
-    /// Returns a service by key, for changes that hold for one run.
+    /// Returns a service by key, so that its settings can be changed for one run.
     pub fn get_mut(&mut self, key: &str) -> Option<&mut Service> {
         match key {
             "flask" => Some(&mut self.flask.service),
@@ -192,7 +192,7 @@ impl Services {
         }
     }
 
-    /// Returns the web services besides Flask with their rules, by key.
+    /// Returns the web services other than Flask, each with its key and its rule.
     pub fn routed(&self) -> impl Iterator<Item = (&str, &WebService, &Route)> {
         self.others.iter().filter_map(|(key, other)| match other {
             OtherService::Web(web, route) => Some((key.as_str(), web, route)),
@@ -201,11 +201,11 @@ impl Services {
     }
 }
 
-/// Service besides Flask and Celery.
+/// Service other than Flask and Celery.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum OtherService {
-    /// Web service for the requests of a rule.
+    /// Web service for the requests that match its rule.
     Web(WebService, Route),
     /// Pool of workers.
     Workers(Service),
@@ -229,7 +229,7 @@ impl OtherService {
         }
     }
 
-    /// Returns the port of its container, if it is a web service.
+    /// Returns the port of the container of a web service; `None` for other services.
     pub fn port(&self) -> Option<u16> {
         match self {
             Self::Web(web, _) => Some(web.port),
@@ -238,16 +238,16 @@ impl OtherService {
     }
 }
 
-/// Listener rule and health check of a web service besides Flask.
+/// Listener rule and health check of a web service other than Flask.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Route {
-    /// Host patterns, with full names; empty matches every host.
+    /// Host patterns, with full domain names; an empty list matches every host.
     pub hosts: Vec<String>,
-    /// Hosts that get a record in the zone.
+    /// Hosts for which a DNS record is created in the zone.
     pub records: Vec<String>,
-    /// Path patterns; empty matches every path.
+    /// Path patterns; an empty list matches every path.
     pub paths: Vec<String>,
-    /// Priority; rules with a lower number are evaluated first.
+    /// Priority of the rule; rules with a lower number are evaluated first.
     pub priority: i32,
     /// Path of the health check.
     pub health_path: String,
@@ -269,15 +269,16 @@ pub struct WebService {
 /// Settings that every service has.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Service {
-    /// Image.
+    /// Container image.
     pub image: Image,
-    /// Command of the container; empty means that of the image.
+    /// Command of the container; empty means the command of the image.
     pub command: Vec<String>,
-    /// Configured environment of the container.
+    /// Configured environment variables of the container.
     pub environment: BTreeMap<String, String>,
-    /// Variables with secrets, each with the ARN of its secret, which ECS resolves when a task starts.
+    /// Environment variables that contain secrets, each with the ARN of the secret, whose value ECS reads when a task
+    /// starts.
     pub secrets: BTreeMap<String, String>,
-    /// Desired count.
+    /// Number of tasks that should run.
     pub count: i32,
     /// CPU units of a task.
     pub cpu: i32,
@@ -285,9 +286,9 @@ pub struct Service {
     pub memory: i32,
     /// Time from SIGTERM to SIGKILL.
     pub stop_timeout: i32,
-    /// Percent of `count` that keeps running during a rollout.
+    /// Minimum percentage of `count` that keeps running during a rollout.
     pub min_healthy_percent: i32,
-    /// Percent of `count` that may run during a rollout, old and new tasks together.
+    /// Maximum percentage of `count` that may run during a rollout, old and new tasks together.
     pub max_percent: i32,
     /// Enables the circuit breaker, which ends a rollout after too many failed tasks and rolls back.
     pub breaker: bool,
@@ -295,7 +296,7 @@ pub struct Service {
     pub breaker_threshold: Option<i32>,
     /// Allows shells in the tasks of the service.
     pub execute_command: bool,
-    /// Makes a deploy keep the count that was set with `scale`.
+    /// Makes a deploy keep the count that was set with `pb-deploy scale`.
     pub keep_scale: bool,
 }
 
@@ -305,7 +306,7 @@ pub struct Service {
 pub enum Image {
     /// Tag in the workspace's repository.
     Tag(String),
-    /// Full reference.
+    /// Full image reference.
     Reference(String),
 }
 
@@ -335,7 +336,7 @@ pub struct LoadBalancer {
 /// Settings of a deploy.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Deploy {
-    /// Longest wait for one resource. 0, which cannot be configured, means not to wait for rollouts.
+    /// Longest wait for one resource. 0 means that a run does not wait for rollouts; it cannot be configured.
     pub wait_timeout: u32,
     /// Number of revisions of each task definition to keep for rollbacks.
     pub keep_revisions: u16,
@@ -343,10 +344,10 @@ pub struct Deploy {
     pub before: Option<ReleaseCommand>,
 }
 
-/// Release command.
+/// Command that runs once before the services roll out.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ReleaseCommand {
-    /// Key of the service whose image, network and environment it uses.
+    /// Key of the service whose image, network and environment the command uses.
     pub service: String,
     /// Command.
     pub command: Vec<String>,

@@ -1,4 +1,4 @@
-//! The message for each problem of a configuration. Snapshots of the messages are next to this file.
+//! The message for each problem of a configuration. The messages are in the snapshots next to this file.
 
 #![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
@@ -17,13 +17,13 @@ fn refused(text: &str) -> String {
     Config::parse(text, "pb_deploy.toml").unwrap_err().to_string()
 }
 
-/// Returns the problems of the base with `rest` appended, and with a workspace if `rest` has none.
+/// Returns the problems in `BASE` followed by `rest`, and by a workspace if `rest` contains none.
 fn added(rest: &str) -> String {
     let workspace = if rest.contains("[workspace.") { "" } else { "\n[workspace.staging]" };
     refused(&format!("{BASE}{rest}{workspace}\n"))
 }
 
-/// Returns each message under the name of its case.
+/// Returns the messages of all cases, each below the name of its case.
 fn table(cases: &[(&str, String)]) -> String {
     let entry = |(name, text): &(&str, String)| format!("# {name}\n\n{text}\n");
     cases.iter().map(entry).collect::<Vec<_>>().join("\n")
@@ -94,7 +94,7 @@ fn services() {
     insta::assert_snapshot!(texts);
 }
 
-/// The messages may be in the logs of a CI, so they must not show secrets.
+/// The messages may appear in CI logs, so they must not show secrets.
 #[test]
 fn secrets() {
     let arn = "arn:aws:secretsmanager:us-east-2:123456789012:secret:db-AbCdEf";
@@ -129,7 +129,7 @@ fn secrets() {
             added(&format!("[services.celery]\nqueues = [\"a\"]\nsecrets = {{ CELERY_WORKER_QUEUES = \"{arn}\" }}")),
         ),
         ("a secret as a tag", added("[tags]\nAPI_TOKEN = \"hunter2\"")),
-        ("a flag without quotes with a secret name", added("[services.flask.environment]\nUSE_TOKEN = true")),
+        ("an unquoted flag with a secret name", added("[services.flask.environment]\nUSE_TOKEN = true")),
         (
             "an environment in the form of ECS",
             added("[services.flask]\nenvironment = [{ name = \"DB_PASSWORD\", value = \"hunter2\" }]"),
@@ -169,13 +169,13 @@ fn more_services() {
         ("too many conditions", added(&format!("{web}paths = [\"/a\", \"/b\", \"/c\", \"/d\", \"/e\", \"/f\"]"))),
         ("bad priority", added(&format!("{web}paths = [\"/a\"]\npriority = 0"))),
         (
-            "two services with one priority",
+            "two services with the same priority",
             added(&format!(
                 "{web}paths = [\"/a\"]\npriority = 5\n[services.b]\nkind = \"web\"\npaths = [\"/b\"]\npriority = 5"
             )),
         ),
         (
-            "two services with one rule",
+            "two services with the same rule",
             added(&format!("{web}paths = [\"/a\"]\n[services.b]\nkind = \"web\"\npaths = [\"/a\"]")),
         ),
         (
@@ -183,11 +183,11 @@ fn more_services() {
             added(&format!("{worker}queues = [\"a\"]\ncommand = [\"celery\", \"worker\", \"-Q\", \"b\"]")),
         ),
         ("bad queue", added(&format!("{worker}queues = [\"a,b\"]"))),
-        ("two schedulers in one service", added(&format!("{beat}count = 2"))),
+        ("more than one task of a scheduler", added(&format!("{beat}count = 2"))),
         ("schedulers that overlap in a rollout", added(&format!("{beat}max_percent = 200\nmin_healthy_percent = 100"))),
         ("a second scheduler", added(&format!("{beat}[services.clock]\nkind = \"scheduler\"\ncommand = [\"x\"]"))),
         ("a scheduler without a command", added("[services.beat]\nkind = \"scheduler\"")),
-        ("a release command that is empty", added("[deploy.before]\nservice = \"flask\"")),
+        ("an empty release command", added("[deploy.before]\nservice = \"flask\"")),
         (
             "a release command of an unknown service",
             added("[deploy]\nbefore = { service = \"web\", command = [\"x\"] }"),
@@ -217,7 +217,7 @@ fn redis() {
         ("bad engine version", added("[redis]\nversion = \"8.0\"")),
         ("patch version", added("[redis]\nversion = \"7.1.0\"")),
         (
-            "engine of a workspace that lacks the version of all",
+            "shared version that the engine of a workspace lacks",
             added("[redis]\nversion = \"7.1\"\n[workspace.staging.redis]\nengine = \"valkey\""),
         ),
         ("bad node type", added("[redis]\nnode_type = \"t3.small\"")),
@@ -246,7 +246,7 @@ fn names_and_tags() {
         ("workspace name reserved by AWS", added("[workspace.internal]")),
         ("workspace name with a dot", added("[workspace.\"a.b\"]")),
         (
-            "two workspaces with one hostname",
+            "two workspaces with the same hostname",
             added(
                 "[workspace.staging]\n[workspace.production]\nhostname = \"staging.example.org\"\nzone = \"example.org\"",
             ),

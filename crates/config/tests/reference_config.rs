@@ -1,5 +1,5 @@
-//! The configuration at the root of the repository documents the format: it has every key, and the defaults that it
-//! shows are the actual ones.
+//! The configuration at the root of the repository documents the format: it contains every key, and the defaults that
+//! it shows are those that apply.
 
 #![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
@@ -9,10 +9,10 @@ use pb_config::{Config, Image};
 
 const TEXT: &str = include_str!("../../../pb_deploy.toml");
 
-/// Example services of the file.
+/// Path prefixes of the example services in the file.
 const EXAMPLES: [&str; 3] = ["services.api.", "services.reports.", "services.beat."];
 
-/// Returns the key and value of a comment: `#key = value` is a default, `# key = value` an example.
+/// Returns the text `key = value` of a comment: `#key = value` shows a default, `# key = value` an example.
 fn shown<'a>(line: &'a str, marker: &str) -> Option<&'a str> {
     let rest = line.strip_prefix(marker)?;
     if rest.starts_with("[services.") {
@@ -23,13 +23,14 @@ fn shown<'a>(line: &'a str, marker: &str) -> Option<&'a str> {
     (is_key && !key.is_empty()).then_some(rest)
 }
 
-/// Returns the file with its defaults, or its defaults and examples, uncommented.
+/// Returns the file with the lines that begin with one of `markers` uncommented: its defaults, or its defaults and its
+/// examples.
 fn uncommented(markers: &[&str]) -> String {
     let line = |line| markers.iter().find_map(|marker| shown(line, marker)).unwrap_or(line);
     TEXT.lines().map(line).collect::<Vec<_>>().join("\n")
 }
 
-/// Returns the keys of a TOML text by path, without the workspaces.
+/// Returns the values in a TOML text by the path of their key, without the workspaces.
 fn keys(text: &str) -> BTreeMap<String, toml::Value> {
     let mut keys = BTreeMap::new();
     collect("", toml::Value::Table(text.parse().unwrap()), &mut keys);
@@ -92,7 +93,7 @@ fn every_key_is_in_the_file_with_its_default() {
     let all = keys(&uncommented(&["#", "# "]));
     for (key, default) in config.keys() {
         let shown_elsewhere = EXAMPLES.iter().any(|service| key.starts_with(service));
-        // Keys that all services have are documented at the first two.
+        // Keys that all services have are documented under `services.flask` or `services.celery`.
         let key = &EXAMPLES.iter().fold(key.to_owned(), |key, service| match all.contains_key(&key) {
             true => key,
             false => key.replace(service, "services.flask."),

@@ -1,8 +1,9 @@
-//! Creates, reads, updates and deletes a load balancer with listener, target group and record in the default VPC.
+//! Creates, reads, updates and deletes a load balancer with a listener, a target group and a DNS record in the default
+//! VPC.
 //!
-//! `cargo run --release -p pb-edge --example edge_stack -- [ZONE]`, with the name of a public hosted zone; without it,
-//! the example creates and deletes one. Credentials, region and endpoint come from the environment. Fails as soon as a
-//! result is not as expected.
+//! `cargo run --release -p pb-edge --example edge_stack -- [ZONE]`, where `ZONE` is the name of a public hosted zone;
+//! without it, the example creates a zone and deletes it at the end. Credentials, region and endpoint come from the
+//! environment. The example fails as soon as a result is not as expected.
 
 use pb_edge::{DnsClient, EdgeInputs, EdgeSpec, EdgeStack, HealthCheck, Zone, find_zone};
 use pb_engine::{Action, Event, Events, Graph, Input, Ownership, Standalone};
@@ -41,7 +42,8 @@ impl Example {
         })))
     }
 
-    /// Plans `spec`, expects exactly these changes, applies them, and expects no further changes.
+    /// Plans `spec`, checks that the plan consists of exactly these changes, applies it, and checks that no changes
+    /// remain.
     async fn change(&self, spec: &EdgeSpec, expected: &[(&str, Action)]) -> Result<(), Box<dyn Error>> {
         let plan = self.standalone(spec)?.plan().await?;
         let planned: Vec<(&str, Action)> = plan.changes().map(|step| (step.address.as_str(), step.action)).collect();

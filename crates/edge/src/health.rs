@@ -13,11 +13,11 @@ pub struct TargetHealth {
     pub address: String,
     /// State: `initial`, `healthy`, `unhealthy`, `draining` or `unused`.
     pub state: String,
-    /// Reason why it is not healthy, as AWS describes it.
+    /// Reason why the target is not healthy, as AWS describes it.
     pub reason: Option<String>,
 }
 
-/// Returns the health of the targets of a group; none if the group does not exist.
+/// Returns the health of each target of a group; none if the group does not exist.
 ///
 /// # Errors
 /// The error of `elasticloadbalancing:DescribeTargetHealth`.
@@ -25,7 +25,7 @@ pub async fn target_health(config: &SdkConfig, target_group_arn: &str) -> Result
     read_target_health(&aws_sdk_elasticloadbalancingv2::Client::new(config), target_group_arn).await
 }
 
-/// Returns the same as [`target_health`], with a given client.
+/// Does the same as [`target_health`], but with the given client.
 pub(crate) async fn read_target_health(
     client: &aws_sdk_elasticloadbalancingv2::Client,
     target_group_arn: &str,
@@ -50,7 +50,7 @@ fn health(description: &TargetHealthDescription) -> TargetHealth {
     }
 }
 
-/// Returns a line for each target, with its state and reason.
+/// Returns one line per target, with its state and the reason.
 pub(crate) fn describe(targets: &[TargetHealth]) -> Vec<String> {
     if targets.is_empty() {
         return vec!["no target is registered".to_owned()];

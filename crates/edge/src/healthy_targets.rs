@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-/// Call that reads target health.
+/// Call that reads the health of targets.
 const CALL: &str = "elasticloadbalancing:DescribeTargetHealth";
 
 /// Check that enough targets of a group are healthy.
@@ -27,12 +27,12 @@ impl HealthyTargets {
     }
 }
 
-/// Number of targets of a group that must be healthy.
+/// Target group, and the number of its targets that must be healthy.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HealthyTargetsSpec {
     /// ARN of the target group.
     pub target_group_arn: String,
-    /// Name of the service of the targets, for messages.
+    /// Name of the service that the targets belong to, for messages.
     pub service: String,
     /// Number of targets that must be healthy.
     pub at_least: i32,

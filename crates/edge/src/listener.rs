@@ -1,4 +1,4 @@
-//! `elbv2.listener`: a port of the load balancer, with its default target group.
+//! `elbv2.listener`: a port on which the load balancer accepts connections, with its default target group.
 
 use crate::LoadBalancerClient as Client;
 use crate::load_balancers::{Listeners, listeners};
@@ -12,19 +12,20 @@ use pb_engine::{
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Kind of listeners.
+/// Resource kind for listeners.
 pub struct Listener {
     client: Client,
 }
 
 impl Listener {
-    /// Creates the kind.
+    /// Creates the resource kind.
     #[must_use]
     pub fn new(client: Client) -> Self {
         Self { client }
     }
 
-    /// Returns the listeners of managed load balancers, and of those that are desired, recorded or to be imported.
+    /// Returns the listeners of the managed load balancers, and of the load balancers of listeners that are desired,
+    /// recorded or to be imported.
     async fn candidates(&self, scope: &ReadScope<Self>) -> Result<Vec<AwsListener>, Failure> {
         let managed = Listeners::cached(scope, &self.client).await?;
         let seen: BTreeSet<&str> = managed.0.iter().filter_map(|listener| listener.load_balancer_arn()).collect();
@@ -43,11 +44,11 @@ impl Listener {
 pub struct ListenerSpec {
     /// ARN of the load balancer.
     pub load_balancer_arn: String,
-    /// Port.
+    /// Port of the listener.
     pub port: i32,
     /// Protocol: `HTTP`.
     pub protocol: String,
-    /// ARN of the target group of requests that match no rule.
+    /// ARN of the target group that receives the requests that match no rule.
     pub target_group_arn: String,
     /// Tags, without the ownership tags.
     pub tags: BTreeMap<String, String>,
@@ -56,13 +57,13 @@ pub struct ListenerSpec {
 /// Attributes of a listener.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ListenerAttrs {
-    /// ARN.
+    /// ARN of the listener.
     pub arn: String,
     /// ARN of the load balancer.
     pub load_balancer_arn: String,
 }
 
-/// AWS deletes a listener with its load balancer.
+/// A listener does not prevent the deletion of its load balancer: AWS deletes both together.
 impl Resource for Listener {
     const KIND: &'static str = "elbv2.listener";
     const BLOCKS_DELETION_OF: &'static [&'static str] = &["elbv2.target_group"];
@@ -82,8 +83,8 @@ impl Resource for Listener {
         field == "load_balancer_arn"
     }
 
-    /// Two load balancers can have a listener on the same port, but a target group can belong to only one of them
-    /// (TargetGroupAssociationLimit).
+    /// Listeners of different load balancers can have the same port, but a target group can belong to only one load
+    /// balancer (TargetGroupAssociationLimit).
     fn can_coexist(old: &ListenerSpec, new: &ListenerSpec) -> bool {
         old.load_balancer_arn != new.load_balancer_arn && old.target_group_arn != new.target_group_arn
     }
@@ -151,13 +152,13 @@ impl Resource for Listener {
     }
 }
 
-/// Returns the ARN of the load balancer of a listener, from the ARN `...:listener/app/NAME/ID/LISTENER`.
+/// Derives the ARN of the load balancer from the ARN of a listener, `...:listener/app/NAME/ID/LISTENER`.
 fn load_balancer_arn(listener_arn: &str) -> Option<String> {
     let (balancer, _) = listener_arn.rsplit_once('/')?;
     balancer.contains(":listener/").then(|| balancer.replacen(":listener/", ":loadbalancer/", 1))
 }
 
-/// Classifies a listener: managed by its tags, or unmanaged on a desired port.
+/// Classifies a listener: managed if it has the ownership tags, otherwise unmanaged if it uses a desired port.
 fn classify(scope: &ReadScope<Listener>, listener: &AwsListener, tags: &Tags) -> Option<Found<Listener>> {
     let (attrs, spec) = (attrs_of(listener), spec_of(listener, tags));
     if let Some(address) = scope.managed_address(tags, &[&attrs.arn]) {
@@ -177,8 +178,8 @@ fn forward_action(target_group_arn: &str) -> Action {
     action.build()
 }
 
-/// Makes a conflict retryable: a target group is available to another load balancer only some time after the listener
-/// of the first one was deleted.
+/// Makes a conflict retryable: after the listener of one load balancer is deleted, some time passes before another load
+/// balancer can use the target group.
 fn retryable_while_in_use(failure: Failure) -> Failure {
     failure.when(&["TargetGroupAssociationLimit"], Class::NotReady)
 }
@@ -193,8 +194,8 @@ fn spec_of(listener: &AwsListener, tags: &Tags) -> ListenerSpec {
     }
 }
 
-/// Returns the target of actions: the ARN of a target group, several ARNs separated by commas, or the type of another
-/// action (`fixed-response`).
+/// Returns the target of actions as text: the ARN of a target group, several ARNs separated by commas, or, for an
+/// action that does not forward, its type (`fixed-response`).
 pub(crate) fn forward_target(actions: &[Action]) -> String {
     let arns = actions.iter().map(|action| match (action.target_group_arn(), action.forward_config()) {
         (Some(arn), _) => arn.to_owned(),
@@ -250,7 +251,7 @@ mod tests {
         standalone(graph)
     }
 
-    /// Returns a forward action as AWS returns it, with its additional fields.
+    /// Returns a forward action in the form of AWS's responses, which have additional fields.
     fn forward(arn: &str) -> Action {
         let tuple = TargetGroupTuple::builder().target_group_arn(arn).weight(1).build();
         let config = ForwardActionConfig::builder().target_groups(tuple).build();
@@ -267,7 +268,7 @@ mod tests {
             .build()
     }
 
-    /// Returns an account with a managed load balancer and listeners that have these tags.
+    /// Mocks an account with a managed load balancer and `listeners`, which have the tags `listener_tags`.
     fn account(listeners: Vec<AwsListener>, listener_tags: Vec<Tag>) -> [Rule; 3] {
         let balancers = mock!(Client::describe_load_balancers).then_output(|| {
             let lb = LoadBalancer::builder().load_balancer_arn("arn:lb").load_balancer_name("staging-public").build();

@@ -1,4 +1,4 @@
-//! `elbv2.listener_rule`: the requests that go to another target group than the listener's default.
+//! `elbv2.listener_rule`: a rule that sends some requests to a target group other than the listener's default.
 
 mod interim;
 #[cfg(test)]
@@ -23,20 +23,20 @@ use std::time::Duration;
 const HOST: &str = "host-header";
 const PATH: &str = "path-pattern";
 
-/// Retries while the priorities of rules conflict with each other during a swap.
+/// Backoff for conflicts between the priorities of rules, which occur while rules swap their priorities.
 const SWAP_BACKOFF: Backoff = Backoff {
     initial: Duration::from_millis(200),
     max_interval: Duration::from_secs(2),
     timeout: Duration::from_secs(60),
 };
 
-/// Kind of listener rules.
+/// Resource kind for listener rules.
 pub struct ListenerRule {
     client: Client,
 }
 
 impl ListenerRule {
-    /// Creates the kind.
+    /// Creates the resource kind.
     #[must_use]
     pub fn new(client: Client) -> Self {
         Self { client }
@@ -48,15 +48,16 @@ impl ListenerRule {
 pub struct ListenerRuleSpec {
     /// ARN of the listener.
     pub listener_arn: String,
-    /// Priority: rules with a lower number are evaluated first; no two rules of a listener have the same.
+    /// Priority: rules with a lower number are evaluated first. Each rule of a listener has a different priority.
     pub priority: i32,
-    /// Host patterns; empty matches every host.
+    /// Host patterns; an empty set matches every host.
     pub hosts: BTreeSet<String>,
-    /// Path patterns; empty matches every path.
+    /// Path patterns; an empty set matches every path.
     pub paths: BTreeSet<String>,
-    /// Fields of other conditions, which were added outside of the tool; always empty in a desired spec.
+    /// Fields of conditions on neither host nor path, which were added outside of pb-deploy; always empty in a desired
+    /// spec.
     pub other_conditions: BTreeSet<String>,
-    /// ARN of the target group.
+    /// ARN of the target group that receives the requests.
     pub target_group_arn: String,
     /// Tags, without the ownership tags.
     pub tags: BTreeMap<String, String>,
@@ -65,16 +66,16 @@ pub struct ListenerRuleSpec {
 /// Attributes of a listener rule.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ListenerRuleAttrs {
-    /// ARN.
+    /// ARN of the rule.
     pub arn: String,
     /// ARN of the listener.
     pub listener_arn: String,
 }
 
-/// AWS deletes a rule with its listener.
+/// A rule does not prevent the deletion of its listener: AWS deletes both together.
 impl Resource for ListenerRule {
     const KIND: &'static str = "elbv2.listener_rule";
-    /// A rule sends requests to its service while it exists.
+    /// As long as a rule exists, it sends requests to its service.
     const RELIES_ON: &'static [&'static str] = &["ecs.service"];
     const DELETED_AFTER_PEERS: bool = true;
     const TAG_INDEXED: bool = true;
@@ -191,7 +192,8 @@ impl Resource for ListenerRule {
 }
 
 impl ListenerRule {
-    /// Returns the rules of managed, desired and recorded listeners, each with the ARN of its listener.
+    /// Returns the rules of the managed and the recorded listeners, and of the listeners that desired or recorded rules
+    /// belong to, each with the ARN of its listener.
     async fn candidates(&self, scope: &ReadScope<Self>) -> Result<Vec<(String, Rule)>, Failure> {
         let listeners = async {
             let listeners = Listeners::cached(scope, &self.client).await?;
@@ -209,7 +211,7 @@ impl ListenerRule {
         Ok(rules.into_iter().flat_map(with).collect())
     }
 
-    /// Returns the rules of a listener without the default rule; none if the listener does not exist.
+    /// Returns the rules of a listener except the default rule; none if the listener does not exist.
     pub(crate) async fn rules(&self, listener_arn: &str) -> Result<Vec<Rule>, Failure> {
         let all = self.client.describe_rules().listener_arn(listener_arn).into_paginator().items().send();
         match all.collect::<Result<Vec<Rule>, _>>().await.for_operation("elasticloadbalancing:DescribeRules") {
@@ -218,7 +220,8 @@ impl ListenerRule {
         }
     }
 
-    /// Returns the ARN of the rule with the desired priority, if an earlier create with a lost response created it.
+    /// Returns the ARN of the rule with the desired priority if it has the ownership tags, which means that an earlier
+    /// create succeeded although its response was lost.
     async fn find_created(&self, cx: &Context, spec: &ListenerRuleSpec) -> Result<Option<String>, Failure> {
         let rules = self.rules(&spec.listener_arn).await?;
         let Some(existing) = rules.iter().find(|rule| priority_of(rule) == spec.priority).map(arn) else {
@@ -231,8 +234,8 @@ impl ListenerRule {
         Ok(is_own.then_some(existing))
     }
 
-    /// Sets the priority of a rule. Another rule with this priority gets the old one in the same call, and its own step
-    /// then sets its final priority, so that no rule is ever missing.
+    /// Sets the priority of a rule. If another rule has this priority, the same call gives it the old priority of this
+    /// rule, so that no rule is ever missing; the step of the other rule then sets its final priority.
     async fn set_priority(&self, attrs: &ListenerRuleAttrs, wanted: i32) -> Result<Progress<()>, Failure> {
         let rules = self.rules(&attrs.listener_arn).await?;
         let own = rules.iter().find(|rule| rule.rule_arn() == Some(&attrs.arn));
@@ -254,7 +257,7 @@ impl ListenerRule {
     }
 }
 
-/// Classifies a rule: managed by its tags, or unmanaged with a desired priority.
+/// Classifies a rule: managed if it has the ownership tags, otherwise unmanaged if it uses a desired priority.
 fn classify(scope: &ReadScope<ListenerRule>, listener: &str, rule: &Rule, tags: &Tags) -> Option<Found<ListenerRule>> {
     let spec = spec_of(listener, rule, tags);
     let attrs = attrs_of(listener, rule);
@@ -287,13 +290,13 @@ fn forward_action(target_group_arn: &str) -> Action {
     Action::builder().r#type(ActionTypeEnum::Forward).target_group_arn(target_group_arn).build()
 }
 
-/// Makes a conflict retryable: a priority is in use until the delete of its rule has finished, and a target group until
-/// it has left the other load balancer.
+/// Makes a conflict retryable: a priority remains in use until its rule is completely deleted, and a target group until
+/// it no longer belongs to another load balancer.
 fn retryable_while_in_use(failure: Failure) -> Failure {
     failure.when(&["PriorityInUse", "TargetGroupAssociationLimit"], Class::NotReady)
 }
 
-/// Returns the ARNs of recorded listeners and of the listeners of recorded rules.
+/// Returns the ARNs of the recorded listeners and of the listeners that recorded rules belong to.
 fn recorded_listener_arns(scope: &ReadScope<ListenerRule>) -> impl Iterator<Item = String> {
     let listeners = scope.recorded_of::<crate::Listener>().into_iter().map(|attrs| attrs.arn);
     let of_rules = scope.recorded.iter().map(|(_, attrs)| attrs.listener_arn.clone());

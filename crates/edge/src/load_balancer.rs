@@ -21,19 +21,19 @@ use std::time::Duration;
 
 const DESCRIBE: &str = "elasticloadbalancing:DescribeLoadBalancers";
 
-/// Wait until a load balancer is active or deleted. Provisioning takes 2 to 3 minutes.
+/// Backoff for waiting until a load balancer is active or deleted. Provisioning takes 2 to 3 minutes.
 const PROVISIONING: Backoff = Backoff::minutes(Duration::from_secs(15 * 60));
 
-/// Number of reads for which a new load balancer may not be found: half a minute.
+/// Number of reads (half a minute) in which a new load balancer may be missing before the wait fails.
 const MAX_NOT_FOUND: u32 = 60;
 
-/// Kind of application load balancers.
+/// Resource kind for application load balancers.
 pub struct LoadBalancer {
     client: Client,
 }
 
 impl LoadBalancer {
-    /// Creates the kind.
+    /// Creates the resource kind.
     #[must_use]
     pub fn new(client: Client) -> Self {
         Self { client }
@@ -47,9 +47,9 @@ pub struct LoadBalancerSpec {
     pub name: String,
     /// Scheme: `internet-facing` or `internal`.
     pub scheme: String,
-    /// Id of the VPC of the subnets; it cannot be changed.
+    /// Id of the VPC that contains the subnets; it cannot be changed.
     pub vpc_id: String,
-    /// Ids of the subnets: at least two, each in another zone.
+    /// Ids of the subnets: at least two, each in a different Availability Zone.
     pub subnet_ids: BTreeSet<String>,
     /// Ids of the security groups, at most five.
     pub security_group_ids: BTreeSet<String>,
@@ -66,13 +66,13 @@ pub struct LoadBalancerSpec {
 /// Attributes of a load balancer.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct LoadBalancerAttrs {
-    /// ARN.
+    /// ARN of the load balancer.
     pub arn: String,
-    /// Name.
+    /// Name of the load balancer.
     pub name: String,
-    /// DNS name, in lower case; known as soon as the load balancer is created.
+    /// DNS name, in lower case, which is known as soon as the load balancer is created.
     pub dns_name: String,
-    /// Id of AWS's hosted zone of the DNS name, for alias records.
+    /// Id of AWS's hosted zone that contains the DNS name, which alias records need.
     pub hosted_zone_id: String,
 }
 
@@ -153,8 +153,8 @@ impl Resource for LoadBalancer {
         Ok(managed.chain(unmanaged).chain(untagged).collect())
     }
 
-    /// Creates the load balancer. AWS returns an existing one with the same settings, so a repeated call creates no
-    /// second one.
+    /// Creates the load balancer. If a load balancer with the same settings exists, AWS returns it, so a repeated call
+    /// does not create another.
     async fn create(&self, cx: &Context, spec: &LoadBalancerSpec) -> Result<LoadBalancerAttrs, Failure> {
         let call = self
             .client
@@ -268,19 +268,19 @@ impl LoadBalancer {
     }
 }
 
-/// Makes the error about a missing internet gateway retryable: the gateway is attached before the load balancer is
-/// created, but Elastic Load Balancing may not see it yet.
+/// Makes the error about a missing internet gateway retryable: the gateway has been attached before, but Elastic Load
+/// Balancing may not see it yet.
 fn retryable_until_gateway_is_visible(failure: Failure) -> Failure {
     if failure.message.contains("has no internet gateway") { failure.class(Class::NotFound) } else { failure }
 }
 
-/// Returns whether a load balancer serves requests. One in state `active_impaired` does, but cannot scale.
+/// Returns whether a load balancer serves requests. In the state `active_impaired` it does, but it cannot scale.
 fn is_active(lb: &AwsLoadBalancer) -> bool {
     let code = lb.state().and_then(|state| state.code());
     matches!(code, Some(LoadBalancerStateEnum::Active | LoadBalancerStateEnum::ActiveImpaired))
 }
 
-/// Returns the address of a managed load balancer.
+/// Returns the address of a load balancer; `None` if it is not managed.
 fn managed_address(scope: &ReadScope<LoadBalancer>, lb: &AwsLoadBalancer, tags: &Tags) -> Option<Address> {
     let (arn, name) = (lb.load_balancer_arn(), lb.load_balancer_name().unwrap_or_default());
     scope.managed_address(tags, &[arn.unwrap_or_default(), name])

@@ -1,4 +1,4 @@
-//! Load balancers and listeners, read once per read pass for several kinds.
+//! Load balancers and listeners, which are read once per read pass for several resource kinds.
 
 use crate::record::target_name;
 use crate::tags::{self, Tags};
@@ -9,12 +9,12 @@ use pb_engine::{Class, Failure, ReadScope, Resource, fetch_each, list_with_detai
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-/// All load balancers of the region with their tags. The default quota is 50, so their tags take three calls, and
-/// managed ones are found whatever their names are.
+/// All load balancers of the region with their tags. The default quota is 50 load balancers, so reading all tags takes
+/// at most three calls, and managed load balancers are found whatever their names are.
 pub(crate) struct LoadBalancers(pub Vec<(LoadBalancer, Tags)>);
 
 impl LoadBalancers {
-    /// Returns the load balancers of this read pass, which are read once for all kinds.
+    /// Returns the load balancers of this read pass, which are read once for all resource kinds.
     pub(crate) async fn cached<R: Resource>(scope: &ReadScope<R>, client: &Client) -> Result<Arc<Self>, Failure> {
         scope.shared(Self::read(scope, client)).await
     }
@@ -28,12 +28,12 @@ impl LoadBalancers {
         Ok(Self(tagged.into_iter().filter_map(|(lb, tags)| Some((lb, tags?))).collect()))
     }
 
-    /// Returns the load balancers with the ownership tags of this workspace.
+    /// Returns the load balancers that have the ownership tags of this workspace.
     pub(crate) fn managed<R: Resource>(&self, scope: &ReadScope<R>) -> impl Iterator<Item = &LoadBalancer> {
         self.0.iter().filter(|(_, tags)| scope.address_from_tags(tags).is_some()).map(|(lb, _)| lb)
     }
 
-    /// Returns the DNS names of recorded load balancers without ownership tags, except those that are to be imported.
+    /// Returns the DNS names of the recorded load balancers that have no ownership tags and are not to be imported.
     pub(crate) fn untagged<R: Resource>(&self, scope: &ReadScope<R>) -> BTreeSet<String> {
         let recorded = scope.recorded_of::<crate::LoadBalancer>();
         let is_recorded = |lb: &LoadBalancer| recorded.iter().any(|attrs| arn(lb).as_ref() == Some(&attrs.arn));
@@ -50,7 +50,7 @@ impl LoadBalancers {
 pub(crate) struct Listeners(pub Vec<Listener>);
 
 impl Listeners {
-    /// Returns the listeners of this read pass, which are read once for all kinds.
+    /// Returns the listeners of this read pass, which are read once for all resource kinds.
     pub(crate) async fn cached<R: Resource>(scope: &ReadScope<R>, client: &Client) -> Result<Arc<Self>, Failure> {
         scope.shared(Self::read(scope, client)).await
     }
@@ -76,7 +76,7 @@ pub(crate) fn arn(lb: &LoadBalancer) -> Option<String> {
     lb.load_balancer_arn().map(str::to_owned)
 }
 
-/// Returns the listeners of a load balancer; none if it does not exist.
+/// Returns the listeners of a load balancer; none if the load balancer does not exist.
 pub(crate) async fn listeners(client: &Client, load_balancer_arn: &str) -> Result<Vec<Listener>, Failure> {
     let all = client.describe_listeners().load_balancer_arn(load_balancer_arn).into_paginator().items().send();
     match all.collect::<Result<_, _>>().await.for_operation("elasticloadbalancing:DescribeListeners") {

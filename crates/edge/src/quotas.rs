@@ -1,4 +1,4 @@
-//! Use of quotas by the target groups and listener rules that a plan creates.
+//! Quota usage of the target groups and listener rules that a plan creates.
 
 #[cfg(test)]
 mod tests;
@@ -13,14 +13,15 @@ use pb_engine::{Address, Failure, Planned, is_unknown};
 use pb_rules::quotas::{RULES_PER_LOAD_BALANCER, TARGET_GROUPS, TARGET_GROUPS_PER_LOAD_BALANCER, Usage};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Returns the quotas whose defaults a plan exceeds, each with the address of the first resource that needs it: target
-/// groups of the region, rules and target groups of a load balancer.
+/// Returns the usage of each quota whose default a plan exceeds, with the address of the first planned resource that
+/// counts towards it. The quotas are those for target groups in the region, and for rules and target groups of a load
+/// balancer.
 ///
-/// Rules of a listener that does not exist yet are left out, because its load balancer has no others. Makes no call
-/// unless the plan creates a target group or a rule.
+/// Rules of a listener that does not exist yet are not counted, because its load balancer has no other rules. No call
+/// is made unless the plan creates a target group or a rule.
 ///
 /// # Errors
-/// The error of a read.
+/// The error of a call to AWS.
 pub async fn quota_usage(client: &Client, planned: &Planned<'_>) -> Result<Vec<(Address, Usage)>, Failure> {
     let groups = planned.added::<TargetGroup>();
     let balancers = rules_by_load_balancer(planned);
@@ -47,7 +48,7 @@ pub async fn quota_usage(client: &Client, planned: &Planned<'_>) -> Result<Vec<(
     Ok(found)
 }
 
-/// Returns the rules that a plan adds to existing listeners, by the ARN of the load balancer.
+/// Returns the rules that a plan adds to existing listeners, by ARN of the load balancer.
 fn rules_by_load_balancer(planned: &Planned<'_>) -> BTreeMap<String, Vec<(Address, ListenerRuleSpec)>> {
     let mut found: BTreeMap<String, Vec<(Address, ListenerRuleSpec)>> = BTreeMap::new();
     let added = planned.added::<ListenerRule>();
@@ -72,7 +73,8 @@ fn name(planned: &Planned<'_>, balancer: &str) -> String {
         .map_or(balancer.to_owned(), |(_, _, attrs)| attrs.name)
 }
 
-/// Returns the number of target groups of a load balancer, and the number that rules add.
+/// Returns the number of target groups of a load balancer, and the number of target groups that the added rules attach
+/// to it.
 fn targets(all: &[Group], balancer: &str, added: &[(Address, ListenerRuleSpec)]) -> (usize, usize) {
     let serves = |group: &&Group| group.load_balancer_arns().iter().any(|arn| arn == balancer);
     let existing: BTreeSet<&str> = all.iter().filter(serves).filter_map(Group::target_group_arn).collect();
@@ -82,7 +84,7 @@ fn targets(all: &[Group], balancer: &str, added: &[(Address, ListenerRuleSpec)])
     (existing.len(), new.len() + known.len())
 }
 
-/// Returns the number of rules of all listeners of a load balancer, without the default rules.
+/// Returns the number of rules of all listeners of a load balancer, not counting the default rules.
 async fn rules(client: &Client, balancer: &str) -> Result<usize, Failure> {
     let (listeners, kind) = (listeners(client, balancer).await?, ListenerRule::new(client.clone()));
     let arns = listeners.iter().filter_map(|listener| listener.listener_arn());

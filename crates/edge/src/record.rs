@@ -21,24 +21,25 @@ use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-/// Wait for a change to reach all name servers, which takes 10 to 60 seconds. Reads are rare, because an account
-/// has five requests per second.
+/// Backoff for waiting until a change has reached all name servers, which takes 10 to 60 seconds. The intervals are
+/// long because Route 53 accepts only five requests per second from an account.
 const INSYNC: Backoff = Backoff::minutes(Duration::from_secs(10 * 60));
 
-/// Number of records to read from a name on. The relevant records of the name come first: A before AAAA, CAA and CNAME.
+/// Number of records that one call lists, starting at a name. The relevant records of the name come first in the list:
+/// A before AAAA, CAA and CNAME.
 const RECORDS_PER_READ: i32 = 10;
 
-/// Kind of alias records.
+/// Resource kind for alias records.
 ///
-/// Records have no tags. A record is managed if it points to a managed load balancer, or if it is recorded and does not
-/// point to a recorded load balancer that has lost its tags.
+/// Records have no tags. A record is managed if it points to a managed load balancer, or if the state records it and it
+/// does not point to a recorded load balancer that has lost its tags.
 pub struct Record {
     dns: DnsClient,
     balancers: LoadBalancerClient,
 }
 
 impl Record {
-    /// Creates the kind.
+    /// Creates the resource kind.
     #[must_use]
     pub fn new(dns: DnsClient, balancers: LoadBalancerClient) -> Self {
         Self { dns, balancers }
@@ -50,14 +51,14 @@ impl Record {
 pub struct RecordSpec {
     /// Id of the hosted zone, without `/hostedzone/`.
     pub zone_id: String,
-    /// Name, in lower case, without a trailing dot.
+    /// Name, in lower case, without the trailing dot.
     pub name: String,
     /// Type: `A`.
     #[serde(rename = "type")]
     pub record_type: String,
-    /// DNS name of the alias target, in lower case, without a trailing dot.
+    /// DNS name of the alias target, in lower case, without the trailing dot.
     pub alias: String,
-    /// Id of the hosted zone of the alias target.
+    /// Id of the hosted zone that contains the alias target.
     pub alias_zone_id: String,
     /// Makes Route 53 consider the health of the alias target when it chooses between records.
     pub evaluate_target_health: bool,
@@ -66,19 +67,19 @@ pub struct RecordSpec {
 /// Attributes of a record.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct RecordAttrs {
-    /// Id of the hosted zone.
+    /// Id of the hosted zone that contains the record.
     pub zone_id: String,
-    /// Name.
+    /// Name of the record.
     pub name: String,
-    /// Type.
+    /// Type of the record.
     #[serde(rename = "type")]
     pub record_type: String,
-    /// Id of the last change of this run; empty if it is complete.
+    /// Id of the last change that this run made; empty once that change is complete.
     pub change_id: String,
 }
 
 impl RecordSpec {
-    /// Returns the spec of an alias for a load balancer.
+    /// Returns the spec of an alias record that points to a load balancer.
     #[must_use]
     pub fn alias(zone_id: &str, name: &str, balancer: LoadBalancerAttrs) -> Self {
         Self {
@@ -94,8 +95,8 @@ impl RecordSpec {
 
 impl Resource for Record {
     const KIND: &'static str = "route53.record";
-    /// AWS does not refuse to delete a load balancer that a record points to. But a record is recognized as managed by
-    /// its target, so it is deleted first, and no name remains that points to a deleted load balancer.
+    /// AWS does not refuse to delete a load balancer that a record points to. The record is nevertheless deleted first:
+    /// its target identifies it as managed, and no name must remain that points to a deleted load balancer.
     const BLOCKS_DELETION_OF: &'static [&'static str] = &["elbv2.load_balancer"];
     const TAGGED: bool = false;
     type Spec = RecordSpec;
@@ -169,7 +170,7 @@ impl Resource for Record {
             let status =
                 match self.dns.get_change().id(&attrs.change_id).send().await.for_operation("route53:GetChange") {
                     Ok(output) => output.change_info.map(|info| info.status),
-                    // AWS does not keep changes forever.
+                    // AWS keeps changes only for some time, so a change that is not found is assumed to be complete.
                     Err(failure) if failure.class == Class::NotFound => None,
                     Err(failure) => return Err(failure),
                 };
@@ -184,7 +185,7 @@ impl Resource for Record {
         Ok(RecordAttrs { change_id: String::new(), ..attrs })
     }
 
-    /// Deletes the record. The call must repeat the live values exactly.
+    /// Deletes the record. The call must repeat the live values exactly, so the record is read first.
     async fn delete(&self, _cx: &Context, attrs: &RecordAttrs) -> Result<(), Failure> {
         let sets = self.records(&attrs.zone_id, &attrs.name).await?;
         match sets.into_iter().find(|set| is_simple(set, &attrs.record_type)) {
@@ -194,7 +195,7 @@ impl Resource for Record {
     }
 }
 
-/// Record to read, and the reasons.
+/// Record to read, and the reasons for reading it.
 struct Candidate {
     zone_id: String,
     name: String,
@@ -205,8 +206,8 @@ struct Candidate {
     imported: bool,
 }
 
-/// Returns the records that are desired, recorded or to be imported. A record is imported under its desired name,
-/// because one with another name could not be kept.
+/// Returns the records that are desired, recorded or to be imported. A record can be imported only if it has the
+/// desired name, because a record with another name would have to be replaced.
 fn candidates(scope: &ReadScope<Record>) -> Vec<Candidate> {
     let mut candidates: BTreeMap<(&str, &str, &str), Candidate> = BTreeMap::new();
     let candidate = |(zone_id, name, record_type): (&str, &str, &str)| Candidate {
@@ -238,8 +239,8 @@ fn candidates(scope: &ReadScope<Record>) -> Vec<Candidate> {
 }
 
 /// Classifies a record. It is managed if it is recorded and does not point to a load balancer in `lost`, or if it
-/// points to a managed load balancer. A record of the same type with a routing policy, and a CNAME, are unmanaged and
-/// occupy the name.
+/// points to a managed load balancer. A record of the same type with a routing policy and a CNAME record are unmanaged,
+/// and they occupy the name.
 fn classify(
     candidate: &Candidate,
     set: &ResourceRecordSet,
@@ -262,7 +263,7 @@ fn classify(
     candidate.desired.clone().map(|address| Found::Unmanaged { address, what })
 }
 
-/// Returns a recorded record whose load balancer has lost its tags.
+/// Returns the record as untagged if the state records it and its load balancer has lost its tags.
 fn untagged(
     scope: &ReadScope<Record>,
     candidate: &Candidate,
@@ -280,7 +281,7 @@ fn is_simple(set: &ResourceRecordSet, record_type: &str) -> bool {
     set.r#type.as_str() == record_type && set.set_identifier.is_none()
 }
 
-/// Returns the live spec. For a record that is not an alias, the values replace the target.
+/// Returns the live spec. For a record that is not an alias, `alias` contains the record's values.
 fn spec_of(zone_id: &str, set: &ResourceRecordSet) -> RecordSpec {
     let values: Vec<&str> = set.resource_records().iter().map(ResourceRecord::value).collect();
     let target = set.alias_target.as_ref();
@@ -319,7 +320,8 @@ fn incomplete(error: &BuildError) -> Failure {
 }
 
 impl Record {
-    /// Returns all records of a name. The list starts there and continues with other names, which are left out.
+    /// Returns all records with a name. Route 53's list starts at this name and continues with other names, which are
+    /// left out.
     async fn records(&self, zone_id: &str, name: &str) -> Result<Vec<ResourceRecordSet>, Failure> {
         let call = self.dns.list_resource_record_sets().hosted_zone_id(zone_id).start_record_name(name);
         match call.max_items(RECORDS_PER_READ).send().await.for_operation("route53:ListResourceRecordSets") {
@@ -331,7 +333,7 @@ impl Record {
         }
     }
 
-    /// Changes one record, and returns the id of the change to wait for.
+    /// Changes one record, and returns the id of the change so that its completion can be awaited.
     async fn change(&self, zone_id: &str, action: ChangeAction, set: ResourceRecordSet) -> Result<String, Failure> {
         let change = DnsChange::builder().action(action).resource_record_set(set).build();
         let batch = ChangeBatch::builder()
@@ -345,8 +347,8 @@ impl Record {
     }
 }
 
-/// Classifies the refusal of a batch by its message, which alone has the reason. A record that changed after it was
-/// read is retryable, so that it is read again.
+/// Classifies the refusal of a change batch by its message, because only the message states the reason. If the record
+/// changed after it was read, the failure is retryable, so that the record is read again.
 fn refused(failure: Failure) -> Failure {
     let says = |text: &str| failure.is("InvalidChangeBatch") && failure.message.contains(text);
     if says("already exists") {

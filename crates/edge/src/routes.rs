@@ -1,4 +1,4 @@
-//! Further web services, each with a listener rule, a target group, and records of its hosts.
+//! Web services other than Flask, each with a listener rule, a target group, and DNS records for its hosts.
 
 use crate::stack::{EdgeSpec, with_name_tag};
 use crate::{
@@ -8,45 +8,45 @@ use crate::{
 use pb_engine::{Failure, Graph, Handle, Input, Kind};
 use std::collections::BTreeSet;
 
-/// Settings of a further web service.
+/// Settings of a web service that has a listener rule.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RouteSpec {
-    /// Key in addresses: `api` has `edge/api_targets` and `edge/api_rule`.
+    /// Key of the service in addresses: the key `api` yields `edge/api_targets` and `edge/api_rule`.
     pub key: String,
     /// Name of the target group.
     pub target_group: String,
     /// Port of the targets.
     pub target_port: i32,
-    /// Health check.
+    /// Health check of the targets.
     pub health: HealthCheck,
-    /// Priority; rules with a lower number are evaluated first.
+    /// Priority of the rule; rules with a lower number are evaluated first.
     pub priority: i32,
-    /// Host patterns; empty matches every host.
+    /// Host patterns; an empty set matches every host.
     pub hosts: BTreeSet<String>,
-    /// Path patterns; empty matches every path.
+    /// Path patterns; an empty set matches every path.
     pub paths: BTreeSet<String>,
-    /// Hosts that get a record in the zone.
+    /// Hosts for which a DNS record is created in the zone.
     pub records: BTreeSet<String>,
 }
 
-/// Handles of a further web service in a graph.
+/// Handles of the resources of such a web service in a graph.
 #[derive(Clone, Copy)]
 pub struct Route {
     /// `edge/KEY_targets`
     pub targets: Handle<TargetGroupAttrs>,
-    /// `edge/KEY_rule`: the service that registers targets depends on it, because a target group without a rule belongs
-    /// to no load balancer.
+    /// `edge/KEY_rule`: the ECS service depends on it, because a target group belongs to no load balancer until a rule
+    /// refers to it.
     pub rule: Handle<ListenerRuleAttrs>,
 }
 
-/// Kinds of the resources of a route.
+/// Resource kinds that a web service needs.
 pub(crate) struct Kinds {
     pub rules: Kind<ListenerRule>,
     pub target_groups: Kind<TargetGroup>,
     pub records: Kind<Record>,
 }
 
-/// Inputs that all routes share.
+/// Inputs that all web services share.
 pub(crate) struct SharedInputs {
     pub vpc_id: Input<String>,
     pub zone_id: String,

@@ -13,15 +13,15 @@ use std::collections::BTreeMap;
 pub struct EdgeSpec {
     /// Name of the load balancer.
     pub load_balancer: String,
-    /// Name of the target group.
+    /// Name of the default target group.
     pub target_group: String,
-    /// Permanent hostname, inside the hosted zone.
+    /// Permanent hostname, which must be inside the hosted zone.
     pub hostname: String,
     /// Port of the listener.
     pub port: i32,
     /// Port of the targets.
     pub target_port: i32,
-    /// Health check.
+    /// Health check of the targets.
     pub health: HealthCheck,
     /// Seconds that a deregistered target gets to finish its requests.
     pub deregistration_delay: i32,
@@ -29,15 +29,15 @@ pub struct EdgeSpec {
     pub deletion_protection: bool,
     /// Idle timeout of connections, in seconds.
     pub idle_timeout: i32,
-    /// Further web services, each for the requests of a rule. Requests that match no rule go to `target_group`.
+    /// Other web services, each for the requests that match its rule. Requests that match no rule go to `target_group`.
     pub routes: Vec<RouteSpec>,
-    /// Tags of all resources that can have tags, besides `Name` and the ownership tags.
+    /// Tags of all resources that can have tags, in addition to `Name` and the ownership tags.
     pub tags: BTreeMap<String, String>,
 }
 
 impl EdgeSpec {
-    /// Returns settings with names derived from `name`: a listener on port 80, and targets on `target_port` that answer
-    /// `/` with 200, checked every 10 seconds.
+    /// Returns settings with names derived from `name`: a listener on port 80, and targets on `target_port`, for which
+    /// a health check expects 200 from `/` every 10 seconds.
     #[must_use]
     pub fn named(name: &str, hostname: &str, target_port: i32) -> Self {
         let health = HealthCheck {
@@ -68,13 +68,14 @@ impl EdgeSpec {
 pub struct EdgeInputs {
     /// Id of the VPC.
     pub vpc_id: Input<String>,
-    /// Ids of the subnets: at least two, each in another zone.
+    /// Ids of the subnets: at least two, each in a different Availability Zone.
     pub subnet_ids: Vec<Input<String>>,
     /// Ids of the security groups of the load balancer.
     pub security_group_ids: Vec<Input<String>>,
-    /// Ready when the VPC has an internet gateway; AWS refuses to create an internet-facing load balancer before.
+    /// Input that is ready when the VPC has an internet gateway, without which AWS refuses to create an internet-facing
+    /// load balancer.
     pub internet: Input<()>,
-    /// Hosted zone of the hostname.
+    /// Hosted zone that contains the hostname.
     pub zone: Zone,
 }
 
@@ -85,12 +86,12 @@ pub struct EdgeStack {
     pub load_balancer: Handle<LoadBalancerAttrs>,
     /// `edge/targets`
     pub targets: Handle<TargetGroupAttrs>,
-    /// `edge/listener`: services that register targets depend on it, because a target group without a listener belongs
-    /// to no load balancer.
+    /// `edge/listener`: the ECS service depends on it, because a target group belongs to no load balancer until a
+    /// listener refers to it.
     pub listener: Handle<ListenerAttrs>,
     /// `edge/record`
     pub record: Handle<RecordAttrs>,
-    /// Further web services, by key.
+    /// Other web services, by key.
     pub routes: BTreeMap<String, Route>,
 }
 
@@ -103,10 +104,10 @@ impl EdgeStack {
         Self::add_with(graph, &LoadBalancerClient::new(config), &DnsClient::new(config), spec, inputs)
     }
 
-    /// Does the same as [`EdgeStack::add`], with given clients.
+    /// Does the same as [`EdgeStack::add`], but with the given clients.
     ///
     /// # Errors
-    /// As [`EdgeStack::add`].
+    /// The same as those of [`EdgeStack::add`].
     pub fn add_with(
         graph: &mut Graph,
         load_balancing: &LoadBalancerClient,

@@ -1,4 +1,4 @@
-//! Tags of load balancers, target groups, listeners and rules: set in the create call, read and changed by ARN.
+//! Tags of load balancers, target groups, listeners and rules: set in the create call, and read and changed by ARN.
 
 use aws_sdk_elasticloadbalancingv2::Client;
 use aws_sdk_elasticloadbalancingv2::types::Tag;
@@ -7,7 +7,7 @@ use pb_aws::{ForOperation, tag_map};
 use pb_engine::{Change, Class, Context, Failure, Ownership, ReadScope, Resource};
 use std::collections::{BTreeMap, HashMap};
 
-/// Maximum number of ARNs per call. (Elastic Load Balancing API: DescribeTags)
+/// Maximum number of ARNs in one call. (Elastic Load Balancing API: DescribeTags)
 const ARNS_PER_CALL: usize = 20;
 
 /// Tags by key.
@@ -18,8 +18,8 @@ pub(crate) fn to_sdk(tags: &Tags) -> Vec<Tag> {
     tags.iter().map(|(key, value)| Tag::builder().key(key).value(value).build()).collect()
 }
 
-/// Returns the tags of these ARNs, from the tag index if it has them, else from the API. Deleted resources are left
-/// out.
+/// Returns the tags of these ARNs, from the tag index if it contains them, otherwise from the API. Deleted resources
+/// are left out.
 pub(crate) async fn read<R: Resource>(
     scope: &ReadScope<R>,
     client: &Client,
@@ -36,7 +36,8 @@ pub(crate) async fn describe(client: &Client, arns: &[String]) -> Result<HashMap
 
 async fn describe_batch(client: &Client, arns: &[String]) -> Result<Vec<(String, Tags)>, Failure> {
     match describe_exactly(client, arns).await {
-        // One of them is an unmanaged resource that was just deleted, so AWS refuses the whole call.
+        // One of the ARNs is that of an unmanaged resource that was deleted in the meantime, so AWS refuses the whole
+        // call, and each ARN is read on its own.
         Err(failure) if failure.class == Class::NotFound => {
             let each = try_join_all(arns.iter().map(|arn| async move {
                 match describe_exactly(client, std::slice::from_ref(arn)).await {
@@ -60,7 +61,7 @@ async fn describe_exactly(client: &Client, arns: &[String]) -> Result<Vec<(Strin
     Ok(tagged.collect())
 }
 
-/// Updates the tags that `changes` name to their values in `wanted`.
+/// Sets the tags that `changes` names to their values in `wanted`, or removes them.
 pub(crate) async fn update(client: &Client, arn: &str, wanted: &Tags, changes: &[Change]) -> Result<(), Failure> {
     let keys = |present: bool| {
         let changes = changes.iter().filter(move |change| change.after.is_some() == present);
@@ -92,7 +93,7 @@ pub(crate) async fn forget(client: &Client, arn: &str) -> Result<(), Failure> {
     call.await.for_operation("elasticloadbalancing:RemoveTags").map(drop)
 }
 
-/// Returns the key of a changed tag: `Name` for `tags.Name`, `a b` for `tags["a b"]`. Keys contain no quotes.
+/// Returns the key of a changed tag: `Name` for `tags.Name`, `a b` for `tags["a b"]`. Tag keys contain no quotes.
 fn key(path: &str) -> Option<&str> {
     let rest = path.strip_prefix("tags")?;
     rest.strip_prefix('.').or_else(|| rest.strip_prefix("[\"")?.strip_suffix("\"]"))

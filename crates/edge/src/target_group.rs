@@ -1,4 +1,4 @@
-//! `elbv2.target_group`: the targets of requests, with their health check.
+//! `elbv2.target_group`: the targets that requests are sent to, with their health check.
 
 mod health_check_update;
 #[cfg(test)]
@@ -19,13 +19,13 @@ use std::collections::BTreeMap;
 
 const DEREGISTRATION_DELAY: &str = "deregistration_delay.timeout_seconds";
 
-/// Kind of target groups.
+/// Resource kind for target groups.
 pub struct TargetGroup {
     client: Client,
 }
 
 impl TargetGroup {
-    /// Creates the kind.
+    /// Creates the resource kind.
     #[must_use]
     pub fn new(client: Client) -> Self {
         Self { client }
@@ -37,15 +37,15 @@ impl TargetGroup {
 pub struct TargetGroupSpec {
     /// Name, at most 32 characters.
     pub name: String,
-    /// Id of the VPC of the targets.
+    /// Id of the VPC that contains the targets.
     pub vpc_id: String,
-    /// Default port of targets.
+    /// Port of targets that are registered without a port.
     pub port: i32,
     /// Protocol: `HTTP`.
     pub protocol: String,
     /// Target type: `ip`.
     pub target_type: String,
-    /// Health check.
+    /// Health check of the targets.
     pub health: HealthCheck,
     /// Seconds that a deregistered target gets to finish its requests.
     pub deregistration_delay: i32,
@@ -53,10 +53,10 @@ pub struct TargetGroupSpec {
     pub tags: BTreeMap<String, String>,
 }
 
-/// Health check of targets.
+/// Health check of the targets of a target group.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct HealthCheck {
-    /// Requested path.
+    /// Path that the check requests.
     pub path: String,
     /// Status codes that count as healthy: `200`, `200,202`, `200-299`.
     pub matcher: String,
@@ -76,12 +76,12 @@ impl HealthCheck {
         (&self.path, &self.matcher) != (&other.path, &other.matcher)
     }
 
-    /// Returns the seconds after which a target that fails every check is unhealthy.
+    /// Returns the health period: the number of seconds after which a target that fails every check is unhealthy.
     fn period(&self) -> i32 {
         self.interval * self.unhealthy + self.timeout
     }
 
-    /// Returns the check before `changes` of path and matcher.
+    /// Returns the check with the path and the matcher that it had before `changes`.
     fn before_changes(&self, changes: &[Change]) -> Self {
         let text = |path: &str, now: &str| {
             let change = changes.iter().find(|change| change.path == path);
@@ -94,9 +94,9 @@ impl HealthCheck {
 /// Attributes of a target group.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TargetGroupAttrs {
-    /// ARN.
+    /// ARN of the target group.
     pub arn: String,
-    /// Name.
+    /// Name of the target group.
     pub name: String,
 }
 
@@ -105,7 +105,7 @@ impl Resource for TargetGroup {
     const KIND: &'static str = "elbv2.target_group";
     const TAG_INDEXED: bool = true;
     /// The port applies to targets that are registered without one (Elastic Load Balancing API, CreateTargetGroup). ECS
-    /// registers each task with the port of its container, so another port needs no other target group.
+    /// registers each task with the port of its container, so a changed port does not require another target group.
     const RETAINED_FIELDS: &'static [&'static str] = &["name", "port"];
     type Spec = TargetGroupSpec;
     type Attrs = TargetGroupAttrs;
@@ -141,8 +141,8 @@ impl Resource for TargetGroup {
         old.name != new.name
     }
 
-    /// Keeps the old health check until the dependents are updated: old tasks may not pass the new check, so the check
-    /// changes after the new tasks have started.
+    /// Keeps the old health check until the dependents are updated: old tasks may fail the new check, so the check is
+    /// changed only after the new tasks have started.
     fn interim_spec(old: Option<&TargetGroupSpec>, new: &TargetGroupSpec) -> Option<Interim<TargetGroupSpec>> {
         let old = old.filter(|old| old.health.has_other_criteria(&new.health))?;
         let spec = TargetGroupSpec { health: old.health.clone(), ..new.clone() };
@@ -153,8 +153,8 @@ impl Resource for TargetGroup {
         (!is_unknown(&attrs.arn)).then(|| attrs.arn.clone())
     }
 
-    /// Reads the target groups. A region may have thousands, so tags are read only of those whose name starts with the
-    /// name of the workspace or is desired, and of those whose ARN is recorded.
+    /// Reads the target groups. A region may have thousands, so tags are read only for target groups whose name starts
+    /// with the name of the workspace, or that are desired, recorded or to be imported.
     async fn read(&self, scope: &ReadScope<Self>) -> Result<Vec<Found<Self>>, Failure> {
         let arn = |group: &Group| group.target_group_arn().map(str::to_owned);
         let likely = || scope.recorded.iter().map(|(_, attrs)| attrs.arn.clone());
@@ -172,8 +172,8 @@ impl Resource for TargetGroup {
         Ok(found.chain(untagged).collect())
     }
 
-    /// Creates the target group. AWS returns an existing one with the same settings, so a repeated call creates no
-    /// second one.
+    /// Creates the target group. If a target group with the same settings exists, AWS returns it, so a repeated call
+    /// does not create another.
     async fn create(&self, cx: &Context, spec: &TargetGroupSpec) -> Result<TargetGroupAttrs, Failure> {
         let call = self
             .client
@@ -247,7 +247,7 @@ impl TargetGroup {
         Ok(groups)
     }
 
-    /// Reads the deregistration delay in seconds; `None` if the group does not exist.
+    /// Reads the deregistration delay in seconds; `None` if the target group does not exist.
     async fn deregistration_delay(&self, arn: &str) -> Result<Option<i32>, Failure> {
         let call = self.client.describe_target_group_attributes().target_group_arn(arn).send();
         let output = match call.await.for_operation("elasticloadbalancing:DescribeTargetGroupAttributes") {
@@ -259,18 +259,18 @@ impl TargetGroup {
     }
 }
 
-/// Returns all target groups of the region.
+/// Returns all target groups in the region.
 pub(crate) async fn all(client: &Client) -> Result<Vec<Group>, Failure> {
     let all = client.describe_target_groups().into_paginator().items().send();
     all.collect::<Result<_, _>>().await.for_operation("elasticloadbalancing:DescribeTargetGroups")
 }
 
-/// Returns the address of a managed target group.
+/// Returns the address of a target group; `None` if it is not managed.
 fn managed_address(scope: &ReadScope<TargetGroup>, attrs: &TargetGroupAttrs, tags: &Tags) -> Option<Address> {
     scope.managed_address(tags, &[&attrs.arn, &attrs.name])
 }
 
-/// Classifies a target group; `None` if it is irrelevant or was deleted in the meantime.
+/// Classifies a target group; `None` if it is neither managed nor desired, or was deleted in the meantime.
 fn classify(
     scope: &ReadScope<TargetGroup>,
     group: &Group,

@@ -1,4 +1,4 @@
-//! Helpers for the tests of all kinds.
+//! Helpers for the tests of the resource kinds.
 
 use aws_sdk_elasticloadbalancingv2::types::Tag;
 use pb_engine::{ADDRESS_TAG, Graph, Ownership, STACK_TAG, Standalone, WORKSPACE_TAG};
@@ -9,13 +9,13 @@ pub(crate) fn standalone(graph: Graph) -> Standalone {
     Standalone::new(Ownership { stack: "s".to_owned(), workspace: "staging".to_owned() }, graph)
 }
 
-/// Returns the ownership tags of the resource at `address`, and `Name`.
+/// Returns the ownership tags of the resource at `address`, and its tag `Name`.
 pub(crate) fn ownership_tags(address: &str, name: &str) -> Vec<Tag> {
     let tags = [("Name", name), (STACK_TAG, "s"), (WORKSPACE_TAG, "staging"), (ADDRESS_TAG, address)];
     tags.map(|(key, value)| Tag::builder().key(key).value(value).build()).to_vec()
 }
 
-/// Returns the tags of a spec.
+/// Returns the tags of a spec: only `Name`.
 pub(crate) fn name_tag(name: &str) -> BTreeMap<String, String> {
     [("Name".to_owned(), name.to_owned())].into()
 }
@@ -33,7 +33,7 @@ pub(crate) fn error_body(code: &str, message: &str) -> Option<String> {
     ))
 }
 
-/// Returns these tags for every requested ARN.
+/// Mocks a call that reads tags, with the same tags for every requested ARN.
 pub(crate) fn tags(tags: Vec<Tag>) -> aws_smithy_mocks::Rule {
     use aws_sdk_elasticloadbalancingv2::operation::describe_tags::DescribeTagsOutput;
     use aws_sdk_elasticloadbalancingv2::types::TagDescription;

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 const FIND: &str = "find the hosted zone";
 
-/// Maximum number of pages of zones with one name; a page has 100 zones.
+/// Maximum number of pages of zones with the same name; a page contains up to 100 zones.
 const MAX_PAGES: usize = 10;
 
 /// Public hosted zone.
@@ -18,23 +18,23 @@ const MAX_PAGES: usize = 10;
 pub struct Zone {
     /// Id, without `/hostedzone/`.
     pub id: String,
-    /// Name, in lower case, without a trailing dot.
+    /// Name, in lower case, without the trailing dot.
     pub name: String,
 }
 
-/// Returns the public hosted zone of this name; `zone_id` selects one of several.
+/// Returns the public hosted zone with this name. `zone_id` selects one of several zones with the same name.
 ///
 /// # Errors
-/// `NotFound` if there is none; `Refused` if there are several and none is selected, with the ids of all; and the error
-/// of the call.
+/// `NotFound` if there is no such zone; `Refused`, with the ids of all zones, if there are several and `zone_id` is not
+/// given; and the error of the call.
 pub async fn find_zone(config: &SdkConfig, name: &str, zone_id: Option<&str>) -> Result<Zone, Failure> {
     find_zone_with(&DnsClient::new(config), name, zone_id).await
 }
 
-/// Does the same as [`find_zone`], with a given client.
+/// Does the same as [`find_zone`], but with the given client.
 ///
 /// # Errors
-/// As [`find_zone`].
+/// The same as those of [`find_zone`].
 pub async fn find_zone_with(client: &DnsClient, name: &str, zone_id: Option<&str>) -> Result<Zone, Failure> {
     let name = plain_name(name);
     let zones = zones(client, &name).await?;
@@ -67,7 +67,8 @@ pub async fn find_zone_with(client: &DnsClient, name: &str, zone_id: Option<&str
     }
 }
 
-/// Returns all zones of this name. The list starts at the name and continues with other names.
+/// Returns all zones with this name. Route 53's list starts at the name and continues with other names, which are left
+/// out.
 async fn zones(client: &DnsClient, name: &str) -> Result<Vec<HostedZone>, Failure> {
     let mut found = Vec::new();
     let mut from: (String, Option<String>) = (name.to_owned(), None);

@@ -1,10 +1,10 @@
-//! One log group, from only an SDK configuration: create, no-op, update, delete.
+//! Lifecycle of one log group, with nothing but an SDK configuration: create, no-op, update, delete.
 //!
 //! ```sh
 //! cargo run --release -p pb-fargate --example log_group
 //! ```
 //!
-//! Exits with 1 if a check fails.
+//! Exits with code 1 if a check fails.
 
 use pb_aws::{Access, connect};
 use pb_engine::{Failure, Graph, Ownership, Standalone};
@@ -30,7 +30,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     ensure(group(7)?.plan().await?.is_empty(), "a second deploy finds nothing to do")?;
     let plan = group(30)?.plan().await?;
     let paths: Vec<&str> = plan.changes().flat_map(|step| &step.changes).map(|change| change.path.as_str()).collect();
-    ensure(paths == ["retention_days"], "another retention changes nothing else")?;
+    ensure(paths == ["retention_days"], "a new retention changes nothing else")?;
     group(30)?.deploy().await?;
     ensure(group(30)?.plan().await?.is_empty(), "the change is applied")?;
     group(30)?.destroy().await?;

@@ -1,11 +1,11 @@
-//! All resources of one worker, from only an SDK configuration: create, no-op, update, delete.
+//! Lifecycle of all resources of one worker, with nothing but an SDK configuration: create, no-op, update, delete.
 //!
 //! ```sh
 //! cargo run --release -p pb-fargate --example services
 //! ```
 //!
-//! The tasks run in a subnet of the default VPC. `EXECUTION_ROLE_ARN` is the ARN of the execution role. Exits with 1 if
-//! a check fails.
+//! The tasks run in a subnet of the default VPC. The environment variable `EXECUTION_ROLE_ARN` contains the ARN of the
+//! execution role. Exits with code 1 if a check fails.
 
 use pb_aws::{Access, connect};
 use pb_engine::{Action, Event, Events, Failure, Graph, Input, Ownership, Standalone};
@@ -42,7 +42,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let more = concern(3)?;
     let plan = more.plan().await?;
     let changed: Vec<(&str, Action)> = plan.changes().map(|step| (step.address.as_str(), step.action)).collect();
-    ensure(changed == [("fargate/worker", Action::Update)], "another count changes only the service")?;
+    ensure(changed == [("fargate/worker", Action::Update)], "a new count changes only the service")?;
     more.deploy().await?;
     ensure(concern(3)?.plan().await?.is_empty(), "the change is applied")?;
 
@@ -86,7 +86,7 @@ async fn default_network(ec2: &aws_sdk_ec2::Client) -> Result<(String, String), 
     let subnet = subnets.subnets().first().ok_or("the region has no default VPC")?;
     let groups = ec2.describe_security_groups().filters(filter("group-name", "default"));
     let groups = groups.filters(filter("vpc-id", subnet.vpc_id().unwrap_or_default())).send().await?;
-    let group = groups.security_groups().first().ok_or("the default VPC has no default group")?;
+    let group = groups.security_groups().first().ok_or("the default VPC has no default security group")?;
     Ok((subnet.subnet_id().unwrap_or_default().to_owned(), group.group_id().unwrap_or_default().to_owned()))
 }
 

@@ -5,10 +5,11 @@ use pb_engine::is_unknown;
 use pb_rules::Verdict;
 use pb_rules::tags::{OWNERSHIP_PREFIX, TAGS_MAX, key, value};
 
-/// Number of tags that are added to those of a spec: ownership, and the content hash of a task definition.
+/// Number of tags that pb-deploy adds to those of a spec: the ownership tags and, for a task definition, the content
+/// hash.
 const RESERVED_TAGS: usize = 4;
 
-/// Applies `rule` to a text, unless it is not known yet.
+/// Applies `rule` to `text`, unless the text is not known yet.
 pub(crate) fn text(what: &str, text: &str, rule: impl Fn(&str) -> Verdict) -> Result<(), String> {
     if is_unknown(text) { Ok(()) } else { verdict(what, rule(text)) }
 }
@@ -16,18 +17,19 @@ pub(crate) fn text(what: &str, text: &str, rule: impl Fn(&str) -> Verdict) -> Re
 /// Turns a violation of a rule into an error message about the field `what`.
 pub(crate) fn verdict(what: &str, verdict: Verdict) -> Result<(), String> {
     verdict.map_err(|violation| match (violation.suggestion(), violation.remedy()) {
-        (Some(nearest), _) => format!("invalid {what}: {violation}; the nearest is {nearest}"),
+        (Some(nearest), _) => format!("invalid {what}: {violation}; the nearest valid value is {nearest}"),
         (None, Some(what_to_do)) => format!("invalid {what}: {violation}: {what_to_do}"),
         (None, None) => format!("invalid {what}: {violation}"),
     })
 }
 
-/// Checks that a role is given by its ARN: for a bare name, AWS would return another value than the configured one.
+/// Checks that a role is configured by its ARN. For a role that is configured by name, AWS would return a value that
+/// differs from the configured one.
 pub(crate) fn role(what: &str, arn: &str) -> Result<(), String> {
     if is_unknown(arn) || (arn.starts_with("arn:") && arn.contains(":role/")) {
         return Ok(());
     }
-    Err(format!("invalid {what}: `{arn}` is not the ARN of a role, such as arn:aws:iam::123456789012:role/name"))
+    Err(format!("invalid {what}: expected the ARN of a role, such as arn:aws:iam::123456789012:role/name, got `{arn}`"))
 }
 
 /// Checks the tags of a spec.

@@ -16,7 +16,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Values of Container Insights. (ECS API: ClusterSetting)
+/// Valid values of the setting for Container Insights. (ECS API: ClusterSetting)
 const INSIGHTS: [&str; 3] = ["disabled", "enabled", "enhanced"];
 
 /// Maximum number of names in one DescribeClusters call. (ECS API: DescribeClusters)
@@ -25,7 +25,7 @@ const NAMES_PER_CALL: usize = 100;
 /// Spec of a cluster.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ClusterSpec {
-    /// Name.
+    /// Name of the cluster.
     pub name: String,
     /// Container Insights: `disabled`, `enabled` or `enhanced`.
     pub container_insights: String,
@@ -36,23 +36,24 @@ pub struct ClusterSpec {
 /// Attributes of a cluster.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ClusterAttrs {
-    /// Name.
+    /// Name of the cluster.
     pub name: String,
-    /// ARN.
+    /// ARN of the cluster.
     pub arn: String,
 }
 
-/// ECS clusters (`ecs.cluster`).
+/// Resource kind for ECS clusters (`ecs.cluster`).
 #[derive(Debug, Clone)]
 pub struct Clusters {
     client: Client,
 }
 
-/// The clusters with the prefix of the workspace: a result that services need, too.
+/// Clusters whose names start with the prefix of the workspace. The reads of clusters and of services share them.
 pub(crate) struct WorkspaceClusters(pub Vec<Cluster>);
 
 impl WorkspaceClusters {
-    /// Returns the clusters of this read; whichever kind needs them first reads them, once.
+    /// Returns the clusters of this read. The first resource kind that needs them requests them; the others reuse the
+    /// result.
     pub(crate) async fn shared<R: Resource>(scope: &ReadScope<R>, client: &Client) -> Result<Arc<Self>, Failure> {
         scope.shared(Self::read(scope, client)).await
     }
@@ -80,14 +81,15 @@ impl WorkspaceClusters {
 }
 
 impl Clusters {
-    /// Creates the kind with `client`.
+    /// Creates the resource kind, which calls AWS through `client`.
     #[must_use]
     pub fn new(client: Client) -> Self {
         Self { client }
     }
 
-    /// Stops one-off tasks and release commands, which would otherwise keep running and cost money. The delete is
-    /// retried, so a task that cannot be stopped now is stopped then, or named in the failure.
+    /// Stops one-off tasks and release commands, which would otherwise keep running and cost money. The delete of the
+    /// cluster is retried, so a task that cannot be stopped now is stopped before a later attempt, or named in the
+    /// failure.
     async fn stop_one_off_tasks(&self, name: &str) {
         for started_by in [crate::task_client::STARTED_BY, crate::release_command::STARTED_BY] {
             let listed = self.client.list_tasks().cluster(name).started_by(started_by).send().await;
@@ -97,7 +99,7 @@ impl Clusters {
         }
     }
 
-    /// Names the services and tasks that prevent a delete in the message of the failure.
+    /// Returns `failure` with a message that names the services and tasks that block the delete of the cluster.
     async fn name_blockers(&self, name: &str, failure: Failure) -> Failure {
         let services = self.client.list_services().cluster(name).max_results(100).send().await;
         let tasks = self.client.list_tasks().cluster(name).send().await;
@@ -231,8 +233,8 @@ impl Resource for Clusters {
         Ok(attrs.clone())
     }
 
-    /// Waits until the cluster is ACTIVE, and checks that it is managed: CreateCluster returns an existing cluster of
-    /// that name.
+    /// Waits until the cluster is ACTIVE, and checks that it is managed, because CreateCluster returns an existing
+    /// cluster with the same name instead of failing.
     async fn wait_ready(&self, cx: &Context, attrs: ClusterAttrs) -> Result<ClusterAttrs, Failure> {
         let name = &attrs.name;
         cx.wait("ecs:DescribeClusters", Backoff::seconds(Duration::from_secs(120)), || async move {

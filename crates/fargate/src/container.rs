@@ -20,31 +20,31 @@ const STREAM_PREFIX: &str = "awslogs-stream-prefix";
 pub struct ContainerSpec {
     /// Image: `registry/name:tag` or `registry/name@digest`.
     pub image: String,
-    /// Command; if empty, that of the image.
+    /// Command; if empty, the command of the image.
     pub command: Vec<String>,
-    /// Environment variables. Everybody who may read the task definition sees them, so values that look like secrets
-    /// are refused.
+    /// Environment variables. Anyone who may read the task definition sees them, so values that look like secrets are
+    /// refused.
     pub environment: BTreeMap<String, String>,
-    /// Environment variables with secrets; the values are ARNs of secrets in Secrets Manager or of parameters in the
-    /// Parameter Store. ECS reads them with the execution role when a task starts.
+    /// Environment variables with secret values: the ARNs of secrets in Secrets Manager or of parameters in Parameter
+    /// Store, by variable name. ECS reads the secrets with the execution role when a task starts.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub secrets: BTreeMap<String, String>,
-    /// TCP ports on which it listens.
+    /// TCP ports on which the container listens.
     pub ports: BTreeSet<u16>,
     /// Log configuration; if absent, the output is discarded.
     pub log: Option<LogSpec>,
     /// Time from SIGTERM to SIGKILL, in seconds; if absent, the default of Fargate.
     pub stop_timeout: Option<i32>,
-    /// True to run an init process that forwards signals and reaps orphaned processes.
+    /// `true` if the container runs an init process that forwards signals and reaps orphaned processes.
     pub init_process: bool,
-    /// True if the task stops when this container stops.
+    /// `true` if the task stops when this container stops.
     pub essential: bool,
 }
 
 /// Log configuration of a container.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LogSpec {
-    /// Log group.
+    /// Name of the log group.
     pub group: String,
     /// Region of the log group.
     pub region: String,
@@ -84,7 +84,7 @@ pub(crate) fn check(name: &str, container: &ContainerSpec) -> Result<(), String>
     Ok(())
 }
 
-/// Converts a container to that of RegisterTaskDefinition.
+/// Converts the spec of a container to a container definition for RegisterTaskDefinition.
 pub(crate) fn to_ecs(name: &str, container: &ContainerSpec) -> Result<ContainerDefinition, Failure> {
     let pair = |(key, value): (&String, &String)| KeyValuePair::builder().name(key).value(value).build();
     // In awsvpc mode the host port equals the container port and can be omitted. (ECS API: PortMapping)
@@ -122,8 +122,8 @@ fn secrets_to_ecs(references: &BTreeMap<String, String>) -> Result<Option<Vec<Se
     Ok((!secrets.is_empty()).then_some(secrets))
 }
 
-/// Converts a container of DescribeTaskDefinition to a spec, without the defaults that ECS fills in, and with values
-/// that look like secrets hidden.
+/// Converts a container definition from DescribeTaskDefinition to a spec. Omits the defaults that ECS fills in, and
+/// hides values that look like secrets.
 pub(crate) fn from_ecs(container: &ContainerDefinition) -> ContainerSpec {
     let ports = container.port_mappings().iter().filter_map(PortMapping::container_port);
     let linux = container.linux_parameters();
@@ -142,7 +142,7 @@ pub(crate) fn from_ecs(container: &ContainerDefinition) -> ContainerSpec {
     spec
 }
 
-/// Hides the values that look like secrets.
+/// Replaces words of the command and values of environment variables that look like secrets with a placeholder.
 pub(crate) fn redact(spec: &mut ContainerSpec) {
     redact_words(&mut spec.command);
     for (name, value) in &mut spec.environment {
@@ -152,7 +152,7 @@ pub(crate) fn redact(spec: &mut ContainerSpec) {
     }
 }
 
-/// Hides the words that look like secrets.
+/// Replaces words of a command that look like secrets with a placeholder.
 pub(crate) fn redact_words(command: &mut [String]) {
     for word in command {
         if secrets::plain_word(word).is_err() {
@@ -167,7 +167,8 @@ pub(crate) fn log_from_ecs(log: &LogConfiguration) -> Option<LogSpec> {
     (*log.log_driver() == LogDriver::Awslogs).then_some(log_spec)
 }
 
-/// Returns the set fields of a container that a spec cannot express: they were changed outside of pb-deploy.
+/// Returns the fields of a container definition that are set although a spec cannot express them, so they were set
+/// outside of pb-deploy.
 pub(crate) fn unmanaged_fields(container: &ContainerDefinition) -> impl Iterator<Item = &'static str> + use<> {
     let on = |field: Option<bool>| field.unwrap_or_default();
     let linux = container.linux_parameters();

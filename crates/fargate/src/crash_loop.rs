@@ -1,8 +1,8 @@
 //! Detection of crash loops: tasks of a rollout that start and exit with an error.
 //!
-//! The circuit breaker of ECS counts tasks that fail to start and tasks whose health checks fail. A task that starts
-//! and exits is neither: such a rollout may continue for hours, and ECS completes it as soon as all its tasks run at
-//! the same moment. (ECS developer guide: How the deployment circuit breaker detects failures)
+//! The circuit breaker of ECS counts tasks that fail to start and tasks whose health checks fail. It does not count
+//! tasks that start and exit later. A rollout with such tasks may continue for hours, and ECS completes it as soon as
+//! all its tasks run at the same moment. (ECS developer guide: How the deployment circuit breaker detects failures)
 
 use crate::rollout::ExpectedDeployment;
 use crate::service_spec::primary;
@@ -17,10 +17,10 @@ use tokio::time::Instant;
 /// Maximum number of tasks in one DescribeTasks call. (ECS API: DescribeTasks)
 const TASKS_PER_CALL: i32 = 100;
 
-/// Interval of the checks for stopped tasks while a rollout is in progress.
+/// Interval between the checks for stopped tasks while a rollout is in progress.
 const CHECK_INTERVAL: Duration = Duration::from_secs(5);
 
-/// Time without another crash after which a completed rollout with crashes counts as completed.
+/// Time without another crash after which a rollout that ECS has completed counts as succeeded despite earlier crashes.
 const QUIET_PERIOD: Duration = Duration::from_secs(30);
 
 /// Default threshold of the circuit breaker, in percent of the tasks. (ECS API: ThresholdConfiguration)
@@ -30,7 +30,7 @@ const MIN_FAILURES: i32 = 3;
 /// Upper bound of a bounded threshold, in tasks. (ECS API: ThresholdConfiguration)
 const MAX_FAILURES: i32 = 200;
 
-/// Returns the stopped tasks of the expected deployment, the latest first; none if they cannot be read.
+/// Returns the stopped tasks of the expected deployment, latest first; an empty list if they cannot be read.
 pub(crate) async fn stopped_tasks(ecs: &Client, expected: &ExpectedDeployment<'_>) -> Vec<Task> {
     let ExpectedDeployment { cluster, service, deployment, .. } = *expected;
     let call = ecs.list_tasks().cluster(cluster).service_name(service);
@@ -53,7 +53,8 @@ fn has_crashed(task: &Task) -> bool {
         && task.containers().iter().any(|container| container.exit_code().is_some_and(|code| code != 0))
 }
 
-/// Returns the number of failed tasks at which the circuit breaker of a service ends a rollout; none without a breaker.
+/// Returns the number of failed tasks at which the circuit breaker of a service ends a rollout, or `None` if the
+/// circuit breaker is off.
 fn threshold(service: &Service) -> Option<usize> {
     let breaker = service.deployment_configuration().and_then(DeploymentConfiguration::deployment_circuit_breaker)?;
     let given = breaker.threshold_configuration();
@@ -70,15 +71,15 @@ fn threshold(service: &Service) -> Option<usize> {
 /// Result of a check for crashed tasks.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum CrashCheck {
-    /// No crash, or none within the quiet period.
+    /// No crash within the quiet period.
     None,
-    /// Recent crashes: a completed rollout does not count as completed yet.
+    /// Crashes within the quiet period: a rollout that ECS has completed does not count as succeeded yet.
     Recent(String),
-    /// A crash loop: the rollout has failed, although ECS does not say so.
+    /// A crash loop: the rollout counts as failed, although ECS does not report a failure.
     TooMany(String),
 }
 
-/// A watch for crashed tasks while a rollout is waited for.
+/// Watch for crashed tasks during the wait for a rollout.
 pub(crate) struct CrashWatch {
     checked_at: Option<Instant>,
     known: usize,
@@ -91,7 +92,8 @@ impl CrashWatch {
         Self { checked_at: None, known: 0, grew_at: Instant::now(), last: CrashCheck::None }
     }
 
-    /// Returns the result of the last check; checks again after [`CHECK_INTERVAL`], or in any case if `now` is set.
+    /// Returns the result of the last check. Repeats the check first if it is older than [`CHECK_INTERVAL`], or if
+    /// `now` is set.
     pub(crate) async fn check(
         &mut self,
         ecs: &Client,

@@ -20,13 +20,13 @@ const REVISIONS_PER_CALL: usize = 20;
 /// Polling interval while a requested rollback is in progress.
 const POLL_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Time within which ECS may not list a started rollout yet.
+/// Time after the start of a rollout during which ECS may not list the rollout yet.
 const LISTING_LAG: Duration = Duration::from_secs(15);
 
-/// Prefix of the outcome of a rollout after which the previous revision is serving again.
+/// Prefix of the outcome of a rollback after which the previous revision is serving again.
 pub const ROLLED_BACK: &str = "rolled back";
 
-/// Outcome of a rollout that fails before any other has succeeded.
+/// Outcome of a failed rollout if no earlier rollout of the service has succeeded.
 pub(crate) const NO_PREVIOUS_REVISION: &str =
     "there is nothing to roll back to: no rollout of this service has succeeded";
 
@@ -35,26 +35,26 @@ pub(crate) const NO_PREVIOUS_REVISION: &str =
 pub struct ServiceDeployment {
     /// ARN of the service deployment.
     pub arn: String,
-    /// ARN of the task definition that it rolls out.
+    /// ARN of the revision that is rolled out.
     pub task_definition: String,
-    /// Status: `SUCCESSFUL`, `ROLLBACK_SUCCESSFUL`, `IN_PROGRESS`, ...
+    /// Status, such as `SUCCESSFUL`, `ROLLBACK_SUCCESSFUL` or `IN_PROGRESS`.
     pub status: String,
     /// Reason for the status, as ECS gives it.
     pub reason: Option<String>,
     /// Start time: `2026-11-22T19:30:00Z`.
     pub started: Option<String>,
-    /// End time.
+    /// End time; absent until the rollout has ended.
     pub finished: Option<String>,
 }
 
 impl ServiceDeployment {
-    /// Returns whether it succeeded.
+    /// Returns whether the rollout succeeded.
     #[must_use]
     pub fn succeeded(&self) -> bool {
         self.status == Status::Successful.as_str()
     }
 
-    /// Returns whether its status can still change.
+    /// Returns whether the status can still change.
     #[must_use]
     pub fn is_open(&self) -> bool {
         let open = [
@@ -68,11 +68,11 @@ impl ServiceDeployment {
     }
 }
 
-/// Lists the last service deployments of a service, at most 100, the latest first. A service that does not exist has
-/// none.
+/// Lists the last service deployments of a service, at most 100, latest first. Returns an empty list for a service that
+/// does not exist.
 ///
 /// # Errors
-/// The failures of ECS.
+/// Any failure of the ECS calls.
 pub async fn service_deployments(
     config: &SdkConfig,
     cluster: &str,
@@ -88,7 +88,7 @@ pub(crate) async fn list(client: &Client, cluster: &str, service: &str) -> Resul
         Err(failure) if failure.class == Class::NotFound => return Ok(Vec::new()),
         Err(failure) => return Err(failure),
     };
-    // The API does not specify the order.
+    // The API reference does not specify the order.
     briefs.sort_by_key(|brief| Reverse(brief.created_at().map(|at| (at.secs(), at.subsec_nanos()))));
     let mut revisions: Vec<String> =
         briefs.iter().filter_map(|brief| brief.target_service_revision_arn.clone()).collect();
@@ -126,7 +126,7 @@ fn service_deployment(
     }
 }
 
-/// Returns the deployment that this program started, from a list with the latest first: the latest, if it has the
+/// Returns the deployment that this program started: the first in `all`, which is sorted latest first, if it has the
 /// expected revision.
 pub(crate) fn matching<'a>(
     all: &'a [ServiceDeployment],
@@ -135,14 +135,14 @@ pub(crate) fn matching<'a>(
     all.first().filter(|deployment| deployment.task_definition == expected.task_definition)
 }
 
-/// Returns the revision that served before the one in `attrs`: the latest other one whose rollout succeeded.
+/// Returns the revision that served before the one in `attrs`: the latest other revision whose rollout succeeded.
 pub(crate) async fn previous_revision(client: &Client, attrs: &ServiceAttrs) -> Result<Option<String>, Failure> {
     let all = list(client, &attrs.cluster, &attrs.name).await?;
     let served = all.into_iter().filter(ServiceDeployment::succeeded);
     Ok(served.map(|deployment| deployment.task_definition).find(|arn| *arn != attrs.task_definition))
 }
 
-/// Describes the outcome of a rollout that was to be rolled back.
+/// Describes the outcome of a rollback, according to the status of the service deployment.
 pub(crate) fn rollback_outcome(deployment: &ServiceDeployment) -> String {
     let reason =
         deployment.reason.as_deref().map(|reason| format!(": {}", reason.trim_end_matches('.'))).unwrap_or_default();
@@ -150,23 +150,24 @@ pub(crate) fn rollback_outcome(deployment: &ServiceDeployment) -> String {
         Status::RollbackSuccessful => format!("{ROLLED_BACK}: the previous revision is serving again"),
         Status::RollbackFailed => format!("the rollback failed too{reason}"),
         Status::Stopped => format!("not rolled back{reason}"),
-        Status::Successful => "ECS had already completed the rollout: rolling back takes another rollout".to_owned(),
+        Status::Successful => "ECS had already completed the rollout; rolling back requires another rollout".to_owned(),
         _ => format!("the rollback is still in progress ({})", deployment.status),
     }
 }
 
-/// Stops the rollout of `attrs` and rolls it back, waits at most `within` for the end of the rollback, and describes
-/// the outcome.
+/// Stops the rollout of the service with `attrs` and rolls it back, waits at most `within` for the end of the rollback,
+/// and describes the outcome.
 ///
 /// # Errors
-/// The failures of ECS.
+/// Any failure of the ECS calls.
 pub async fn stop_rollout(config: &SdkConfig, attrs: &ServiceAttrs, within: Duration) -> Result<String, Failure> {
     stop(&Client::new(config), attrs, within).await
 }
 
 pub(crate) async fn stop(client: &Client, attrs: &ServiceAttrs, within: Duration) -> Result<String, Failure> {
     let Some(open) = find_started(client, attrs).await? else {
-        return Ok("ECS does not list this rollout: another one was started, or it may still be in progress".to_owned());
+        return Ok("ECS does not list this rollout: another rollout was started, or this one may still be in progress"
+            .to_owned());
     };
     if !open.is_open() {
         return Ok(rollback_outcome(&open));
@@ -178,7 +179,7 @@ pub(crate) async fn stop(client: &Client, attrs: &ServiceAttrs, within: Duration
         .await
         .for_operation("ecs:StopServiceDeployment")
     {
-        // It has ended in the meantime, or ECS is already rolling it back.
+        // The rollout has ended in the meantime, or ECS is already rolling it back.
         Err(failure) if failure.is("ConflictException") => {}
         answer => drop(answer?),
     }
@@ -194,7 +195,7 @@ pub(crate) async fn stop(client: &Client, attrs: &ServiceAttrs, within: Duration
     }
 }
 
-/// Returns the rollout that this program started; waits for one that ECS does not list yet.
+/// Returns the rollout that this program started. Waits at most [`LISTING_LAG`] until ECS lists it.
 async fn find_started(client: &Client, attrs: &ServiceAttrs) -> Result<Option<ServiceDeployment>, Failure> {
     let until = Instant::now() + LISTING_LAG;
     loop {

@@ -1,4 +1,4 @@
-//! Report of a failed rollout: how its tasks stopped, the last events, the last log lines, and the running tasks.
+//! Report of a failed rollout: the exits of its tasks, the last events, the last log lines, and the running tasks.
 
 use crate::container::{LogSpec, log_from_ecs};
 use crate::crash_loop;
@@ -19,10 +19,10 @@ use std::collections::BTreeMap;
 const MAX_EVENTS: usize = 5;
 /// Maximum number of distinct task exits in a report.
 const MAX_EXITS: usize = 3;
-/// Number of log lines in a report.
+/// Maximum number of log lines in a report.
 const LOG_LINES: i32 = 10;
 
-/// Builder of a failure report. It omits what cannot be read.
+/// Builder of a failure report. It omits everything that cannot be read.
 pub(crate) struct FailureReport<'a> {
     pub ecs: &'a Client,
     /// Client for logs; if absent, the report has no log lines.
@@ -31,8 +31,8 @@ pub(crate) struct FailureReport<'a> {
 }
 
 impl FailureReport<'_> {
-    /// Returns the failure of a rollout. `seen` is the service when the failure was detected, `now` is the service
-    /// after that, and `afterwards` is the outcome of the rollback.
+    /// Returns the failure of a rollout. `seen` is the service at the time when the failure was detected, `now` is the
+    /// service after the rollback, and `afterwards` is the outcome of the rollback.
     pub(crate) async fn failure(
         &self,
         (class, reason): (Class, &str),
@@ -40,7 +40,7 @@ impl FailureReport<'_> {
         now: Option<&Service>,
         afterwards: Option<String>,
     ) -> Failure {
-        // Exits of tasks of other rollouts would mislead.
+        // Only tasks of this rollout are reported: the exits of other tasks would be misleading.
         let tasks = crash_loop::stopped_tasks(self.ecs, self.expected).await;
         let exits = distinct_exits(&tasks);
         let lacks_secrets = exits.iter().any(|exit| one_off::lacks_secrets(exit));
@@ -50,8 +50,8 @@ impl FailureReport<'_> {
                 service.deployments().iter().find(|deployment| deployment.id() == Some(self.expected.deployment));
             ours.or_else(|| primary(service))
         });
-        // Events after the failure are about the rollback. ECS returns the latest first; the report has the earliest
-        // first.
+        // The events come from `seen` if possible, because later events are about the rollback. ECS returns events
+        // latest first; the report lists them earliest first.
         let recent = seen.or(now).into_iter().flat_map(|service| events(service, deployment)).take(MAX_EVENTS);
         let recent: Vec<String> = recent.map(|event| format!("event: {event}")).collect();
         details.extend(recent.into_iter().rev());
@@ -66,7 +66,7 @@ impl FailureReport<'_> {
         if lacks_secrets { failure.hint(one_off::SECRET_ACCESS_HINT) } else { failure }
     }
 
-    /// Returns the last log lines of the task, the earliest first, or a line that says that it wrote nothing.
+    /// Returns the last log lines of the task, earliest first, or one line that says that the container wrote nothing.
     async fn last_log_lines(&self, task: &Task) -> Vec<String> {
         let Some((logs, (group, stream))) = self.logs.zip(self.log_stream(task).await) else { return Vec::new() };
         let call = logs.get_log_events().log_group_name(&group).log_stream_name(&stream);
@@ -96,7 +96,7 @@ fn log_line(text: &str) -> String {
     format!("log: {}", redact_text(text.trim_end()))
 }
 
-/// Returns the task whose log is reported: the latest that exited with an error, or else the latest.
+/// Returns the task whose log is reported: the latest task that exited with an error, or the latest task if none did.
 fn representative(tasks: &[Task]) -> Option<&Task> {
     let failed =
         |task: &&Task| task.containers().iter().any(|container| container.exit_code().is_some_and(|code| code != 0));
@@ -117,7 +117,7 @@ fn running_tasks(service: &Service) -> String {
     }
 }
 
-/// Returns the distinct exits of tasks, each with the number of tasks.
+/// Describes the distinct exits of tasks, each with the number of tasks that exited in this way.
 fn distinct_exits(tasks: &[Task]) -> Vec<String> {
     let mut counts: BTreeMap<String, usize> = BTreeMap::new();
     let mut order = Vec::new();

@@ -1,5 +1,5 @@
-//! Lookup of the image that a tag in ECR refers to. Task definitions name images by digest, so that moving a tag is a
-//! change, and an old revision runs the image that it ran before.
+//! Lookup of the image that a tag in ECR refers to. Task definitions name images by digest, so that moving a tag shows
+//! up as a change, and an old revision keeps running the same image.
 
 use aws_sdk_ecr::Client;
 use aws_sdk_ecr::types::{ImageDetail, ImageIdentifier};
@@ -11,13 +11,13 @@ use pb_engine::{Class, Failure};
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Prefix of a digest.
+/// Prefix of an image digest.
 const DIGEST_PREFIX: &str = "sha256:";
 
 /// Maximum number of images in one DescribeImages call. (ECR API: DescribeImages)
 const IDS_PER_CALL: usize = 100;
 
-/// Tag of a reference without one.
+/// Tag of an image reference that names no tag.
 const DEFAULT_TAG: &str = "latest";
 
 /// Result of looking up a tag or digest in ECR.
@@ -34,10 +34,10 @@ pub enum ImageLookup {
     NoRepository,
 }
 
-/// A tag or digest in a repository of ECR.
+/// An image in an ECR repository, identified by a tag or a digest.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EcrImage {
-    /// Account and region of the registry; if absent, those of the credentials.
+    /// Account and region of the registry; if absent, those of the SDK configuration.
     pub registry: Option<(String, String)>,
     /// Name of the repository.
     pub repository: String,
@@ -46,7 +46,8 @@ pub struct EcrImage {
 }
 
 impl EcrImage {
-    /// Parses a full image reference; none if it is not one of ECR: `ACCOUNT.dkr.ecr.REGION.amazonaws.com/NAME:TAG`.
+    /// Parses a full image reference, such as `ACCOUNT.dkr.ecr.REGION.amazonaws.com/NAME:TAG`; returns `None` if it
+    /// does not refer to ECR.
     #[must_use]
     pub fn of_reference(reference: &str) -> Option<Self> {
         let (host, rest) = reference.split_once('/')?;
@@ -66,7 +67,7 @@ impl EcrImage {
     /// Looks up the image.
     ///
     /// # Errors
-    /// The failures of ECR; `Denied` for a registry whose images may be pulled but not described.
+    /// Any failure of the ECR calls; `Denied` also for a registry whose images the caller may pull but not describe.
     pub async fn look_up(&self, config: &SdkConfig) -> Result<ImageLookup, Failure> {
         let mut builder = aws_sdk_ecr::config::Builder::from(config);
         if let Some((_, region)) = &self.registry {
@@ -111,10 +112,10 @@ impl EcrImage {
     }
 }
 
-/// Looks up tags of a repository in the registry of the credentials, with one call if all of them exist.
+/// Looks up tags of a repository in the registry of the SDK configuration, with one call if all tags exist.
 ///
 /// # Errors
-/// As [`EcrImage::look_up`].
+/// The same as for [`EcrImage::look_up`].
 pub async fn look_up_tags(
     config: &SdkConfig,
     repository: &str,
@@ -132,7 +133,7 @@ async fn look_up_all(
     if tags.len() > 1 && tags.len() <= IDS_PER_CALL {
         let ids = tags.iter().map(|tag| own(tag).id()).collect();
         let call = client.describe_images().repository_name(repository).set_image_ids(Some(ids)).send();
-        // One missing image fails the whole call.
+        // The whole call fails if one of the images is missing.
         if let Ok(answer) = call.await {
             return Ok(tags.iter().map(|tag| (tag.clone(), lookup_of(tag, answer.image_details()))).collect());
         }
@@ -142,7 +143,7 @@ async fn look_up_all(
     Ok(try_join_all(each).await?.into_iter().collect())
 }
 
-/// Returns the lookup result of a tag or digest from the described images.
+/// Returns the lookup result for a tag or digest, given the described images.
 fn lookup_of(tag: &str, images: &[ImageDetail]) -> ImageLookup {
     let matches =
         |image: &&ImageDetail| image.image_digest() == Some(tag) || image.image_tags().iter().any(|known| known == tag);

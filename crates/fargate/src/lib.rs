@@ -49,7 +49,7 @@ pub use workload::{Image, WorkloadSpec};
 
 use pb_engine::Ownership;
 
-/// Returns the prefix of all names of the workspace.
+/// Returns the prefix of the names of all resources of a workspace.
 fn name_prefix(owner: &Ownership) -> String {
     format!("{}-", owner.workspace)
 }

@@ -16,7 +16,7 @@ use std::time::Duration;
 /// Spec of a log group.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LogGroupSpec {
-    /// Name.
+    /// Name of the log group.
     pub name: String,
     /// Retention of events, in days; if absent, they never expire.
     pub retention_days: Option<i32>,
@@ -27,22 +27,22 @@ pub struct LogGroupSpec {
 /// Attributes of a log group.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LogGroupAttrs {
-    /// Name.
+    /// Name of the log group.
     pub name: String,
     /// ARN without the trailing `:*`; absent until the group has been read.
     pub arn: Option<String>,
-    /// True if its deletion protection is on.
+    /// `true` if deletion protection is on.
     pub protected: bool,
 }
 
-/// Log groups of CloudWatch Logs (`logs.log_group`).
+/// Resource kind for log groups of CloudWatch Logs (`logs.log_group`).
 #[derive(Debug, Clone)]
 pub struct LogGroups {
     client: Client,
 }
 
 impl LogGroups {
-    /// Creates the kind with `client`.
+    /// Creates the resource kind, which calls AWS through `client`.
     #[must_use]
     pub fn new(client: Client) -> Self {
         Self { client }
@@ -54,8 +54,8 @@ impl LogGroups {
         groups.for_operation("logs:DescribeLogGroups")
     }
 
-    /// Lists the groups with the prefix of the workspace, and the configured, recorded and imported ones with other
-    /// names.
+    /// Lists the log groups whose names start with the prefix of the workspace, and the configured, recorded and
+    /// imported log groups with other names.
     async fn candidates(&self, scope: &ReadScope<Self>) -> Result<Vec<LogGroup>, Failure> {
         let prefix = crate::name_prefix(scope.owner());
         let mut groups = self.list(&prefix).await?;
@@ -69,7 +69,7 @@ impl LogGroups {
         Ok(groups)
     }
 
-    /// Returns the tags of a group; none if it has been deleted in the meantime.
+    /// Returns the tags of a log group, or `None` if it has been deleted in the meantime.
     async fn tags(&self, arn: &str) -> Result<Option<Tags>, Failure> {
         let answer = self.client.list_tags_for_resource().resource_arn(arn).send().await;
         match answer.for_operation("logs:ListTagsForResource") {
@@ -108,7 +108,7 @@ impl LogGroups {
 }
 
 fn attrs(group: &LogGroup) -> LogGroupAttrs {
-    // `arn` ends in `:*`, which the tagging calls refuse. (CloudWatch Logs API: LogGroup)
+    // The field `arn` ends with `:*`, which the tagging calls refuse. (CloudWatch Logs API: LogGroup)
     let arn = group.log_group_arn().or(group.arn()).map(|arn| arn.trim_end_matches(":*").to_owned());
     LogGroupAttrs {
         name: group.log_group_name().unwrap_or_default().to_owned(),
@@ -117,7 +117,7 @@ fn attrs(group: &LogGroup) -> LogGroupAttrs {
     }
 }
 
-/// Returns a group as managed or unmanaged; none if it is neither managed nor configured.
+/// Returns a log group as managed or unmanaged, or `None` if it is neither managed nor configured.
 fn classify(scope: &ReadScope<LogGroups>, group: &LogGroup, tags: &Tags) -> Option<Found<LogGroups>> {
     let attrs = attrs(group);
     if let Some(address) = scope.managed_address(tags, &[&attrs.name]) {
@@ -210,7 +210,7 @@ impl Resource for LogGroups {
         Ok(attrs.clone())
     }
 
-    /// Waits until the group is visible, which makes its ARN known.
+    /// Waits until the log group is visible, and returns it with its ARN.
     async fn wait_ready(&self, cx: &Context, attrs: LogGroupAttrs) -> Result<LogGroupAttrs, Failure> {
         if attrs.arn.is_some() {
             return Ok(attrs);
@@ -262,7 +262,7 @@ mod tests {
 
     const ARN: &str = "arn:aws:logs:us-east-2:1:log-group:staging-app";
 
-    /// A log group, and the calls that write.
+    /// State of the fake CloudWatch Logs: a log group, and the write calls so far.
     #[derive(Default)]
     struct Logs {
         group: Option<(Option<i32>, Tags)>,
@@ -390,6 +390,6 @@ mod tests {
     fn log_group_retention_unknown_to_aws_is_refused() {
         let spec = |days| LogGroupSpec { name: "a".to_owned(), retention_days: Some(days), tags: Tags::new() };
         assert_eq!(LogGroups::validate(&spec(30)), Ok(()));
-        assert!(LogGroups::validate(&spec(31)).unwrap_err().contains("the nearest is 30"));
+        assert!(LogGroups::validate(&spec(31)).unwrap_err().contains("the nearest valid value is 30"));
     }
 }

@@ -11,25 +11,25 @@ use serde::Serialize;
 /// A log line.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct LogLine {
-    /// Id of the event, by which a line that is read twice is recognized.
+    /// Id of the log event, by which a line that was read twice is recognized.
     #[serde(skip)]
     pub id: String,
-    /// Time, in milliseconds since 1970.
+    /// Time of the line, in milliseconds since 1970.
     pub timestamp: i64,
     /// Time in RFC 3339: `2026-11-22T20:17:03Z`.
     pub time: String,
-    /// Prefix of the log stream, which is the name of the service.
+    /// Prefix of the name of the log stream: the name of the service.
     pub service: String,
-    /// Id of the task that wrote it.
+    /// Id of the task that wrote the line.
     pub task: String,
-    /// Message.
+    /// Text of the line.
     pub message: String,
 }
 
 /// A query of a log group.
 #[derive(Debug, Clone)]
 pub struct LogQuery {
-    /// Log group.
+    /// Name of the log group.
     pub group: String,
     /// Prefix of the stream names; if absent, all streams match.
     pub prefix: Option<String>,
@@ -59,7 +59,7 @@ impl Logs {
     /// Passes the lines that match the query to `page`, oldest first, one page at a time, until `page` returns `false`.
     ///
     /// # Errors
-    /// The failures of FilterLogEvents: for example, the group does not exist or the filter pattern is invalid.
+    /// Any failure of FilterLogEvents: for example, the log group does not exist or the filter pattern is invalid.
     pub async fn read(&self, query: &LogQuery, mut page: impl FnMut(Vec<LogLine>) -> bool) -> Result<(), Failure> {
         let call = self
             .client
@@ -70,11 +70,11 @@ impl Logs {
             .set_filter_pattern(query.filter.clone());
         let mut pages = call.into_paginator().send();
         while let Some(answer) = pages.next().await {
-            // Pages come in the order of time; within a page, the events are sorted to be sure.
+            // The pages are in chronological order. The events of each page are sorted here, in case they are not.
             let mut lines: Vec<LogLine> =
                 answer.for_operation("logs:FilterLogEvents")?.events().iter().map(line).collect();
             lines.sort_by_key(|line| line.timestamp);
-            // An empty page can be followed by others.
+            // An empty page is not always the last one.
             if !lines.is_empty() && !page(lines) {
                 break;
             }
@@ -82,11 +82,11 @@ impl Logs {
         Ok(())
     }
 
-    /// Returns the lines of a stream from `token` on, and the token to continue with. A stream that does not exist yet
-    /// has no lines.
+    /// Returns the lines of a stream from `token` on, and the token to continue with. Returns no lines for a stream
+    /// that does not exist yet.
     ///
     /// # Errors
-    /// The failures of GetLogEvents.
+    /// Any failure of GetLogEvents.
     pub async fn follow(
         &self,
         group: &str,
@@ -107,7 +107,7 @@ impl Logs {
     /// Returns the last lines of a stream.
     ///
     /// # Errors
-    /// The failures of GetLogEvents.
+    /// Any failure of GetLogEvents.
     pub(crate) async fn last(&self, group: &str, stream: &str, lines: usize) -> Result<Vec<String>, Failure> {
         let call = self.client.get_log_events().log_group_name(group).log_stream_name(stream);
         let call = call.start_from_head(false).limit(i32::try_from(lines).unwrap_or(i32::MAX));
@@ -116,7 +116,7 @@ impl Logs {
     }
 }
 
-/// Converts an event. Stream names have the form `PREFIX/CONTAINER/TASK`.
+/// Converts a log event to a line. Stream names have the form `PREFIX/CONTAINER/TASK`.
 fn line(event: &FilteredLogEvent) -> LogLine {
     let stream = event.log_stream_name().unwrap_or_default();
     let mut parts = stream.rsplitn(3, '/');
@@ -140,7 +140,7 @@ mod tests {
     use aws_sdk_cloudwatchlogs::types::FilteredLogEvent;
     use aws_smithy_mocks::{Rule, mock};
 
-    /// Returns a rule with three pages: two lines, no line, one line. `calls` gets the token of each call.
+    /// Returns a rule with three pages: two lines, no line, one line. `calls` records the token of each call.
     fn pages(calls: &Fake<Vec<Option<String>>>) -> Rule {
         let calls = calls.clone();
         mock!(Client::filter_log_events)

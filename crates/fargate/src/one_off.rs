@@ -1,4 +1,4 @@
-//! One-off tasks: starting, stopping, state, and failure by the exit code of the container.
+//! One-off tasks: their start, stop and state, and the failure that reports a nonzero exit code.
 
 use crate::logs::Logs;
 use crate::revisions;
@@ -11,21 +11,21 @@ use pb_aws::ForOperation;
 use pb_engine::{Class, Failure};
 use pb_rules::secrets::redact_text;
 
-/// Number of log lines in the failure of a task.
+/// Maximum number of log lines in the failure of a task.
 const LOG_LINES: usize = 10;
 
-/// The settings of a one-off task.
+/// Settings of a one-off task.
 pub(crate) struct OneOffTask {
     pub cluster: String,
-    /// ARN of its revision.
+    /// ARN of the revision that the task runs.
     pub task_definition: String,
-    /// Container that gets `command`, and whose exit code is the result.
+    /// Name of the container that runs `command`, and whose exit code is the result of the task.
     pub container: String,
     pub command: Vec<String>,
     pub network: NetworkConfiguration,
-    /// `startedBy`, by which ListTasks finds it; at most 128 characters. (ECS API: RunTask)
+    /// Value of `startedBy`, by which ListTasks finds the task; at most 128 characters. (ECS API: RunTask)
     pub started_by: &'static str,
-    /// Client token, equal in all attempts to start this task. (ECS API: RunTask, `clientToken`)
+    /// Client token, which is the same in all attempts to start this task. (ECS API: RunTask, `clientToken`)
     pub token: String,
     pub tags: Tags,
 }
@@ -33,26 +33,26 @@ pub(crate) struct OneOffTask {
 /// State of a one-off task.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum OneOffState {
-    /// Starting, running or stopping; the text names the status.
+    /// Starting, running or stopping; the text contains the status.
     Running(String),
-    /// Stopped.
+    /// Stopped, with the exit code and the reason.
     Stopped(TaskExit),
 }
 
 /// Exit code and stop reason of a task.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TaskExit {
-    /// Exit code of its container; absent if that never ran.
+    /// Exit code of the container; absent if the container never ran.
     pub exit_code: Option<i32>,
-    /// Reason for which it stopped.
+    /// Reason why the task stopped.
     pub reason: String,
 }
 
 /// Starts the task and returns its ARN.
 ///
 /// # Errors
-/// The failures of RunTask; `NotReady` for a lack of capacity, which RunTask reports in a list of failures instead of
-/// as an error.
+/// Any failure of RunTask; `NotReady` if capacity is lacking, which RunTask reports in a list of failures instead of as
+/// an error.
 pub(crate) async fn start(client: &Client, one: OneOffTask) -> Result<String, Failure> {
     let own = ContainerOverride::builder().name(one.container).set_command(Some(one.command)).build();
     let call = client
@@ -78,10 +78,10 @@ pub(crate) async fn start(client: &Client, one: OneOffTask) -> Result<String, Fa
     Err(Failure::new(class, "ecs:RunTask", reason.trim_end_matches('.')))
 }
 
-/// Returns the state of the task; none if ECS does not show it yet or has forgotten it.
+/// Returns the state of a task, or `None` if ECS does not return the task yet or has already forgotten it.
 ///
 /// # Errors
-/// The failures of DescribeTasks.
+/// Any failure of DescribeTasks.
 pub(crate) async fn read_state(
     client: &Client,
     cluster: &str,
@@ -108,11 +108,11 @@ pub(crate) fn state(task: &Task, container: &str) -> OneOffState {
     OneOffState::Stopped(TaskExit { exit_code: own.and_then(Container::exit_code), reason })
 }
 
-/// Requests that the task stop: SIGTERM, then SIGKILL after the stop timeout. It is no error if the task
-/// has stopped already.
+/// Requests that a task stop: its containers get SIGTERM, and SIGKILL after the stop timeout. Succeeds if the task has
+/// already stopped.
 ///
 /// # Errors
-/// The failures of StopTask.
+/// Any failure of StopTask.
 pub(crate) async fn stop(client: &Client, cluster: &str, arn: &str, reason: &str) -> Result<(), Failure> {
     let call = client.stop_task().cluster(cluster).task(arn).reason(reason);
     match call.send().await.for_operation("ecs:StopTask") {
@@ -151,11 +151,11 @@ pub(crate) async fn failure(
 
 /// Hint for a task whose secrets could not be read.
 pub(crate) const SECRET_ACCESS_HINT: &str =
-    "check that the secrets exist and that the execution role may read them; `pb-deploy bootstrap` grants it";
+    "check that the secrets exist and that the execution role may read them; `pb-deploy bootstrap` grants that access";
 
-/// Returns whether a task stopped because its secrets could not be read. The start of such a reason (`unable to pull
-/// secrets or registry auth`) is ambiguous: reasons about images have it too. (ECS developer guide: Stopped tasks error
-/// messages)
+/// Returns whether a task stopped because its secrets could not be read. The beginning of such a reason, `unable to
+/// pull secrets or registry auth`, is not enough: reasons that concern images begin with it, too. (ECS developer guide:
+/// Stopped tasks error messages)
 pub(crate) fn lacks_secrets(reason: &str) -> bool {
     reason.contains("unable to retrieve secret")
 }

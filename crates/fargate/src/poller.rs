@@ -1,4 +1,4 @@
-//! Shared polling: one DescribeServices call for all services that are waited for.
+//! Shared polling of services: all waits share their DescribeServices calls.
 
 use aws_sdk_ecs::Client;
 use aws_sdk_ecs::types::{Service, ServiceField};
@@ -13,29 +13,31 @@ use tokio::time::Instant;
 /// Maximum number of names in one DescribeServices call. (ECS API: DescribeServices)
 pub(crate) const NAMES_PER_CALL: usize = 10;
 
-/// Divisor of the time that a watcher has waited so far; the result is the age up to which it accepts an answer to
-/// another watcher.
+/// Divisor that gives the maximum age of an acceptable response from the time that a watcher has waited so far. A
+/// watcher that has waited for 160 s, for example, accepts a response that is up to 1 s old, even if another watcher
+/// requested it.
 const FRESH_FRACTION: u32 = 160;
 
-/// Minimum time per call in a round: at most ten calls a second, for any number of watchers and services. ECS allows 20
-/// a second for an account, which has other clients, too. (ECS API reference: Request throttling)
+/// Minimum average time between calls. If the watched services need N calls, a response is reused for at least N times
+/// this time, so that the poller makes at most ten calls a second, for any number of watchers and services. ECS allows
+/// 20 calls a second per account, and the account has other clients, too. (ECS API reference: Request throttling)
 const TIME_PER_CALL: Duration = Duration::from_millis(100);
 
 /// Cluster and name of a service.
 type Key = (String, String);
 
-/// Last answer about each service, with the time of the request.
+/// Last response about each service, with the time of the request.
 type Answers = HashMap<Key, (Instant, Option<Service>)>;
 
 /// The watchers of one service.
 #[derive(Debug, Clone, Copy)]
 struct Watchers {
     count: usize,
-    /// Start of the last one.
+    /// Start time of the watcher that started last.
     since: Instant,
 }
 
-/// A poller of services that asks for up to ten of them in one call, on behalf of all watchers.
+/// A poller that requests up to ten services in one call, on behalf of all their watchers.
 #[derive(Debug, Clone)]
 pub(crate) struct Poller {
     client: Client,
@@ -55,7 +57,7 @@ impl Poller {
         Self { client, answers: Arc::default(), watched: Arc::default() }
     }
 
-    /// Starts to watch a service. The watcher accepts no answer to an earlier request.
+    /// Starts watching a service. The watcher accepts no response to a request that was sent before it started.
     pub(crate) fn watch(&self, cluster: &str, name: &str) -> Watch<'_> {
         let (key, since) = ((cluster.to_owned(), name.to_owned()), Instant::now());
         let mut watched = self.watched();
@@ -69,15 +71,15 @@ impl Poller {
         self.watched.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Returns whether the answer about a service is fresh enough for a watcher that started at `since`, if `all`
-    /// services are watched.
+    /// Returns whether the stored response about a service is fresh enough for a watcher that started at `since`. `all`
+    /// is the number of watched services.
     fn is_fresh(answers: &Answers, key: &Key, since: Instant, all: usize) -> bool {
         let calls = u32::try_from(all.div_ceil(NAMES_PER_CALL)).unwrap_or(u32::MAX);
         let fresh = (since.elapsed() / FRESH_FRACTION).max(TIME_PER_CALL * calls);
         answers.get(key).is_some_and(|(at, _)| *at >= since && at.elapsed() < fresh)
     }
 
-    /// Returns the watched services of a cluster without a fresh answer.
+    /// Returns the names of the watched services of a cluster whose stored response is not fresh enough.
     fn stale(&self, cluster: &str, answers: &Answers) -> Vec<String> {
         let watched = self.watched();
         let stale = watched
@@ -86,7 +88,7 @@ impl Poller {
         stale.map(|((_, name), _)| name.clone()).collect()
     }
 
-    /// Describes services of a cluster and stores the answers.
+    /// Requests services of a cluster and stores the responses.
     async fn refresh(&self, cluster: &str, names: &[String], answers: &mut Answers) -> Result<(), Failure> {
         let at = Instant::now();
         let mut found = HashMap::new();
@@ -102,12 +104,13 @@ impl Poller {
 }
 
 impl Watch<'_> {
-    /// Returns the service; none if it does not exist or is INACTIVE.
+    /// Returns the service, or `None` if it does not exist or is INACTIVE.
     ///
     /// # Errors
-    /// The failures of DescribeServices.
+    /// Any failure of DescribeServices.
     pub(crate) async fn service(&self) -> Result<Option<Service>, Failure> {
-        // The watcher that gets the mutex asks for all of them; the others wait for its answer.
+        // The watcher that gets the mutex also requests the services of the other watchers, which wait for the
+        // response.
         let mut answers = self.poller.answers.lock().await;
         let all = self.poller.watched().len();
         if !Poller::is_fresh(&answers, &self.key, self.since, all) {
@@ -128,8 +131,8 @@ impl Drop for Watch<'_> {
     }
 }
 
-/// Describes the services with these names that exist. A cluster that does not exist has none. A deleted service, which
-/// ECS describes as INACTIVE for a while, does not exist.
+/// Returns the services with these names that exist; an empty list if the cluster does not exist. A deleted service,
+/// which ECS returns as INACTIVE for a while, counts as one that does not exist.
 pub(crate) async fn describe(
     client: &Client,
     cluster: &str,

@@ -17,13 +17,14 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::time::Duration;
 
-/// Tag with the mark of a release command: on a revision if the command has succeeded with it, and on the task itself.
+/// Tag that contains the mark of a release command. The task always carries it; a revision carries it if the command
+/// has succeeded with that revision.
 pub(crate) const MARK_TAG: &str = "pb-deploy:before";
 
-/// `startedBy` of release command tasks, by which ListTasks finds them.
+/// Value of `startedBy` of release command tasks, by which ListTasks finds them.
 pub(crate) const STARTED_BY: &str = "pb-deploy/before";
 
-/// Spec of a release command, which runs once for each revision and command.
+/// Spec of a release command, which runs once for each combination of revision and command.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReleaseCommandSpec {
     /// Name of the cluster.
@@ -34,11 +35,11 @@ pub struct ReleaseCommandSpec {
     pub task_definition: String,
     /// Name of the container that runs the command.
     pub container: String,
-    /// Command.
+    /// Command with its arguments.
     pub command: Vec<String>,
-    /// Id of the subnet.
+    /// Id of the subnet of the task.
     pub subnet: String,
-    /// Id of the security group.
+    /// Id of the security group of the task.
     pub security_group: String,
     /// Tags, in addition to the ownership tags.
     pub tags: Tags,
@@ -47,21 +48,22 @@ pub struct ReleaseCommandSpec {
 /// Attributes of a release command that is running or has run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReleaseCommandAttrs {
-    /// ARN of the task; empty if ECS has forgotten it, an hour after it stopped.
+    /// ARN of the task; empty if only the mark shows that the command ran, because ECS forgets a task an hour after it
+    /// stopped.
     pub arn: String,
     /// Name of the cluster.
     pub cluster: String,
-    /// ARN of the revision that it ran with.
+    /// ARN of the revision that the command ran with.
     pub task_definition: String,
     /// Name of the container.
     pub container: String,
-    /// Command.
+    /// Command with its arguments.
     pub command: Vec<String>,
-    /// Mark of the revision: hash of container and command, subnet and security group.
+    /// Mark of the command: a hash of container and command, followed by subnet and security group.
     pub mark: String,
 }
 
-/// Release commands (`ecs.before`).
+/// Resource kind for release commands (`ecs.before`).
 #[derive(Debug, Clone)]
 pub struct ReleaseCommands {
     client: Client,
@@ -70,13 +72,13 @@ pub struct ReleaseCommands {
 }
 
 impl ReleaseCommands {
-    /// Creates the kind with these clients; `timeout` limits the time of one task.
+    /// Creates the resource kind, which calls AWS through these clients. `timeout` limits the wait for one task.
     #[must_use]
     pub fn new(client: Client, logs: aws_sdk_cloudwatchlogs::Client, timeout: Duration) -> Self {
         Self { client, logs: Logs::of(logs), timeout }
     }
 
-    /// Lists the release command tasks of a cluster that are running or stopped within the last hour, at most 100.
+    /// Lists the release command tasks of a cluster that are running or that stopped within the last hour, at most 100.
     async fn recent_tasks(&self, cluster: &str) -> Result<Vec<Task>, Failure> {
         let mut arns = Vec::new();
         for status in [DesiredStatus::Running, DesiredStatus::Stopped] {
@@ -95,8 +97,8 @@ impl ReleaseCommands {
         Ok(call.send().await.for_operation("ecs:DescribeTasks")?.tasks.unwrap_or_default())
     }
 
-    /// Returns ARN and mark of the release command task that is running for a revision, or that succeeded within the
-    /// last hour.
+    /// Returns the ARN and the mark of the release command task that is running with `revision`, or that succeeded with
+    /// it within the last hour.
     async fn running_or_succeeded(
         &self,
         scope: &ReadScope<Self>,
@@ -118,9 +120,9 @@ impl ReleaseCommands {
         }))
     }
 
-    /// Starts the task, unless it is already running, or the revision is marked because the command has succeeded with
-    /// it before a rollback. Only one runs at a time: a task that an earlier deploy started for another revision or
-    /// command must stop first (`NotReady`).
+    /// Starts the task, unless it is already running, or the revision carries the mark because the command succeeded
+    /// with it before a rollback. Only one release command runs at a time: while a task that an earlier deploy started
+    /// for another revision or command is running, this fails with `NotReady`.
     async fn start(&self, cx: &Context, spec: &ReleaseCommandSpec) -> Result<ReleaseCommandAttrs, Failure> {
         let (ours, mark) = (cx.tags(&Tags::new()), mark(spec));
         let revision = revisions::describe(&self.client, &spec.task_definition).await?;
@@ -156,15 +158,15 @@ impl ReleaseCommands {
     }
 }
 
-/// Returns the mark of a release command: hash of container and command, subnet, security group.
+/// Returns the mark of a release command: a hash of container and command, followed by subnet and security group.
 fn mark(spec: &ReleaseCommandSpec) -> String {
     let text = serde_json::to_string(&(&spec.container, &spec.command)).unwrap_or_default();
     let hash: String = Sha256::digest(text.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect();
     format!("{hash} {} {}", spec.subnet, spec.security_group)
 }
 
-/// Returns the spec of what ran, from its mark: the configured or recorded command if its hash is equal, otherwise a
-/// placeholder.
+/// Returns the spec of the release command with the mark `mark`. Its command is the configured or the recorded one if
+/// the hash matches the mark, otherwise a placeholder.
 fn spec_from_mark(
     wanted: &ReleaseCommandSpec,
     remembered: Option<&ReleaseCommandAttrs>,
@@ -204,10 +206,10 @@ fn is_running(task: &Task) -> bool {
 }
 
 impl Resource for ReleaseCommands {
-    /// A command that ran has no tags of its own: the mark is on the revision.
+    /// A command that has run carries no tags of its own: its mark is a tag of the revision.
     const TAGGED: bool = false;
     const KIND: &'static str = "ecs.before";
-    /// Each RunTask call starts another task.
+    /// Every RunTask call starts another task, so AWS does not refuse a second one.
     const UNIQUE_NAME: bool = false;
     const BLOCKS_DELETION_OF: &'static [&'static str] =
         &["ecs.cluster", "ec2.security_group", "ec2.subnet", "ec2.internet_gateway"];
@@ -228,7 +230,7 @@ impl Resource for ReleaseCommands {
         attrs(spec, unknown())
     }
 
-    /// The attributes are unknown if the command must run again, so that dependents wait for the task.
+    /// Returns unknown attributes if the command must run again, so that dependents wait for the task.
     fn attrs_after_update(attrs: &ReleaseCommandAttrs, spec: &ReleaseCommandSpec) -> ReleaseCommandAttrs {
         if attrs.mark == mark(spec) && attrs.task_definition == spec.task_definition {
             attrs.clone()
@@ -245,14 +247,14 @@ impl Resource for ReleaseCommands {
         (!attrs.arn.is_empty()).then(|| crate::last_part(&attrs.arn).to_owned())
     }
 
-    /// The result with one revision is not the result with another.
+    /// Returns whether the command ran with another revision: its result with one revision says nothing about another.
     fn is_other_revision(recorded: &ReleaseCommandAttrs, found: &ReleaseCommandAttrs) -> bool {
         recorded.task_definition != found.task_definition
     }
 
-    /// A release command exists if the revision in use carries the mark, or if its task is running or succeeded within
-    /// the last hour. A recorded one whose task failed is read with the revision `never`, so that the next deploy runs
-    /// it again.
+    /// Finds a release command if the revision in use carries the mark, or if its task is running or succeeded within
+    /// the last hour. Returns a recorded release command whose task failed with the revision `never`, so that the next
+    /// deploy runs it again.
     async fn read(&self, scope: &ReadScope<Self>) -> Result<Vec<Found<Self>>, Failure> {
         let mut found = Vec::new();
         for (address, wanted) in scope.desired.iter().filter(|(_, spec)| !is_unknown(&spec.cluster)) {

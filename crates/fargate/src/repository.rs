@@ -17,13 +17,13 @@ const PAGE_SIZE: i32 = 1000;
 /// Spec of an image repository.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct RepositorySpec {
-    /// Name.
+    /// Name of the repository.
     pub name: String,
-    /// True to scan each pushed image for known vulnerabilities.
+    /// `true` if each pushed image is scanned for known vulnerabilities.
     pub scan_on_push: bool,
     /// Tag mutability, which decides whether a tag can be moved to another image: `MUTABLE` or `IMMUTABLE`.
     pub tag_mutability: String,
-    /// Lifecycle policy, in the JSON of ECR; for example, the result of [`keep_untagged`].
+    /// Lifecycle policy, in ECR's JSON format; for example, the result of [`keep_untagged`].
     pub lifecycle: Option<Value>,
     /// Tags, in addition to the ownership tags.
     pub tags: Tags,
@@ -32,22 +32,22 @@ pub struct RepositorySpec {
 /// Attributes of an image repository.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RepositoryAttrs {
-    /// Name.
+    /// Name of the repository.
     pub name: String,
-    /// ARN.
+    /// ARN of the repository.
     pub arn: String,
-    /// URI: the part of image references before `:tag`.
+    /// URI of the repository: the part of image references before `:tag`.
     pub uri: String,
-    /// True if it contains images that must not be deleted with it.
+    /// `true` if the repository contains images that must not be deleted with it.
     pub keeps_images: bool,
 }
 
-/// Image repositories of ECR (`ecr.repository`).
+/// Resource kind for image repositories of ECR (`ecr.repository`).
 #[derive(Debug, Clone)]
 pub struct Repositories {
     client: Client,
     delete_images: bool,
-    /// True if the repository has images; absent if that is not known yet.
+    /// `true` if the repository contains images; absent if that is not known yet.
     has_images: Option<bool>,
 }
 
@@ -66,25 +66,26 @@ pub fn keep_untagged(count: u32) -> Value {
 /// Properties of a repository that DescribeRepositories does not return.
 struct Contents {
     lifecycle: Option<Value>,
-    /// True if it contains images that must not be deleted with it.
+    /// `true` if the repository contains images that must not be deleted with it.
     keeps_images: bool,
 }
 
 impl Repositories {
-    /// Creates the kind with `client`. A repository that contains images is deleted only if `delete_images` is set.
+    /// Creates the resource kind, which calls AWS through `client`. A repository that contains images is deleted only
+    /// if `delete_images` is set.
     #[must_use]
     pub fn new(client: Client, delete_images: bool) -> Self {
         Self { client, delete_images, has_images: None }
     }
 
-    /// Sets whether the repository has images, if that is already known.
+    /// Sets whether the repository contains images, if the caller already knows.
     #[must_use]
     pub fn has_images(self, has_images: Option<bool>) -> Self {
         Self { has_images, ..self }
     }
 
-    /// Returns the lifecycle policy of a repository. A policy that is not valid JSON is returned as a string, which
-    /// equals no configured policy.
+    /// Returns the lifecycle policy of a repository. A policy that is not valid JSON is returned as a JSON string, so
+    /// it never compares equal to a configured policy, which is an object.
     async fn lifecycle(&self, name: &str) -> Result<Option<Value>, Failure> {
         let answer = self.client.get_lifecycle_policy().repository_name(name).send().await;
         match answer.for_operation("ecr:GetLifecyclePolicy") {
@@ -141,7 +142,7 @@ impl Repositories {
         Ok(all)
     }
 
-    /// Returns the tags of a repository; none if it has been deleted in the meantime.
+    /// Returns the tags of a repository, or `None` if it has been deleted in the meantime.
     async fn tags(&self, arn: &str) -> Result<Option<Tags>, Failure> {
         match self
             .client
@@ -159,8 +160,8 @@ impl Repositories {
         }
     }
 
-    /// Returns the properties that DescribeRepositories does not return; none if the repository has been deleted in the
-    /// meantime.
+    /// Returns the properties that DescribeRepositories does not return, or `None` if the repository has been deleted
+    /// in the meantime.
     async fn contents(&self, name: &str) -> Result<Option<Contents>, Failure> {
         match try_join(self.lifecycle(name), self.keeps_images(name)).await {
             Ok((lifecycle, keeps_images)) => Ok(Some(Contents { lifecycle, keeps_images })),
@@ -183,13 +184,13 @@ impl Repositories {
     }
 }
 
-/// Returns the address of a managed repository.
+/// Returns the address of a repository, or `None` if the repository is unmanaged.
 fn managed_address(scope: &ReadScope<Repositories>, repository: &Repository, tags: &Tags) -> Option<Address> {
     scope.managed_address(tags, &[repository.repository_arn()?, repository.repository_name()?])
 }
 
-/// Returns a repository as managed or unmanaged; none if it is neither managed nor configured, or has been deleted in
-/// the meantime.
+/// Returns a repository as managed or unmanaged, or `None` if it is neither managed nor configured, or has been deleted
+/// in the meantime.
 fn classify(
     scope: &ReadScope<Repositories>,
     repository: &Repository,
@@ -279,8 +280,8 @@ impl Resource for Repositories {
         Some(attrs.name.clone())
     }
 
-    /// Lists all repositories, up to 1000 per call, because DescribeRepositories fails if one of the given names does
-    /// not exist.
+    /// Lists all repositories of the registry, up to 1000 per call, instead of requesting the known names, because
+    /// DescribeRepositories fails if one of the requested names does not exist.
     async fn read(&self, scope: &ReadScope<Self>) -> Result<Vec<Found<Self>>, Failure> {
         let arn = |repository: &Repository| repository.repository_arn().map(str::to_owned);
         let tagged = async {

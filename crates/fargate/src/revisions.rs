@@ -17,13 +17,14 @@ use std::collections::{BTreeMap, BTreeSet};
 /// Default number of ACTIVE revisions of a family that are kept for rollbacks.
 pub(crate) const KEPT_REVISIONS: usize = 10;
 
-/// Maximum number of old revisions that one rollout deregisters, because the deploy waits for these calls.
+/// Maximum number of old revisions that one rollout deregisters. It is limited because the deploy waits for these
+/// calls.
 const MAX_PRUNED: usize = 10;
 
-/// Number of revisions that are described at a time.
+/// Number of revisions that are requested concurrently.
 const CONCURRENCY: usize = 8;
 
-/// Maximum number of unmanaged revisions that are skipped in search of a managed one.
+/// Maximum number of unmanaged revisions that are skipped in the search for a managed one.
 const LOOK_BACK: usize = 10;
 
 /// A revision with its tags.
@@ -37,22 +38,24 @@ impl Revision {
         self.definition.task_definition_arn().unwrap_or_default()
     }
 
-    /// Returns whether it is deregistered: services that use it keep their tasks, but no service can be set to it.
+    /// Returns whether the revision is deregistered: services that use it keep their tasks, but no service can be
+    /// updated to it.
     fn is_deregistered(&self) -> bool {
         use TaskDefinitionStatus::{DeleteInProgress, Inactive};
         matches!(self.definition.status(), Some(Inactive | DeleteInProgress))
     }
 }
 
-/// Returns the revision in use of a family: the one that a managed service has, if it is ACTIVE and carries the same
-/// address as the latest. Without such a service, it is the latest managed ACTIVE revision, or else the latest.
+/// Returns the revision in use of a family: the one that a managed service uses, if it is ACTIVE and its tags contain
+/// the same address as those of the latest revision. Without such a service, it is the latest managed ACTIVE revision,
+/// or the latest ACTIVE revision if none is managed.
 ///
-/// After a rollback, after a rollout that ECS rolled back, or if a run ended between registration and rollout, the
-/// latest revision does not serve. If it does, this takes one call for the family, because the services are read
-/// anyway.
+/// The latest revision is not in use after a rollback, after a rollout that ECS rolled back, or if a run ended between
+/// registration and rollout. If it is in use, this function makes only one call for the family, because the services
+/// are read anyway.
 ///
 /// # Errors
-/// The failures of ECS.
+/// Any failure of the ECS calls.
 pub(crate) async fn in_use<R: Resource>(
     client: &Client,
     scope: &ReadScope<R>,
@@ -71,8 +74,8 @@ pub(crate) async fn in_use<R: Resource>(
     Ok(Some(used.filter(is_usable).unwrap_or(latest)))
 }
 
-/// Returns the latest managed ACTIVE revision of a family, or else the latest. Unmanaged later revisions have no effect
-/// until a service uses them, which the read of the service shows.
+/// Returns the latest managed ACTIVE revision of a family, or the latest ACTIVE revision if none is managed. Later
+/// revisions that are unmanaged have no effect until a service uses them, and then the read of the service shows it.
 async fn latest<R: Resource>(client: &Client, scope: &ReadScope<R>, family: &str) -> Result<Option<Revision>, Failure> {
     let Some(latest) = describe(client, family).await? else {
         return Ok(None);
@@ -89,10 +92,11 @@ async fn latest<R: Resource>(client: &Client, scope: &ReadScope<R>, family: &str
     Ok(Some(latest))
 }
 
-/// Returns the revision with this ARN, or the latest ACTIVE revision of this family; none if it does not exist.
+/// Returns the revision with the ARN `name`, or the latest ACTIVE revision of the family `name`; returns `None` if it
+/// does not exist.
 ///
-/// DescribeTaskDefinition has no error code for that: it returns a ClientException "Unable to describe task
-/// definition". (ECS developer guide: API failure reasons)
+/// DescribeTaskDefinition has no error code for a missing revision: it returns a ClientException "Unable to describe
+/// task definition". (ECS developer guide: API failure reasons)
 pub(crate) async fn describe(client: &Client, name: &str) -> Result<Option<Revision>, Failure> {
     let call = client.describe_task_definition().task_definition(name).include(TaskDefinitionField::Tags);
     match call.send().await.for_operation("ecs:DescribeTaskDefinition") {
@@ -105,7 +109,7 @@ pub(crate) async fn describe(client: &Client, name: &str) -> Result<Option<Revis
     }
 }
 
-/// Lists the ARNs of the ACTIVE revisions of a family, the latest first.
+/// Lists the ARNs of the ACTIVE revisions of a family, latest first.
 pub(crate) async fn active(client: &Client, family: &str) -> Result<Vec<String>, Failure> {
     let call = client.list_task_definitions().family_prefix(family).status(TaskDefinitionStatus::Active);
     let pages = call.sort(SortOrder::Desc).into_paginator();
@@ -124,11 +128,11 @@ pub(crate) fn family(arn: &str) -> &str {
 /// A revision as shown to operators.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct RevisionInfo {
-    /// ARN.
+    /// ARN of the revision.
     pub arn: String,
     /// Family and number: `staging-flask:3`.
     pub name: String,
-    /// True if it can be run: `ACTIVE`, not deregistered.
+    /// `true` if new tasks can run it: it is `ACTIVE`, not deregistered.
     pub active: bool,
     /// Tags, including the ownership tags.
     pub tags: Tags,
@@ -139,22 +143,22 @@ pub struct RevisionInfo {
     pub ports: BTreeMap<String, Vec<u16>>,
     /// Registration time: `2026-11-22T19:30:00Z`.
     pub registered: Option<String>,
-    /// ARN of the identity that registered it.
+    /// ARN of the identity that registered the revision.
     pub registered_by: Option<String>,
 }
 
-/// Returns the revision with this name (`staging-flask:3`) or ARN; none if it never existed.
+/// Returns the revision with this name (`staging-flask:3`) or ARN, or `None` if it never existed.
 ///
 /// # Errors
-/// The failures of ECS.
+/// Any failure of the ECS calls.
 pub async fn revision(config: &SdkConfig, name: &str) -> Result<Option<RevisionInfo>, Failure> {
     Ok(describe(&Client::new(config), name).await?.map(info))
 }
 
-/// Returns the last ACTIVE revisions of a family, at most `last`, the latest first.
+/// Returns the last ACTIVE revisions of a family, at most `last`, latest first.
 ///
 /// # Errors
-/// The failures of ECS.
+/// Any failure of the ECS calls.
 pub async fn active_revisions(config: &SdkConfig, family: &str, last: usize) -> Result<Vec<RevisionInfo>, Failure> {
     let client = Client::new(config);
     let mut arns = active(&client, family).await?;
@@ -217,8 +221,8 @@ pub(crate) async fn forget_all(client: &Client, cx: &Context, family: &str) -> R
     Ok(())
 }
 
-/// Deregisters the old revisions of the family of a service. Must be called only after the rollout to its revision has
-/// succeeded: before that, a rollback may need an older one.
+/// Deregisters old revisions of the task definition family of a service. Must be called only after the rollout of the
+/// service has succeeded: before that, a rollback may need one of them.
 pub(crate) async fn prune(client: &Client, cx: &Context, service: &ServiceAttrs, kept: usize) -> Result<(), Failure> {
     let in_use = service.task_definition.as_str();
     let arns = active(client, family(in_use)).await?;
@@ -232,8 +236,9 @@ pub(crate) async fn prune(client: &Client, cx: &Context, service: &ServiceAttrs,
     Ok(())
 }
 
-/// Returns the ARNs that can be deregistered, from a list with the latest first: not among the last `kept`, not
-/// `in_use`, not the one that served before (`before`), and not the one that was registered before `in_use`.
+/// Returns those of `arns` that can be deregistered. `arns` is sorted latest first. The following revisions are kept:
+/// the last `kept`, the revision `in_use`, the revision that was registered before it, and the revision that served
+/// before it (`before`).
 fn outdated<'a>(arns: &'a [String], in_use: &str, before: Option<&str>, kept: usize) -> Vec<&'a String> {
     let at = arns.iter().position(|arn| arn == in_use);
     let served = before.and_then(|before| arns.iter().position(|arn| arn == before));
@@ -267,7 +272,7 @@ mod tests {
                 .into_iter()
                 .map(|arn| arn.rsplit(':').next().unwrap().to_owned())
         };
-        // Revisions 11 to 14 never served: a rollback returns to 10.
+        // Revisions 11 to 14 never served, so a rollback would return to revision 10.
         assert_eq!(kept(&arns[5]).collect::<Vec<_>>(), ["13", "12", "11"]);
     }
 

@@ -1,8 +1,8 @@
 //! Rollout status and failure reason.
 //!
-//! After ECS has rolled back, a service also has one deployment and all desired tasks running. So a rollout has
-//! succeeded only if the deployment that this program started has completed, with its revision. (ECS developer guide:
-//! How the deployment circuit breaker detects failures)
+//! After a rollback by ECS, a service also has only one deployment, and all desired tasks are running. A rollout has
+//! therefore succeeded only if the deployment that this program started has completed with its revision. (ECS developer
+//! guide: How the deployment circuit breaker detects failures)
 
 use crate::service_spec::{ACTIVE, primary};
 use aws_sdk_ecs::types::{Deployment, DeploymentRolloutState, Service, ServiceEvent};
@@ -50,7 +50,7 @@ pub(crate) fn rollout_status(service: &Service, expected: &ExpectedDeployment<'_
         return RolloutStatus::Failed(format!("the deployment runs {} instead", revision_name(primary)));
     }
     let (running, desired) = (primary.running_count(), service.desired_count());
-    // Without a rollout state, only the counts of a single deployment decide.
+    // If ECS returns no rollout state, the counts decide: all desired tasks run, in a single deployment.
     let completed = primary.rollout_state().is_none_or(|state| *state == DeploymentRolloutState::Completed);
     if completed && running == desired && service.deployments().len() == 1 {
         return RolloutStatus::Succeeded;
@@ -87,7 +87,7 @@ pub(crate) fn is_failed_without_rollback(service: &Service, expected: &ExpectedD
     })
 }
 
-/// Returns the reason for which another deployment replaced the expected one.
+/// Describes why another deployment has replaced the expected one.
 fn superseded_by(primary: &Deployment, expected: &ExpectedDeployment<'_>) -> String {
     let reason = primary.rollout_state_reason().unwrap_or_default().trim_end_matches('.');
     let current = revision_name(primary);
@@ -105,7 +105,7 @@ pub(crate) fn revision_name(deployment: &Deployment) -> &str {
     crate::last_part(deployment.task_definition().unwrap_or_default())
 }
 
-/// Returns the events since `deployment` was started, the latest first, without the leading name of the service.
+/// Returns the events since `deployment` was started, latest first, without the service name at their beginning.
 pub(crate) fn events<'a>(service: &'a Service, deployment: Option<&'a Deployment>) -> impl Iterator<Item = String> {
     let since = deployment.and_then(Deployment::created_at);
     let is_new = move |event: &&ServiceEvent| match (event.created_at(), since) {
@@ -118,8 +118,8 @@ pub(crate) fn events<'a>(service: &'a Service, deployment: Option<&'a Deployment
     })
 }
 
-/// Returns an event about started tasks or registered targets with a count that agrees: ECS writes `has started 1
-/// tasks: (task 253e85bf)` and `registered 1 targets in (target-group web)`. Other events are returned as they are.
+/// Rewords an event about started tasks or registered targets so that the noun agrees with the count: ECS writes `has
+/// started 1 tasks: (task 253e85bf)` and `registered 1 targets in (target-group web)`. Returns other events unchanged.
 fn reworded(event: String) -> String {
     let started = |event: &str| {
         let (_, tasks) = event.strip_prefix("has started ")?.split_once(" tasks: ")?;
@@ -205,7 +205,8 @@ mod tests {
 
     #[test]
     fn rollback_is_a_failed_rollout() {
-        // All tasks run, with the previous revision: by the counts alone, this would be a success.
+        // All desired tasks run, but with the previous revision. According to the counts alone, the rollout would have
+        // succeeded.
         let mut back = deployment("ecs-svc/1", "arn/web:1", 2, State::Completed);
         let words = failure_reason(&service("ACTIVE", 2, vec![back.clone()]));
         assert!(words.contains("the service runs web:1 instead"), "{words}");

@@ -16,25 +16,25 @@ use std::time::Duration;
 /// Default timeout of a rollout.
 const ROLLOUT_TIMEOUT: Duration = Duration::from_secs(30 * 60);
 
-/// Timeout of a draining service: its tasks get up to 120 s to stop, and its targets their deregistration delay.
+/// Timeout for draining a service: its tasks may take up to 120 s to stop, and its targets their deregistration delay.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(20 * 60);
 
 /// Attributes of a service.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ServiceAttrs {
-    /// ARN.
+    /// ARN of the service.
     pub arn: String,
-    /// Name.
+    /// Name of the service.
     pub name: String,
     /// Name of the cluster.
     pub cluster: String,
-    /// Id of the deployment that was started last; absent while there is none.
+    /// Id of the deployment that was started last; absent before the first deployment.
     pub deployment: Option<String>,
     /// ARN of the revision of that deployment.
     pub task_definition: String,
 }
 
-/// ECS services on Fargate (`ecs.service`).
+/// Resource kind for ECS services on Fargate (`ecs.service`).
 #[derive(Debug, Clone)]
 pub struct Services {
     client: Client,
@@ -46,7 +46,7 @@ pub struct Services {
 }
 
 impl Services {
-    /// Creates the kind with `client` and a rollout timeout of 30 minutes.
+    /// Creates the resource kind, which calls AWS through `client`, with a rollout timeout of 30 minutes.
     #[must_use]
     pub fn new(client: Client) -> Self {
         Self {
@@ -59,19 +59,20 @@ impl Services {
         }
     }
 
-    /// Adds a client for logs, with which a failure includes the last log lines of a failed container.
+    /// Adds a client for logs, so that a failure includes the last log lines of a failed container.
     #[must_use]
     pub fn logs(self, logs: aws_sdk_cloudwatchlogs::Client) -> Self {
         Self { logs: Some(logs), ..self }
     }
 
-    /// Keeps the last `kept_revisions` revisions instead of the last ten.
+    /// Sets the number of latest revisions to keep; the default is ten.
     #[must_use]
     pub fn keep_revisions(self, kept_revisions: usize) -> Self {
         Self { kept_revisions, ..self }
     }
 
-    /// Sets the timeout of a rollout; without one, a rollout is started and not waited for, so its outcome is unknown.
+    /// Sets the timeout of a rollout. Without a timeout, a run starts a rollout but does not wait for it, so the
+    /// outcome is unknown.
     #[must_use]
     pub fn rollout_timeout(self, rollout_timeout: Option<Duration>) -> Self {
         Self { rollout_timeout, ..self }
@@ -124,7 +125,8 @@ fn classify_refusal(failure: Failure) -> Failure {
         || says("InvalidSubnetID.NotFound")
         || says("verify that the ECS service role being passed")
     {
-        // Just created and not visible to ECS yet: a group, a subnet, a target group or the service-linked role.
+        // A resource was just created and is not visible to ECS yet: a security group, a subnet, a target group or the
+        // service-linked role.
         Class::NotFound
     } else {
         failure.class
@@ -135,12 +137,12 @@ fn classify_refusal(failure: Failure) -> Failure {
 impl Resource for Services {
     const KIND: &'static str = "ecs.service";
     const TAG_INDEXED: bool = true;
-    /// The network interfaces of its tasks have security groups and public addresses in a subnet. Target groups and
-    /// listeners can be deleted first. AWS would also delete the routes, but a stopping task has work to finish and
-    /// logs to send.
+    /// The network interfaces of the tasks use the subnet and the security groups, and their public addresses use the
+    /// internet gateway. Target groups and listeners can be deleted before the service. AWS would also delete the
+    /// routes before it, but a stopping task has work to finish and logs to send.
     const BLOCKS_DELETION_OF: &'static [&'static str] =
         &["ecs.cluster", "ec2.security_group", "ec2.subnet", "ec2.route_table", "ec2.internet_gateway"];
-    /// Tasks have connections until they stop: a worker that drains still reports to the queue.
+    /// Tasks need their connections until they stop: a draining worker still reports to the queue.
     const RELIES_ON: &'static [&'static str] = &["ec2.security_group_rule"];
     const RETAINED_FIELDS: &'static [&'static str] = &["name"];
     type Spec = ServiceSpec;
@@ -273,7 +275,8 @@ impl Resource for Services {
         if differs(&["execute_command"]) {
             call = call.enable_execute_command(spec.execute_command);
         }
-        // Running tasks do not get the agent of ECS Exec. (ECS developer guide: ECS Exec)
+        // A new deployment replaces the tasks: running tasks do not get the agent of ECS Exec, and after a failed
+        // rollout ECS starts no tasks. (ECS developer guide: ECS Exec)
         if differs(&["failed", "execute_command"]) {
             call = call.force_new_deployment(true);
         }
@@ -282,14 +285,15 @@ impl Resource for Services {
         Ok(ServiceAttrs { task_definition: spec.task_definition.clone(), ..made })
     }
 
-    /// Waits until the rollout has succeeded, if rollouts are waited for or another step depends on it, and then
-    /// deregisters old revisions.
+    /// Waits until the rollout has succeeded, and then deregisters old revisions. Without a rollout timeout, this
+    /// happens only if another step depends on the service.
     async fn wait_ready(&self, cx: &Context, attrs: ServiceAttrs) -> Result<ServiceAttrs, Failure> {
         let Some(within) = self.rollout_timeout.or_else(|| cx.is_needed().then_some(ROLLOUT_TIMEOUT)) else {
             return Ok(attrs);
         };
         let attrs = self.wait_for_rollout(cx, &attrs, within).await?;
-        // Revisions that remain cost nothing, and the next rollout tries again.
+        // A failure is ignored: old revisions that remain cost nothing, and the next rollout tries again to deregister
+        // them.
         revisions::prune(&self.client, cx, &attrs, self.kept_revisions).await.ok();
         Ok(attrs)
     }
@@ -297,7 +301,7 @@ impl Resource for Services {
     async fn delete(&self, cx: &Context, attrs: &ServiceAttrs) -> Result<(), Failure> {
         let call = self.client.delete_service().cluster(&attrs.cluster).service(&attrs.name).force(true);
         match call.send().await.for_operation("ecs:DeleteService") {
-            // It is already draining.
+            // The service is already draining.
             Err(failure) if failure.is("ServiceNotActiveException") => {}
             answer => drop(answer?),
         }

@@ -11,7 +11,7 @@ use pb_engine::{Class, Failure, Ownership};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 
-/// Status of a service that can be used.
+/// Status of a service that is not being deleted.
 pub(crate) const ACTIVE: &str = "ACTIVE";
 
 /// Default threshold of the circuit breaker: half of the tasks. (ECS API: ThresholdConfiguration)
@@ -20,7 +20,7 @@ const DEFAULT_THRESHOLD: (ThresholdType, i32) = (ThresholdType::BoundedPercent, 
 /// Spec of a service on Fargate.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ServiceSpec {
-    /// Name.
+    /// Name of the service.
     pub name: String,
     /// Name of the cluster.
     pub cluster: String,
@@ -28,37 +28,38 @@ pub struct ServiceSpec {
     pub task_definition: String,
     /// Desired count of tasks.
     pub desired_count: i32,
-    /// `FARGATE`.
+    /// Launch type; `FARGATE` in a configured spec.
     pub launch_type: String,
     /// Ids of the subnets of its tasks.
     pub subnets: BTreeSet<String>,
     /// Ids of the security groups of its tasks.
     pub security_groups: BTreeSet<String>,
-    /// True to give its tasks public addresses; without one and without a NAT gateway, they cannot pull images.
+    /// `true` if its tasks get public addresses. Without a public address or a NAT gateway, they cannot pull images.
     pub assign_public_ip: bool,
     /// Target groups in which its tasks are registered.
     pub load_balancers: BTreeSet<ServiceTargetSpec>,
-    /// Health check grace period: time in which failing health checks of a new task are ignored, in seconds; 0 without
-    /// a load balancer.
+    /// Health check grace period: time during which ECS ignores failing health checks of a new task, in seconds; 0
+    /// without a load balancer.
     pub health_check_grace_seconds: i32,
-    /// Minimum share of the tasks that keep running during a rollout, in percent.
+    /// Minimum percentage of the desired count that must keep running during a rollout.
     pub min_healthy_percent: i32,
-    /// Maximum share of tasks that run during a rollout, old and new together, in percent.
+    /// Maximum percentage of the desired count that may run during a rollout, old and new tasks together.
     pub max_percent: i32,
-    /// Circuit breaker.
+    /// Settings of the circuit breaker.
     pub circuit_breaker: BreakerSpec,
     /// Source of the tags of its tasks: `SERVICE`, `TASK_DEFINITION` or `NONE`.
     pub propagate_tags: String,
-    /// True to have ECS tag its tasks with the names of cluster and service.
+    /// `true` if ECS tags its tasks with the names of the cluster and the service.
     pub managed_tags: bool,
-    /// True to allow ECS Exec to open a shell in its tasks.
+    /// `true` if ECS Exec can open a shell in its tasks.
     pub execute_command: bool,
-    /// `ACTIVE`. A service that is being deleted is `DRAINING`, and must be gone before another of that name can be
-    /// created.
+    /// Status; `ACTIVE` in a configured spec. A service that is being deleted is `DRAINING`; another service with the
+    /// same name can be created only when it is gone.
     pub status: String,
-    /// True if its last rollout failed without a rollback, after which ECS starts no tasks; false in a configured spec.
+    /// `true` if its last rollout failed without a rollback, so that ECS starts no more tasks; `false` in a configured
+    /// spec.
     pub failed: bool,
-    /// Tags, in addition to the ownership tags; its tasks get them, too.
+    /// Tags, in addition to the ownership tags; ECS adds them to its tasks, too.
     pub tags: Tags,
 }
 
@@ -76,20 +77,21 @@ pub struct ServiceTargetSpec {
 /// Circuit breaker of a service, which ends a rollout after too many failed tasks.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BreakerSpec {
-    /// True to enable it.
+    /// `true` if the circuit breaker is on.
     pub enable: bool,
-    /// True to roll back to the last completed deployment.
+    /// `true` if ECS rolls back to the last completed deployment when the circuit breaker ends a rollout.
     pub rollback: bool,
-    /// Number of failures that end a rollout; if absent, the default of ECS: half of the desired count, from 3 to 200.
+    /// Number of failed tasks that ends a rollout; if absent, the default of ECS: half of the desired count, from 3 to
+    /// 200.
     pub threshold: Option<ThresholdSpec>,
 }
 
-/// Threshold of a circuit breaker: the number of failed tasks that end a rollout.
+/// Threshold of a circuit breaker: the number of failed tasks that ends a rollout.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ThresholdSpec {
     /// `COUNT`, `BOUNDED_PERCENT` or `UNBOUNDED_PERCENT`.
     pub kind: String,
-    /// Tasks, or percent of the desired count.
+    /// Number of tasks, or percentage of the desired count.
     pub value: i32,
 }
 
@@ -119,7 +121,7 @@ pub(crate) fn check(spec: &ServiceSpec) -> Result<(), String> {
         checks::verdict("circuit_breaker", rules::breaker_threshold(threshold.value.into()))?;
     }
     if spec.circuit_breaker.rollback && !spec.circuit_breaker.enable {
-        return Err("invalid circuit_breaker: rollback requires that the circuit breaker is enabled".to_owned());
+        return Err("invalid circuit_breaker: rollback requires an enabled circuit breaker".to_owned());
     }
     let one_of = |what: &str, value: &str, right: &[&str]| match right.contains(&value) {
         true => Ok(()),
@@ -128,7 +130,7 @@ pub(crate) fn check(spec: &ServiceSpec) -> Result<(), String> {
     one_of("launch_type", &spec.launch_type, &["FARGATE"])?;
     one_of("propagate_tags", &spec.propagate_tags, &["SERVICE", "TASK_DEFINITION", "NONE"])?;
     one_of("status", &spec.status, &[ACTIVE])?;
-    // ECS API: AwsVpcConfiguration.
+    // The limits of a network configuration. (ECS API: AwsVpcConfiguration)
     if spec.subnets.is_empty() || spec.subnets.len() > 16 {
         return Err(format!("invalid subnets: expected 1 to 16, got {}", spec.subnets.len()));
     }
@@ -176,7 +178,8 @@ pub(crate) fn load_balancers(spec: &ServiceSpec) -> Vec<LoadBalancer> {
     spec.load_balancers.iter().map(balancer).collect()
 }
 
-/// Returns the deployment configuration. `explicit` includes the default threshold, for an update that returns to it.
+/// Returns the deployment configuration. If `explicit` is set, it contains even the default threshold, which an update
+/// must send to return to the default.
 pub(crate) fn deployment(spec: &ServiceSpec, explicit: bool) -> Result<DeploymentConfiguration, Failure> {
     let bug = |e: aws_sdk_ecs::error::BuildError| Failure::new(Class::Bug, "build a circuit breaker", e.to_string());
     let threshold = match &spec.circuit_breaker.threshold {
@@ -196,9 +199,9 @@ pub(crate) fn deployment(spec: &ServiceSpec, explicit: bool) -> Result<Deploymen
         .build())
 }
 
-/// Returns `Disabled` if `max_percent` leaves no room for Availability Zone rebalancing, which starts a task before it
-/// stops one and is refused without that room; otherwise none, the default of ECS. (ECS developer guide: Balancing a
-/// service across Availability Zones)
+/// Returns `Disabled` if `max_percent` leaves no room for Availability Zone rebalancing, otherwise `None`, which means
+/// the default of ECS. Rebalancing starts a task before it stops another, so ECS refuses it without that room. (ECS
+/// developer guide: Balancing a service across Availability Zones)
 pub(crate) fn rebalancing(spec: &ServiceSpec) -> Option<AvailabilityZoneRebalancing> {
     (spec.max_percent <= 100).then_some(AvailabilityZoneRebalancing::Disabled)
 }

@@ -1,4 +1,4 @@
-//! The whole concern: all resources of the services in one graph.
+//! All resources of the services concern in one graph.
 
 use crate::cluster::{ClusterAttrs, ClusterSpec, Clusters};
 use crate::container::{ContainerSpec, LogSpec};
@@ -15,10 +15,10 @@ use pb_engine::{Failure, Graph, Handle, Input, Kind};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-/// Environment variables with the address of the queue, set in every container.
+/// Environment variables that contain the address of the queue and are set in every container.
 const QUEUE_VARIABLES: [&str; 2] = ["CELERY_BROKER_URL", "CELERY_RESULT_BACKEND"];
 
-/// Timeout of a release command if rollouts are not waited for.
+/// Timeout of a release command if runs do not wait for rollouts.
 const RELEASE_COMMAND_TIMEOUT: Duration = Duration::from_secs(30 * 60);
 
 /// The settings that all workloads share.
@@ -32,13 +32,14 @@ pub struct FargateSpec {
     pub log_retention_days: Option<i32>,
     /// Name of the image repository.
     pub repository: String,
-    /// True to scan each pushed image for known vulnerabilities.
+    /// `true` if each pushed image is scanned for known vulnerabilities.
     pub scan_on_push: bool,
     /// Number of untagged images to keep; if absent, all are kept.
     pub untagged_images: Option<u32>,
-    /// True to delete the repository with the images in it; otherwise a delete is refused while it has images.
+    /// `true` if a delete of the repository also deletes its images; otherwise the delete is refused while the
+    /// repository contains images.
     pub delete_images: bool,
-    /// True if the repository has images; absent if that is not known yet.
+    /// `true` if the repository contains images; absent if that is not known yet.
     pub has_images: Option<bool>,
     /// Name of the cluster.
     pub cluster: String,
@@ -56,7 +57,7 @@ pub struct FargateSpec {
     pub release_command: Option<ReleaseCommand>,
     /// Number of revisions of each task definition to keep.
     pub keep_revisions: usize,
-    /// Timeout of a rollout; if absent, rollouts are not waited for.
+    /// Timeout of a rollout; if absent, runs do not wait for rollouts.
     pub rollout_timeout: Option<Duration>,
 }
 
@@ -65,7 +66,7 @@ pub struct FargateSpec {
 pub struct ReleaseCommand {
     /// Key of the workload.
     pub workload: String,
-    /// Command.
+    /// Command with its arguments.
     pub command: Vec<String>,
 }
 
@@ -74,22 +75,22 @@ pub struct ReleaseCommand {
 pub struct FargateInputs {
     /// Id of the subnet of all tasks.
     pub subnet_id: Input<String>,
-    /// Known once tasks can reach the internet: without a default route they cannot pull images.
+    /// Input that is known once the subnet has a default route, without which tasks cannot pull images.
     pub routes: Input<()>,
     /// Host name of the queue.
     pub redis_address: Input<String>,
-    /// Workloads.
+    /// Workloads with their inputs from other concerns.
     pub workloads: Vec<Workload>,
 }
 
 /// One workload with its inputs from other concerns.
 #[derive(Clone)]
 pub struct Workload {
-    /// Settings.
+    /// Settings of the workload.
     pub spec: WorkloadSpec,
     /// Id of the security group of the tasks.
     pub group_id: Input<String>,
-    /// Target group that sends it requests; absent for a workload that serves none.
+    /// Target group that sends requests to the workload; absent for a workload that serves no requests.
     pub target: Option<ServiceTargetInputs>,
 }
 
@@ -98,36 +99,36 @@ pub struct Workload {
 pub struct ServiceTargetInputs {
     /// ARN of the target group.
     pub group_arn: Input<String>,
-    /// Known once a listener sends requests to the target group: ECS refuses the service before that.
+    /// Input that is known once a listener sends requests to the target group; ECS refuses the service before that.
     pub listener: Input<()>,
     /// Port of the container.
     pub port: u16,
-    /// Health check grace period: time in which failing health checks of a new task are ignored, in seconds.
+    /// Health check grace period: time during which ECS ignores failing health checks of a new task, in seconds.
     pub health_check_grace_seconds: i32,
 }
 
-/// The handles of all resources of the concern.
+/// Handles of the resources of the concern, except the release command.
 pub struct FargateStack {
-    /// Log group.
+    /// Handle of the log group.
     pub log_group: Handle<LogGroupAttrs>,
-    /// Image repository.
+    /// Handle of the image repository.
     pub repository: Handle<RepositoryAttrs>,
-    /// Cluster.
+    /// Handle of the cluster.
     pub cluster: Handle<ClusterAttrs>,
-    /// Workloads by key.
+    /// Handles of the workloads, by key.
     pub workloads: BTreeMap<String, WorkloadHandles>,
 }
 
-/// The handles of the resources of one workload.
+/// Handles of the resources of one workload.
 #[derive(Clone, Copy)]
 pub struct WorkloadHandles {
-    /// Task definition.
+    /// Handle of the task definition.
     pub task: Handle<TaskDefinitionAttrs>,
-    /// Service.
+    /// Handle of the service.
     pub service: Handle<ServiceAttrs>,
 }
 
-/// The kinds of this crate, registered in a graph.
+/// The resource kinds of this crate, registered in a graph.
 pub struct Kinds {
     /// `logs.log_group`
     pub log_groups: Kind<LogGroups>,
@@ -143,7 +144,8 @@ pub struct Kinds {
     pub release_commands: Kind<ReleaseCommands>,
 }
 
-/// Registers all kinds of this crate in a graph, so that managed resources are found even if none are configured.
+/// Registers all resource kinds of this crate in a graph, so that managed resources are found even if none are
+/// configured.
 pub fn register_kinds(
     graph: &mut Graph,
     config: &SdkConfig,
@@ -166,8 +168,8 @@ pub fn register_kinds(
     }
 }
 
-/// Registers only services in a graph. A caller that only reads passes `false` for `abort_on_crash_loop`, which leaves
-/// crash-looping rollouts running.
+/// Registers only the resource kind for services in a graph. A caller that only reads passes `false` for
+/// `abort_on_crash_loop`, which leaves crash-looping rollouts running.
 pub fn register_services(
     graph: &mut Graph,
     config: &SdkConfig,
@@ -253,7 +255,7 @@ fn add_resources(
     Ok(fargate)
 }
 
-/// Adds the release command. Services depend on it, so if it fails, they are not changed.
+/// Adds the release command. All services depend on it, so no service is changed if it fails.
 fn add_release_command(
     graph: &mut Graph,
     kinds: &Kinds,

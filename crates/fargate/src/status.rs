@@ -11,9 +11,9 @@ use serde::Serialize;
 /// Status of one service.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ServiceStatus {
-    /// Name.
+    /// Name of the service.
     pub name: String,
-    /// `ACTIVE`, or `DRAINING` while it is being deleted.
+    /// Status: `ACTIVE`, or `DRAINING` while the service is being deleted.
     pub status: String,
     /// Desired count of tasks.
     pub desired: i32,
@@ -37,10 +37,11 @@ pub struct ServiceStatus {
     pub target_groups: Vec<String>,
 }
 
-/// Returns the status of the services with these names that exist; a cluster that does not exist has none.
+/// Returns the status of the services with these names that exist. Returns an empty list for a cluster that does not
+/// exist.
 ///
 /// # Errors
-/// The failures of `ecs:DescribeServices`.
+/// Any failure of `ecs:DescribeServices`.
 pub async fn status(config: &SdkConfig, cluster: &str, names: &[String]) -> Result<Vec<ServiceStatus>, Failure> {
     let client = aws_sdk_ecs::Client::new(config);
     let services = match describe(&client, cluster, names, false).await {

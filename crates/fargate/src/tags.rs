@@ -7,12 +7,12 @@ use std::collections::BTreeMap;
 /// Tags of any AWS service.
 pub(crate) type Tags = BTreeMap<String, String>;
 
-/// Converts tags to those of ECS.
+/// Converts tags to the type of the ECS SDK.
 pub(crate) fn to_ecs(tags: Tags) -> Vec<aws_sdk_ecs::types::Tag> {
     tags.into_iter().map(|(key, value)| aws_sdk_ecs::types::Tag::builder().key(key).value(value).build()).collect()
 }
 
-/// Converts tags from those of ECS.
+/// Converts tags from the type of the ECS SDK.
 pub(crate) fn from_ecs(tags: &[aws_sdk_ecs::types::Tag]) -> Tags {
     tag_map(tags.iter().map(|tag| (tag.key(), tag.value())))
 }
@@ -26,14 +26,14 @@ pub(crate) fn same_owner(cx: &Context, tags: &Tags) -> bool {
 /// Differences in the field `tags` of a spec.
 #[derive(Debug, Default, PartialEq)]
 pub(crate) struct TagChanges {
-    /// Tags that are new or have another value.
+    /// Tags that are new or whose value has changed.
     pub set: Tags,
-    /// Keys to remove.
+    /// Keys of the tags to remove.
     pub removed: Vec<String>,
 }
 
 impl TagChanges {
-    /// Returns the changes that are about tags; `tags` are the configured ones.
+    /// Returns the tag changes among `changes`. `tags` are the configured tags.
     pub(crate) fn of(tags: &Tags, changes: &[Change]) -> Self {
         let mut found = Self::default();
         for key in changes.iter().filter_map(|change| key(&change.path)) {
@@ -46,7 +46,7 @@ impl TagChanges {
     }
 }
 
-/// Returns the key in a path such as `tags.team` or `tags["cost:center"]`.
+/// Returns the tag key in the path of a change, such as `tags.team` or `tags["cost:center"]`.
 fn key(path: &str) -> Option<String> {
     let rest = path.strip_prefix("tags")?;
     match rest.strip_prefix('.') {
@@ -55,7 +55,7 @@ fn key(path: &str) -> Option<String> {
     }
 }
 
-/// Applies the changes of tags to a resource of ECS; `tags` are the configured ones.
+/// Applies the tag changes among `changes` to an ECS resource. `tags` are the configured tags.
 pub(crate) async fn retag(
     client: &aws_sdk_ecs::Client,
     arn: &str,
@@ -74,13 +74,13 @@ pub(crate) async fn retag(
     Ok(())
 }
 
-/// Adds the ownership tags to a resource of ECS.
+/// Adds the ownership tags to an ECS resource.
 pub(crate) async fn adopt(client: &aws_sdk_ecs::Client, cx: &Context, arn: &str) -> Result<(), Failure> {
     let call = client.tag_resource().resource_arn(arn).set_tags(Some(to_ecs(cx.tags(&Tags::new()))));
     call.send().await.for_operation("ecs:TagResource").map(drop)
 }
 
-/// Removes the ownership tags from a resource of ECS.
+/// Removes the ownership tags from an ECS resource.
 pub(crate) async fn forget(client: &aws_sdk_ecs::Client, arn: &str) -> Result<(), Failure> {
     let call =
         client.untag_resource().resource_arn(arn).set_tag_keys(Some(Ownership::KEYS.map(str::to_owned).to_vec()));

@@ -1,4 +1,4 @@
-//! Task operations for operators: list, exec, run.
+//! Operations on tasks for operators: list, exec, run.
 
 use crate::logs::Logs;
 use crate::one_off::{self, OneOffState, OneOffTask, TaskExit};
@@ -16,43 +16,43 @@ use serde::Serialize;
 /// Maximum number of tasks in one DescribeTasks call. (ECS API: DescribeTasks)
 const TASKS_PER_CALL: usize = 100;
 
-/// `startedBy` of one-off tasks, by which ListTasks finds them.
+/// Value of `startedBy` of one-off tasks, by which ListTasks finds them.
 pub(crate) const STARTED_BY: &str = "pb-deploy/run";
 
 /// A task as shown to operators.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct TaskStatus {
-    /// Id.
+    /// Id of the task.
     pub id: String,
-    /// ARN.
+    /// ARN of the task.
     pub arn: String,
-    /// Name of its service; absent for a one-off task.
+    /// Name of the service of the task; absent for a one-off task.
     pub service: Option<String>,
-    /// `startedBy` of a one-off task.
+    /// Value of `startedBy`; absent for a task of a service.
     pub started_by: Option<String>,
-    /// Status: `RUNNING`, `PENDING`, `STOPPED`, ...
+    /// Status, such as `RUNNING`, `PENDING` or `STOPPED`.
     pub status: String,
     /// Family and revision of its task definition.
     pub revision: String,
     /// Creation time: `2026-11-22T20:17:03Z`.
     pub created: Option<String>,
-    /// Reason for which it stopped.
+    /// Reason why the task stopped.
     pub reason: Option<String>,
     /// Exit codes of the containers that have exited.
     pub exit_codes: Vec<i32>,
-    /// True if ECS Exec can open a shell in it.
+    /// `true` if ECS Exec can open a shell in the task.
     pub execute_command: bool,
-    /// Private IPv4 address.
+    /// Private IPv4 address of the task.
     pub address: Option<String>,
 }
 
-/// A session for the Session Manager plugin, which opens a shell with it.
+/// A session with which the Session Manager plugin opens a shell.
 #[derive(Clone, Serialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct ShellSession {
     /// Id of the session.
     pub session_id: String,
-    /// URL of its data channel.
+    /// URL of the data channel of the session.
     pub stream_url: String,
     /// Token that opens the data channel: a secret until the session is open.
     pub token_value: String,
@@ -64,11 +64,11 @@ pub struct ShellSession {
 /// A one-off task that has been started.
 #[derive(Debug, Clone)]
 pub struct StartedTask {
-    /// ARN.
+    /// ARN of the task.
     pub arn: String,
-    /// ARN of its revision.
+    /// ARN of the revision that the task runs.
     pub revision: String,
-    /// Log group and stream of its container; absent if it has no log.
+    /// Log group and log stream of the container; absent if the container has no log configuration.
     pub log: Option<(String, String)>,
 }
 
@@ -93,11 +93,12 @@ impl TaskClient {
         &self.logs
     }
 
-    /// Lists the running tasks of the cluster and those that stopped within the last hour: running ones before stopped
-    /// ones, grouped by service, the latest first. A cluster that does not exist has no tasks.
+    /// Lists the tasks of the cluster that are running or that stopped within the last hour: first the running and then
+    /// the stopped tasks, both grouped by service, latest first. Returns an empty list for a cluster that does not
+    /// exist.
     ///
     /// # Errors
-    /// The failures of ListTasks and DescribeTasks.
+    /// Any failure of ListTasks or DescribeTasks.
     pub async fn tasks(&self) -> Result<Vec<TaskStatus>, Failure> {
         let mut tasks = self.with_status(DesiredStatus::Running).await?;
         tasks.extend(self.with_status(DesiredStatus::Stopped).await?);
@@ -123,11 +124,11 @@ impl TaskClient {
         Ok(tasks)
     }
 
-    /// Starts a one-off task: the revision, subnets and security groups of a service, with another command. Calls with
-    /// the same `token` start one task.
+    /// Starts a one-off task with the revision, subnets and security groups of a service, but another command. Repeated
+    /// calls with the same `token` start only one task.
     ///
     /// # Errors
-    /// `NotFound` if the service does not exist; the failures of DescribeServices, RunTask and DescribeTaskDefinition.
+    /// `NotFound` if the service does not exist; any failure of DescribeServices, RunTask or DescribeTaskDefinition.
     pub async fn run(
         &self,
         service: &str,
@@ -161,10 +162,10 @@ impl TaskClient {
         Ok(StartedTask { arn, revision, log })
     }
 
-    /// Returns the state of a one-off task; none if ECS does not show it.
+    /// Returns the state of a one-off task, or `None` if ECS does not return the task.
     ///
     /// # Errors
-    /// The failures of DescribeTasks.
+    /// Any failure of DescribeTasks.
     pub async fn one_off_state(&self, arn: &str, container: &str) -> Result<Option<OneOffState>, Failure> {
         one_off::read_state(&self.client, &self.cluster, arn, container).await
     }
@@ -172,7 +173,7 @@ impl TaskClient {
     /// Requests that a task stop.
     ///
     /// # Errors
-    /// The failures of StopTask.
+    /// Any failure of StopTask.
     pub async fn stop(&self, arn: &str, reason: &str) -> Result<(), Failure> {
         one_off::stop(&self.client, &self.cluster, arn, reason).await
     }
@@ -180,7 +181,7 @@ impl TaskClient {
     /// Opens a session in a container for the Session Manager plugin.
     ///
     /// # Errors
-    /// The failures of ExecuteCommand and DescribeTasks: for example, the agent is not connected yet or the task role
+    /// Any failure of ExecuteCommand or DescribeTasks: for example, the agent is not connected yet or the task role
     /// lacks a permission.
     pub async fn open(&self, task: &str, container: &str, command: &str) -> Result<ShellSession, Failure> {
         let call = self.client.execute_command().cluster(&self.cluster).task(task).container(container);
@@ -202,7 +203,7 @@ impl TaskClient {
 }
 
 impl TaskExit {
-    /// Returns the exit code as one of a process, or 1 if it does not fit; none if the container never ran.
+    /// Returns the exit code, or 1 if it is not between 0 and 255. Returns `None` if the container never ran.
     #[must_use]
     pub fn code(&self) -> Option<u8> {
         self.exit_code.map(|code| u8::try_from(code).unwrap_or(1))

@@ -17,7 +17,8 @@ use serde_json::json;
 use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Tag with the content hash of a revision, by which a registration with a lost response is found.
+/// Tag that contains the content hash of a revision, by which the revision is found if the response to its registration
+/// was lost.
 pub const CONTENT_TAG: &str = "pb-deploy:content";
 
 /// Spec of a task definition for Fargate.
@@ -35,7 +36,8 @@ pub struct TaskDefinitionSpec {
     pub task_role_arn: Option<String>,
     /// Containers by name.
     pub containers: BTreeMap<String, ContainerSpec>,
-    /// Set fields that a spec cannot express, such as `volumes` or `containers.web.user`; empty in a configured spec.
+    /// Names of fields that are set although a spec cannot express them, such as `volumes` or `containers.web.user`;
+    /// empty in a configured spec.
     pub other: BTreeSet<String>,
     /// Tags, in addition to the ownership tags.
     pub tags: Tags,
@@ -44,30 +46,30 @@ pub struct TaskDefinitionSpec {
 /// Attributes of a revision.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TaskDefinitionAttrs {
-    /// Family.
+    /// Family of the revision.
     pub family: String,
-    /// ARN, which includes the revision.
+    /// ARN, which includes the number of the revision.
     pub arn: String,
     /// Number of the revision; absent while it is unknown.
     pub revision: Option<i32>,
-    /// Content hash: of everything except tags.
+    /// Hash of the content, which is everything except the tags.
     pub content: String,
 }
 
-/// ECS task definitions for Fargate (`ecs.task_definition`).
+/// Resource kind for ECS task definitions for Fargate (`ecs.task_definition`).
 #[derive(Debug, Clone)]
 pub struct TaskDefinitions {
     client: Client,
 }
 
 impl TaskDefinitions {
-    /// Creates the kind with `client`.
+    /// Creates the resource kind, which calls AWS through `client`.
     #[must_use]
     pub fn new(client: Client) -> Self {
         Self { client }
     }
 
-    /// Registers another revision. Every call creates one, so the SDK must not retry it.
+    /// Registers another revision. Every call registers one, so the SDK must not retry the call.
     async fn register(&self, cx: &Context, spec: &TaskDefinitionSpec) -> Result<TaskDefinitionAttrs, Failure> {
         let mut tags = cx.tags(&spec.tags);
         tags.insert(CONTENT_TAG.to_owned(), content(spec));
@@ -96,8 +98,8 @@ impl TaskDefinitions {
     }
 
     /// Returns the latest revision if it is newer than `attrs`, carries the ownership tags of this resource, and has
-    /// the content of `spec`: its registration had a lost response, or a rollback left it unused. Applies the tags of
-    /// `spec` to it.
+    /// the content of `spec`. Such a revision exists if the response to its registration was lost, or if a rollback
+    /// left it unused. Applies the tags of `spec` to it.
     async fn find_registered(
         &self,
         cx: &Context,
@@ -109,7 +111,8 @@ impl TaskDefinitions {
         let is_reusable = |latest: &Revision| {
             Some(latest.definition.revision()) > attrs.revision
                 && ours.iter().all(|(key, value)| latest.tags.get(key) == Some(value))
-                // A revision that is created from another one in the console has a copy of its tags.
+                // The tag alone proves nothing: a revision that is created from another one in the console gets a copy
+                // of its tags.
                 && latest.tags.get(CONTENT_TAG) == Some(&wanted)
                 && content(&self::spec(latest)) == wanted
         };
@@ -120,8 +123,8 @@ impl TaskDefinitions {
         Ok(Some(found))
     }
 
-    /// Lists the families with the prefix of the workspace; empty if the tag index shows that there are no others than
-    /// the recorded ones.
+    /// Lists the families whose names start with the prefix of the workspace. Returns an empty list if the tag index
+    /// rules out managed families that are not recorded.
     async fn families(&self, scope: &ReadScope<Self>) -> Result<Vec<String>, Failure> {
         if scope.index_is_complete(|arn| arn.contains(":task-definition/")) {
             return Ok(Vec::new());
@@ -132,7 +135,8 @@ impl TaskDefinitions {
         listed.for_operation("ecs:ListTaskDefinitionFamilies")
     }
 
-    /// Reads the revision in use of a family, or the imported one; none if the family does not exist.
+    /// Reads the revision of a family that is to be imported, or else the revision in use. Returns `None` if the family
+    /// does not exist.
     async fn read_family(&self, scope: &ReadScope<Self>, family: String) -> Result<Option<Vec<Found<Self>>>, Failure> {
         let claimed = scope.imports().find(|(_, id)| revisions::family(id) == family);
         let revision = match claimed {
@@ -156,8 +160,8 @@ impl TaskDefinitions {
         Ok(Some(foreign.into_iter().chain(self.untagged(scope, &family, revision).await?).collect()))
     }
 
-    /// Returns the recorded revision of a family without managed revisions, as an untagged resource. It need not be the
-    /// latest.
+    /// Returns the recorded revision of a family without managed revisions, as an untagged resource. The recorded
+    /// revision need not be the latest.
     async fn untagged(
         &self,
         scope: &ReadScope<Self>,
@@ -176,7 +180,7 @@ impl TaskDefinitions {
     }
 }
 
-/// Returns the content hash of a spec: of everything except tags, which can change without another revision.
+/// Returns the hash of a spec's content, which is everything except the tags: tags can change without another revision.
 fn content(spec: &TaskDefinitionSpec) -> String {
     let bare = TaskDefinitionSpec { tags: Tags::new(), ..spec.clone() };
     let text = serde_json::to_string(&bare).unwrap_or_default();
@@ -193,7 +197,7 @@ fn attrs(definition: &TaskDefinition, spec: &TaskDefinitionSpec) -> TaskDefiniti
 }
 
 fn spec(Revision { definition, tags }: &Revision) -> TaskDefinitionSpec {
-    // ECS returns sizes as numbers in text, even if they were given as `1 vCPU`.
+    // ECS returns sizes as strings of digits, even if they were specified as `1 vCPU`.
     let number = |text: Option<&str>| text.and_then(|text| text.parse().ok()).unwrap_or_default();
     let containers = definition.container_definitions();
     let name = |name: Option<&str>| name.unwrap_or_default().to_owned();
@@ -239,7 +243,7 @@ fn is_not_default(platform: &aws_sdk_ecs::types::RuntimePlatform) -> bool {
 
 impl Resource for TaskDefinitions {
     const KIND: &'static str = "ecs.task_definition";
-    /// Each RegisterTaskDefinition call registers another revision.
+    /// Every RegisterTaskDefinition call registers another revision, so AWS does not refuse a second one.
     const UNIQUE_NAME: bool = false;
     const REDACTS: bool = true;
     const RETAINED_FIELDS: &'static [&'static str] = &["family"];
@@ -274,7 +278,8 @@ impl Resource for TaskDefinitions {
         TaskDefinitionAttrs { family: spec.family.clone(), arn: unknown(), revision: None, content }
     }
 
-    /// A change of tags keeps the revision; any other change registers another one.
+    /// Returns `attrs` if only tags change, because the revision stays the same. Any other change registers another
+    /// revision.
     fn attrs_after_update(attrs: &TaskDefinitionAttrs, spec: &TaskDefinitionSpec) -> TaskDefinitionAttrs {
         if attrs.content == content(spec) { attrs.clone() } else { Self::planned_attrs(spec) }
     }
@@ -291,7 +296,8 @@ impl Resource for TaskDefinitions {
         Some(crate::last_part(&attrs.arn).to_owned())
     }
 
-    /// Another revision of the same family: the revision in use can differ from the recorded one.
+    /// Returns whether `found` is another revision of the same family: the revision in use can differ from the recorded
+    /// one.
     fn is_other_revision(recorded: &TaskDefinitionAttrs, found: &TaskDefinitionAttrs) -> bool {
         recorded.family == found.family && recorded.arn != found.arn
     }
@@ -311,7 +317,8 @@ impl Resource for TaskDefinitions {
         self.register(cx, spec).await
     }
 
-    /// Registers another revision, unless the latest one already has the content.
+    /// Changes only the tags if nothing else differs. Otherwise registers another revision, unless the latest revision
+    /// already has the desired content.
     async fn update(
         &self,
         cx: &Context,
@@ -329,7 +336,7 @@ impl Resource for TaskDefinitions {
         }
     }
 
-    /// Deregisters all managed ACTIVE revisions of the family. They remain as INACTIVE and cost nothing.
+    /// Deregisters all managed ACTIVE revisions of the family. The revisions remain INACTIVE and cost nothing.
     async fn delete(&self, cx: &Context, attrs: &TaskDefinitionAttrs) -> Result<(), Failure> {
         revisions::deregister_all(&self.client, cx, &attrs.family).await
     }

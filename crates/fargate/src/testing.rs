@@ -1,4 +1,4 @@
-//! Helpers of the tests of this crate.
+//! Helpers for the tests of this crate.
 
 use crate::tags::{Tags, to_ecs};
 use aws_sdk_ecs::operation::create_service::CreateServiceInput;
@@ -49,7 +49,7 @@ pub(crate) fn name_tag() -> Tags {
     Tags::from([("Name".to_owned(), "n".to_owned())])
 }
 
-/// Returns the error response of a service with a JSON protocol.
+/// Returns the error response of an AWS service with a JSON protocol.
 pub(crate) fn refused(code: &str, message: &str) -> HttpResponse {
     answered(400, &format!(r#"{{"__type":"{code}","message":"{message}"}}"#))
 }

@@ -1,21 +1,22 @@
-//! The settings of one workload.
+//! Settings of a workload.
 
 use std::collections::BTreeMap;
 
-/// The settings of one workload: a number of tasks that run one image.
+/// Settings of one workload: a number of tasks that run the same image.
 #[derive(Debug, Clone)]
 pub struct WorkloadSpec {
-    /// Key in addresses, and name of the container: `flask` has the addresses `fargate/flask` and `fargate/flask_task`.
+    /// Key in addresses, and name of the container. The key `flask` results in the addresses `fargate/flask` and
+    /// `fargate/flask_task`.
     pub key: String,
     /// Name of the service and family of the task definition.
     pub name: String,
     /// Source of the image.
     pub image: Image,
-    /// Command; if empty, that of the image.
+    /// Command; if empty, the command of the image.
     pub command: Vec<String>,
-    /// Environment variables, in addition to those with the address of the queue.
+    /// Environment variables, in addition to those that contain the address of the queue.
     pub environment: BTreeMap<String, String>,
-    /// Environment variables with secrets; the values are the ARNs of the secrets.
+    /// Environment variables with secret values: the ARNs of the secrets, by variable name.
     pub secrets: BTreeMap<String, String>,
     /// Number of tasks.
     pub count: i32,
@@ -25,17 +26,17 @@ pub struct WorkloadSpec {
     pub memory: i32,
     /// Time from SIGTERM to SIGKILL, in seconds.
     pub stop_timeout: i32,
-    /// True to run an init process that forwards signals.
+    /// `true` if the container runs an init process that forwards signals.
     pub init_process: bool,
-    /// Minimum share of the tasks that keep running during a rollout, in percent.
+    /// Minimum percentage of the desired count that must keep running during a rollout.
     pub min_healthy_percent: i32,
-    /// Maximum share of tasks that run during a rollout, old and new together, in percent.
+    /// Maximum percentage of the desired count that may run during a rollout, old and new tasks together.
     pub max_percent: i32,
-    /// True to have the circuit breaker end a rollout after too many failed tasks and roll back.
+    /// `true` if the circuit breaker ends a rollout after too many failed tasks and rolls back.
     pub breaker: bool,
     /// Number of failed tasks after which the circuit breaker ends a rollout; if absent, the default of ECS.
     pub breaker_threshold: Option<i32>,
-    /// True to allow ECS Exec to open a shell in the tasks, which needs permissions of the task role.
+    /// `true` if ECS Exec can open a shell in the tasks, for which the task role needs permissions.
     pub execute_command: bool,
 }
 

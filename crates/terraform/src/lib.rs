@@ -1,16 +1,17 @@
-//! Import from Terraform: its state, the mapping of its resources to addresses, and its locks.
+//! Import from Terraform: reader of its state, mapping of its resources to addresses, and its locks.
 //!
 //! # Flow
 //!
-//! 1. [`Source`] is the location of a state. [`Source::read`] returns its bytes, and [`State::parse`] its resources.
-//! 2. [`map_resources`] finds the address of each resource among those of a graph.
-//! 3. [`Lock`] locks Terraform out while resources are imported.
-//! 4. [`Removal`] lists the resources that Terraform has to forget.
+//! 1. [`Source`] is the location of a state. [`Source::read`] returns its bytes, and [`State::parse`] extracts its
+//!    resources.
+//! 2. [`map_resources`] finds the address of each resource among the addresses of a graph.
+//! 3. [`Lock`] prevents Terraform from changing the resources while they are imported.
+//! 4. [`Removal`] lists the resources that must be removed from Terraform's state.
 //!
 //! # Guarantees
 //!
-//! Terraform's state is never written. Values of a state other than ids and names, such as passwords, stay in memory
-//! and appear in no message.
+//! Terraform's state is never written. Of the values in a state, only ids and names appear in messages; all others,
+//! such as passwords, stay in memory.
 
 mod lock;
 mod mapping;

@@ -1,6 +1,7 @@
-//! Both kinds of Terraform's lock on a state in S3: the object `<key>.tflock` next to the state (`use_lockfile`), and
-//! the item `<bucket>/<key>` in a DynamoDB table (`dynamodb_table`). Terraform is locked out whichever its backend
-//! uses. Both contain the same JSON, as Terraform writes it. (Terraform, S3 backend: State Locking)
+//! Both locks that Terraform can hold on a state in S3: the object `<key>.tflock` next to the state (`use_lockfile`),
+//! and the item `<bucket>/<key>` in a DynamoDB table (`dynamodb_table`). Both are acquired, so that Terraform is locked
+//! out whichever of them its backend uses. Both contain the same JSON, in Terraform's format. (Terraform, S3 backend:
+//! State Locking)
 
 mod file;
 mod holder;
@@ -16,13 +17,13 @@ use aws_sdk_dynamodb::Client;
 use aws_types::SdkConfig;
 use pb_engine::{Class, Failure};
 
-/// Operation of a failure to acquire the lock.
+/// Name of the operation in failures to acquire the lock.
 const ACQUIRE: &str = "take Terraform's lock";
 
-/// Number of attempts to acquire a lock whose holder releases it in the meantime.
+/// Maximum number of attempts to acquire a lock that other holders acquire and release between attempts.
 const TRIES: usize = 3;
 
-/// Terraform's lock on one state. It does not expire: [`release`](Lock::release) it.
+/// Terraform's lock on one state. It does not expire, so [`release`](Lock::release) must be called.
 #[derive(Debug)]
 pub struct Lock {
     file: LockFile,
@@ -30,12 +31,14 @@ pub struct Lock {
 }
 
 impl Lock {
-    /// Acquires both locks of `source`, the lock file first, as Terraform does; none for a state in a local file.
-    /// Terraform shows `operation` to users who wait. A lock with the same operation belongs to an interrupted run and
-    /// is taken over: the lease of the workspace admits one run at a time.
+    /// Acquires both locks of `source`, the lock file first, as Terraform does. For a state in a local file, returns
+    /// `None` without a lock. Terraform shows `operation` to users who wait for the lock. A lock with the same
+    /// `operation` was left by an interrupted run and is taken over: that run cannot still be active, because the lease
+    /// of the workspace admits only one run at a time.
     ///
     /// # Errors
-    /// `Locked` if another holder has either lock, and the errors of AWS. No lock remains then.
+    /// `Locked` if another holder has one of the locks, and the errors of AWS. After a failure, no acquired lock
+    /// remains.
     pub async fn acquire(
         config: &SdkConfig,
         table: &str,
@@ -55,7 +58,7 @@ impl Lock {
     }
 
     async fn acquire_both(self, operation: &str) -> Result<Self, Failure> {
-        // A failed request may have been executed, so the lock is released; a lock of another holder is not touched.
+        // A request that failed may have been executed, so its lock is released, unless another holder has the lock.
         if let Err(failure) = self.file.acquire(operation).await {
             let released = if failure.class == Class::Locked { Ok(()) } else { self.file.release().await };
             return Err(with_unreleased(failure, released));
@@ -82,17 +85,18 @@ impl Lock {
         self.item.check(bytes).await
     }
 
-    /// Releases both locks, unless another holder has acquired them. A failure to release one does not prevent the
-    /// release of the other.
+    /// Releases both locks, except a lock that another holder has acquired. If the release of one lock fails, the other
+    /// lock is still released.
     ///
     /// # Errors
-    /// The errors of AWS; the lock then remains until `terraform force-unlock`.
+    /// The errors of AWS; the lock then remains until it is removed with `terraform force-unlock`.
     pub async fn release(self) -> Result<(), Failure> {
         self.release_both().await
     }
 }
 
-/// Returns the failure to acquire a lock, with the advice for a lock that could not be released afterwards.
+/// Returns the failure to acquire a lock. If the locks could not be released afterwards, its message also says how to
+/// remove them.
 fn with_unreleased(failure: Failure, released: Result<(), Failure>) -> Failure {
     match released {
         Ok(()) => failure,

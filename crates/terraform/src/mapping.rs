@@ -6,25 +6,25 @@ use serde::Serialize;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Resource of a graph.
+/// Resource of a graph, to which a resource of the state can be mapped.
 pub struct DesiredResource {
-    /// Address.
+    /// Address in the graph.
     pub address: Address,
-    /// Kind.
+    /// Resource kind, such as `ec2.vpc`.
     pub kind: String,
-    /// Spec, as far as it follows from the configuration.
+    /// Desired spec, with the values that the configuration determines.
     pub spec: Value,
 }
 
-/// Result of the mapping of a state.
+/// Result of mapping the resources of a state.
 #[derive(Debug, Default, Serialize)]
 pub struct Mapping {
     /// Resources that can be imported, by address.
     #[serde(rename = "claims")]
     pub imports: BTreeMap<Address, ImportCandidate>,
-    /// Resources that are part of another resource in pb-deploy, such as a route of its route table.
+    /// Resources that pb-deploy treats as part of another resource, as it treats a route as part of its route table.
     pub parts: Vec<NotImported>,
-    /// Resources without a counterpart, which remain as they are.
+    /// Resources for which no address was found, which remain unchanged.
     #[serde(rename = "left")]
     pub unmapped: Vec<NotImported>,
 }
@@ -38,17 +38,17 @@ pub struct ImportCandidate {
     pub terraform: String,
 }
 
-/// Resource that is not imported itself.
+/// Resource that is not imported, or only as part of another resource.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct NotImported {
     /// Address in Terraform.
     pub terraform: String,
     /// Id in Terraform.
     pub id: String,
-    /// Resource that it is part of, or reason why it is not imported.
+    /// Description of the resource that contains it, or reason why it is not imported.
     #[serde(rename = "why")]
     pub reason: String,
-    /// Id of the resource that it is part of.
+    /// Id of the resource that contains it.
     #[serde(skip)]
     pub parent: Option<String>,
 }
@@ -59,7 +59,7 @@ const STANDALONE_NODE: &str = "a standalone cache node and the jobs in it are le
                                the node when nothing uses it: until then, `destroy` cannot delete its subnet group and \
                                security group";
 
-/// Returns the kind of a Terraform resource.
+/// Returns the resource kind that corresponds to the type of a Terraform resource; `None` if there is none.
 fn kind_of(resource: &Resource) -> Option<&'static str> {
     Some(match resource.kind.as_str() {
         "aws_vpc" => "ec2.vpc",
@@ -85,7 +85,8 @@ fn kind_of(resource: &Resource) -> Option<&'static str> {
     })
 }
 
-/// Returns the reason for a Terraform type that is part of another resource.
+/// Returns the reason why resources of a Terraform type are not imported themselves, if they are part of another
+/// resource.
 fn part_of(kind: &str) -> Option<&'static str> {
     Some(match kind {
         "aws_route" | "aws_route_table_association" | "aws_main_route_table_association" => "part of its route table",
@@ -100,7 +101,7 @@ fn part_of(kind: &str) -> Option<&'static str> {
     })
 }
 
-/// Returns the attribute of a part with the id of its parent.
+/// Returns the name of the attribute in which a part has the id of its parent.
 fn parent_attribute(kind: &str) -> &'static str {
     match kind {
         "aws_route" | "aws_route_table_association" | "aws_main_route_table_association" => "route_table_id",
@@ -112,7 +113,7 @@ fn parent_attribute(kind: &str) -> &'static str {
     }
 }
 
-/// Returns the id in AWS, which `adopt` uses.
+/// Returns the id by which `adopt` finds the resource in AWS.
 fn id_of(resource: &Resource) -> String {
     let last = |text: &str| text.rsplit('/').next().unwrap_or(text).to_owned();
     let own = |name: &str| resource.attribute(name).unwrap_or(&resource.id).to_owned();
@@ -131,7 +132,8 @@ fn id_of(resource: &Resource) -> String {
     }
 }
 
-/// Returns the fields that distinguish resources of one kind: the field of the spec and Terraform's attribute.
+/// Returns the fields that distinguish resources of the same kind: the name of each in the spec, and the name of
+/// Terraform's attribute.
 fn key_fields(kind: &str) -> &'static [(&'static str, &'static str)] {
     match kind {
         "ec2.subnet" => &[("cidr", "cidr_block")],
@@ -149,8 +151,9 @@ fn is_mapped_only_by_key(kind: &str) -> bool {
     matches!(kind, "route53.record" | "elbv2.listener")
 }
 
-/// Finds the address of each resource: first by its key (a name, a CIDR block, a port), then by its use (the security
-/// group of the load balancer), then because it is the only remaining one of its kind on both sides.
+/// Finds the address of each resource: first by its key fields (such as a name, a CIDR block or a port), then by its
+/// use (such as a security group that the load balancer uses). A remaining resource is assigned the remaining address
+/// of its kind if there is only one of each.
 #[must_use]
 pub fn map_resources(resources: &[Resource], targets: &[DesiredResource]) -> Mapping {
     let mut mapping = Mapping::default();
@@ -159,7 +162,9 @@ pub fn map_resources(resources: &[Resource], targets: &[DesiredResource]) -> Map
         let standalone_node =
             resource.kind == "aws_elasticache_cluster" && resource.attribute("replication_group_id").is_none();
         match kind_of(resource) {
-            _ if resource.deposed => mapping.skip(resource, "it remains from a replacement; let Terraform delete it"),
+            _ if resource.deposed => {
+                mapping.skip(resource, "it is left over from a replacement; let Terraform delete it");
+            }
             _ if standalone_node => mapping.skip(resource, STANDALONE_NODE),
             Some(kind) => open.push((resource, kind)),
             None => match part_of(&resource.kind) {
@@ -188,8 +193,8 @@ impl Mapping {
         self.imports.insert(target.address.clone(), claim);
     }
 
-    /// Assigns each open resource the free address of its kind for which `is` returns true, if it is the only such
-    /// resource.
+    /// For each free address, finds the open resources of its kind for which `is` returns true, and assigns the
+    /// resource to the address if there is exactly one.
     fn assign(
         &mut self,
         open: &mut Vec<(&Resource, &'static str)>,
@@ -209,8 +214,8 @@ impl Mapping {
         }
     }
 
-    /// Assigns the resources that were matched neither by key nor by use, if they are the only ones of their kind on
-    /// both sides.
+    /// Assigns each resource that was matched neither by key nor by use, if it is the only such resource of its kind
+    /// and only one address of this kind is free.
     fn assign_remaining(&mut self, open: Vec<(&Resource, &'static str)>, targets: &[DesiredResource]) {
         let kinds: BTreeSet<&str> = open.iter().map(|(_, kind)| *kind).collect();
         for kind in kinds {
@@ -233,7 +238,7 @@ impl Mapping {
         }
     }
 
-    /// Returns the mapped services: the last part of the address, by address in Terraform.
+    /// Returns the services that are already mapped: the last part of their address, by their address in Terraform.
     fn services(&self) -> BTreeMap<String, String> {
         let claims = self.imports.iter().filter(|(_, claim)| claim.terraform.contains("aws_ecs_service."));
         let name = |address: &Address| address.as_str().rsplit('/').next().unwrap_or_default().to_owned();
@@ -258,11 +263,12 @@ fn matches_by_key(resource: &Resource, kind: &str, spec: &Value) -> bool {
     !fields.is_empty() && fields.iter().all(same)
 }
 
-/// Uses of security groups, task definitions and subnets by other resources.
+/// Security groups, task definitions and subnets that other resources in the state use.
 struct Uses<'a> {
-    /// Security groups of the load balancer, of services behind it, of other services, and of the queue.
+    /// Security groups of the load balancer, of services behind the load balancer, of other services, and of the queue.
     groups: [BTreeSet<&'a str>; 4],
-    /// Task definitions of services: the address of the service in Terraform, and the ARN or `family:revision`.
+    /// Task definitions of services: the address of each service in Terraform, and the task definition as ARN or
+    /// `family:revision`.
     tasks: Vec<(&'a str, &'a str)>,
     /// Subnets of tasks.
     subnets: BTreeSet<&'a str>,
@@ -291,7 +297,8 @@ impl<'a> Uses<'a> {
         uses
     }
 
-    /// Returns whether `resource` is used as `target` is. `services` are the mapped services.
+    /// Returns whether `resource` is used in the way in which `target` will be used. `services` are the mapped
+    /// services.
     fn matches(&self, resource: &Resource, target: &DesiredResource, services: &BTreeMap<String, String>) -> bool {
         let id = resource.id.as_str();
         let name = target.address.as_str();
@@ -325,7 +332,7 @@ fn is_empty(value: &Value) -> bool {
     value.as_array().is_none_or(Vec::is_empty)
 }
 
-/// Returns whether `task` names this revision, by ARN or as `family:revision`.
+/// Returns whether `task` names the task definition `resource`: by ARN, as `family:revision`, or by family alone.
 fn is_revision(resource: &Resource, task: &str) -> bool {
     let arn = resource.attribute("arn").unwrap_or(&resource.id);
     arn == task || arn.rsplit('/').next() == Some(task) || resource.attribute("family") == Some(task)

@@ -1,11 +1,11 @@
-//! Removal of imported resources from Terraform's state. Until then, the next `terraform apply` removes the ownership
-//! tags, because its configuration does not have them.
+//! Removal of imported resources from Terraform's state. Until they are removed, a `terraform apply` would delete their
+//! ownership tags, because Terraform's configuration does not contain these tags.
 
 use crate::mapping::Mapping;
 use pb_engine::Address;
 use std::collections::BTreeSet;
 
-/// Resources that Terraform has to forget.
+/// Imported resources that must be removed from Terraform's state.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Removal {
     /// Addresses in Terraform's state, such as `aws_subnet.public["a"]`.
@@ -15,8 +15,8 @@ pub struct Removal {
 }
 
 impl Removal {
-    /// Returns the resources that Terraform has to forget once the addresses `imported` are managed, with the parts of
-    /// these resources that are separate resources in its state.
+    /// Returns the resources that must be removed from Terraform's state once the addresses `imported` are managed,
+    /// including parts of these resources that Terraform records as separate resources.
     #[must_use]
     pub fn of(mapping: &Mapping, imported: &BTreeSet<&Address>) -> Self {
         let claims = mapping.imports.iter().filter(|(_, claim)| !claim.terraform.is_empty());
@@ -34,13 +34,14 @@ impl Removal {
         Self { blocks: blocks.into_iter().filter(|block| !kept.contains(block)).collect(), addresses }
     }
 
-    /// Returns a command for each resource.
+    /// Returns one command per resource, which removes it from Terraform's state.
     #[must_use]
     pub fn commands(&self) -> Vec<String> {
         self.addresses.iter().map(|address| format!("terraform state rm {}", quoted(address))).collect()
     }
 
-    /// Returns the blocks for Terraform's configuration that do the same. (Terraform 1.7 and later: removed block)
+    /// Returns blocks for Terraform's configuration that remove the resources from its state without deleting them.
+    /// (Terraform 1.7 and later: removed block)
     #[must_use]
     pub fn removed_blocks(&self) -> Vec<String> {
         let block =
@@ -66,7 +67,7 @@ fn without_keys(address: &str) -> String {
     plain
 }
 
-/// Returns the address quoted for a shell.
+/// Returns the address, quoted for a shell if necessary.
 fn quoted(address: &str) -> String {
     let plain = address.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-'));
     if plain { address.to_owned() } else { format!("'{}'", address.replace('\'', "'\\''")) }

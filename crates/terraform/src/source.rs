@@ -10,22 +10,22 @@ use std::path::PathBuf;
 /// Location of a Terraform state.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Source {
-    /// S3 backend. The state of a Terraform workspace is at `env:/WORKSPACE/KEY`.
+    /// Object in Terraform's S3 backend. The key of a Terraform workspace other than `default` is `env:/WORKSPACE/KEY`.
     S3 {
-        /// Bucket.
+        /// S3 bucket.
         bucket: String,
-        /// Key.
+        /// Key of the state object.
         key: String,
     },
-    /// File.
+    /// Local file.
     File(PathBuf),
 }
 
 impl Source {
-    /// Parses `s3://bucket/key`, or the path of a file.
+    /// Parses a URL of the form `s3://bucket/key`, or the path of a file.
     ///
     /// # Errors
-    /// A message, if a URL lacks the bucket or the key.
+    /// A message if the bucket or the key is missing from a URL.
     pub fn parse(text: &str) -> Result<Self, String> {
         let Some(rest) = text.strip_prefix("s3://") else {
             return Ok(Self::File(PathBuf::from(text)));
@@ -34,19 +34,19 @@ impl Source {
             Some((bucket, key)) if !bucket.is_empty() && !key.is_empty() => {
                 Ok(Self::S3 { bucket: bucket.to_owned(), key: key.to_owned() })
             }
-            _ => Err(format!("{text} names no object; write s3://BUCKET/KEY")),
+            _ => Err(format!("{text} does not name an object; write s3://BUCKET/KEY")),
         }
     }
 
     /// Reads the state.
     ///
     /// # Errors
-    /// `NotFound` if it does not exist, and the errors of S3 or the file system.
+    /// `NotFound` if the state does not exist or the file cannot be read, and the errors of S3.
     pub async fn read(&self, config: &SdkConfig) -> Result<Vec<u8>, Failure> {
         match self {
             Self::File(path) => std::fs::read(path).map_err(|error| {
                 let failure = Failure::new(Class::NotFound, format!("read {}", path.display()), error.to_string());
-                failure.hint("create it with `terraform state pull > FILE`, or name s3://BUCKET/KEY")
+                failure.hint("create it with `terraform state pull > FILE`, or pass s3://BUCKET/KEY")
             }),
             Self::S3 { bucket, key } => self.get(&client(config), bucket, key).await,
         }
@@ -58,7 +58,7 @@ impl Source {
             Some("NoSuchKey") => Failure { message: format!("object {self} not found"), ..failure }
                 .hint("the state of a Terraform workspace other than `default` is at s3://BUCKET/env:/WORKSPACE/KEY"),
             Some("NoSuchBucket") => Failure { message: format!("bucket {bucket} not found"), ..failure }
-                .hint("name the bucket of Terraform's backend"),
+                .hint("pass the bucket of Terraform's S3 backend"),
             _ => failure,
         })?;
         let broken =
@@ -76,7 +76,7 @@ impl fmt::Display for Source {
     }
 }
 
-/// Creates a client. Endpoints other than AWS get the bucket in the path.
+/// Creates a client. For endpoints other than AWS, the bucket is part of the URL's path.
 pub(crate) fn client(config: &SdkConfig) -> Client {
     let custom = config.endpoint_url().is_some();
     Client::from_conf(aws_sdk_s3::config::Builder::from(config).force_path_style(custom).build())

@@ -5,25 +5,25 @@ use serde::Deserialize;
 use serde_json::Value;
 use std::collections::BTreeMap;
 
-/// Operation of a failure to parse a state.
+/// Name of the operation in failures to parse a state.
 const READ: &str = "read the Terraform state";
 
-/// Terraform state, reduced to its managed resources.
+/// Terraform state, of which only the managed resources are kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct State {
-    /// Format.
+    /// Version of the state format: 3 or 4.
     pub version: u64,
-    /// Version of the Terraform that wrote it.
+    /// Version of Terraform that wrote the state.
     pub terraform_version: String,
-    /// Number that increases with each write.
+    /// Number that increases with each write of the state.
     pub serial: u64,
-    /// Id that is set once; states with different lineages are unrelated.
+    /// Id that is set when a state is first written; states with different lineages are unrelated.
     pub lineage: String,
     /// Managed resources, one entry per instance. Data sources are left out.
     pub resources: Vec<Resource>,
 }
 
-/// Instance of a resource.
+/// Instance of a resource in Terraform's state.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Resource {
     /// Address in Terraform, such as `module.net.aws_subnet.public[0]`.
@@ -32,15 +32,15 @@ pub struct Resource {
     pub kind: String,
     /// Id in Terraform.
     pub id: String,
-    /// Set if Terraform would replace it.
+    /// Set if Terraform would replace the resource with its next apply.
     pub tainted: bool,
-    /// Set if it remains from a replacement.
+    /// Set if the instance was replaced, but Terraform has not deleted it yet.
     pub deposed: bool,
-    /// Values by path, such as `load_balancer.0.target_group_arn`.
+    /// Attribute values by path, such as `load_balancer.0.target_group_arn`.
     attributes: BTreeMap<String, String>,
 }
 
-/// Omits the attributes, which may be secret.
+/// Omits the attributes, which may contain secrets.
 impl std::fmt::Debug for Resource {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Resource").field("address", &self.address).field("id", &self.id).finish_non_exhaustive()
@@ -59,7 +59,7 @@ impl Resource {
         self.under(name, None)
     }
 
-    /// Returns `field` of each block `name`.
+    /// Returns the value of `field` in each block called `name`.
     pub fn block_fields<'a>(&'a self, name: &'a str, field: &'a str) -> impl Iterator<Item = &'a str> {
         self.under(name, Some(field))
     }
@@ -87,7 +87,7 @@ impl State {
     /// Parses a state.
     ///
     /// # Errors
-    /// `Refused`, with a hint, if the bytes are not a state, or one in another format.
+    /// `Refused`, with a hint, if the bytes are not a state, or a state in a format other than 3 and 4.
     pub fn parse(bytes: &[u8]) -> Result<Self, Failure> {
         let value: Value =
             serde_json::from_slice(bytes).map_err(|error| refused(&format!("it is not JSON: {error}")))?;
@@ -117,8 +117,7 @@ impl State {
 }
 
 fn refused(message: &str) -> Failure {
-    Failure::new(Class::Refused, READ, message)
-        .hint("name the state file of the stack, as `terraform state pull` prints it")
+    Failure::new(Class::Refused, READ, message).hint("pass the state of the stack, as `terraform state pull` prints it")
 }
 
 #[derive(Deserialize)]
@@ -180,7 +179,7 @@ fn of_format_4(resource: &Resource4) -> Vec<Resource> {
     resource.instances.iter().map(one).collect()
 }
 
-/// Adds each value by its path, as in format 3.
+/// Adds each value under its path, in the notation of format 3.
 fn flatten(flat: &mut BTreeMap<String, String>, path: String, value: &Value) {
     let inner = |key: &dyn std::fmt::Display| if path.is_empty() { key.to_string() } else { format!("{path}.{key}") };
     match value {
@@ -242,7 +241,7 @@ fn of_format_3(module: &Module3) -> Vec<Resource> {
     instances.collect()
 }
 
-/// Returns `aws_subnet.public[0]` for `aws_subnet.public.0`.
+/// Converts an address from format 3 to the notation of format 4: `aws_subnet.public.0` becomes `aws_subnet.public[0]`.
 fn with_index(key: &str, kind: &str) -> String {
     let name = key.strip_prefix(kind).and_then(|rest| rest.strip_prefix('.'));
     match name.and_then(|name| name.rsplit_once('.')) {

@@ -1,6 +1,6 @@
-//! Mapping of states of both formats to the addresses of a stack. `format-4.json` was written by Terraform 1.11 for the
-//! stack in `tests/integration/terraform`; `format-3.json` has the structure of Terraform 0.11, with `@ADDRESS@` as
-//! ids.
+//! Tests of mapping the resources of a state, in either format, to the addresses of a stack. `format-4.json` was
+//! written by Terraform 1.11 for the stack in `tests/integration/terraform`; `format-3.json` has the structure that
+//! Terraform 0.11 wrote, with `@ADDRESS@` in place of ids.
 
 #![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
 

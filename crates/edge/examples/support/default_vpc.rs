@@ -3,17 +3,17 @@
 use pb_aws::{Access, connect};
 use std::error::Error;
 
-/// Returns the SDK configuration of the environment.
+/// Returns the SDK configuration that the environment defines.
 pub async fn config() -> aws_types::SdkConfig {
     let region = std::env::var("AWS_REGION").unwrap_or_else(|_| "us-east-2".to_owned());
     connect(&Access { region, ..Access::default() }).await
 }
 
-/// Default VPC.
+/// The default VPC, with its subnets and its default security group.
 pub struct DefaultVpc {
-    /// Id.
+    /// Id of the VPC.
     pub id: String,
-    /// Ids of two subnets in different zones.
+    /// Ids of two subnets in different Availability Zones.
     pub subnets: [String; 2],
     /// Id of the default security group.
     pub security_group: String,
@@ -33,7 +33,7 @@ pub async fn find(config: &aws_types::SdkConfig) -> Result<DefaultVpc, Box<dyn E
     Ok(DefaultVpc { id: vpc.to_owned(), subnets: [id(first), id(second)], security_group: group.to_owned() })
 }
 
-/// Returns an error unless `holds`.
+/// Returns an error that names the expectation `what`, unless `holds` is true.
 pub fn expect(holds: bool, what: &str) -> Result<(), Box<dyn Error>> {
     if holds { Ok(()) } else { Err(format!("expectation failed: {what}").into()) }
 }

@@ -69,7 +69,7 @@ async fn missing_target_group_counts_as_one_without_targets() {
     assert_eq!(details, ["no target is registered"]);
 }
 
-/// Deploys a graph with only the check; returns the time that it took.
+/// Deploys a graph that contains only the check, and returns the time that this took.
 async fn deployed(rule: &Rule) -> Result<Duration, pb_engine::Failure> {
     let mut graph = Graph::new();
     graph.add_check("edge/flask_health", &Arc::new(check(&[rule])), (), |()| spec(1))?;

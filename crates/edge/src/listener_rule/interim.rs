@@ -1,4 +1,4 @@
-//! Interim specs of listener rules, with which requests move from one service to another without a gap.
+//! Interim specs of listener rules, with which requests move from one service to another without interruption.
 
 use super::ListenerRuleSpec;
 use pb_engine::{Awaited, Interim};
@@ -15,11 +15,11 @@ const MAX_PRIORITY: i32 = 50_000;
 /// Returns the interim spec of a rule.
 ///
 /// - ECS refuses a service whose target group has no load balancer, so a new rule must exist before its service. Until
-///   the service has healthy tasks, the rule matches no request, and does not use the priority of a rule that it
-///   replaces.
+///   the service has healthy tasks, the rule matches no request and has an interim priority, so that the rule that it
+///   replaces can keep its own.
 /// - A host or path that is removed from a rule stays in it until all other rules are updated. If hosts and paths
-///   change together, there is no interim spec: the union of both would match requests that are for neither the old nor
-///   the new rule.
+///   change together, there is no interim spec: the union of the old and the new patterns would match requests that
+///   neither the old nor the new rule matches.
 pub(super) fn interim_spec(
     old: Option<&ListenerRuleSpec>,
     new: &ListenerRuleSpec,
@@ -43,7 +43,7 @@ pub(super) fn interim_spec(
     Some(Interim { spec: ListenerRuleSpec { hosts, paths, ..new.clone() }, until: Awaited::Peers })
 }
 
-/// Returns the patterns of both sets. An empty set matches everything.
+/// Returns patterns that match everything that the patterns of either set match. An empty set matches everything.
 fn union(old: &BTreeSet<String>, new: &BTreeSet<String>) -> BTreeSet<String> {
     if old.is_empty() || new.is_empty() { BTreeSet::new() } else { old | new }
 }

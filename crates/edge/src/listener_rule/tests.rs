@@ -33,7 +33,7 @@ fn spec() -> ListenerRuleSpec {
     }
 }
 
-/// Returns the spec of a rule for this host only.
+/// Returns the spec of a rule that matches only this host.
 fn for_host(host: &str) -> ListenerRuleSpec {
     ListenerRuleSpec { hosts: set(&[host]), paths: BTreeSet::new(), ..spec() }
 }
@@ -80,7 +80,8 @@ fn with(specs: &[(&str, ListenerRuleSpec)], rules: &[&Rule]) -> Standalone {
     standalone(graph)
 }
 
-/// Returns a rule as AWS returns it: with additional fields, and patterns in the order of the request.
+/// Returns a rule in the form of AWS's responses, with additional fields, and with patterns in the order of the request
+/// that set them.
 fn live(arn: &str, priority: &str) -> Live {
     let values = |values: &[&str]| Some(values.iter().map(|value| (*value).to_owned()).collect::<Vec<_>>());
     let hosts = HostHeaderConditionConfig::builder().set_values(values(&["api.example.org"])).build();
@@ -95,8 +96,8 @@ fn live(arn: &str, priority: &str) -> Live {
         .build()
 }
 
-/// Returns an account with a managed listener, its default rule and `rules`, which have the tags of `addresses`, or
-/// none.
+/// Mocks an account with a managed listener, its default rule and `rules`. A rule whose ARN is in `addresses` has the
+/// ownership tags of that address, any other rule has no tags.
 fn account(rules: Vec<Live>, addresses: &[(&str, &str)]) -> [Rule; 4] {
     let balancers = mock!(Client::describe_load_balancers).then_output(|| {
         let lb = LoadBalancer::builder().load_balancer_arn("arn:lb").load_balancer_name("staging-public").build();
@@ -152,7 +153,7 @@ async fn create_sets_tags_and_retries_while_the_priority_is_in_use() {
 async fn create_with_a_lost_response_is_found_by_priority() {
     let create = mock!(Client::create_rule).then_error(|| CreateRuleError::generic(error_meta("PriorityInUse")));
     let [balancers, listeners, _, tags] = account(Vec::new(), &[("arn:rule", "edge/api_rule")]);
-    // The read pass does not see the rule yet, which is possible right after a create.
+    // The read pass does not find the rule yet, which can happen right after a create.
     let rules = mock!(Client::describe_rules)
         .sequence()
         .output(|| DescribeRulesOutput::builder().build())

@@ -1,4 +1,4 @@
-//! Settings of a load balancer that are not part of the create call.
+//! Settings of a load balancer that the create call does not accept.
 
 use super::LoadBalancerSpec;
 use crate::LoadBalancerClient as Client;
@@ -10,11 +10,11 @@ const DELETION_PROTECTION: &str = "deletion_protection.enabled";
 const IDLE_TIMEOUT: &str = "idle_timeout.timeout_seconds";
 const DROP_INVALID_HEADERS: &str = "routing.http.drop_invalid_header_fields.enabled";
 
-/// Settings of a load balancer that are not part of the create call. A setting that AWS does not return has its
-/// default. (Elastic Load Balancing API: LoadBalancerAttribute)
+/// Settings of a load balancer that the create call does not accept. A setting that AWS does not return has its default
+/// value. (Elastic Load Balancing API: LoadBalancerAttribute)
 pub(super) struct Attributes {
     pub deletion_protection: bool,
-    /// Seconds.
+    /// Idle timeout of connections, in seconds.
     pub idle_timeout: i32,
     pub drop_invalid_headers: bool,
 }

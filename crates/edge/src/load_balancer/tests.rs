@@ -56,8 +56,8 @@ fn balancer(state: &str) -> AwsLoadBalancer {
         .build()
 }
 
-/// Returns one state after the other, the last one repeatedly; an empty state means that the load balancer does not
-/// exist.
+/// Mocks reads of the load balancer: each read returns the next state, and the last state is repeated. An empty state
+/// means that the load balancer does not exist.
 fn states(states: &'static [&'static str]) -> Rule {
     let next = Mutex::new(0);
     mock!(Client::describe_load_balancers).then_compute_response(move |call| {
@@ -116,7 +116,7 @@ async fn create_sets_tags_and_attributes_and_waits_until_active() {
                 && call.scheme() == Some(&LoadBalancerSchemeEnum::InternetFacing)
         })
         .sequence()
-        // The gateway was just attached, and is not visible yet.
+        // The gateway was attached a moment ago and is not visible yet.
         .http_status(400, error_body("InvalidSubnet", "VPC vpc-1 has no internet gateway"))
         .output(|| CreateLoadBalancerOutput::builder().load_balancers(balancer("provisioning")).build())
         .build();
@@ -146,7 +146,7 @@ async fn update_writes_only_changed_settings() {
     let wanted = LoadBalancerSpec { security_group_ids: ["sg-2".to_owned()].into(), ..spec() };
     let rules = [&states(&["active"]), &ownership(), &attributes("true"), &groups, &set];
     with(wanted, &rules).deploy().await.unwrap();
-    // Deletion protection that was turned on outside of the tool is turned off; subnets and tags are not written.
+    // Deletion protection, which was turned on outside of pb-deploy, is turned off; subnets and tags are not written.
     assert_eq!((groups.num_calls(), set.num_calls()), (1, 1));
 }
 

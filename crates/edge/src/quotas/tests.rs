@@ -1,4 +1,4 @@
-//! Use of quotas by a plan, with typed responses of Elastic Load Balancing.
+//! Quota usage of a plan, with typed mock responses of Elastic Load Balancing.
 
 use super::*;
 use crate::testing::{ownership_tags, standalone};
@@ -17,7 +17,7 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use pb_engine::{Graph, PlanError, PreflightCheck};
 
-/// Refuses plans that exceed a default quota; the reason consists of the numbers.
+/// Check that refuses plans that exceed the default of a quota, with the numbers as the reason.
 struct Check(Client);
 
 impl PreflightCheck for Check {
@@ -33,7 +33,8 @@ impl PreflightCheck for Check {
     }
 }
 
-/// Numbers of unmanaged resources: target groups of the region, rules and target groups of the managed load balancer.
+/// Numbers of unmanaged resources: target groups in the region, and target groups and rules of the managed load
+/// balancer.
 #[derive(Clone, Copy)]
 struct Others {
     groups: usize,
@@ -43,7 +44,7 @@ struct Others {
 
 const FEW: Others = Others { groups: 1, serving: 1, rules: 1 };
 
-/// Returns an account with a managed listener.
+/// Mocks an account with a managed load balancer and a managed listener.
 fn listener() -> [Rule; 3] {
     let balancers = mock!(Client::describe_load_balancers).then_output(|| {
         let lb = AwsLoadBalancer::builder().load_balancer_arn("arn:lb").load_balancer_name("staging-public").build();
@@ -69,13 +70,13 @@ fn listener() -> [Rule; 3] {
     [balancers, listeners, tags]
 }
 
-/// Returns a graph with a listener, and with a further web service if `routed`.
+/// Returns a graph with a listener and, if `routed`, another web service.
 fn graph(client: &Client, routed: bool) -> Graph {
     let mut graph = Graph::new();
     let listeners = graph.kind(Listener::new(client.clone()));
     let groups = graph.kind(TargetGroup::new(client.clone()));
     let rules = graph.kind(ListenerRule::new(client.clone()));
-    // The port differs from the live one, so that every plan has a change.
+    // The port differs from the live port, so that every plan contains a change.
     let listener = graph.add("edge/listener", &listeners, (), |()| ListenerSpec {
         load_balancer_arn: "arn:lb".to_owned(),
         port: 8080,
@@ -117,7 +118,7 @@ fn graph(client: &Client, routed: bool) -> Graph {
     graph
 }
 
-/// Plans; returns the refusal, if any, and the number of times that target groups were listed.
+/// Makes a plan. Returns the reason if the plan is refused, and the number of calls that listed target groups.
 async fn plan(others: Others, routed: bool) -> (Option<String>, usize) {
     let [balancers, listeners, tags] = listener();
     let rules = mock!(Client::describe_rules).then_output(move || {

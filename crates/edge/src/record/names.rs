@@ -23,8 +23,8 @@ pub(crate) fn plain_name(name: &str) -> String {
     plain.trim_end_matches('.').to_lowercase()
 }
 
-/// Returns the name of an alias target in its normalized form. The prefix `dualstack.`, which the AWS console adds,
-/// means the same load balancer.
+/// Returns the name of an alias target in its normalized form, without the prefix `dualstack.`, which the AWS console
+/// adds to the name of a load balancer.
 pub(crate) fn target_name(name: &str) -> String {
     let plain = plain_name(name);
     plain.strip_prefix("dualstack.").map_or_else(|| plain.clone(), str::to_owned)

@@ -31,7 +31,7 @@ fn spec() -> RecordSpec {
     }
 }
 
-/// Returns an alias record as Route 53 returns it.
+/// Returns an alias record in the form of Route 53's responses.
 fn alias(name: &str, target: &str) -> ResourceRecordSet {
     let target = AliasTarget::builder().dns_name(target).hosted_zone_id(LB_ZONE).evaluate_target_health(true);
     ResourceRecordSet::builder().name(name).r#type(RrType::A).alias_target(target.build().unwrap()).build().unwrap()
@@ -42,7 +42,7 @@ fn plain(name: &str, kind: RrType, value: &str) -> ResourceRecordSet {
     ResourceRecordSet::builder().name(name).r#type(kind).ttl(60).resource_records(value).build().unwrap()
 }
 
-/// Hosted zone that stores records as Route 53 does; each change is pending at first.
+/// Mock hosted zone that stores records as Route 53 does, and returns each change as pending.
 #[derive(Clone, Default)]
 struct Zone {
     records: Arc<Mutex<Vec<ResourceRecordSet>>>,
@@ -62,7 +62,7 @@ impl Zone {
         self.actions.lock().unwrap().clone()
     }
 
-    /// Returns all records, in the order of the test.
+    /// Mocks the list call, which returns all records in the order in which they were added.
     fn list(&self) -> Rule {
         let records = Arc::clone(&self.records);
         mock!(DnsClient::list_resource_record_sets)
@@ -108,7 +108,7 @@ impl Zone {
     }
 }
 
-/// Returns PENDING once, then INSYNC.
+/// Mocks the status of a change: PENDING at the first read, then INSYNC.
 fn changes() -> Rule {
     let answer = |status: ChangeStatus| {
         let info = ChangeInfo::builder().id("/change/C1").status(status).submitted_at(DateTime::from_secs(0));
@@ -123,7 +123,7 @@ fn changes() -> Rule {
         .build()
 }
 
-/// Returns an account with or without the managed load balancer, and with this zone.
+/// Mocks an account with this zone and, if `balancer`, the managed load balancer.
 fn account(zone: &Zone, balancer: bool, wanted: Vec<RecordSpec>) -> (Standalone, Rule) {
     let changes = changes();
     let dns = pb_aws::mock_client!(aws_sdk_route53, [&zone.list(), &zone.change(), &changes]);
@@ -144,7 +144,8 @@ fn account(zone: &Zone, balancer: bool, wanted: Vec<RecordSpec>) -> (Standalone,
     (standalone(graph), changes)
 }
 
-/// The plan knows the target only if the load balancer exists; the read pass before it never does.
+/// Returns a spec as a read pass has it: the target is never known there, whereas a plan knows it if the load balancer
+/// exists.
 fn unknown_target() -> RecordSpec {
     RecordSpec { alias: pb_engine::unknown(), ..spec() }
 }
@@ -198,7 +199,7 @@ async fn record_that_appears_after_the_plan_is_not_overwritten() {
     let (standalone, _) = account(&zone, true, vec![spec()]);
     let plan = standalone.plan().await.unwrap();
     assert_eq!(plan.steps[0].action, Action::Create);
-    // The read pass does not see the record, but the create does.
+    // The read pass does not find the record, but the create call conflicts with it.
     let hidden = mock!(DnsClient::list_resource_record_sets)
         .sequence()
         .output(|| {

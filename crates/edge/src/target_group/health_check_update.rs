@@ -11,11 +11,11 @@ use tokio::time::Instant;
 const READ: &str = "elasticloadbalancing:DescribeTargetHealth";
 
 impl TargetGroup {
-    /// Changes the health check of a group from `before` to `wanted`. If path or matcher change while targets are
-    /// healthy, waits for one health period.
+    /// Changes the health check of a group from `before` to `wanted`. If the path or the matcher changes while targets
+    /// are healthy, waits for one health period to see whether a target passes the new check.
     ///
     /// # Errors
-    /// `Failed` if no target passes the new check; the old one is restored.
+    /// `Failed` if no target passes the new check; the old check is then restored.
     pub(super) async fn update_health_check(
         &self,
         cx: &Context,
@@ -51,7 +51,8 @@ impl TargetGroup {
         call.send().await.for_operation("elasticloadbalancing:ModifyTargetGroup").map(drop)
     }
 
-    /// Waits for one health period, after which a target that fails every check is unhealthy.
+    /// Waits for one health period, after which a target that fails every check is unhealthy. Fails as soon as no
+    /// target is healthy.
     async fn wait_one_health_period(
         &self,
         cx: &Context,

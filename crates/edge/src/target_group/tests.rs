@@ -63,7 +63,7 @@ fn group(name: &str) -> Group {
         .build()
 }
 
-/// Returns two pages; the group with this name is on the second.
+/// Mocks a list of target groups in two pages, in which the group with this name is on the second page.
 fn listed(name: &'static str) -> Rule {
     mock!(Client::describe_target_groups).then_compute_output(move |call| {
         let answer = DescribeTargetGroupsOutput::builder();
@@ -110,7 +110,7 @@ async fn create_sets_tags_and_attributes() {
     assert_eq!((create.num_calls(), set_delay.num_calls()), (1, 1));
 }
 
-/// Returns the health of the group's only target: one state per read, the last one repeatedly.
+/// Mocks the health of the group's only target: each read returns the next state, and the last state is repeated.
 fn targets(states: &'static [&'static str]) -> Rule {
     let looks = AtomicUsize::new(0);
     mock!(Client::describe_target_health).then_compute_output(move |_| {
@@ -121,7 +121,7 @@ fn targets(states: &'static [&'static str]) -> Rule {
     })
 }
 
-/// Accepts a change of the health check to this path.
+/// Mocks a call that changes the path of the health check to `path`.
 fn checks(path: &'static str) -> Rule {
     mock!(Client::modify_target_group)
         .match_requests(move |call| call.health_check_path() == Some(path))
@@ -146,7 +146,7 @@ async fn deployed_target_group_is_a_no_op_and_checks_update_in_place() {
     let began = Instant::now();
     standalone.deploy().await.unwrap();
     assert_eq!((modify.num_calls(), back.num_calls()), (1, 0));
-    // Three checks at intervals of ten seconds, and the timeout of the last one.
+    // The period consists of three checks at intervals of ten seconds, and the timeout of the last check.
     assert!(began.elapsed() >= Duration::from_secs(35), "{:?}", began.elapsed());
 }
 

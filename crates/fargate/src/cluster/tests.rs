@@ -16,11 +16,11 @@ use std::sync::{Arc, Mutex};
 #[derive(Default)]
 struct Ecs {
     cluster: Option<Cluster>,
-    /// An unmanaged cluster of that name is created between plan and create.
+    /// `true` if an unmanaged cluster with the same name is created between plan and create.
     taken: bool,
-    /// Number of deletes to refuse.
+    /// Number of deletes that are refused because of running tasks.
     tasks: usize,
-    /// Number of stops of one-off tasks.
+    /// Number of StopTask calls for one-off tasks and release commands.
     stopped: usize,
 }
 
@@ -144,6 +144,6 @@ async fn cluster_delete_waits_for_its_tasks_and_names_them() {
     });
     stack(&fake, "disabled").events(events).destroy().await.unwrap();
     assert!(said.lock().unwrap()[0].contains("the cluster still contains 0 services and 1 task: 0a1b"), "{said:?}");
-    assert_eq!(fake.get().stopped, 4, "one-off tasks of either kind are stopped after each refusal");
+    assert_eq!(fake.get().stopped, 4, "one-off tasks and release commands are stopped after each refusal");
     assert!(stack(&fake, "disabled").read().await.unwrap().managed.is_empty());
 }

@@ -9,7 +9,7 @@ use aws_sdk_ecs::types::{ServiceDeploymentBrief, ServiceRevision, StopServiceDep
 use aws_smithy_mocks::{Rule, mock};
 use std::time::Duration;
 
-/// Service deployments, the latest first: revision and status.
+/// Service deployments, latest first: the revision and the status of each.
 type Rollouts = Vec<(u32, Status)>;
 
 fn attrs(revision: u32) -> ServiceAttrs {
@@ -151,7 +151,7 @@ async fn completed_rollout_is_not_reported_as_rolled_back() {
     let [listed, revisions] = reads(&fake_ecs(&[(2, Status::Successful), (1, Status::Successful)]));
     let client = pb_aws::mock_client!(aws_sdk_ecs, [&listed, &revisions]);
     let outcome = stop(&client, &attrs(2), Duration::from_secs(60)).await.unwrap();
-    assert_eq!(outcome, "ECS had already completed the rollout: rolling back takes another rollout");
+    assert_eq!(outcome, "ECS had already completed the rollout; rolling back requires another rollout");
 }
 
 #[tokio::test]

@@ -26,7 +26,7 @@ fn task(id: &str, started_by: &str, stopped_at: i64, code: i32) -> Task {
         .build()
 }
 
-/// Returns a client of an ECS in which these tasks have stopped.
+/// Returns a client of a fake ECS in which these tasks have stopped.
 fn ecs(tasks: Vec<Task>) -> Client {
     let listed = mock!(Client::list_tasks)
         .match_requests(|input| input.desired_status() == Some(&DesiredStatus::Stopped))

@@ -33,7 +33,7 @@ fn spec() -> ReleaseCommandSpec {
     }
 }
 
-/// The state of the fake ECS.
+/// State of the fake ECS.
 #[derive(Default)]
 struct Ecs {
     /// Tags of the revision.
@@ -44,7 +44,7 @@ struct Ecs {
     refuse: Option<&'static str>,
 }
 
-/// Returns the rules of an ECS in which each task stops at once with `exit_code`.
+/// Returns the mock rules of a fake ECS in which each task stops at once with `exit_code`.
 fn ecs_rules(ecs: &Fake<Ecs>, exit_code: i32) -> Vec<Rule> {
     let (a, b, c, d, e) = (ecs.clone(), ecs.clone(), ecs.clone(), ecs.clone(), ecs.clone());
     vec![
@@ -134,8 +134,8 @@ async fn release_command_skips_a_marked_revision() {
     let rules = ecs_rules(&ecs, 0);
     stack(spec(), &rules).deploy().await.unwrap();
     ecs.get().task = None;
-    // The plan sees another revision in use, as after a rollback, so the command is due for a revision that has been
-    // migrated.
+    // The plan finds another revision in use, as after a rollback, so it contains the release command, although the
+    // command has already succeeded with the revision that is rolled out.
     let older = mock!(Client::describe_task_definition)
         .match_requests(|call| call.task_definition() == Some("staging-web"))
         .then_output(|| {

@@ -66,7 +66,8 @@ fn writes(fake: &Fake<Ecr>) -> Vec<Rule> {
             CreateRepositoryOutput::builder().set_repository(ecr.repository.clone()).build()
         }),
         mock!(Client::put_lifecycle_policy).then_compute_output(move |input| {
-            // ECR keeps the text; the policy is the same with another order of fields.
+            // The text that ECR returns can differ from the text that was sent, but the policy is the same: policies
+            // are compared as JSON values.
             let value: Value = serde_json::from_str(input.lifecycle_policy_text().unwrap()).unwrap();
             policy.get().policy = Some(serde_json::to_string_pretty(&value).unwrap());
             PutLifecyclePolicyOutput::builder().build()

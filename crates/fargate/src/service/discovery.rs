@@ -1,4 +1,4 @@
-//! Discovery of services: which clusters and names are read.
+//! Discovery of services: the clusters and service names that are read.
 
 use super::Services;
 use crate::cluster::WorkspaceClusters;
@@ -14,22 +14,24 @@ use pb_engine::{Failure, ReadScope, Resource, fetch_each, is_unknown, list_with_
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-/// Number of clusters whose services are described at a time.
+/// Number of clusters whose services are requested concurrently.
 const CONCURRENCY: usize = 4;
 
 /// Names of services, by cluster.
 type ServiceNames = BTreeMap<String, BTreeSet<String>>;
 
-/// The configured, recorded and imported services: a result that task definitions need, too.
+/// The configured, recorded and imported services. The reads of services and of task definitions share them.
 pub(crate) struct KnownServices(Vec<Service>);
 
 impl KnownServices {
-    /// Returns the known services of this read; whichever kind needs them first describes them, once.
+    /// Returns the known services of this read. The first resource kind that needs them requests them; the others reuse
+    /// the result.
     ///
     /// # Errors
-    /// The failures of `ecs:DescribeServices`.
+    /// Any failure of `ecs:DescribeServices`.
     pub(crate) async fn shared<R: Resource>(scope: &ReadScope<R>, client: &Client) -> Result<Arc<Self>, Failure> {
-        // Only the first caller computes the names: there may be a hundred families, and as many services.
+        // The names are computed inside the future, so that only the first caller computes them: there may be a hundred
+        // callers, one for each family, and a hundred services.
         scope.shared(async { Self::described(client, known_names(&scope.for_kind())).await }).await
     }
 
@@ -37,7 +39,8 @@ impl KnownServices {
         describe_all(client, names).await.map(Self)
     }
 
-    /// Returns the ARN of the revision of `family` that a managed service uses; of several, the latest.
+    /// Returns the ARN of the revision of `family` that a managed service uses, or the latest one if managed services
+    /// use several.
     pub(crate) fn in_use<R: Resource>(&self, scope: &ReadScope<R>, family: &str) -> Option<&str> {
         let is_managed = |service: &&Service| {
             service.status() == Some(ACTIVE) && scope.address_from_tags(&from_ecs(service.tags())).is_some()
@@ -49,7 +52,7 @@ impl KnownServices {
 }
 
 impl Services {
-    /// Returns the known services, and all others in managed clusters, that exist.
+    /// Returns the known services that exist, and all other services in managed clusters.
     pub(super) async fn discover(&self, scope: &ReadScope<Self>) -> Result<Vec<Service>, Failure> {
         let names = known_names(scope);
         let known = scope.shared(KnownServices::described(&self.client, names.clone()));
@@ -59,7 +62,8 @@ impl Services {
         Ok(services)
     }
 
-    /// Returns the names of all services in the managed clusters and in those of `names`, by cluster.
+    /// Returns the names of all services in the managed clusters and in the clusters of `names`, by cluster. Returns
+    /// `names` if the tag index rules out other managed services.
     async fn all_names(&self, scope: &ReadScope<Self>, names: &ServiceNames) -> Result<ServiceNames, Failure> {
         if scope.index_is_complete(|arn| arn.contains(":service/") || arn.contains(":cluster/")) {
             return Ok(names.clone());
@@ -80,7 +84,7 @@ impl Services {
         Ok(all)
     }
 
-    /// Lists the names of all services of a cluster; a cluster that does not exist has none.
+    /// Lists the names of all services of a cluster. Returns an empty list for a cluster that does not exist.
     async fn list_names(&self, cluster: &str) -> Result<Vec<String>, Failure> {
         let pages = self.client.list_services().cluster(cluster).into_paginator().page_size(100);
         let arns: Result<Vec<String>, _> = pages.items().send().collect().await;
@@ -106,7 +110,7 @@ fn known_names(scope: &ReadScope<Services>) -> ServiceNames {
     names
 }
 
-/// Describes the services with these names that exist.
+/// Returns the services with these names that exist.
 async fn describe_all(client: &Client, names: ServiceNames) -> Result<Vec<Service>, Failure> {
     let described = names.into_iter().map(|(cluster, names)| async move {
         describe(client, &cluster, &names.into_iter().collect::<Vec<_>>(), true).await

@@ -28,32 +28,32 @@ use std::collections::VecDeque;
 #[derive(Default)]
 pub(super) struct Ecs {
     pub service: Option<Service>,
-    /// Refusals of the next creates.
+    /// Codes and messages with which the next CreateService calls are refused.
     pub refusals: VecDeque<(&'static str, &'static str)>,
     pub created: Vec<CreateServiceInput>,
     pub updated: Vec<UpdateServiceInput>,
-    /// State that a rollout gets after it was described once.
+    /// State that a rollout reaches after the first read that returns the rollout.
     pub rollout_state: Option<State>,
     pub deleted: usize,
     /// Number of revisions of the family.
     pub revisions: u32,
     /// Names of the deregistered revisions.
     pub deregistered: Vec<String>,
-    /// Number of reads until a draining service is gone.
+    /// Number of reads until a draining service no longer exists.
     pub draining: usize,
     /// Number of reads that still return the state before the last update.
     pub stale: usize,
     before: Option<Service>,
-    /// Service deployments, the latest first: revision and status.
+    /// Service deployments, latest first: the revision and the status of each.
     pub deployments: Vec<(u32, Status)>,
     /// Number of tasks of the first deployment that started and exited with an error.
     pub crashed_tasks: usize,
-    /// Number of rollouts that were stopped.
+    /// Number of StopServiceDeployment calls.
     pub stop_calls: usize,
 }
 
 impl Ecs {
-    /// Describes the service, and lets time pass.
+    /// Returns the service as ECS describes it, and advances its state.
     fn describe(&mut self) -> Option<Service> {
         if self.stale > 0 && self.before.is_some() {
             self.stale -= 1;

@@ -165,8 +165,8 @@ async fn failed_rollout_is_started_again_by_the_next_deploy() {
     assert_eq!(fake.get().updated[1].task_definition(), None);
 }
 
-/// Returns the failure details of a failed rollout of revision 1 with these service deployments in ECS, and its
-/// duration.
+/// Returns the details of the failure of a rollout of revision 1 with these service deployments in ECS, and the
+/// duration of the deploy.
 async fn failed_deploy(deployments: &[(u32, Status)]) -> (Vec<String>, Duration) {
     let fake = Fake::<Ecs>::new();
     fake.get().rollout_state = Some(State::Failed);
@@ -205,8 +205,8 @@ async fn first_rollout_left_open_by_ecs_is_not_awaited() {
     assert!(took >= Duration::from_secs(60), "a rollback is waited for: {took:?}");
 }
 
-/// Returns the failure of a rollout that ECS completed while its tasks are in a crash loop, and the number of stopped
-/// rollouts.
+/// Returns the failure of a rollout that ECS completed while its tasks are in a crash loop, and the number of rollouts
+/// that were stopped.
 async fn crash_loop(deployments: &[(u32, Status)], abort_on_crash_loop: bool) -> (Failure, usize) {
     let fake = Fake::<Ecs>::new();
     {

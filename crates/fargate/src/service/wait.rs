@@ -1,4 +1,4 @@
-//! Waiting for a rollout, and for the rollback of one that failed.
+//! Waiting for a rollout and, if it failed, for its rollback.
 
 use super::{ServiceAttrs, Services, expected};
 use crate::crash_loop::{CrashCheck, CrashWatch};
@@ -11,8 +11,8 @@ use pb_engine::{Backoff, Class, Context, Failure, Progress};
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// Time during which ECS may still describe a service as it was before a successful call. (ECS API: RunTask, on
-/// eventual consistency)
+/// Time after a successful call during which ECS may still describe a service as it was before the call. (ECS API:
+/// RunTask, on eventual consistency)
 const CONSISTENCY_WINDOW: Duration = Duration::from_secs(15);
 
 /// Result of waiting for a rollout.
@@ -20,11 +20,11 @@ enum RolloutEnd {
     Succeeded,
     /// Failed according to ECS, with the reason.
     Failed(String),
-    /// Failed because its tasks are in a crash loop, which ECS does not count.
+    /// Failed because its tasks are in a crash loop, which ECS does not detect; the text describes the crashes.
     CrashLoop(String),
 }
 
-/// State of waiting for a rollout.
+/// State of the wait for a rollout.
 struct RolloutWait {
     attrs: ServiceAttrs,
     last: Option<Service>,
@@ -32,10 +32,11 @@ struct RolloutWait {
 }
 
 impl Services {
-    /// Waits until the deployment that was started has completed with its revision.
+    /// Waits until the deployment that this program started has completed with its revision.
     ///
     /// # Errors
-    /// `Failed` if the rollout failed, `TimedOut` after `within`, both with a failure report; the failures of ECS.
+    /// `Failed` if the rollout failed, `TimedOut` after `within`, both with a failure report; any failure of the ECS
+    /// calls.
     pub(super) async fn wait_for_rollout(
         &self,
         cx: &Context,
@@ -71,7 +72,7 @@ impl Services {
         Err(report.failure((class, &reason), service.as_ref(), now.as_ref(), afterwards).await)
     }
 
-    /// Judges the rollout by what ECS describes; `seen` is absent while the service is not visible.
+    /// Evaluates the state of the rollout. `seen` is the service that ECS returned, or `None` if ECS returned none.
     async fn progress(&self, wait: &mut RolloutWait, seen: Option<Service>, since: Instant) -> Progress<RolloutEnd> {
         let service = match seen {
             Some(service) => service,
@@ -109,7 +110,8 @@ impl Services {
         }
     }
 
-    /// Stops a crash-looping rollout and rolls it back, if that is allowed and possible, and describes the outcome.
+    /// Stops a crash-looping rollout and rolls it back, if `abort_on_crash_loop` is set and an earlier rollout has
+    /// succeeded. Describes the outcome.
     async fn abort_rollout(&self, attrs: &ServiceAttrs, within: Duration) -> Option<String> {
         if !self.abort_on_crash_loop {
             return Some("the rollout continues in ECS".to_owned());
@@ -124,7 +126,8 @@ impl Services {
         }
     }
 
-    /// Waits for the rollback of a failed rollout and describes the outcome; none if ECS does not show it.
+    /// Waits for the rollback of a failed rollout and describes the outcome; returns `None` if the outcome cannot be
+    /// read.
     async fn wait_for_rollback(&self, cx: &Context, attrs: &ServiceAttrs, within: Duration) -> Option<String> {
         let (expected, failed) = (expected(attrs), Instant::now());
         let watch = self.poller.watch(&attrs.cluster, &attrs.name);

@@ -28,10 +28,10 @@ struct Ecs {
     /// Revisions with their tags and whether they are ACTIVE; the first is revision 1.
     revisions: Vec<(TaskDefinition, Vec<Tag>, bool)>,
     registered: usize,
-    /// Number of registrations whose response gets lost.
+    /// Number of registrations whose responses are lost.
     lost: usize,
     tagged: Vec<String>,
-    /// Revision of the service; `described` has the names in DescribeTaskDefinition calls.
+    /// Revision that the service uses; `described` contains the names in DescribeTaskDefinition calls.
     service: Option<usize>,
     described: Vec<String>,
 }
@@ -169,7 +169,7 @@ fn web(spec: &mut TaskDefinitionSpec) -> &mut ContainerSpec {
     spec.containers.get_mut("web").unwrap()
 }
 
-/// Returns the stack with a client that retries calls, as outside of tests.
+/// Returns the stack with a client that retries calls, as it does outside of tests.
 fn stack(fake: &Fake<Ecs>, spec: TaskDefinitionSpec) -> Standalone {
     stack_ignoring(fake, spec, &[])
 }
@@ -269,7 +269,7 @@ async fn latest_revision_with_the_same_content_is_reused() {
     let step = plan.changes().next().unwrap();
     let image = step.changes.iter().find(|change| change.path == "containers.web.image").unwrap();
     assert_eq!((step.action, image.before.as_ref().unwrap()), (Action::Update, &json!("registry/app:1")));
-    assert_eq!(step.origin, Some(pb_engine::Origin::Configuration), "the tag; the revision did not drift");
+    assert_eq!(step.origin, Some(pb_engine::Origin::Configuration), "the tag is new; the revision did not drift");
     let ledger = MemoryLedger::new(snapshot);
     let (owner, events) = (Arc::new(owner()), Events::none());
     let run = Run { id: "r".to_owned(), operation: "deploy".to_owned(), owner, events, cancel: Cancel::never() };
@@ -315,7 +315,7 @@ async fn unmanaged_task_definition_fields_are_drift() {
     assert_eq!((step.action, step.changes[0].path.as_str()), (Action::Update, "other"));
     let seen = serde_json::json!(["containers.web.privileged", "volumes"]);
     assert_eq!(step.changes[0].before.as_ref().unwrap(), &seen);
-    // Its tag has the hash of the configured content, but it is not reused as the revision to be registered.
+    // The changed revision is not reused, although its tag contains the hash of the configured content.
     stack(&fake, spec("1")).deploy().await.unwrap();
     assert_eq!(fake.get().registered, 2);
     assert!(stack(&fake, spec("1")).plan().await.unwrap().is_empty());
@@ -364,7 +364,7 @@ async fn secret_in_live_revision_is_hidden_and_not_written() {
     let inside = ["command", "environment.B", "environment.DB", "environment.DB_PASSWORD"];
     assert_eq!(paths, inside.map(|path| format!("containers.web.{path}")));
 
-    // A revision with these fields ignored would contain the placeholder of hidden values, so none is registered.
+    // With these fields ignored, a new revision would contain placeholders for hidden values, so none is registered.
     let kept = ["containers.web.environment", "containers.web.command"];
     assert!(stack_ignoring(&fake, spec("1"), &kept).plan().await.unwrap().is_empty());
     let failure = stack_ignoring(&fake, spec("2"), &kept).deploy().await.unwrap_err();

@@ -1,5 +1,5 @@
 //! The lock file next to the state, which Terraform 1.10 and later use with `use_lockfile`: an object that is written
-//! only if it does not exist.
+//! only if it does not exist yet.
 
 use super::TRIES;
 use super::holder::{check_abandoned, contended, unreleased_hint};
@@ -18,7 +18,7 @@ pub(super) struct LockFile {
 }
 
 impl LockFile {
-    /// Creates the lock file of the state `key`, with the content `text`.
+    /// Returns the lock file of the state at `key`, with the content `text`, without writing it.
     pub fn new(client: Client, bucket: &str, key: &str, text: String) -> Self {
         Self { client, bucket: bucket.to_owned(), key: format!("{key}.tflock"), text }
     }
@@ -27,7 +27,7 @@ impl LockFile {
         format!("Terraform's lock file s3://{}/{}", self.bucket, self.key)
     }
 
-    /// Writes the file if there is none, or replaces that of an interrupted run.
+    /// Writes the file if it does not exist or an interrupted run has left it.
     pub async fn acquire(&self, operation: &str) -> Result<(), Failure> {
         let mut dead: Option<String> = None;
         for _ in 0..TRIES {
@@ -36,7 +36,7 @@ impl LockFile {
                 answer => return answer,
             }
             dead = match self.holder().await? {
-                // An earlier request succeeded, but its response was lost.
+                // An earlier request wrote the file, but its response was lost.
                 Some((text, _)) if text == self.text => return Ok(()),
                 Some((text, etag)) => {
                     check_abandoned(&text, &self.description(), operation)?;
@@ -80,8 +80,8 @@ impl LockFile {
         Ok(Some((String::from_utf8_lossy(&bytes).into_owned(), etag)))
     }
 
-    /// Deletes the file if its content is unchanged. Like Terraform, compares before the delete, because not every
-    /// store supports a conditional delete.
+    /// Deletes the file if its content is unchanged. Compares the content before the delete, as Terraform does, because
+    /// not every store supports conditional deletes.
     pub async fn release(&self) -> Result<(), Failure> {
         let released = match self.holder().await {
             Ok(Some((text, _))) if text == self.text => {
@@ -94,7 +94,7 @@ impl LockFile {
     }
 }
 
-/// Returns whether the write failed because another lock existed, or was written or deleted at the same time.
+/// Returns whether the write failed because a lock file existed, or was written or deleted at the same time.
 fn is_taken(failure: &Failure) -> bool {
     ["PreconditionFailed", "ConditionalRequestConflict", "NoSuchKey"].iter().any(|code| failure.is(code))
 }

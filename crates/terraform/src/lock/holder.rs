@@ -21,7 +21,7 @@ pub(super) struct Info {
 }
 
 impl Info {
-    /// Creates the content of a lock on the state at `path`, `<bucket>/<key>`.
+    /// Creates the content of a lock on the state at `path`, which has the form `<bucket>/<key>`.
     pub fn new(who: &str, operation: &str, path: String) -> Self {
         Self {
             id: uuid::Uuid::new_v4().to_string(),
@@ -35,8 +35,8 @@ impl Info {
     }
 }
 
-/// Refuses a lock with the content `text`, described by `place`, unless an interrupted run of the same `operation` left
-/// it.
+/// Checks that a lock with the content `text` was left by an interrupted run of the same `operation`, and otherwise
+/// returns a failure that names `place` and the holder.
 pub(super) fn check_abandoned(text: &str, place: &str, operation: &str) -> Result<(), Failure> {
     let holder: Info = serde_json::from_str(text).unwrap_or_default();
     if holder.operation == operation {
@@ -53,9 +53,9 @@ pub(super) fn check_abandoned(text: &str, place: &str, operation: &str) -> Resul
     Err(Failure::new(Class::Locked, ACQUIRE, message).hint(hint.trim_end()))
 }
 
-/// Returns the failure for a lock that others keep acquiring and releasing.
+/// Returns the failure for a lock that other holders keep acquiring and releasing.
 pub(super) fn contended(place: &str) -> Failure {
-    let message = format!("{place} is acquired and released repeatedly");
+    let message = format!("other holders keep acquiring and releasing {place}");
     Failure::new(Class::Locked, ACQUIRE, message)
         .hint("wait until Terraform has finished, then run the same command again")
 }
@@ -66,7 +66,7 @@ pub(super) fn unreleased_hint(text: &str) -> String {
     format!("Terraform's lock was not released; remove it with `terraform force-unlock {id}`")
 }
 
-/// Returns the current time in RFC 3339, to the second.
+/// Returns the current time in the format of RFC 3339, with a precision of one second.
 fn now() -> String {
     let seconds = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs());
     let now = DateTime::from_secs(i64::try_from(seconds).unwrap_or(i64::MAX));

@@ -1,5 +1,5 @@
-//! The lock in a DynamoDB table with the hash key `LockID`: the item `<bucket>/<key>`, with the holder as JSON in
-//! `Info`. The item `<bucket>/<key>-md5` has the MD5 digest of the state that was written last.
+//! The lock in a DynamoDB table with the hash key `LockID`: the item `<bucket>/<key>`, which contains the holder as
+//! JSON in `Info`. The item `<bucket>/<key>-md5` contains the MD5 digest of the state that Terraform wrote last.
 
 use super::TRIES;
 use super::holder::{check_abandoned, contended, unreleased_hint};
@@ -18,7 +18,8 @@ pub(super) struct LockItem {
 }
 
 impl LockItem {
-    /// Creates the lock item of the state at `lock_id`, `<bucket>/<key>`, with the content `info`.
+    /// Returns the lock item `lock_id`, which has the form `<bucket>/<key>`, with the content `info`, without writing
+    /// it.
     pub fn new(client: Client, table: &str, lock_id: String, info: String) -> Self {
         Self { client, table: table.to_owned(), lock_id, info }
     }
@@ -27,7 +28,7 @@ impl LockItem {
         format!("Terraform's lock {} in the table {}", self.lock_id, self.table)
     }
 
-    /// Writes the item if there is none, or replaces that of an interrupted run.
+    /// Writes the item if it does not exist or an interrupted run has left it.
     pub async fn acquire(&self, operation: &str) -> Result<(), Failure> {
         let mut dead: Option<String> = None;
         for _ in 0..TRIES {
@@ -36,7 +37,7 @@ impl LockItem {
                 answer => return answer,
             }
             dead = match self.read(&self.lock_id, "Info").await? {
-                // An earlier request succeeded, but its response was lost.
+                // An earlier request wrote the item, but its response was lost.
                 Some(info) if info == self.info => return Ok(()),
                 Some(info) => {
                     check_abandoned(&info, &self.description(), operation)?;
@@ -67,7 +68,7 @@ impl LockItem {
         Ok(item.get(attribute).and_then(|value| value.as_s().ok()).cloned())
     }
 
-    /// Refuses `bytes` if Terraform stored the digest of another state.
+    /// Checks that `bytes` have the digest that Terraform stored, if it stored one.
     pub async fn check(&self, bytes: &[u8]) -> Result<(), Failure> {
         let Some(noted) = self.read(&format!("{}-md5", self.lock_id), "Digest").await? else {
             return Ok(());

@@ -1,4 +1,4 @@
-//! The lock against typed mocks: both kinds are acquired, and an acquired lock is released whatever fails.
+//! Tests of the locks with typed mocks: both locks are acquired, and an acquired lock is released whatever fails later.
 
 use super::file::LockFile;
 use super::holder::Info;
