@@ -297,7 +297,7 @@ impl<'a> Uses<'a> {
         uses
     }
 
-    /// Returns whether `resource` is used in the way in which `target` will be used. `services` are the mapped
+    /// Returns whether `resource` has the same use as `target`. `services` are the mapped
     /// services.
     fn matches(&self, resource: &Resource, target: &DesiredResource, services: &BTreeMap<String, String>) -> bool {
         let id = resource.id.as_str();
