@@ -46,7 +46,7 @@ def test_destroy_with_unmanaged_group_and_rule_is_refused(staging: TestWorkspace
     rule = answer["SecurityGroupRules"][0]["SecurityGroupRuleId"]
     reasons = reasons_by_address(assert_refused(staging))
     assert set(reasons) == {"net/flask_group", "net/vpc"}, reasons
-    assert f"rule {rule} of security group bastion ({bastion}) has it as source" in reasons["net/flask_group"]
+    assert f"rule {rule} of security group bastion ({bastion}) references it as source" in reasons["net/flask_group"]
     assert f"--group-id {bastion} --security-group-rule-ids {rule}" in reasons["net/flask_group"]
     assert f"aws ec2 delete-security-group --group-id {bastion}" in reasons["net/vpc"]
     ec2.delete_security_group(GroupId=bastion)

@@ -262,7 +262,7 @@ def test_state_of_another_region_is_refused_with_both_names(workspace: TestWorks
     )
     workspace.configure({"region": OTHER_REGION})
     result = workspace.run("plan", "staging").expect_exit(1)
-    assert f"is in region {region}, not in the configured one" in result.err, "the bucket is still in the first region"
+    assert f"is in region {region}, not in the configured region" in result.err, "the bucket is still in the first region"
     checks = workspace.run("doctor", "staging", "--json").expect_exit(1).json()["checks"]
     (check,) = [check for check in checks if check["name"] == "state/bucket"]
     assert f"the bucket is in {region} and its contents cannot be moved; change `region`" in check["found"], check

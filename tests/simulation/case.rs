@@ -1,5 +1,5 @@
-//! Scenarios and cases: an account, a command, and the faults during its run. The command is then repeated, as a person
-//! would repeat it.
+//! Scenarios and cases. A scenario is a command and the account on which it runs; a case adds the faults during the
+//! run. The command is then repeated, as a person would repeat it.
 
 use crate::account::{Account, AccountAroundCall, SharedAccount};
 use crate::fault::{ALL, Fault, ReceivedCall};
@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
-/// A command on an account.
+/// A command and the account on which it runs.
 pub struct Scenario {
     pub name: &'static str,
     /// Account before the command.
@@ -21,7 +21,7 @@ pub struct Scenario {
     pub goal: Goal,
     /// Run without faults.
     baseline: OnceLock<Baseline>,
-    /// Fingerprints of accounts from which a destroy has left nothing.
+    /// Fingerprints of accounts in which a destroy has left nothing.
     destroyed: Mutex<BTreeSet<String>>,
     /// Number of calls in all cases.
     calls: AtomicUsize,
@@ -35,16 +35,16 @@ struct Baseline {
     around_calls: Vec<AccountAroundCall>,
 }
 
-/// Durations of AWS operations.
+/// Choice of the durations of AWS operations.
 #[derive(Debug, Clone, Copy)]
 pub enum Pace {
-    /// The times of the account.
+    /// The durations of the account.
     Steady,
-    /// Different times for each case.
+    /// Random durations, different for each case.
     Random,
 }
 
-/// Faults of a run, and the seed of everything random.
+/// Faults of a run, and the seed from which everything random follows.
 #[derive(Debug, Clone)]
 pub struct Case {
     pub pace: Pace,
@@ -63,8 +63,8 @@ impl Case {
         format!("reproduce: SIMULATION_CASE={case} {test}")
     }
 
-    /// Parses a case from [`reproduce_command`](Self::reproduce_command). Returns its scenario, the next scenario if
-    /// the case is abandoned for another one, and the case.
+    /// Parses a case from [`reproduce_command`](Self::reproduce_command). Returns the scenario of the case, the
+    /// scenario that runs next if the command is not repeated, and the case.
     pub fn parse(text: &str) -> (Scenario, Option<Scenario>, Self) {
         let [name, pace, seed, faults] = text.split(':').collect::<Vec<_>>()[..] else {
             panic!("{text}: expected scenario[+next]:pace:seed:call=fault,...")
@@ -79,7 +79,7 @@ impl Case {
     }
 }
 
-/// Runs `future` on a runtime with a paused clock, in which everything random starts from `seed`.
+/// Runs `future` on a runtime with a paused clock. Everything random in it follows from `seed`.
 fn paused<T>(seed: u64, future: impl Future<Output = T>) -> T {
     fastrand::seed(seed);
     let builder = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
@@ -92,8 +92,8 @@ fn stored(account: &SharedAccount) -> Snapshot {
 }
 
 impl Scenario {
-    /// Creates a scenario that applies `goal` to `workspace` in an account with `before` deployed, or in the account
-    /// `empty`.
+    /// Creates a scenario that runs the command `goal` for `workspace`, in an account in which `before` is deployed,
+    /// or, if `before` is `None`, in the account `empty`.
     pub fn new(
         name: &'static str,
         empty: Account,
@@ -163,8 +163,8 @@ impl Scenario {
         })
     }
 
-    /// Returns the account after the death of the process if that is the only fault: until then, the case equals the
-    /// run without faults.
+    /// Returns the account after the death of the process if the death is the only fault: until then, the case is the
+    /// same as the run without faults.
     fn account_after_death(&self, case: &Case) -> Option<Account> {
         let mut faults = case.faults.iter();
         let (Pace::Steady, Some((at, fault)), None) = (case.pace, faults.next(), faults.next()) else { return None };
@@ -187,7 +187,7 @@ impl Scenario {
 
     /// Runs the command of the case until it completes. Returns the account and the outcome.
     async fn play(&self, case: &Case, left: Option<Account>) -> (SharedAccount, Result<(), String>) {
-        // A process that died was the first attempt.
+        // If `left` is given, the process that left this account was the first attempt.
         let tries = if left.is_some() { 1 } else { case.faults.len() + 1 };
         let account = shared(left.unwrap_or_else(|| self.initial_account(case)));
         let outcome = self.converge(&account, tries).await;
@@ -239,8 +239,8 @@ impl Scenario {
         })
     }
 
-    /// Returns the calls of the case until the command has completed, one per line. After a death, only those of the
-    /// next process.
+    /// Returns the writes of the case until the command has completed, one per line. If the process died, returns only
+    /// the writes of the next process.
     pub fn transcript(&self, case: &Case) -> String {
         let left = self.account_after_death(case);
         paused(case.seed, async {
@@ -271,7 +271,7 @@ impl Scenario {
         Err(format!("the command does not converge: {ends:#?}"))
     }
 
-    /// Checks that every resource exists once and is recorded, and that nothing is left to do.
+    /// Checks that every resource exists exactly once and is recorded, and that no changes are left to make.
     async fn check_deployed(&self, account: &SharedAccount) -> Result<(), String> {
         let snapshot = stored(account);
         let failures = account.lock().unwrap().inconsistencies(&snapshot);
@@ -291,8 +291,8 @@ impl Scenario {
         }
     }
 
-    /// Checks that everything is deployed and that a destroy then leaves nothing. The destroy runs once per account:
-    /// from one that differs only in ids, it would do the same.
+    /// Checks that everything is deployed and that a destroy then leaves nothing. The destroy is omitted if an account
+    /// that differs only in ids was destroyed before, because it would do the same.
     async fn check_deployed_then_destroyed(&self, account: &SharedAccount) -> Result<(), String> {
         self.check_deployed(account).await?;
         let fingerprint = account.lock().unwrap().fingerprint();
@@ -333,7 +333,7 @@ async fn check_destroyed(account: &SharedAccount) -> Result<(), String> {
     Ok(())
 }
 
-/// Returns an outcome that no fault may lead to.
+/// Returns the failure in `end` that no fault may cause, if any.
 fn fatal_outcome(end: &ProcessEnd) -> Option<String> {
     let bad = |class: Class| matches!(class, Class::Bug | Class::Unmanaged);
     match end {

@@ -6,18 +6,18 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// Seed of everything random here, so that a case has the same calls each time.
+/// Seed from which everything random in these cases follows, so that a case has the same calls in every run.
 pub const SEED: u64 = 7;
 
-/// Faults of the first and the last read of each operation. The death of a process at a read equals that after the
-/// preceding write, and the SDK repeats a read whose response was lost.
+/// Faults of the first and of the last read of each operation. Other faults are not needed: the death of a process at a
+/// read is equivalent to its death after the preceding write, and the SDK repeats a read whose response was lost.
 const FIRST_READ: Fault = Fault::Refused;
 const LAST_READ: Fault = Fault::Hangs;
 
-/// Extent of the cases.
+/// Extent of the cases of a scenario.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Depth {
-    /// Each fault at each write and each call to snapshot and lease, and faults at reads.
+    /// Each fault at each write and at each call to the snapshot or the lease, and the faults of reads.
     All,
     /// Faults after which the outcome is unknown, at each write to AWS.
     UnknownOutcome,
@@ -28,9 +28,9 @@ fn is_heartbeat(call: &ReceivedCall) -> bool {
     call.input.contains("#beat + :one")
 }
 
-/// Returns the calls and their faults. Cases that equal another one are omitted: a delete that is refused with the same
-/// error as before, a heartbeat after a heartbeat without a write in between, and reads except for the first and the
-/// last of each operation.
+/// Returns the cases: the number of each call and its fault. Cases that are equivalent to another case are omitted: a
+/// delete that is refused with the same error as before, a heartbeat that follows another heartbeat without a write in
+/// between, and reads except for the first and the last of each operation.
 pub fn cases(calls: &[ReceivedCall], depth: Depth) -> Vec<(usize, Fault)> {
     let mut refused = BTreeSet::new();
     let mut after_heartbeat = false;
@@ -74,7 +74,7 @@ pub fn check_all(scenario: &Scenario, depth: Depth) {
     assert!(failures.is_empty(), "{} of {} cases failed: {failures:#?}", failures.len(), cases.len());
 }
 
-/// Faults of a run that is not repeated.
+/// Faults of a run after which the command is not repeated.
 const ABANDONING_FAULTS: [Fault; 2] = [Fault::Refused, Fault::DiesAfter];
 
 /// Injects a fault at each call and then runs another scenario, `next`, instead of repeating the command.

@@ -13,11 +13,11 @@ pub enum Fault {
     Throttled,
     /// The request is executed, and the connection breaks before the response.
     AnswerLost,
-    /// The request never arrives, without an error: the client times out.
+    /// The request never arrives, and the client times out.
     Hangs,
     /// The request is executed, and the response never arrives.
     HangsDone,
-    /// The request is executed, and answered with an internal error.
+    /// The request is executed, and the response is an internal error.
     Internal,
     /// The process dies before the request is executed.
     DiesBefore,
@@ -25,11 +25,11 @@ pub enum Fault {
     DiesAfter,
 }
 
-/// Faults that are injected at each call.
+/// Faults that the exhaustive cases inject at each call.
 pub const EXHAUSTIVE_FAULTS: [Fault; 6] =
     [Fault::Refused, Fault::Throttled, Fault::AnswerLost, Fault::Hangs, Fault::DiesBefore, Fault::DiesAfter];
 
-/// All faults.
+/// All faults, from which the random cases choose.
 pub const ALL: [Fault; 8] = [
     Fault::Refused,
     Fault::Throttled,
@@ -48,7 +48,7 @@ pub struct ReceivedCall {
     pub name: String,
     pub writes: bool,
     pub is_state: bool,
-    /// Fields, by which a repetition is recognised.
+    /// Fields of the request, by which a repeated call is recognised.
     pub input: String,
     /// Time of arrival.
     pub when: Duration,

@@ -1,4 +1,5 @@
-//! Duration of a run in relation to its lower bound at the times that AWS publishes, and its number of calls.
+//! Tests that a run takes little longer than its lower bound, with the durations that AWS publishes, and makes no more
+//! calls than expected.
 
 use crate::account::Times;
 use crate::case::Scenario;
@@ -13,12 +14,12 @@ const TIMES: Times = Times::PUBLISHED;
 const MAX_RATIO: f64 = 1.02;
 
 /// Sequential round trips of every run: before its first step it acquires the lease, reads the snapshot, reads the
-/// resources and then what belongs to them, and stores its intents; after its last step it stores the result and
-/// releases the lease.
+/// resources and then their details, and stores its intents; after its last step it stores the result and releases the
+/// lease.
 const FIXED_ROUND_TRIPS: u32 = 5 + 2;
 
-/// Critical path of a deploy, from nothing to running tasks: none of these calls can be made before the previous one is
-/// answered, or before AWS has completed it.
+/// Critical path of a deploy, from nothing to running tasks. Each of these calls can be made only after the previous
+/// call was answered, or after AWS has completed the operation that the previous call started.
 const DEPLOY: [&str; 11] = [
     "ec2:CreateVpc",
     "ec2:ModifyVpcAttribute",
@@ -37,7 +38,8 @@ const DEPLOY: [&str; 11] = [
 const DESTROY: [&str; 4] =
     ["elasticache:DeleteReplicationGroup", "ec2:DescribeNetworkInterfaces", "ec2:DeleteSecurityGroup", "ec2:DeleteVpc"];
 
-/// Returns the shortest duration of these sequential calls plus the time that AWS takes.
+/// Returns the shortest duration of a run: the round trips of the sequential calls in `chain`, plus the time `aws` that
+/// AWS takes.
 fn lower_bound(chain: &[&str], aws: Duration) -> Duration {
     let calls = FIXED_ROUND_TRIPS + u32::try_from(chain.len()).unwrap();
     TIMES.latency * 2 * calls + aws
@@ -53,7 +55,7 @@ fn count(calls: &[ReceivedCall], is: impl Fn(&ReceivedCall) -> bool) -> BTreeMap
 }
 
 /// Runs the scenario with several seeds. Asserts that its duration is at least the lower bound and at most `MAX_RATIO`
-/// times as long, and that it makes at most `reads` and `writes` calls.
+/// times as long, and that it makes at most `reads` reads and `writes` writes.
 fn assert_within(scenario: &Scenario, chain: &[&str], lower_bound: Duration, (reads, writes): (usize, usize)) {
     for seed in 0..8 {
         let (took, calls) = scenario.measure(seed);
@@ -70,7 +72,7 @@ fn assert_within(scenario: &Scenario, chain: &[&str], lower_bound: Duration, (re
         for name in chain {
             assert!(
                 calls.iter().any(|call| call.name == *name),
-                "{name} is not called: the lower bound is that of another run"
+                "{name} is not called, so the lower bound does not apply to this run"
             );
         }
         assert!((1.0..=MAX_RATIO).contains(&ratio), "{took:?} is {ratio} of {lower_bound:?}");
@@ -79,7 +81,7 @@ fn assert_within(scenario: &Scenario, chain: &[&str], lower_bound: Duration, (re
         let refused: Vec<&ReceivedCall> = calls.iter().filter(|call| call.code == "DependencyViolation").collect();
         assert!(
             refused.len() <= 7,
-            "a group, subnet or gateway must be deleted at most once before a wait: {refused:#?}"
+            "too many deletions of groups, subnets and gateways were attempted too early: {refused:#?}"
         );
     }
 }

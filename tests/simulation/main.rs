@@ -1,6 +1,7 @@
-//! The real stack of the tool over an AWS account simulated in the process, on a paused clock; see README.md.
+//! Tests of the tool's real stack against an AWS account that is simulated in the process, on a paused clock; see
+//! README.md.
 
-#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "in tests this is how a test fails")]
+#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests fail by panicking")]
 
 mod account;
 mod case;
@@ -71,7 +72,7 @@ fn random_faults_are_recovered_from() {
     random::check_all();
 }
 
-/// Reproduces one case from the command that its failure printed.
+/// Reproduces the case in the environment variable `SIMULATION_CASE`, which the command of a failed case sets.
 #[test]
 fn case_from_environment() {
     let Ok(text) = std::env::var("SIMULATION_CASE") else { return };

@@ -1,5 +1,5 @@
-//! One process of the tool: the real clients, the real graph and the real state over the simulated AWS account. It can
-//! die at any call, like a process that is killed.
+//! One process of the tool, with the real clients, the real graph and the real state, against the simulated AWS
+//! account. It can die at any call, like a process that is killed.
 
 use crate::account::{Account, AccountAroundCall, REGION, Refusal, SharedAccount};
 use crate::fault::{self, Fault, ReceivedCall};
@@ -112,7 +112,7 @@ impl ProcessConnector {
         })
     }
 
-    /// Executes a call on its arrival, with its fault. Returns the fault and the response.
+    /// Executes a call when it arrives, subject to its fault, if any. Returns the fault and the response.
     fn receive(&self, call: &Call) -> (Option<Fault>, Result<serde_json::Value, Refusal>) {
         let mut account = self.account.lock().unwrap_or_else(PoisonError::into_inner);
         let fault = account.faults.get(&account.calls.len()).copied();
@@ -142,7 +142,7 @@ impl ProcessConnector {
     }
 }
 
-/// Describes the input of a call; for a snapshot, only what is relevant in a transcript.
+/// Describes the input of a call; for a write of the snapshot, only what is relevant in a transcript.
 fn input(account: &Account, call: &Call) -> String {
     let Some(snapshot) = account.stored.as_ref().filter(|_| call.service == "s3" && call.writes()) else {
         return call.input.to_string();
@@ -165,7 +165,7 @@ impl HttpConnector for ProcessConnector {
     }
 }
 
-/// Time source of the SDK that follows the paused clock.
+/// Time source for the SDK that follows the paused clock.
 #[derive(Debug)]
 struct PausedClock(Instant);
 
@@ -240,7 +240,7 @@ impl Process {
         apply_plan(&self.graph, &plan, session, &run).await
     }
 
-    /// Computes the plan. Nothing is written.
+    /// Computes the plan without writing anything.
     pub async fn plan(&self, goal: Goal, snapshot: &Snapshot) -> Result<Plan, Failure> {
         let (owner, cancel) = (Arc::new(owner()), Cancel::never());
         let observed = observe(&self.graph, snapshot, &owner, &cancel);

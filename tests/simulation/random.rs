@@ -1,4 +1,4 @@
-//! Random cases: several faults at any calls, with random times of AWS operations.
+//! Random cases: several faults at any calls, with random durations of AWS operations.
 
 use crate::case::{Case, Pace, Scenario};
 use crate::fault::{ALL, Fault};
@@ -26,7 +26,7 @@ const MAX_FAULTS: usize = 5;
 
 fn cases(scenarios: usize) -> impl Strategy<Value = (usize, u64, BTreeMap<usize, Fault>)> {
     let fault = proptest::sample::select(ALL.to_vec());
-    // Calls of the first run and of the following ones.
+    // The faults can be at calls of the first run or of the runs that repeat the command.
     let faults = proptest::collection::btree_map(0..500_usize, fault, 1..=MAX_FAULTS);
     (0..scenarios, proptest::num::u64::ANY, faults)
 }

@@ -1,4 +1,4 @@
-//! Regression tests of failures that were found by the simulation.
+//! Regression tests for failures that the simulation found.
 
 use crate::case::{Case, Pace, Scenario};
 use crate::exhaustive::SEED;
@@ -19,19 +19,19 @@ fn first(calls: &[ReceivedCall], name: &str) -> Option<usize> {
     calls.iter().position(|call| call.name == name)
 }
 
-/// The VPC was recorded, and the next run started before a describe call could see it.
+/// The VPC was recorded, and the next run started before a describe call could find the VPC.
 #[test]
 fn vpc_with_refused_settings_is_not_created_twice() {
     assert_recovers(&scenarios::deploy(), Fault::Refused, |calls| first(calls, "ec2:ModifyVpcAttribute"));
 }
 
-/// The gateway is not attached yet, so it does not show which of the two VPCs it belongs to.
+/// The gateway is not attached yet, so its description does not show to which of the two VPCs it belongs.
 #[test]
 fn gateway_with_lost_response_is_found_among_two_vpcs() {
     assert_recovers(&scenarios::network(), Fault::AnswerLost, |calls| first(calls, "ec2:CreateInternetGateway"));
 }
 
-/// Creates that are in flight when a write of the snapshot is refused were not refused themselves.
+/// A refused write of the snapshot does not mean that the create calls in flight were refused, too.
 #[test]
 fn refused_snapshot_write_forgets_no_create_in_flight() {
     assert_recovers(&scenarios::deploy(), Fault::Refused, |calls| {
@@ -40,8 +40,8 @@ fn refused_snapshot_write_forgets_no_create_in_flight() {
     });
 }
 
-/// Two rules of a group allow the same port from two peers: each was mistaken for the other, whose deletion was then
-/// awaited.
+/// Two rules of a group allow the same port from two peers. Each rule was mistaken for the other, and the run waited
+/// for the other rule to be deleted.
 #[test]
 fn unrecorded_rules_are_found_among_rules_of_the_same_port() {
     assert_recovers(&scenarios::deploy(), Fault::Refused, |calls| {
@@ -50,14 +50,15 @@ fn unrecorded_rules_are_found_among_rules_of_the_same_port() {
     });
 }
 
-/// The old VPC is deleted with its default group, whose tags a later run removes: EC2 responds with `InvalidID`.
+/// The old VPC is deleted together with its default group. When a later run removes the tags of that group, EC2
+/// responds with `InvalidID`.
 #[test]
 fn default_group_gone_with_its_vpc_is_forgotten() {
     assert_recovers(&scenarios::network(), Fault::Refused, |calls| first(calls, "ec2:CreateTags"));
 }
 
-/// The groups were created and their rules for all outbound traffic not yet revoked when a write of the snapshot was
-/// refused; the next run's calls were made before EC2 showed the groups.
+/// A write of the snapshot was refused when the groups existed but their rules for all outbound traffic were not yet
+/// revoked. The next run made its calls before EC2 showed the groups.
 #[test]
 fn default_egress_of_invisible_groups_is_revoked_next_run() {
     let (scenario, _, case) = Case::parse("deploy:Random:5902640496002578339:65=Refused");

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::Command;
 
-/// Variables that the command needs from the environment of these tests; the others were set by cargo and xtask.
+/// Variables that the command needs from the environment of these tests; cargo and xtask set the other variables.
 const KEPT: [&str; 9] = [
     "PATH",
     "HOME",

@@ -1,4 +1,4 @@
-//! Scenarios: commands on the stack.
+//! Scenarios of the tests.
 
 use crate::account::{Account, Times};
 use crate::case::Scenario;
@@ -23,39 +23,40 @@ fn change(name: &'static str, more: &str) -> Scenario {
     Scenario::new(name, empty(), Some(&workspace("")), workspace(more), Goal::Deploy)
 }
 
-/// Returns the deploy from nothing.
+/// Returns the scenario of a deploy from nothing.
 pub fn deploy() -> Scenario {
     Scenario::new("deploy", empty(), None, workspace(""), Goal::Deploy)
 }
 
-/// Returns the destroy of a deployed workspace.
+/// Returns the scenario of the destroy of a deployed workspace.
 pub fn destroy() -> Scenario {
     Scenario::new("destroy", empty(), Some(&workspace("")), workspace(""), Goal::Destroy)
 }
 
-/// Returns the deploy from nothing, with the times that AWS publishes.
+/// Returns the scenario of a deploy from nothing, with the durations that AWS publishes.
 pub fn published_deploy() -> Scenario {
     Scenario::new("published-deploy", Account::new(Times::PUBLISHED), None, workspace(""), Goal::Deploy)
 }
 
-/// Returns the destroy of a deployed workspace, with the times that AWS publishes.
+/// Returns the scenario of the destroy of a deployed workspace, with the durations that AWS publishes.
 pub fn published_destroy() -> Scenario {
     let account = Account::new(Times::PUBLISHED);
     Scenario::new("published-destroy", account, Some(&workspace("")), workspace(""), Goal::Destroy)
 }
 
-/// Returns the change of the port of Flask: another target group, created before the old one is deleted, and rules.
+/// Returns the scenario of a change of Flask's port: another target group is created before the old one is deleted, and
+/// rules change.
 pub fn port() -> Scenario {
     change("port", "[services.flask]\nport = 6060")
 }
 
-/// Returns the change of the engine of the queue: another parameter group, created before the old one is deleted, and
-/// the queue re-created under the same name.
+/// Returns the scenario of a change of the queue's engine: another parameter group is created before the old one is
+/// deleted, and the queue is re-created under the same name.
 pub fn engine() -> Scenario {
     change("engine", "[redis]\nengine = \"valkey\"")
 }
 
-/// Returns the change of the CIDR block of the VPC: everything is replaced.
+/// Returns the scenario of a change of the VPC's CIDR block: everything is replaced.
 pub fn network() -> Scenario {
     change(
         "network",
@@ -63,8 +64,8 @@ pub fn network() -> Scenario {
     )
 }
 
-/// Returns the change of services: an existing rule gets another priority, another rule is deleted, and a worker pool
-/// and a scheduler are added.
+/// Returns the scenario of a change of services: an existing rule gets another priority, another rule is deleted, and a
+/// worker pool and a scheduler are added.
 pub fn services() -> Scenario {
     let web = |name: &str, path: &str| format!("[services.{name}]\nkind = \"web\"\npaths = [\"{path}\"]\n");
     let before = format!("{}{}", web("admin", "/admin/*"), web("old", "/old/old/*"));

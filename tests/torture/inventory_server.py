@@ -12,12 +12,12 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "integration"))
 from endpoint import Aws  # noqa: E402
 from inventory import AccountInventory, tags_of  # noqa: E402
 
-#: Kinds that appear and disappear with tasks and nodes.
+#: Resource kinds whose resources appear and disappear with tasks and nodes.
 TRANSIENT = {"interfaces"}
 
 
 def inventory(aws: Aws, _: str) -> dict[str, Any]:
-    """Returns the ids in the account by kind, and the resources with an ownership address."""
+    """Returns the ids in the account by resource kind, and the resources with an ownership address."""
     everything = AccountInventory(aws).everything()
     owned = [
         (tags_of(resource)["pb-deploy:address"], identity)
@@ -32,7 +32,7 @@ def inventory(aws: Aws, _: str) -> dict[str, Any]:
 
 
 def latest(revisions: dict[str, Any]) -> dict[str, Any]:
-    """Returns the latest revision of each family; earlier ones, kept for rollbacks, share its address."""
+    """Returns the latest revision of each family. Earlier revisions, kept for rollbacks, have the same address."""
     numbered = sorted(revisions.items(), key=lambda item: int(item[0].rsplit(":", 1)[1]))
     return {name: resource for name, resource in {n.rsplit(":", 1)[0]: (n, t) for n, t in numbered}.values()}
 
@@ -48,7 +48,7 @@ def versions(aws: Aws, bucket: str) -> list[dict[str, Any]]:
 
 
 def main() -> None:
-    """Respond to requests until the input ends."""
+    """Responds to requests until the input ends."""
     clients: dict[tuple[str, str], Aws] = {}
     for line in sys.stdin:
         request = json.loads(line)

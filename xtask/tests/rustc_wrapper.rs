@@ -1,6 +1,6 @@
 //! The `rustc` wrapper under cargo, with compilers that accept its flag and compilers that reject it.
 
-#![expect(clippy::unwrap_used, reason = "in tests this is how a test fails")]
+#![expect(clippy::unwrap_used, reason = "a panic makes the test fail")]
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;

@@ -4,12 +4,12 @@ use serde::{Deserialize, Serialize};
 use std::fmt;
 
 /// The name of a resource inside a stack: `concern/name`, such as `net/vpc`. The author of the stack chooses it. It is
-/// stored as an ownership tag and never reused for another resource.
+/// stored in an ownership tag and is never reused for another resource.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Address(String);
 
-/// A text that is not an address.
+/// The error for a string that is not a valid address.
 #[derive(Debug, thiserror::Error)]
 #[error("invalid address {0:?}: expected `concern/name` in lower-case letters, digits, `_` and `-`")]
 pub struct InvalidAddress(String);
@@ -31,7 +31,7 @@ impl Address {
         }
     }
 
-    /// Returns the address as text.
+    /// Returns the address as a string.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
@@ -65,7 +65,7 @@ mod tests {
     fn address_needs_a_concern_and_a_name() {
         assert_eq!(Address::new("net/vpc").unwrap().as_str(), "net/vpc");
         for bad in ["", "net", "net/", "/vpc", "net/Vpc", "net/a b", "net/a/b"] {
-            assert!(Address::new(bad).is_err(), "{bad:?} was taken");
+            assert!(Address::new(bad).is_err(), "{bad:?} was accepted");
         }
     }
 }

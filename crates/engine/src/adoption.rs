@@ -1,4 +1,5 @@
-//! Adoption and release of existing resources. Only their ownership tags and records change.
+//! Planning and execution of ownership changes: importing existing resources and forgetting managed ones. They change
+//! only ownership tags and records.
 
 use crate::address::Address;
 use crate::event::Event;
@@ -19,16 +20,16 @@ use serde_json::Value;
 use std::collections::BTreeSet;
 use tokio::time::Instant;
 
-/// Number of resources whose ownership is changed in parallel.
+/// Maximum number of resources whose ownership changes in parallel.
 const AT_A_TIME: usize = 8;
 
-/// The steps of an adoption, and its consequences.
+/// The steps of an adoption, with the deploy plan that would follow it.
 pub struct AdoptionPlan {
     /// One step for each imported resource; a no-op if the resource is already managed.
     pub plan: Plan,
     /// The plan of a deploy after the adoption, or the reasons why it would be refused.
     pub afterwards: Result<Plan, Vec<PlanError>>,
-    /// The addresses at which the adoption restores the tags of a recorded resource.
+    /// The addresses at which the adoption restores the lost tags of a recorded resource.
     pub restored: BTreeSet<Address>,
 }
 
@@ -101,16 +102,16 @@ fn plan_import(
     Ok(Step { action, ..step })
 }
 
-/// Returns whether the step is about the untagged resource.
+/// Returns whether the step imports the untagged resource.
 fn is_same(graph: &Graph, untagged: &Untagged, step: &Step) -> bool {
     let import_id = || graph.kinds.get(step.kind.as_str())?.import_id(step.attrs.as_ref()?);
     untagged.kind == step.kind && import_id().as_ref() == Some(&untagged.import_id)
 }
 
-/// Plans the release of the resources at `addresses`. Pure.
+/// Plans to forget the resources at `addresses`. Pure.
 ///
 /// # Errors
-/// Every address without a managed or recorded resource.
+/// One error for each address without a managed or recorded resource.
 pub fn plan_forget(
     graph: &Graph,
     observed: &Observed,
@@ -123,7 +124,7 @@ pub fn plan_forget(
         steps.extend(found.iter().map(|live| ownership_step(graph, address, live, Action::Forget)));
         match snapshot.resources.get(address) {
             Some(record) if found.is_empty() => {
-                // The resource is gone: only its record is left to remove.
+                // The resource no longer exists. Only its record remains to be removed.
                 let Record { kind, spec, attrs, ready } = record.clone();
                 steps.push(ownership_step(graph, address, &Live { kind, spec, attrs, ready }, Action::Forget));
             }
@@ -156,10 +157,10 @@ pub(crate) fn ownership_step(graph: &Graph, address: &Address, live: &Live, acti
     }
 }
 
-/// Executes a plan of steps that adopt, forget and move. A step that fails does not stop the others.
+/// Executes a plan whose steps adopt, forget or move resources. A step that fails does not stop the other steps.
 ///
 /// # Errors
-/// As [`apply_plan`](crate::apply_plan()).
+/// The same errors as [`apply_plan`](crate::apply_plan()).
 pub async fn apply_ownership_changes(
     graph: &Graph,
     plan: &Plan,
@@ -223,7 +224,7 @@ async fn apply_step<'a>(
     (step, result)
 }
 
-/// Returns the ledger entry of a finished step.
+/// Returns the ledger entry that records a finished step.
 pub(crate) fn ledger_entry(step: &Step) -> Entry {
     let (spec, attrs) = (step.before.clone().unwrap_or_default(), step.attrs.clone().unwrap_or_default());
     let record = Record { kind: step.kind.clone(), spec, attrs, ready: true };

@@ -18,19 +18,20 @@ use std::sync::Arc;
 
 /// A condition that the stack must meet once its resources are as configured.
 ///
-/// A check creates nothing. It is never recorded in a snapshot, carries no tags and has nothing to delete, and no
-/// resource depends on it. A plan reads it; a run waits for it after the resources that it depends on.
+/// A check creates nothing. It is never recorded in a snapshot, tagged or deleted, and no resource depends on it.
+/// Planning reads the condition once. A run waits until the condition holds, starting when the resources that the check
+/// depends on are ready.
 pub trait Check: Send + Sync + Sized + 'static {
-    /// `service.condition`, such as `elbv2.healthy_targets`.
+    /// The kind of the check: `service.condition`, such as `elbv2.healthy_targets`.
     const KIND: &'static str;
 
-    /// The condition, in terms of attributes of resources.
+    /// The parameters of the condition, computed from attributes of resources.
     type Spec: Serialize + DeserializeOwned + Clone + Send + Sync;
 
-    /// Reads once whether the condition holds.
+    /// Reads whether the condition holds, without waiting for it.
     fn read(&self, spec: &Self::Spec) -> impl Future<Output = Result<Verdict, Failure>> + Send;
 
-    /// Waits until the condition holds. The wait must have an end.
+    /// Waits until the condition holds. The wait must have a time limit.
     fn wait(&self, cx: &Context, spec: &Self::Spec) -> impl Future<Output = Result<(), Failure>> + Send;
 }
 
@@ -38,52 +39,53 @@ pub trait Check: Send + Sync + Sized + 'static {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "is")]
 pub enum Verdict {
-    /// It was not read, or something that it depends on does not exist yet.
+    /// The condition was not read, or a resource that it depends on does not exist yet.
     Unknown,
-    /// It holds.
+    /// The condition holds.
     Holds,
-    /// It does not hold.
+    /// The condition does not hold.
     Fails {
         /// The reason, such as `0 of 1 targets of staging-flask are healthy`.
         message: String,
-        /// More about it, one fact each.
+        /// Further facts, one per entry.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         details: Vec<String>,
     },
 }
 
-/// One check of a plan.
+/// A check in a plan.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PlannedCheck {
     /// The address of the check.
     pub address: Address,
-    /// Its kind.
+    /// The kind of the check.
     pub kind: String,
-    /// The resources on which it depends.
+    /// The addresses of the resources that the check depends on.
     pub about: Vec<Address>,
-    /// Its state when the plan was computed.
+    /// The state of the condition when the plan was computed.
     pub verdict: Verdict,
-    /// Set if the run waits for it: it did not hold, or the run changes something that it depends on.
+    /// Set if the run must wait for the condition: it did not hold when the plan was computed, or the run changes a
+    /// resource that the check depends on.
     pub due: bool,
 }
 
 /// The result of reading a check: the condition and its state.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Checked {
-    /// The condition that was read.
+    /// The spec with which the check was read.
     pub spec: Value,
-    /// Its state.
+    /// The state of the condition.
     pub verdict: Verdict,
 }
 
-/// A [`Check`] with its spec as JSON.
+/// The type-erased form of [`Check`], with its spec as JSON.
 pub(crate) trait AnyCheck: Send + Sync {
     fn name(&self) -> &'static str;
     fn read<'a>(&'a self, spec: &'a Value) -> BoxFuture<'a, Result<Verdict, Failure>>;
     fn wait(&self, cx: Context, spec: Value) -> BoxFuture<'_, Result<(), Failure>>;
 }
 
-/// The implementation of [`AnyCheck`] for a [`Check`].
+/// A wrapper that implements [`AnyCheck`] for a [`Check`].
 pub(crate) struct ErasedCheck<C>(pub Arc<C>);
 
 impl<C: Check> AnyCheck for ErasedCheck<C> {
@@ -100,7 +102,7 @@ impl<C: Check> AnyCheck for ErasedCheck<C> {
     }
 }
 
-/// A check of a graph.
+/// A check in a graph, with its inputs.
 pub(crate) struct CheckNode {
     pub address: Address,
     pub kind: Arc<dyn AnyCheck>,
@@ -122,7 +124,7 @@ impl CheckNode {
 }
 
 impl Graph {
-    /// Returns each check with the resources that it depends on.
+    /// Returns the address of each check with the addresses of the resources that it depends on.
     pub fn check_edges(&self) -> impl Iterator<Item = (&Address, Vec<&Address>)> {
         self.checks.iter().map(|check| {
             let needed = check.inputs.iter().map(|edge| &self.nodes[edge.node].address);
@@ -130,7 +132,7 @@ impl Graph {
         })
     }
 
-    /// Returns all checks of the graph as due. For plans that [`compute_plan()`](crate::compute_plan()) did not
+    /// Returns all checks of the graph, marked as due, for plans that [`compute_plan()`](crate::compute_plan()) did not
     /// compute.
     #[must_use]
     pub fn due_checks(&self) -> Vec<PlannedCheck> {
@@ -138,11 +140,12 @@ impl Graph {
     }
 }
 
-/// Adds the state of the graph's checks to an observation. The checks are read in parallel with `observed`, with the
-/// recorded attributes of their inputs. A check whose spec turns out to be different is read again.
+/// Awaits `observed` and adds the states of the graph's checks to the observation. The checks are read in parallel with
+/// `observed`, with specs that are computed from recorded attributes. If the observed attributes yield another spec for
+/// a check, it is read again.
 ///
 /// # Errors
-/// The error of `observed`, or of a read of a check.
+/// The error of `observed`, or of a failed read of a check.
 pub async fn with_checks(
     graph: &Graph,
     snapshot: &Snapshot,
@@ -162,7 +165,7 @@ pub async fn with_checks(
     Ok(observed)
 }
 
-/// Reads the checks whose inputs are known, except those that are in `known` with the same spec.
+/// Reads the checks whose inputs are known. A result in `known` is reused if its spec is the same.
 async fn read(
     graph: &Graph,
     values: &Values,
@@ -182,7 +185,7 @@ async fn read(
     Ok(try_join_all(reads.collect::<Vec<_>>()).await?.into_iter().collect())
 }
 
-/// Returns the checks of a plan: those whose inputs are all part of it.
+/// Returns the checks of a plan: those whose inputs are all part of the plan.
 ///
 /// # Errors
 /// `Bug` if a spec cannot be serialized.

@@ -9,7 +9,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// The context of an operation on a resource: its owner, and how to wait for it.
+/// The context of an operation on a resource: the address and owner of the resource, the receiver of events, and the
+/// limits of waits.
 #[derive(Clone)]
 pub struct Context {
     pub(crate) address: Address,
@@ -17,7 +18,8 @@ pub struct Context {
     pub(crate) events: Events,
     pub(crate) cancel: Cancel,
     pub(crate) run: Arc<str>,
-    /// Upper bound on one wait or one retried call. Without it, each has its own timeout.
+    /// Upper bound on the duration of one wait, or of one call with its retries. If absent, each of them has its own
+    /// timeout.
     pub(crate) max_wait: Option<Duration>,
     /// Set if later steps of the run need the resource to be ready.
     pub(crate) is_needed: bool,
@@ -30,24 +32,24 @@ impl Context {
         &self.address
     }
 
-    /// Returns whether later steps of the run need the resource to be ready. A resource that is not needed may become
-    /// ready after the run.
+    /// Returns whether later steps of the run need the resource to be ready. If none does, the resource may become
+    /// ready after the run has ended.
     #[must_use]
     pub fn is_needed(&self) -> bool {
         self.is_needed
     }
 
-    /// Returns `tags` with the ownership tags added. Every create of a kind that can carry tags uses these.
+    /// Returns `tags` with the ownership tags added. Every resource that can carry tags is created with the result.
     #[must_use]
     pub fn tags(&self, tags: &BTreeMap<String, String>) -> BTreeMap<String, String> {
         self.owner.tags(&self.address, tags)
     }
 
-    /// Returns a client token: 32 hexadecimal digits, equal for all retries of this step in this run, and different for
-    /// every other step and run.
+    /// Returns a client token: 32 hexadecimal digits that are the same for all retries of this step in this run and
+    /// different for every other step or run.
     #[must_use]
     pub fn client_token(&self) -> String {
-        // FNV-1a with 128 bits: a token must be stable and distinct, not secret.
+        // The 128-bit FNV-1a hash suffices, because a token must be stable and distinct, but not secret.
         let mut hash: u128 = 0x6c62_272e_07bb_0142_62b8_2175_6295_c58d;
         for byte in self.run.bytes().chain([0]).chain(self.address.as_str().bytes()) {
             hash = (hash ^ u128::from(byte)).wrapping_mul(0x0000_0000_0100_0000_0000_0000_0000_013b);
@@ -55,7 +57,7 @@ impl Context {
         format!("{hash:032x}")
     }
 
-    /// Returns `limits` with a timeout of at most the time that a step of this run may wait.
+    /// Returns `limits` with the timeout capped at the time for which a step of this run may wait.
     pub(crate) fn bounded(&self, limits: Backoff) -> Backoff {
         Backoff { timeout: self.max_wait.map_or(limits.timeout, |max| limits.timeout.min(max)), ..limits }
     }
@@ -65,13 +67,13 @@ impl Context {
         self.events.send(Event::Waiting { address: self.address.clone(), what: what.into() });
     }
 
-    /// Polls until `poll` returns `Ready`, for at most the timeout of `limits` or the shorter time that a step of this
-    /// run may wait ([`Graph::wait_at_most`](crate::Graph::wait_at_most)). Reports what the step waits for whenever
-    /// that changes. A poll that is throttled or gets no response is ignored, because the resource makes progress
-    /// without it.
+    /// Polls until `poll` returns `Ready`. The time limit is the timeout of `limits` or the time for which a step of
+    /// this run may wait ([`Graph::wait_at_most`](crate::Graph::wait_at_most)), whichever is shorter. Reports the
+    /// reason for the wait whenever it changes. A poll that is throttled or gets no response does not end the wait,
+    /// because the resource makes progress regardless of the polls.
     ///
     /// # Errors
-    /// Any other error of `poll`; `TimedOut` at the end of the timeout; `Interrupted` if the run is asked to stop.
+    /// Any other error of `poll`; `TimedOut` if the time limit is reached; `Interrupted` if the run is asked to stop.
     pub async fn wait<T, F, L>(&self, operation: &str, limits: Backoff, mut poll: L) -> Result<T, Failure>
     where
         L: FnMut() -> F,

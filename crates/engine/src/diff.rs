@@ -4,15 +4,15 @@ use crate::unknown::has_unknown;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-/// A field that differs.
+/// A field that differs between two specs.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Change {
-    /// The path of the field: `health.path`, `environment["A.B"]`, `containers[0].image`.
+    /// The path of the field, such as `health.path`, `environment["A.B"]`, `containers[0].image`.
     pub path: String,
-    /// The live value; absent if the field does not exist.
+    /// The old value, which is the live value in a plan; absent if the field does not exist.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub before: Option<Value>,
-    /// The desired value; absent if the field is to be removed.
+    /// The new value, which is the desired value in a plan; absent if the field is to be removed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub after: Option<Value>,
 }
@@ -25,15 +25,15 @@ impl Change {
         &self.path[..end]
     }
 
-    /// Returns whether the desired value depends on something that AWS has yet to assign.
+    /// Returns whether the new value depends on a value that AWS has yet to assign.
     #[must_use]
     pub fn is_unknown(&self) -> bool {
         self.after.as_ref().is_some_and(has_unknown)
     }
 }
 
-/// Returns every field in which `after` differs from `before`. Absent equals null, and an absent object equals one
-/// without fields.
+/// Returns every field in which `after` differs from `before`. An absent field counts as null, and an absent object as
+/// an object without fields.
 #[must_use]
 pub fn diff(before: &Value, after: &Value) -> Vec<Change> {
     let mut changes = Vec::new();
@@ -67,12 +67,12 @@ fn walk(path: String, before: &Value, after: &Value, changes: &mut Vec<Change>) 
     }
 }
 
-/// Returns whether `path` equals `outer` or lies in it.
+/// Returns whether `path` equals `outer` or lies below it.
 pub(crate) fn is_at_or_below(path: &str, outer: &str) -> bool {
     path.strip_prefix(outer).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
 }
 
-/// Replaces each of the fields `ignored` in `desired` by its value in `live`.
+/// Replaces the value of each of the `ignored` fields in `desired` with its value in `live`.
 pub(crate) fn keep_ignored(desired: &mut Value, live: &Value, ignored: &[String]) {
     for change in diff(desired, live) {
         for path in ignored {
@@ -85,7 +85,7 @@ pub(crate) fn keep_ignored(desired: &mut Value, live: &Value, ignored: &[String]
     }
 }
 
-/// Replaces the field at the path `at` in `desired` by its value in `live`.
+/// Replaces the value of the field at the path `at` in `desired` with its value in `live`.
 fn put(desired: &mut Value, live: &Value, at: &str) {
     fn walk(path: &str, desired: &mut Value, live: &Value, at: &str) {
         if path == at {

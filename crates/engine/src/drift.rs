@@ -8,25 +8,25 @@ use crate::snapshot::{Record, Snapshot};
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 
-/// A resource that is not as the last run left it.
+/// A difference between a resource in AWS and the snapshot.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Drift {
     /// The address of the resource.
     pub address: Address,
-    /// Its kind.
+    /// The kind of the resource.
     pub kind: String,
     /// The id that AWS assigned.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub id: Option<String>,
-    /// The kind of drift.
+    /// The way in which the resource has drifted.
     pub what: DriftKind,
-    /// The changed fields, from the recorded to the live value.
+    /// The changed fields, each with its recorded and its live value.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub changes: Vec<Change>,
 }
 
-/// The kinds of drift since the last run.
+/// The ways in which a resource can have drifted since the last run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum DriftKind {
@@ -36,12 +36,12 @@ pub enum DriftKind {
     Deleted,
     /// The resource has lost its ownership tags.
     Untagged,
-    /// The resource has the ownership tags and is not recorded: the snapshot is older than it, or somebody copied the
-    /// tags.
+    /// The resource carries the ownership tags but is not recorded: it is newer than the snapshot, or somebody copied
+    /// the tags to it.
     Appeared,
 }
 
-/// Returns every resource that is not as the last run left it. Changes by an unfinished run are not drift, and neither
+/// Returns the drift of all resources since the last run. Changes made by an unfinished run are not drift, and neither
 /// are differences in ignored fields.
 #[must_use]
 pub fn drift(graph: &Graph, observed: &Observed, snapshot: &Snapshot) -> Vec<Drift> {
@@ -82,14 +82,15 @@ pub fn drift(graph: &Graph, observed: &Observed, snapshot: &Snapshot) -> Vec<Dri
     drifts
 }
 
-/// Returns the live resource of a record. If several have its address, the recorded one is preferred.
+/// Returns the live resource that corresponds to a record. If several resources have the address of the record, the one
+/// with the recorded attributes is preferred.
 pub(crate) fn recorded_live<'a>(observed: &'a Observed, address: &Address, record: &Record) -> Option<&'a Live> {
     let found = observed.managed.get(address)?.iter().filter(|live| live.kind == record.kind);
     found.min_by_key(|live| live.attrs != record.attrs)
 }
 
-/// Returns the resources of which another revision than the recorded one is in use, as records. That is not drift; a
-/// refresh records them nevertheless, together with the drift of the resources that use them.
+/// Returns new records for the resources of which a revision other than the recorded one is in use. This is not drift,
+/// but a refresh stores these records together with the drift of the resources that use the revisions.
 #[must_use]
 pub fn other_revisions(graph: &Graph, observed: &Observed, snapshot: &Snapshot) -> Vec<(Address, Record)> {
     let editions = snapshot.resources.iter().filter_map(|(address, record)| {
@@ -100,14 +101,14 @@ pub fn other_revisions(graph: &Graph, observed: &Observed, snapshot: &Snapshot) 
     editions.collect()
 }
 
-/// Returns whether `live` is another revision than the recorded one. Then the record says nothing about it.
+/// Returns whether `live` is a revision other than the recorded one. If so, the record says nothing about `live`.
 pub(crate) fn is_other_revision(graph: &Graph, record: &Record, live: &Live) -> bool {
     let kind = graph.kinds.get(record.kind.as_str());
     record.kind == live.kind && kind.is_some_and(|kind| kind.is_other_revision(&record.attrs, &live.attrs))
 }
 
-/// Returns the fields in which `live` differs from its record. Fields that an older version did not record are ignored,
-/// and so are all fields of another revision.
+/// Returns the fields in which `live` differs from its record. Ignores fields that an older version of pb-deploy did
+/// not record, and all fields of another revision.
 pub(crate) fn drifted_fields(graph: &Graph, address: &Address, record: &Record, live: &Live) -> Vec<Change> {
     if !record.ready || is_other_revision(graph, record, live) {
         return Vec::new();
@@ -141,7 +142,7 @@ mod tests {
     use serde_json::{Value, json};
     use std::collections::BTreeMap;
 
-    /// A kind with coexisting revisions; its attributes are the revision number.
+    /// A resource kind with coexisting revisions, whose attributes consist of the revision number.
     struct Edition;
 
     impl Resource for Edition {
@@ -182,7 +183,8 @@ mod tests {
         json!({ "image": image })
     }
 
-    /// Returns the drift, the planned action and its origin for a live revision, a recorded one and a desired image.
+    /// Returns the drift, the planned action and the origin of the change, given a live revision, a recorded revision
+    /// and a desired image.
     fn plan_of_revision(
         found: (u32, &str),
         recorded: (u32, &str),

@@ -16,14 +16,14 @@ pub enum Event {
         address: Address,
         /// The kind of the resource.
         kind: String,
-        /// The action; a replacement consists of a delete and a create.
+        /// The action. A replacement is reported as a delete and a create.
         action: Action,
     },
-    /// The step is waiting.
+    /// A step is waiting.
     Waiting {
         /// The address of the resource.
         address: Address,
-        /// The reason, as text.
+        /// The reason for the wait, such as `0 of 1 running`.
         what: String,
     },
     /// A call is retried.
@@ -33,63 +33,63 @@ pub enum Event {
         /// The reason for the retry.
         failure: Failure,
     },
-    /// The resource exists and is not ready yet.
+    /// A resource exists but is not ready yet.
     #[serde(rename = "made")]
     Created {
         /// The address of the resource.
         address: Address,
-        /// The id that AWS assigned, if there is one.
+        /// The id that AWS assigned, if the resource has one.
         id: Option<String>,
     },
     /// A step has finished.
     Done {
         /// The address of the resource.
         address: Address,
-        /// The action.
+        /// The action of the step.
         action: Action,
-        /// The id that AWS assigned, if there is one.
+        /// The id that AWS assigned, if the resource has one.
         id: Option<String>,
-        /// The duration in milliseconds.
+        /// The duration of the step in milliseconds.
         millis: u64,
     },
     /// A step has failed.
     Failed {
         /// The address of the resource.
         address: Address,
-        /// The action.
+        /// The action of the step.
         action: Action,
-        /// The reason.
+        /// The reason for the failure.
         failure: Failure,
     },
     /// A step was not started, because a dependency failed or the run was stopped.
     Skipped {
         /// The address of the resource.
         address: Address,
-        /// The action.
+        /// The action of the step.
         action: Action,
-        /// The reason.
+        /// The reason why the step was not started.
         because: String,
     },
-    /// The run was asked to stop and starts nothing new.
+    /// The run was asked to stop and starts no new steps.
     Stopping,
-    /// The ledger has stored everything up to a serial.
+    /// The ledger has stored a snapshot with all entries so far.
     Recorded {
         /// The serial of the snapshot.
         serial: u64,
     },
 }
 
-/// The receiver of events. Cheap to clone; must not block.
+/// The receiver of events. It is cheap to clone, and must not block.
 #[derive(Clone)]
 pub struct Events(Arc<dyn Fn(Event) + Send + Sync>);
 
 impl Events {
-    /// Sends events to `sink`.
+    /// Creates a receiver that passes each event to `sink`.
     pub fn new(sink: impl Fn(Event) + Send + Sync + 'static) -> Self {
         Self(Arc::new(sink))
     }
 
-    /// Discards events.
+    /// Creates a receiver that discards all events.
     #[must_use]
     pub fn none() -> Self {
         Self::new(|_| {})

@@ -30,14 +30,15 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// Number of steps that make calls in parallel. Waits do not count.
+/// Maximum number of steps that create or update resources in parallel. Deletes, and steps that only wait, are not
+/// limited.
 const CALLS_AT_A_TIME: usize = 32;
 
-/// The identity of a run, and how it is stopped.
+/// The identity of a run, its receiver of events and its stop signal.
 pub struct Run {
     /// The id of the plan. Client tokens are derived from it.
     pub id: String,
-    /// The operation: `deploy` or `destroy`.
+    /// The operation, such as `deploy` or `destroy`.
     pub operation: String,
     /// The owner of the resources.
     pub owner: Arc<Ownership>,
@@ -63,12 +64,12 @@ impl Run {
 }
 
 /// Executes a plan. Each step starts as soon as its dependencies are ready. If a step fails, its dependents are skipped
-/// and all other steps continue. What a stopped or failed run leaves behind is in the ledger, and the next plan finds
-/// it.
+/// and all other steps continue. The ledger records what a stopped or failed run leaves behind, so that the next plan
+/// finds it.
 ///
 /// # Errors
-/// Before the first write to AWS: if the intents cannot be stored durably. Afterwards: if the ledger cannot store the
-/// end of the run. A failed step is not an error of `apply_plan`: it is part of the outcome.
+/// If the intents cannot be stored durably, in which case nothing has been written to AWS, or if the ledger cannot
+/// store the end of the run. A failed step is not an error of `apply_plan`: it is part of the outcome.
 pub async fn apply_plan(graph: &Graph, plan: &Plan, ledger: &dyn Ledger, run: &Run) -> Result<Outcome, Failure> {
     let schedule = Schedule::new(graph, plan).map_err(|refused| {
         Failure::new(Class::Bug, "order the steps", format!("{}: {}", refused.address, refused.why))
@@ -157,7 +158,7 @@ impl<'a> Executor<'a> {
         }
     }
 
-    /// Starts every task whose dependencies are met. A no-op finishes at once, which may allow others to start.
+    /// Starts every task whose dependencies are met. A no-op finishes at once, which may allow further tasks to start.
     fn start_ready(&mut self) {
         loop {
             let met = |(need, readiness): &(Task, Readiness)| {
@@ -198,8 +199,8 @@ impl<'a> Executor<'a> {
         }
     }
 
-    /// Returns the final spec, computed from the attributes of the parents. It must equal the planned spec except where
-    /// that was unknown. A delete has no spec.
+    /// Returns the final spec of a task, computed from the attributes of its dependencies. It must equal the planned
+    /// spec except where the planned spec was unknown. A delete has no spec.
     fn spec(&self, task: Task, step: &Step) -> Result<Value, Failure> {
         if matches!(task, Task::Delete(_)) {
             return Ok(Value::Null);
@@ -249,7 +250,7 @@ impl<'a> Executor<'a> {
                 self.on_done(task, step, since, id);
             }
             Ok(PhaseResult::Deleted) => {
-                // After a replacement, the address belongs to the successor.
+                // After a create-before-destroy replacement, the address belongs to the successor.
                 if !matches!(step.action, Action::Replace { order: crate::plan::Order::CreateBeforeDestroy })
                     && !self.address_stays_in_use(step)
                 {
@@ -260,7 +261,7 @@ impl<'a> Executor<'a> {
         }
     }
 
-    /// Returns whether a delete leaves another resource at its address.
+    /// Returns whether another resource remains at the address of a deleted resource.
     fn address_stays_in_use(&self, step: &Step) -> bool {
         step.action == Action::Delete
             && self.plan.steps.iter().any(|other| other.address == step.address && other.action != Action::Delete)
@@ -284,14 +285,15 @@ impl<'a> Executor<'a> {
         let action = task_action(task, step);
         let millis = u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX);
         self.run.events.send(Event::Done { address: step.address.clone(), action, id, millis });
-        // A create that is finished later counts as a create, not as an update.
+        // The update that completes a create is part of the create and is not counted separately.
         if !(matches!(task, Task::Finish(_)) && step.action == Action::Create) {
             self.outcome.done.push((step.address.clone(), action));
         }
     }
 
     fn on_failed(&mut self, task: Task, step: &Step, failure: Failure) {
-        // Once the ledger is lost, a task ends with the reason for that, whatever the result of its call was.
+        // Once the ledger is lost, every task fails with the reason for the loss, so its failure says nothing about the
+        // result of its call.
         let refused = matches!(failure.class, Class::Refused | Class::Denied | Class::Credentials | Class::Unmanaged);
         if refused && self.ledger.lost().is_none() {
             self.abort_create(task, step);
@@ -301,7 +303,7 @@ impl<'a> Executor<'a> {
         self.outcome.failed.push(StepFailure { address, action, failure });
     }
 
-    /// Records that a create had no effect, so that the next run need not look for it.
+    /// Records that a create had no effect, so that the next run need not look for the resource.
     fn abort_create(&self, task: Task, step: &Step) {
         if matches!(task, Task::Apply(_)) {
             self.ledger.record(Entry::CreateAborted(step.address.clone()));
@@ -330,8 +332,8 @@ impl<'a> Executor<'a> {
         self.ledger.record(Entry::Outputs(self.outcome.outputs.clone()));
         self.skip_checks();
         if self.outcome.is_applied() {
-            // An interrupted run may have deleted resources without recording it; the read has shown since then that
-            // they are gone.
+            // An earlier, interrupted run may have deleted resources without recording the deletion. The read for this
+            // plan has shown that they no longer exist.
             let kept = self.plan.steps.iter().filter(|step| step.action != Action::Delete);
             self.ledger.record(Entry::RetainOnly(kept.map(|step| step.address.clone()).collect()));
         }
@@ -351,7 +353,7 @@ impl<'a> Executor<'a> {
     }
 }
 
-/// Returns the action of a task, which may be one half of its step.
+/// Returns the action of a task, which may be only a part of its step.
 fn task_action(task: Task, step: &Step) -> Action {
     match task {
         Task::Delete(_) => Action::Delete,

@@ -3,19 +3,19 @@
 use serde::Serialize;
 use std::fmt;
 
-/// The meaning of a failure for the decision what to do next.
+/// The class of a failure, which determines the reaction to it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Class {
-    /// The request was understood and refused. Nothing was done, and repeating it changes nothing.
+    /// The request was understood and refused. It had no effect, and a repetition would be refused again.
     Refused,
     /// The caller lacks a permission.
     Denied,
     /// There are no credentials, or they are invalid or have expired.
     Credentials,
-    /// There were too many requests. Nothing was done; a later retry can succeed.
+    /// There were too many requests. The request had no effect, and a later retry can succeed.
     Throttled,
-    /// The endpoint cannot be reached. Nothing was done.
+    /// The endpoint cannot be reached. The request had no effect.
     Unreachable,
     /// The response was lost or was an internal error. The request may have been executed.
     Ambiguous,
@@ -23,44 +23,45 @@ pub enum Class {
     NotFound,
     /// A resource with this name already exists.
     Exists,
-    /// Another resource still uses it.
+    /// Another resource still uses the named resource.
     InUse,
-    /// The request cannot be executed yet, because of a transient state.
+    /// The request cannot be executed yet, because a resource is in a transient state.
     NotReady,
-    /// An unmanaged resource has a name that the configuration needs. It is left alone.
+    /// An unmanaged resource has a name that the configuration needs. The resource is not changed.
     #[serde(rename = "not_ours")] // lang-ok: serialized name
     Unmanaged,
     /// A wait reached its timeout.
     TimedOut,
     /// The run was asked to stop.
     Interrupted,
-    /// The request was executed and failed later: a rollout that was rolled back, a cache that could not be created.
+    /// The request was accepted, but the operation that it started failed later: for example, a rollout was rolled
+    /// back, or a cache could not be created.
     Failed,
     /// Another process holds the lease, or has taken it over.
     Locked,
-    /// A defect of this program.
+    /// A defect of pb-deploy.
     Bug,
 }
 
 /// The failure of an operation.
 ///
-/// `Display` writes the operation and the response, in one line without a full stop. It contains neither the cause nor
-/// the remedy: that is [`hint`](Self::hint).
+/// `Display` writes the operation and the response on one line, without a full stop at the end. The cause and the
+/// remedy are in [`hint`](Self::hint).
 #[derive(Debug, Clone, Serialize)]
 pub struct Failure {
     /// The class of the failure.
     pub class: Class,
-    /// The operation: `ec2:CreateVpc`, or a description if there is no single call.
+    /// The operation, such as `ec2:CreateVpc`, or a description if the failure does not come from a single call.
     pub operation: String,
-    /// The error code of the service, if there was a response.
+    /// The error code that the service returned, if it responded.
     pub code: Option<String>,
-    /// The message of the service, or of this program.
+    /// The message of the service or of pb-deploy.
     pub message: String,
     /// The request id, for AWS Support.
     pub request_id: Option<String>,
-    /// The remedy.
+    /// The remedy, as advice to the user.
     pub hint: Option<String>,
-    /// Further facts, one line each: how tasks exited, their last log lines.
+    /// Further facts, one line each, such as how tasks exited and their last log lines.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub details: Vec<String>,
     /// Set if the change of the step was rolled back.
@@ -82,7 +83,7 @@ impl Failure {
         self
     }
 
-    /// Sets the further facts.
+    /// Sets further facts about the failure.
     #[must_use]
     pub fn details(mut self, details: Vec<String>) -> Self {
         self.details = details;

@@ -8,9 +8,9 @@ use std::collections::BTreeSet;
 /// The goal of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Goal {
-    /// The managed resources match the graph.
+    /// Make the managed resources match the graph.
     Deploy,
-    /// No managed resource exists.
+    /// Delete all managed resources.
     Destroy,
 }
 
@@ -18,30 +18,30 @@ pub enum Goal {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct PlanScope {
-    /// The targets. The plan also covers their dependencies (of a deploy) or their dependents (of a destroy). Empty
-    /// means everything.
+    /// The targets; an empty set means all resources. The plan also covers the dependencies of the targets (in a
+    /// deploy) or their dependents (in a destroy).
     #[serde(skip_serializing_if = "BTreeSet::is_empty")]
     pub targets: BTreeSet<Address>,
-    /// Resources to replace even if nothing about them differs.
+    /// Resources to replace even if they match the configuration.
     #[serde(skip_serializing_if = "BTreeSet::is_empty")]
     pub replace: BTreeSet<Address>,
 }
 
 impl PlanScope {
-    /// Returns whether the plan covers everything.
+    /// Returns whether the plan covers all resources.
     #[must_use]
     pub fn is_all(&self) -> bool {
         self.targets.is_empty()
     }
 
-    /// Returns the targets with all their dependencies or dependents; `None` means everything.
+    /// Returns the targets with all their dependencies or dependents; `None` means all resources.
     pub(crate) fn closure(&self, graph: &Graph, goal: Goal) -> Option<BTreeSet<Address>> {
         if self.is_all() {
             return None;
         }
         let mut within = self.targets.clone();
         match goal {
-            // A node comes after all its dependencies.
+            // `graph.nodes` lists each node after all its dependencies.
             Goal::Deploy => {
                 for node in graph.nodes.iter().rev() {
                     if within.contains(&node.address) {

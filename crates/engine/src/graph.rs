@@ -22,7 +22,7 @@ pub struct Graph {
     pub(crate) kinds: BTreeMap<&'static str, Arc<dyn AnyKind>>,
     pub(crate) outputs: Vec<Output>,
     pub(crate) checks: Vec<CheckNode>,
-    /// Upper bound on the wait of a step.
+    /// Upper bound on each wait of a step.
     pub(crate) max_wait: Option<Duration>,
     pub(crate) preflight_checks: Vec<Box<dyn PreflightCheck>>,
 }
@@ -45,7 +45,7 @@ pub(crate) struct Output {
     pub make: Make,
 }
 
-/// A dependency: the node, and the readiness that it must have.
+/// A dependency on a node, with the readiness that its resource must have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[doc(hidden)]
 pub struct Edge {
@@ -56,17 +56,17 @@ pub struct Edge {
 /// The readiness that a resource must have before a dependent may start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Readiness {
-    /// It has its name.
+    /// The resource exists and has its name.
     Created,
-    /// It can be used.
+    /// The resource can be used.
     Ready,
 }
 
-/// The known attributes of each node, by its index in the graph.
+/// The known attributes of each node, by the index of the node in the graph.
 #[doc(hidden)]
 pub type Values = Vec<Option<Value>>;
 
-/// A kind of resource that is registered in a graph, with its client.
+/// A resource kind that is registered in a graph, with its client.
 pub struct Kind<R>(Arc<R>);
 
 impl<R> Clone for Kind<R> {
@@ -75,7 +75,7 @@ impl<R> Clone for Kind<R> {
     }
 }
 
-/// A reference to the future attributes of a resource in the graph. Cheap to copy.
+/// A reference to the future attributes of a resource in the graph. It is cheap to copy.
 pub struct Handle<A> {
     pub(crate) node: usize,
     pub(crate) readiness: Readiness,
@@ -91,8 +91,8 @@ impl<A> Clone for Handle<A> {
 impl<A> Copy for Handle<A> {}
 
 impl<A> Handle<A> {
-    /// Reduces the dependency to the name of the resource. A DNS record needs the name of a load balancer, not that it
-    /// is active.
+    /// Reduces the dependency: the resource must have been created, but need not be ready. A DNS record, for example,
+    /// needs the name of a load balancer, but the load balancer need not be active yet.
     #[must_use]
     pub fn created(self) -> Self {
         Self { readiness: Readiness::Created, ..self }
@@ -106,8 +106,8 @@ impl Graph {
         Self::default()
     }
 
-    /// Registers a kind. Managed resources of registered kinds are found, and deleted if the graph does not contain
-    /// them.
+    /// Registers a resource kind. Reads find the managed resources of all registered kinds, and a deploy deletes those
+    /// that the graph does not contain.
     pub fn kind<R: Resource>(&mut self, resource: R) -> Kind<R> {
         let resource = Arc::new(resource);
         self.kinds.insert(R::KIND, Arc::new(Erased(Arc::clone(&resource))));
@@ -115,10 +115,10 @@ impl Graph {
     }
 
     /// Adds a resource whose spec is computed from the attributes of `inputs`. `make` must be pure: it is called for
-    /// the plan, with unknown texts for parents that do not exist yet, and again when the parents exist.
+    /// the plan, with unknown values for dependencies that do not exist yet, and again when the dependencies exist.
     ///
     /// # Errors
-    /// `Bug` if the address is malformed or taken.
+    /// `Bug` if the address is malformed or already taken.
     pub fn add<R: Resource, I: Inputs>(
         &mut self,
         address: &str,
@@ -139,11 +139,11 @@ impl Graph {
         Ok(Handle { node: self.nodes.len() - 1, readiness: Readiness::Ready, attrs: PhantomData })
     }
 
-    /// Adds a condition that must hold once `inputs` match their desired specs. `make` must be pure, as that of
-    /// [`add`](Self::add).
+    /// Adds a condition that must hold once `inputs` match their desired specs. As in [`add`](Self::add), `make` must
+    /// be pure.
     ///
     /// # Errors
-    /// `Bug` if the address is malformed or taken.
+    /// `Bug` if the address is malformed or already taken.
     pub fn add_check<C: Check, I: Inputs>(
         &mut self,
         address: &str,
@@ -163,7 +163,7 @@ impl Graph {
         Ok(())
     }
 
-    /// Parses an address and checks that it is free.
+    /// Parses an address and checks that no node or check has it yet.
     fn free_address(&self, address: &str) -> Result<Address, Failure> {
         let bug = |message: String| Failure::new(Class::Bug, format!("add {address}"), message);
         let address = Address::new(address).map_err(|e| bug(e.to_string()))?;
@@ -174,7 +174,7 @@ impl Graph {
         Ok(address)
     }
 
-    /// Adds an output that is computed from attributes.
+    /// Adds an output whose value is computed from the attributes of `inputs`.
     pub fn output<I: Inputs, T: Serialize>(
         &mut self,
         name: &str,
@@ -185,32 +185,33 @@ impl Graph {
         self.outputs.push(Output { name: name.to_owned(), make });
     }
 
-    /// Backoff each wait of a step, and each call that is retried because AWS refuses it for now, to `within`. Without
-    /// it, each has its own timeout of at most half an hour.
+    /// Limits every wait of a step, and every call that is retried because AWS refuses it temporarily, to `within`.
+    /// Without this limit, each of them has its own timeout of at most half an hour.
     pub fn wait_at_most(&mut self, within: Duration) {
         self.max_wait = Some(within);
     }
 
-    /// Adds a check that runs before a plan with writes is shown or applied; see [`preflight`](crate::preflight()).
+    /// Adds a preflight check, which runs before a plan with writes is shown or applied; see
+    /// [`preflight`](crate::preflight()).
     pub fn add_preflight_check(&mut self, check: impl PreflightCheck + 'static) {
         self.preflight_checks.push(Box::new(check));
     }
 
-    /// Ignores changes of a field by others: `path` is written as in a plan and covers everything below it. An existing
-    /// resource keeps its value of the field; a new one gets the value of the graph. Returns whether the address
-    /// exists.
+    /// Ignores changes to a field that are made outside of pb-deploy. `path` is written as in a plan and covers all
+    /// fields below it. An existing resource keeps its live value of the field; a new resource gets the value from the
+    /// graph. Returns whether the graph contains a resource at the address.
     pub fn ignore(&mut self, address: &Address, path: impl Into<String>) -> bool {
         let node = self.nodes.iter_mut().find(|node| node.address == *address);
         node.map(|node| node.ignored.push(path.into())).is_some()
     }
 
-    /// Returns the ignored fields of a resource.
+    /// Returns the paths of the ignored fields of a resource.
     #[must_use]
     pub fn ignored(&self, address: &Address) -> &[String] {
         self.nodes.iter().find(|node| node.address == *address).map_or(&[], |node| &node.ignored)
     }
 
-    /// Returns a spec of the resource at `address` without its ignored fields.
+    /// Returns `spec`, which is a spec of the resource at `address`, without the ignored fields of the resource.
     #[must_use]
     pub fn without_ignored(&self, address: &Address, spec: &Value) -> Value {
         let mut kept = spec.clone();
@@ -218,7 +219,8 @@ impl Graph {
         kept
     }
 
-    /// Returns each resource with its dependencies, parents first.
+    /// Returns the address of each resource with the addresses of its dependencies. Every resource comes after its
+    /// dependencies.
     pub fn edges(&self) -> impl Iterator<Item = (&Address, Vec<&Address>)> {
         self.nodes.iter().map(|node| {
             let needed = node.inputs.iter().map(|edge| &self.nodes[edge.node].address);
@@ -232,22 +234,22 @@ impl Graph {
         nodes.filter(move |(_, node)| node.inputs.iter().any(|edge| edge.node == index)).map(|(user, _)| user)
     }
 
-    /// Returns the addresses of the graph, parents first.
+    /// Returns the addresses of all resources. Every resource comes after its dependencies.
     pub fn addresses(&self) -> impl Iterator<Item = &Address> {
         self.nodes.iter().map(|node| &node.address)
     }
 
-    /// Returns the kind of each address, in the same order.
+    /// Returns the kind of each resource, in the order of [`addresses`](Self::addresses).
     pub fn node_kinds(&self) -> impl Iterator<Item = &'static str> {
         self.nodes.iter().map(|node| node.kind.name())
     }
 
-    /// Returns the registered kinds, each with the kinds whose deletion it blocks.
+    /// Returns the registered resource kinds, each with the kinds whose deletion it blocks.
     pub fn kinds(&self) -> impl Iterator<Item = (&'static str, &'static [&'static str])> {
         self.kinds.values().map(|kind| (kind.name(), kind.blocks_deletion_of()))
     }
 
-    /// Returns the spec of each node as far as it follows from the configuration alone: everything that AWS assigns is
+    /// Returns the spec of each node as far as it follows from the configuration alone: every value that AWS assigns is
     /// unknown.
     ///
     /// # Errors

@@ -6,9 +6,10 @@ use crate::kind::from_json;
 use serde::de::DeserializeOwned;
 use std::sync::Arc;
 
-/// The inputs of a resource: nothing, a [`Handle`], an [`Input`], a list of them, or a tuple of up to eight.
+/// The inputs of a resource: a [`Handle`], an [`Input`], a `Vec` or an `Option` of inputs, or a tuple of up to eight
+/// inputs. The empty tuple means that there are no inputs.
 pub trait Inputs: Send + Sync + 'static {
-    /// The attributes, in the same shape.
+    /// The attributes of the inputs, in the same structure as the inputs.
     type Attrs;
     #[doc(hidden)]
     fn edges(&self, edges: &mut Vec<Edge>);
@@ -31,8 +32,9 @@ impl<A: DeserializeOwned + 'static> Inputs for Handle<A> {
 
 type Make<T> = dyn Fn(&Values) -> Result<T, Failure> + Send + Sync;
 
-/// A value that is computed from attributes or known in advance. A concern takes its inputs in this form and does not
-/// depend on other concerns: `Input<String>` is the id of a subnet, from this graph or not.
+/// A value that is computed from attributes or known in advance. A concern that takes its inputs in this form does not
+/// depend on other concerns: an `Input<String>` can be the id of a subnet, whether or not the subnet belongs to this
+/// graph.
 pub struct Input<T> {
     edges: Vec<Edge>,
     make: Arc<Make<T>>,
@@ -45,7 +47,7 @@ impl<T> Clone for Input<T> {
 }
 
 impl<T: 'static> Input<T> {
-    /// Computes the value from the attributes of `inputs` with `make`.
+    /// Creates a value that `make` computes from the attributes of `inputs`.
     pub fn of<I: Inputs>(inputs: I, make: impl Fn(I::Attrs) -> T + Send + Sync + 'static) -> Self {
         let mut edges = Vec::new();
         inputs.edges(&mut edges);
@@ -61,7 +63,7 @@ impl<T: Clone + Send + Sync + 'static> Input<T> {
 }
 
 impl<A: DeserializeOwned + 'static> Handle<A> {
-    /// Computes a value from the attributes with `make`.
+    /// Creates a value that `make` computes from the attributes of the resource.
     pub fn map<T: 'static>(self, make: impl Fn(A) -> T + Send + Sync + 'static) -> Input<T> {
         Input::of(self, make)
     }
@@ -108,13 +110,13 @@ macro_rules! tuple_inputs {
         impl<$($name: Inputs),*> Inputs for ($($name,)*) {
             type Attrs = ($($name::Attrs,)*);
 
-            #[expect(clippy::allow_attributes, reason = "the empty tuple uses neither name")]
+            #[expect(clippy::allow_attributes, reason = "the empty tuple leaves a parameter unused")]
             #[allow(unused_variables)]
             fn edges(&self, edges: &mut Vec<Edge>) {
                 $(self.$index.edges(edges);)*
             }
 
-            #[expect(clippy::allow_attributes, reason = "the empty tuple uses neither name")]
+            #[expect(clippy::allow_attributes, reason = "the empty tuple leaves a parameter unused")]
             #[allow(unused_variables, clippy::unused_unit)]
             fn attrs(&self, values: &Values) -> Result<Self::Attrs, Failure> {
                 Ok(($(self.$index.attrs(values)?,)*))

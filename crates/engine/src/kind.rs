@@ -1,4 +1,4 @@
-//! Type erasure for kinds: specs and attributes as JSON.
+//! Type erasure for resource kinds: specs and attributes are JSON values.
 
 use crate::address::Address;
 use crate::context::Context;
@@ -16,7 +16,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// A [`Resource`] with its specs and attributes as JSON.
+/// The type-erased form of [`Resource`], with specs and attributes as JSON.
 pub(crate) trait AnyKind: Send + Sync {
     fn name(&self) -> &'static str;
     fn blocks_deletion_of(&self) -> &'static [&'static str];
@@ -62,7 +62,7 @@ pub(crate) trait AnyKind: Send + Sync {
     fn forget<'a>(&'a self, cx: &'a Context, attrs: &'a Value) -> BoxFuture<'a, Result<(), Failure>>;
 }
 
-/// The request for one read of a kind.
+/// The parameters of one read of a resource kind.
 #[derive(Clone)]
 pub(crate) struct ReadRequest {
     pub desired: Vec<(Address, Value)>,
@@ -72,12 +72,12 @@ pub(crate) struct ReadRequest {
     pub shared: Shared,
 }
 
-/// State that all kinds of one read share.
+/// Data that the reads of all resource kinds share.
 #[derive(Clone, Default)]
 pub(crate) struct Shared {
-    /// The desired specs of all kinds.
+    /// The desired specs of the resources of all kinds.
     pub desired: Arc<Vec<KindValue>>,
-    /// The recorded attributes of all kinds.
+    /// The recorded attributes of the resources of all kinds.
     pub recorded: Arc<Vec<KindValue>>,
     pub trusted: Arc<TrustedTags>,
     pub cache: Arc<RequestCache>,
@@ -90,14 +90,14 @@ pub(crate) struct KindValue {
     pub value: Value,
 }
 
-/// A [`Found`] with its spec and attributes as JSON.
+/// The type-erased form of [`Found`], with spec and attributes as JSON.
 pub(crate) enum AnyFound {
     Managed { address: Address, spec: Value, attrs: Value, ready: bool },
     Unmanaged { address: Address, what: String },
     Untagged { address: Address, attrs: Value, import_id: String },
 }
 
-/// The implementation of [`AnyKind`] for a [`Resource`].
+/// A wrapper that implements [`AnyKind`] for a [`Resource`].
 pub(crate) struct Erased<R>(pub Arc<R>);
 
 impl<R: Resource> AnyKind for Erased<R> {
@@ -223,7 +223,8 @@ impl<R: Resource> AnyKind for Erased<R> {
         async move {
             let scope = ReadScope::<R> {
                 desired: typed(request.desired)?,
-                // A record that an older version wrote in another shape is skipped: its tags identify the resource.
+                // A record that an older version wrote in another format is skipped: the tags of the resource identify
+                // it.
                 recorded: request
                     .recorded
                     .into_iter()

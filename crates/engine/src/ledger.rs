@@ -12,19 +12,20 @@ use std::sync::{Arc, Mutex, PoisonError};
 /// An entry of the ledger.
 #[derive(Debug, Clone)]
 pub enum Entry {
-    /// The resource exists.
+    /// A managed resource exists at this address.
     Put(Address, Record),
-    /// The resource does not exist.
+    /// No managed resource exists at this address any more.
     Remove(Address),
-    /// Only these resources exist. All other records are of resources that were deleted without an entry.
+    /// Only the resources at these addresses exist. All other records belong to resources whose deletion was not
+    /// recorded.
     RetainOnly(BTreeSet<Address>),
-    /// The record has another address. `unrecorded` is used if there is no record at the old one.
+    /// A resource has moved to another address, and its record moves with it.
     Moved {
         /// The old address.
         from: Address,
         /// The new address.
         to: Address,
-        /// The record to store if the snapshot has none.
+        /// The record to store at the new address if there is none at the old address.
         unrecorded: Record,
     },
     /// The create at this address was not started or was refused, so it had no effect.
@@ -33,29 +34,30 @@ pub enum Entry {
     Outputs(BTreeMap<String, Value>),
     /// A saved plan was applied and cannot be applied again.
     Applied(String),
-    /// Services got another revision or count.
+    /// A release changed the revision or the count of services.
     Released(Release),
-    /// The outcome of an earlier release to a service became known.
+    /// The outcome of an earlier release of a service became known.
     Concluded {
-        /// The id of the run of the release.
+        /// The id of the run that made the release.
         run: String,
         /// The address of the service.
         address: Address,
-        /// The outcome.
+        /// The outcome of the release.
         outcome: ReleaseOutcome,
     },
-    /// All writes of the run are done; only rollouts are left to wait for.
+    /// All writes of the run are done. The run only has to wait for rollouts.
     Written,
-    /// The count of a service was set by `scale`, or follows the configuration again.
+    /// The count of a service was set by `scale`, or (`None`) follows the configuration again.
     Scaled(Address, Option<Scaled>),
 }
 
 impl Entry {
     /// Applies the entry to a snapshot.
     pub fn apply(self, snapshot: &mut Snapshot) {
-        /// Number of applied plans whose ids are stored. Few are enough, because a plan is also bound to a serial.
+        /// Number of applied saved plans whose ids are kept. A small number is enough, because a saved plan is also
+        /// bound to a serial.
         const APPLIED: usize = 20;
-        /// Number of stored releases: more than the revisions that are kept.
+        /// Number of releases that are kept. It exceeds the number of revisions that are kept.
         const RELEASES: usize = 100;
         match self {
             Self::Put(address, record) => drop(snapshot.resources.insert(address, record)),
@@ -98,17 +100,17 @@ impl Entry {
 
 /// Storage for the intents and the progress of a run.
 pub trait Ledger: Send + Sync {
-    /// Stores the intents of the run. They are durable when this returns.
+    /// Stores the intents of the run. They are durable when the call has succeeded.
     fn begin(&self, intents: Intents) -> BoxFuture<'_, Result<(), Failure>>;
 
-    /// Adds an entry that is stored soon. Never waits.
+    /// Adds an entry, which is stored soon afterwards. Never blocks.
     fn record(&self, entry: Entry);
 
-    /// Returns the reason why nothing may be written any more, if there is one: the lease is lost, or another process
-    /// changed the snapshot.
+    /// Returns a failure if nothing may be written any more, because the lease is lost or another process changed the
+    /// snapshot.
     fn lost(&self) -> Option<Failure>;
 
-    /// Stores all entries and removes the intents if the run is `complete`.
+    /// Stores all entries, and removes the intents if the run is `complete`.
     fn end(&self, complete: bool) -> BoxFuture<'_, Result<(), Failure>>;
 }
 

@@ -1,15 +1,15 @@
-//! The contract of a resource, and the engine that reads, plans and applies a graph of resources.
+//! The contract that every resource kind implements, and the engine that reads, plans and applies a graph of resources.
 //!
 //! # Flow
 //!
-//! 1. A stack adds resources to a [`Graph`]. Each refers to its inputs by typed [`Handle`]s, so a cycle cannot be
-//!    expressed.
-//! 2. [`observe`](observe()) reads the managed resources of the workspace, in a few batched calls per kind.
+//! 1. A stack adds resources to a [`Graph`]. Each resource refers to its inputs by typed [`Handle`]s, so a cycle cannot
+//!    be expressed.
+//! 2. [`observe`](observe()) reads the managed resources of the workspace, in a few batched calls per resource kind.
 //! 3. [`compute_plan()`] compares the graph with the observed and the recorded resources. It is pure and returns a
 //!    [`Plan`]. [`preflight`](preflight()) looks for anything else in AWS that would make the plan fail midway.
-//! 4. [`apply_plan`](apply_plan()) executes the plan: each step as soon as its dependencies are ready, and every result
-//!    goes to a [`Ledger`]. Then it waits for the [`Check`]s of the graph: conditions that create nothing and are never
-//!    recorded.
+//! 4. [`apply_plan`](apply_plan()) executes the plan. It starts each step as soon as the dependencies of the step are
+//!    ready, and records every result in a [`Ledger`]. It also waits for the [`Check`]s of the graph, which are
+//!    conditions that create nothing and are never recorded.
 //!
 //! # Guarantees
 //!

@@ -8,13 +8,15 @@ use futures_util::future::try_join;
 use futures_util::stream;
 use std::collections::{BTreeSet, HashMap};
 
-/// Number of parallel calls if each is about one key.
+/// Maximum number of parallel calls that each request the details of one key.
 const AT_A_TIME: usize = 8;
 
-/// Joins the items of `list` with the details that `ask` returns for their keys. An item without details gets `None`.
+/// Joins the items of `list` with the details that `ask` returns for their keys. An item without details is returned
+/// with `None`.
 ///
-/// Details for the `likely` keys, those of recorded resources, are requested in parallel with the list. If nothing has
-/// changed, this takes one round trip instead of two. A likely key that no longer exists must not be an error of `ask`.
+/// Details for the `likely` keys, which are those of recorded resources, are requested in parallel with the list. If
+/// the listed resources are the recorded ones, the whole read takes one round trip instead of two. `ask` must not fail
+/// for a likely key that no longer exists.
 ///
 /// # Errors
 /// The error of `list` or `ask`.
@@ -41,7 +43,7 @@ where
     Ok(found.into_iter().map(with).collect())
 }
 
-/// Calls `ask` for each of `keys`, some in parallel. Keys for which it returns `None` are omitted.
+/// Calls `ask` for each of `keys`, several at a time. Omits the keys for which `ask` returns `None`.
 ///
 /// # Errors
 /// The error of `ask`.
@@ -106,7 +108,7 @@ mod tests {
         assert_eq!(found, [("new".to_owned(), Some(3)), ("a".to_owned(), Some(1))]);
         assert_eq!((requested[1].as_slice(), requested.len(), trips), (["new".to_owned()].as_slice(), 2, 2));
         let (found, ..) = run(&["gone"], &[]).await;
-        assert_eq!(found, [("gone".to_owned(), None)], "it has gone between the list and the question");
+        assert_eq!(found, [("gone".to_owned(), None)], "deleted between the two calls");
     }
 
     #[tokio::test(start_paused = true)]

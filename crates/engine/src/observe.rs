@@ -17,33 +17,33 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Limit of the search for the result of a create with an unknown outcome, for kinds that AWS would create twice. EC2
-/// is eventually consistent: for some seconds, a describe can miss what was just created.
+/// Backoff of the search for the result of a create with an unknown outcome, for resource kinds that AWS would create
+/// twice. EC2 is eventually consistent: for some seconds, a describe call can miss a resource that was just created.
 pub(crate) const CREATE_VISIBILITY: Backoff =
     Backoff { initial: Duration::from_secs(1), max_interval: Duration::from_secs(4), timeout: Duration::from_secs(20) };
 
-/// A managed resource that exists.
+/// A managed resource that a read has found.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Live {
-    /// Its kind.
+    /// The kind of the resource.
     pub kind: String,
-    /// Its live spec.
+    /// The live spec.
     pub spec: Value,
     /// The attributes that AWS assigned.
     pub attrs: Value,
-    /// Set if it can be used.
+    /// Set if the resource can be used.
     #[serde(rename = "settled")]
     pub ready: bool,
 }
 
-/// A recorded resource that has lost its ownership tags. It is unmanaged until they are restored.
+/// A recorded resource that has lost its ownership tags. The resource is unmanaged until the tags are restored.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Untagged {
-    /// Its kind.
+    /// The kind of the resource.
     pub kind: String,
     /// The attributes that AWS assigned.
     pub attrs: Value,
-    /// The id with which it can be imported again.
+    /// The id with which the resource can be imported again.
     #[serde(rename = "claim")]
     pub import_id: String,
 }
@@ -51,10 +51,11 @@ pub struct Untagged {
 /// The resources of a workspace that a read has found.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Observed {
-    /// Managed resources by address. Several at one address are left by an interrupted replacement.
+    /// Managed resources by address. An interrupted replacement can leave several resources at one address.
     #[serde(rename = "ours")]
     pub managed: BTreeMap<Address, Vec<Live>>,
-    /// Unmanaged resources, by the address whose name they have; as text.
+    /// Descriptions of unmanaged resources that have the name of a configured resource, by the address of the
+    /// configured resource.
     #[serde(rename = "foreign")]
     pub unmanaged: BTreeMap<Address, String>,
     /// The results of the checks that were read.
@@ -66,7 +67,8 @@ pub struct Observed {
 }
 
 impl Observed {
-    /// Removes resources that an unfinished run may have just created: their tags may not be visible yet.
+    /// Removes untagged and unmanaged resources that an unfinished run may have just created, because their tags may
+    /// not be visible yet.
     pub fn ignore_recent(&mut self, snapshot: &Snapshot) {
         self.untagged.retain(|address, _| !snapshot.is_recent(address));
         self.unmanaged.retain(|address, _| !snapshot.has_unconfirmed_create(address));
@@ -88,13 +90,13 @@ impl Observed {
     }
 }
 
-/// Reads the managed resources of a workspace: all kinds of the graph, in parallel.
+/// Reads the managed resources of a workspace. All resource kinds of the graph are read in parallel.
 ///
-/// Resources that an unfinished run intended to create or had just created are searched for up to 20 seconds if they
-/// are not found, for kinds that AWS would create twice.
+/// If a resource that an unfinished run intended to create or had just created is not found, the search for it is
+/// repeated for up to 20 seconds, for resource kinds that AWS would create twice.
 ///
 /// # Errors
-/// The error of a read; `Bug` if a spec cannot be serialized.
+/// The error of a failed read; `Bug` if a spec cannot be serialized.
 pub async fn observe(
     graph: &Graph,
     snapshot: &Snapshot,
@@ -104,11 +106,11 @@ pub async fn observe(
     observe_all(graph, snapshot, owner, &Imports::new(), None, cancel).await
 }
 
-/// As [`observe`](observe()), with an index that saves calls where it matches the snapshot. Its entries may be some
-/// minutes old, so it is suitable for showing and not for applying.
+/// Like [`observe`](observe()), but with a tag index that saves calls where it matches the snapshot. The entries of the
+/// index may be some minutes old, so the result is suitable for a plan that is only shown, not for one that is applied.
 ///
 /// # Errors
-/// As [`observe`](observe()).
+/// The same errors as [`observe`](observe()).
 pub async fn observe_with_index(
     graph: &Graph,
     snapshot: &Snapshot,
@@ -119,13 +121,13 @@ pub async fn observe_with_index(
     observe_all(graph, snapshot, owner, &Imports::new(), index, cancel).await
 }
 
-/// Existing resources to import: their ids in AWS, by address.
+/// The ids in AWS of existing resources that are to be imported, by address.
 pub type Imports = BTreeMap<Address, String>;
 
-/// As [`observe`](observe()), with `imports` counted as managed unless they belong to another stack or workspace.
+/// Like [`observe`](observe()), but `imports` count as managed unless they belong to another stack or workspace.
 ///
 /// # Errors
-/// As [`observe`](observe()).
+/// The same errors as [`observe`](observe()).
 pub async fn observe_with_imports(
     graph: &Graph,
     snapshot: &Snapshot,
@@ -213,8 +215,8 @@ fn recorded_of(kind: &Arc<dyn AnyKind>, snapshot: &Snapshot) -> Vec<(Address, Va
     records.map(|(address, record)| (address.clone(), record.attrs.clone())).collect()
 }
 
-/// Returns whether a resource without ownership tags may have been created by an unfinished run. Its tags may not be
-/// visible yet.
+/// Returns whether an unfinished run may have created one of the found resources without ownership tags. The tags of
+/// such a resource may not be visible yet.
 fn has_lagging_tags(snapshot: &Snapshot, found: &[AnyFound]) -> bool {
     found.iter().any(|found| match found {
         AnyFound::Managed { .. } => false,
@@ -223,8 +225,9 @@ fn has_lagging_tags(snapshot: &Snapshot, found: &[AnyFound]) -> bool {
     })
 }
 
-/// Returns whether the result of an intended create of this kind is missing, or a recorded resource that was not ready
-/// yet. It may be too new to be visible, even by its id. The resource that a replacement was to delete does not count.
+/// Returns whether `found` lacks the result of an intended create of this kind, or a recorded resource that was not
+/// ready yet. Such a resource may be too new to be visible, even by its id. The predecessor that a replacement was
+/// going to delete does not count as the result of the create.
 fn misses_created(kind: &Arc<dyn AnyKind>, snapshot: &Snapshot, found: &[AnyFound]) -> bool {
     let seen = |at: &Address, known: &Value| {
         found
@@ -242,8 +245,9 @@ fn misses_created(kind: &Arc<dyn AnyKind>, snapshot: &Snapshot, found: &[AnyFoun
     snapshot.unconfirmed_creates_of(kind.name()).any(|intent| !found.iter().any(|found| is_it(intent, found)))
 }
 
-/// Searches for the result of a create of `spec` at `address`, for as long as it can be invisible. A resource that
-/// differs in an immutable field is not the result: during a replacement, the predecessor has the same address.
+/// Searches for the result of a create of `spec` at `address`, for as long as a new resource can be invisible. A
+/// resource that differs in an immutable field is not the result: during a replacement, the predecessor has the same
+/// address.
 pub(crate) async fn find_created(
     kind: &Arc<dyn AnyKind>,
     address: &Address,

@@ -1,5 +1,5 @@
-//! Operations of a kind, with the handling that is common to all kinds: a search before a create is repeated, success
-//! for what is already done, and retries of transient failures.
+//! The operations of a resource kind, with the handling that all kinds have in common: a search before a create is
+//! repeated, success if the change is already done, and retries of transient failures.
 
 use crate::context::Context;
 use crate::diff::diff;
@@ -14,15 +14,16 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// Limit for what takes seconds: throttling, an unreachable endpoint, a parent that is not visible yet.
+/// Backoff for conditions that clear within seconds: throttling, an unreachable endpoint, a dependency that is not
+/// visible yet.
 const SHORT: Backoff = Backoff {
     initial: Duration::from_millis(300),
     max_interval: Duration::from_secs(8),
     timeout: Duration::from_secs(120),
 };
 
-/// Limit for what takes AWS minutes: a service that drains, a cache that is being modified, network interfaces that
-/// linger.
+/// Backoff for conditions that take minutes to clear: a service that drains, a cache that is being modified, network
+/// interfaces that linger.
 const LONG: Backoff = Backoff {
     initial: Duration::from_secs(1),
     max_interval: Duration::from_secs(5),
@@ -37,7 +38,7 @@ pub(crate) struct Operations<'a> {
 
 /// The result of a create.
 pub(crate) enum CreateResult {
-    /// The resource was created by this call.
+    /// The call created the resource.
     New(Value),
     /// The resource already exists and is managed.
     Existing { spec: Value, attrs: Value },
@@ -53,7 +54,7 @@ impl Operations<'_> {
             };
             match failure.class {
                 Class::Ambiguous | Class::Exists => {
-                    self.cx.waiting("checking whether it was created");
+                    self.cx.waiting("checking whether the resource was created");
                     if let Some(existing) = self.find_existing(spec, &failure).await? {
                         return Ok(existing);
                     }
@@ -65,8 +66,8 @@ impl Operations<'_> {
         }
     }
 
-    /// Searches for the resource after a create whose response was lost, or which was refused because it already
-    /// exists.
+    /// Searches for the resource after a create whose response was lost, or that was refused because the resource
+    /// already exists.
     async fn find_existing(&self, spec: &Value, failure: &Failure) -> Result<Option<CreateResult>, Failure> {
         match find_created(self.kind, &self.cx.address, spec, &self.cx.owner, &self.cx.cancel).await {
             Ok(Some(AnyFound::Managed { spec, attrs, .. })) => Ok(Some(CreateResult::Existing { spec, attrs })),
@@ -78,7 +79,8 @@ impl Operations<'_> {
             Ok(Some(AnyFound::Untagged { .. }) | None) if self.cx.cancel.is_stopped() => Err(failure.clone()),
             Ok(Some(AnyFound::Untagged { .. }) | None) => Ok(None),
             Err(_) => {
-                Err(failure.clone().hint("it may have been created; the next run looks for it before creating another"))
+                let hint = "the resource may have been created; the next run looks for it before creating another";
+                Err(failure.clone().hint(hint))
             }
         }
     }
@@ -93,7 +95,8 @@ impl Operations<'_> {
         }
     }
 
-    /// Adds the ownership tags to a resource, or removes them. A resource that no longer exists needs no removal.
+    /// Adds the ownership tags to a resource, or removes them if `action` is `Forget`. The removal succeeds if the
+    /// resource no longer exists.
     pub(crate) async fn change_ownership(&self, attrs: &Value, action: Action) -> Result<(), Failure> {
         let mut budget = RetryBudget::new(self.cx);
         loop {
@@ -140,12 +143,13 @@ impl Operations<'_> {
     }
 }
 
-/// Returns whether the cause of a failed call that can be repeated is transient.
+/// Returns whether a failure of `class` is transient, for a call that can be repeated.
 fn is_transient(class: Class) -> bool {
     matches!(class, Class::Ambiguous | Class::Throttled | Class::Unreachable | Class::NotReady | Class::NotFound)
 }
 
-/// Retry budget per failure class, at most the time that a step may wait.
+/// Retry budgets for causes of failure that clear within seconds and for causes that take minutes. Each budget is
+/// capped at the time for which a step may wait.
 struct RetryBudget {
     short: Pauses,
     long: Pauses,
@@ -160,8 +164,8 @@ impl RetryBudget {
         Self { short, long, since: Instant::now(), reported: String::new() }
     }
 
-    /// Waits before the next retry and reports the cause unless it was reported last. Fails with `failure` itself when
-    /// the budget is exhausted.
+    /// Reports the cause of the failure unless it was the last one reported, and waits before the next retry. When the
+    /// budget is exhausted, returns `failure` with the time that was spent on retries.
     async fn wait_before_retry(&mut self, cx: &Context, failure: Failure) -> Result<(), Failure> {
         let what = failure.to_string();
         let waits = matches!(failure.class, Class::InUse | Class::NotReady);
@@ -182,7 +186,7 @@ impl RetryBudget {
     }
 }
 
-/// Returns the failure of a call that was retried for `spent`.
+/// Returns `failure` with the time that was spent on retries, and with a hint if it has none.
 fn retries_exhausted(mut failure: Failure, spent: Duration) -> Failure {
     failure.message = format!("{}; retried for {} s", failure.message.trim_end_matches('.'), spent.as_secs());
     if failure.hint.is_none() {

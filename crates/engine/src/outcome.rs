@@ -13,7 +13,7 @@ pub struct Outcome {
     pub done: Vec<(Address, Action)>,
     /// The steps that failed.
     pub failed: Vec<StepFailure>,
-    /// The steps that were not started, with the reason.
+    /// The steps that were not started, each with the reason.
     pub skipped: Vec<(Address, Action, String)>,
     /// The outputs of the stack.
     pub outputs: BTreeMap<String, Value>,
@@ -26,7 +26,7 @@ impl Outcome {
         self.failed.is_empty() && self.skipped.is_empty()
     }
 
-    /// Returns whether all steps are done, regardless of the checks: nothing is left for another run.
+    /// Returns whether all steps are done, regardless of the checks, so that nothing is left to do for another run.
     #[must_use]
     pub fn is_applied(&self) -> bool {
         let mut undone =
@@ -35,13 +35,13 @@ impl Outcome {
     }
 }
 
-/// A step that failed.
+/// A step or check that failed.
 #[derive(Debug)]
 pub struct StepFailure {
-    /// The address of the resource.
+    /// The address of the resource or check.
     pub address: Address,
-    /// The action.
+    /// The action of the step.
     pub action: Action,
-    /// The reason.
+    /// The reason for the failure.
     pub failure: Failure,
 }

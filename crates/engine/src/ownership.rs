@@ -33,7 +33,7 @@ impl Ownership {
         all
     }
 
-    /// Returns the address in the ownership tags, if they are of this stack and workspace.
+    /// Returns the address in the ownership tags, if the tags name this stack and workspace.
     #[must_use]
     pub fn address_from_tags(&self, tags: &BTreeMap<String, String>) -> Option<Address> {
         let is = |key: &str, value: &str| tags.get(key).is_some_and(|found| found == value);
@@ -51,8 +51,8 @@ impl Ownership {
         names_other(STACK_TAG, &self.stack) || names_other(WORKSPACE_TAG, &self.workspace)
     }
 
-    /// Returns `tags` without the ownership tags and the tags that AWS adds itself (`aws:...`): those that a spec
-    /// contains.
+    /// Returns the tags that a spec contains: `tags` without the ownership tags and without the tags that AWS adds
+    /// itself (`aws:...`).
     #[must_use]
     pub fn user_tags(tags: &BTreeMap<String, String>) -> BTreeMap<String, String> {
         tags.iter()

@@ -13,18 +13,18 @@ use std::task::Poll;
 
 /// The result of a phase.
 pub(crate) enum PhaseResult {
-    /// The resource is created, and must be recorded before the next call about it.
+    /// The resource was created, and must be recorded before the next call that concerns it.
     Created { spec: Value, attrs: Value },
-    /// The resource has its name; dependents that need no more may start.
+    /// The resource is created and configured. Dependents that do not need it to be ready may start.
     Identified { spec: Value, attrs: Value },
     /// The resource can be used.
     Ready { spec: Value, attrs: Value },
-    /// The resource is deleted.
+    /// The resource was deleted.
     Deleted,
 }
 
-/// Runs `part` while the ledger can be written. A process that has lost the lease makes no further call, not even the
-/// second of two consecutive calls: another process is at work.
+/// Runs `part` for as long as the ledger can be written. A process that has lost the lease makes no further call, not
+/// even the next call of an operation that has begun, because another process may already be changing the workspace.
 pub(crate) async fn run_unless_lost<T>(
     ledger: &dyn Ledger,
     part: impl Future<Output = Result<T, Failure>>,
@@ -49,7 +49,7 @@ impl PhaseContext {
         Operations { kind: &self.kind, cx: &self.cx }
     }
 
-    /// Awaits `calls` with one of the limited permits for calls.
+    /// Awaits `calls` while holding one of the permits that limit parallel calls.
     pub async fn limited<T>(&self, calls: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
         let _permit = self.calls.acquire().await;
         calls.await

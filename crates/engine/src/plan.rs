@@ -1,4 +1,4 @@
-//! Plans: every decision is made before the plan is applied.
+//! Plans. Every decision is made before a plan is applied.
 
 use crate::address::Address;
 use crate::check::{PlannedCheck, Verdict};
@@ -10,32 +10,33 @@ use serde_json::Value;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "do")]
 pub enum Action {
-    /// None: the resource matches the configuration.
+    /// Do nothing, because the resource matches the configuration.
     NoOp,
     /// Create the resource.
     Create,
-    /// Update it in place.
+    /// Update the resource in place.
     Update,
-    /// Replace it by another at the same address.
+    /// Replace the resource with another at the same address.
     Replace {
-        /// The order of delete and create.
+        /// The order of the delete and the create.
         order: Order,
     },
-    /// Delete it.
+    /// Delete the resource.
     Delete,
-    /// Wait until it is ready. It matches the configuration otherwise.
+    /// Wait until the resource is ready. It already matches the configuration.
     #[serde(rename = "await")]
     Wait,
-    /// None, whatever its state: it is not part of the targets.
+    /// Do nothing, whatever the state of the resource, because it is not targeted.
     #[serde(rename = "leave")]
     Untargeted,
     /// Import an existing resource: add the ownership tags and a record, and change nothing else.
     Adopt,
-    /// Stop managing it: remove the ownership tags and the record, and change nothing else.
+    /// Stop managing the resource: remove the ownership tags and the record, and change nothing else.
     Forget,
-    /// Change its address: in the tag and the record, and change nothing else.
+    /// Change the address of the resource in its tag and its record, and change nothing else.
     Move,
-    /// Wait until a [check](crate::Check) holds. No step has this action; events and outcomes of checks do.
+    /// Wait until a [check](crate::Check) holds. This action occurs in events and outcomes, never in the steps of a
+    /// plan.
     Check,
 }
 
@@ -54,7 +55,8 @@ pub enum Order {
     /// The new resource is created, dependents move to it, and the old one is deleted last.
     #[serde(rename = "create_first")]
     CreateBeforeDestroy,
-    /// The old resource is deleted, after everything that blocks it; the new one takes its name.
+    /// The old resource is deleted first, after the resources that block its deletion. The new one is then created in
+    /// its place.
     #[serde(rename = "delete_first")]
     DestroyBeforeCreate,
 }
@@ -65,9 +67,9 @@ pub enum Order {
 pub enum Origin {
     /// The configuration has changed.
     Configuration,
-    /// AWS has changed, and the configuration did not ask for it.
+    /// The resource has changed in AWS, but the configuration has not.
     Drift,
-    /// Both have changed.
+    /// Both the configuration and the resource in AWS have changed.
     Both,
 }
 
@@ -76,15 +78,15 @@ pub enum Origin {
 pub struct Step {
     /// The address of the resource.
     pub address: Address,
-    /// Its kind.
+    /// The kind of the resource.
     pub kind: String,
-    /// The action.
+    /// The action of the step.
     pub action: Action,
-    /// The origin of the change; absent if nothing changes, if the resource did not exist, or if another revision than
+    /// The origin of the change; absent if nothing changes, if the resource did not exist, or if a revision other than
     /// the recorded one is in use.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub origin: Option<Origin>,
-    /// The reason, if it does not follow from the changes.
+    /// The reason for the action, if it does not follow from the changes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
     /// The changed fields.
@@ -93,7 +95,7 @@ pub struct Step {
     /// The changed fields that cannot be updated in place.
     #[serde(rename = "forces", default, skip_serializing_if = "Vec::is_empty")]
     pub replacement_fields: Vec<String>,
-    /// Changes by others since the last run, from the recorded to the live value.
+    /// Changes since the last run that pb-deploy did not make, each with its recorded and its live value.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub drift: Vec<Change>,
     /// The previous address, if the step changes it.
@@ -113,12 +115,13 @@ pub struct Step {
     pub attrs: Option<Value>,
 }
 
-/// The steps of a run. They contain every decision, and everything except what AWS has yet to assign.
+/// The steps of a run. They contain every decision, and every value except those that AWS has yet to assign.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Plan {
-    /// One step for each resource of the graph, parents first, then one for each other resource to delete.
+    /// One step for each resource of the graph, dependencies first, then one for each other resource that is to be
+    /// deleted.
     pub steps: Vec<Step>,
-    /// The conditions that must hold afterwards. They are not resources and are not counted as such.
+    /// The conditions that must hold after the run. They are not resources and are not counted as such.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub checks: Vec<PlannedCheck>,
 }

@@ -25,8 +25,8 @@ pub struct PlanError {
     pub why: String,
 }
 
-/// Computes the plan of a graph, limited to `part`. The plan leaves no decision to its execution; what AWS has yet to
-/// assign is unknown in it.
+/// Computes the plan for a graph, limited to the scope `part`. The plan leaves no decision to its execution. Values
+/// that AWS has yet to assign are unknown in the plan.
 ///
 /// # Errors
 /// The outer error is `Bug`, if a spec cannot be serialized. The inner error lists all problems: specs that AWS would
@@ -64,15 +64,15 @@ struct Planner<'a> {
     observed: &'a Observed,
     snapshot: &'a Snapshot,
     part: &'a PlanScope,
-    /// The addresses that the plan covers; `None` means everything.
+    /// The addresses that the plan covers; `None` means all addresses.
     selected: Option<BTreeSet<Address>>,
     steps: Vec<Step>,
     refused: Vec<PlanError>,
 }
 
 impl<'a> Planner<'a> {
-    /// Plans one step for each resource of the graph, parents first, and adds the existing resources of these steps to
-    /// `kept`. Returns the attributes of each resource, `None` for those that are not targeted.
+    /// Plans one step for each resource of the graph, dependencies first, and adds the existing resources of these
+    /// steps to `kept`. Returns the attributes of each resource, or `None` for a resource that is not targeted.
     fn plan_nodes(&mut self, kept: &mut BTreeSet<(&'a Address, usize)>) -> Result<Values, Failure> {
         let mut values: Values = Vec::with_capacity(self.graph.nodes.len());
         for node in &self.graph.nodes {
@@ -102,8 +102,8 @@ impl<'a> Planner<'a> {
         Ok(values)
     }
 
-    /// Validates the live values of ignored fields where they are written again together with others. A change of tags
-    /// alone writes nothing else.
+    /// Validates the live values of ignored fields if the step writes them again together with changed fields. A change
+    /// of tags alone writes no other field.
     fn validate_ignored(&mut self, node: &Node, step: &Step) {
         let writes = matches!(step.action, Action::Update | Action::Replace { .. });
         let more_than_tags = step.changes.iter().any(|change| change.field() != "tags");
@@ -114,7 +114,7 @@ impl<'a> Planner<'a> {
         }
     }
 
-    /// Returns whether an address is not part of the targets.
+    /// Returns whether the plan does not cover an address.
     fn is_untargeted(&self, address: &Address) -> bool {
         self.selected.as_ref().is_some_and(|selected| !selected.contains(address))
     }
@@ -134,8 +134,8 @@ impl<'a> Planner<'a> {
         step
     }
 
-    /// Refuses to replace a resource whose dependent is not targeted: the dependent would keep using a deleted
-    /// resource.
+    /// Refuses to replace a resource if one of its dependents is not targeted, because the dependent would keep using
+    /// the deleted resource.
     fn refuse_partial_replacements(&mut self) {
         let mut partial = Vec::new();
         for (node, step) in self.graph.nodes.iter().zip(&self.steps) {
@@ -153,8 +153,8 @@ impl<'a> Planner<'a> {
         }
     }
 
-    /// Returns the live resource at the node's address. Of several, one that needs no replacement is preferred, then
-    /// the recorded one.
+    /// Returns the live resource at the address of the node. If there are several, a resource that needs no replacement
+    /// is preferred, then the recorded one.
     fn current_live(&self, node: &Node, spec: &Value) -> Option<(usize, (&'a Address, &'a Live))> {
         let (address, found) = self.observed.managed.get_key_value(&node.address)?;
         let recorded = self.snapshot.resources.get(address).map(|record| &record.attrs);
@@ -228,7 +228,7 @@ impl<'a> Planner<'a> {
             let order = if coexists { Order::CreateBeforeDestroy } else { Order::DestroyBeforeCreate };
             step.action = Action::Replace { order };
             step.reason = forced_by
-                .map(|parent| format!("{parent} has to be replaced and cannot be deleted while this exists"))
+                .map(|parent| format!("{parent} has to be replaced, and this resource blocks its deletion"))
                 .or_else(|| (requested && replacing.is_empty()).then(|| "requested with --replace".to_owned()));
             attrs = node.kind.planned_attrs(&spec)?;
         } else if !changes.is_empty() {
@@ -245,7 +245,8 @@ impl<'a> Planner<'a> {
         Ok((step, attrs))
     }
 
-    /// Returns the parent that must be deleted before its successor is created, and that this node blocks.
+    /// Returns the dependency that must be deleted before its successor is created, and whose deletion this node
+    /// blocks.
     fn forcing_parent(&self, node: &Node) -> Option<&Address> {
         let parents = node.inputs.iter().filter_map(|edge| self.steps.get(edge.node));
         parents
@@ -279,8 +280,8 @@ impl<'a> Planner<'a> {
         self.steps.push(self.delete_step(address, live));
     }
 
-    /// Refuses to create another resource next to a recorded one that has lost its ownership tags, and to leave it
-    /// behind.
+    /// Refuses the plan if a covered, recorded resource has lost its ownership tags. Otherwise a deploy would create
+    /// another resource next to it, or would leave it behind.
     fn refuse_untagged(&mut self) {
         for (address, untagged) in &self.observed.untagged {
             if !self.is_untargeted(address) {
@@ -308,8 +309,8 @@ impl<'a> Planner<'a> {
     }
 }
 
-/// Returns whether the configuration, AWS or both have changed; `None` if neither has, because another revision than
-/// the recorded one is in use.
+/// Returns whether the changes originate in the configuration, in AWS or in both; `None` if in neither, because a
+/// revision other than the recorded one is in use.
 fn origin(record: &Record, changes: &[Change], drift: &[Change], desired: &Value, other: bool) -> Option<Origin> {
     let requested = diff(&record.spec, desired);
     let touches = |all: &[Change], one: &Change| {
@@ -351,8 +352,8 @@ fn empty_step(address: Address, kind: String) -> Step {
     }
 }
 
-/// Returns `desired` with the live values of the retained fields, and with everything that AWS does not release from
-/// `live`.
+/// Returns `desired` with the live values of the retained fields, and with the values of `live` that cannot be removed
+/// yet.
 pub(crate) fn with_retained_fields(kind: &Arc<dyn AnyKind>, live: &Value, desired: &Value) -> Value {
     let mut kept = desired.clone();
     for field in kind.retained_fields() {
@@ -363,7 +364,7 @@ pub(crate) fn with_retained_fields(kind: &Arc<dyn AnyKind>, live: &Value, desire
     kind.merge_live(kept, live)
 }
 
-/// Returns the reason for refusing a recorded resource that has lost its ownership tags.
+/// Returns the error message for a recorded resource that has lost its ownership tags.
 pub(crate) fn lost_tags_error(import_id: &str) -> String {
     format!(
         "{import_id} is recorded but has lost this workspace's tags, probably to `terraform apply` after `adopt`; \
@@ -371,7 +372,7 @@ pub(crate) fn lost_tags_error(import_id: &str) -> String {
     )
 }
 
-/// Returns the reason for refusing a plan that needs the name of an unmanaged resource.
+/// Returns the error message for a plan that needs the name of an unmanaged resource.
 pub(crate) fn unmanaged_error(what: &str) -> String {
     format!(
         "{what} already exists and is not managed by this workspace; \

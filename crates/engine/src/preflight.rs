@@ -33,8 +33,8 @@ impl Planned<'_> {
         typed.collect()
     }
 
-    /// Returns each resource of kind `R` that the plan creates while all others of its kind still exist: each new one,
-    /// and each create-before-destroy replacement. Texts of the specs may be unknown.
+    /// Returns each resource of kind `R` that the plan adds while all existing resources of the kind still exist: each
+    /// new resource, and each successor in a create-before-destroy replacement. Strings in the specs may be unknown.
     #[must_use]
     pub fn added<R: Resource>(&self) -> Vec<(Address, R::Spec)> {
         let is_added = |step: &&Step| {
@@ -64,14 +64,15 @@ impl Planned<'_> {
         typed.collect()
     }
 
-    /// Returns whether `tags` mark a resource as managed. The observation may lack resources that were just created.
+    /// Returns whether `tags` mark a resource as managed. This is more reliable than a search in the observation, which
+    /// may lack resources that were just created.
     #[must_use]
     pub fn owns(&self, tags: &BTreeMap<String, String>) -> bool {
         self.owner.address_from_tags(tags).is_some()
     }
 
-    /// Returns the specs of all managed resources of every kind, and all desired specs: a resource that was just
-    /// deleted had the name of its desired spec.
+    /// Returns the specs of the managed resources of every kind, and all desired specs. A resource that was just
+    /// deleted is no longer among the managed resources, but had the name in its desired spec.
     pub fn specs(&self) -> impl Iterator<Item = &Value> {
         self.observed.managed.values().flatten().map(|live| &live.spec).chain(&self.desired)
     }
@@ -81,25 +82,26 @@ impl Planned<'_> {
     }
 }
 
-/// Returns a part of a step in the type of its kind; `None` if an older version wrote it in another shape.
+/// Converts a spec or attributes from JSON to the type of the resource kind. Returns `None` if an older version of
+/// pb-deploy wrote the value in another format.
 fn typed<R: Resource, T: DeserializeOwned>(value: Option<&Value>) -> Option<T> {
     from_json(R::KIND, value?).ok()
 }
 
 /// A check for conditions in AWS that would make a plan fail midway.
 pub trait PreflightCheck: Send + Sync {
-    /// Returns an error for each obstacle: its resource, the obstacle and the remedy. Makes no call for a plan that it
-    /// does not concern.
+    /// Returns an error for each obstacle, with the resource, the obstacle and the remedy. Makes no call if the check
+    /// does not apply to the plan.
     ///
     /// # Errors
-    /// The error of a read.
+    /// The error of a failed read.
     fn check<'a>(&'a self, planned: &'a Planned<'_>) -> BoxFuture<'a, Result<Vec<PlanError>, Failure>>;
 }
 
-/// Runs the preflight checks of the graph on `plan`. A plan without writes needs no call.
+/// Runs the preflight checks of the graph on `plan`. Makes no call for a plan without writes.
 ///
 /// # Errors
-/// The error of a read; `Bug` if a spec cannot be serialized.
+/// The error of a failed read; `Bug` if a spec cannot be serialized.
 pub async fn preflight(
     graph: &Graph,
     observed: &Observed,

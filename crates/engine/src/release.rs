@@ -3,8 +3,8 @@
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
-/// The outcome of one release to one service, as far as any run has seen it. It is stored as text, so that snapshots of
-/// every version load.
+/// The outcome of one release of one service, as far as any run has observed it. It is stored as text, so that
+/// snapshots of all versions can be loaded.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(from = "String", into = "String")]
 pub enum ReleaseOutcome {
@@ -14,10 +14,10 @@ pub enum ReleaseOutcome {
     NotWaited,
     /// The run that waited for the rollout was interrupted, and the rollout continued.
     Interrupted,
-    /// The run that waited for the rollout reached its timeout, and the rollout continued. The text is the message of
+    /// The run that waited for the rollout reached its timeout, and the rollout continued. The string is the message of
     /// the timeout.
     GaveUp(String),
-    /// The rollout failed, for this reason.
+    /// The rollout failed. The string is the reason.
     Failed(String),
 }
 
@@ -28,11 +28,11 @@ const INTERRUPTED: &str = "interrupted";
 /// Prefix of the message of a wait that timed out.
 const GAVE_UP: &str = "gave up after ";
 
-/// Prefix of the message of an interrupted wait, which versions before `interrupted` stored.
+/// Prefix of the message of an interrupted wait, which versions that did not know the outcome `interrupted` stored.
 const STOPPED: &str = "stopped while waiting";
 
 impl ReleaseOutcome {
-    /// Returns whether the rollout may have ended without any run having seen it.
+    /// Returns whether the rollout may have ended without any run having observed it.
     #[must_use]
     pub fn is_open(&self) -> bool {
         matches!(self, Self::NotWaited | Self::Interrupted | Self::GaveUp(_))

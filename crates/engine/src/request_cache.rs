@@ -1,4 +1,4 @@
-//! Responses that several kinds share during one read.
+//! Responses that several resource kinds share during one read.
 
 use crate::failure::Failure;
 use std::any::{Any, TypeId};
@@ -6,13 +6,13 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::OnceCell;
 
-/// Responses that several kinds share during one read, one per type: two kinds that both need the security groups of
-/// the workspace request them once.
+/// Responses that several resource kinds share during one read, one response per type. For example, two kinds that need
+/// the security groups of the workspace request them only once.
 #[derive(Default)]
 pub(crate) struct RequestCache(Mutex<HashMap<TypeId, Arc<dyn Any + Send + Sync>>>);
 
 impl RequestCache {
-    /// Returns the shared `T`, which the first caller requests. A failure is returned to that caller and not stored.
+    /// Returns the shared `T`, which the first caller requests. A failure is returned to that caller, but not stored.
     pub(crate) async fn get<T, F>(&self, ask: F) -> Result<Arc<T>, Failure>
     where
         T: Send + Sync + 'static,

@@ -1,4 +1,4 @@
-//! The contract between a kind of resource and the engine.
+//! The contract between a resource kind and the engine.
 
 use crate::address::Address;
 use crate::context::Context;
@@ -14,81 +14,84 @@ use std::sync::Arc;
 /// Tags by key.
 type Tags = BTreeMap<String, String>;
 
-/// A kind of resource: its spec, its attributes and its operations. The value itself holds the client.
+/// A resource kind: its spec, its attributes and its operations. The implementing type contains the client.
 ///
 /// The engine decides which operation is called; an operation never chooses between create and update. The engine also
-/// contains once what every operation would need: it looks for the result of a create whose response was lost, counts
-/// "already exists" as success if the resource is managed, counts "not found" as success for a delete, and retries what
-/// is not ready, throttled or in use. An operation therefore makes its calls and gives failures the right
-/// [`Class`](crate::Class), and nothing else.
+/// implements the handling that all operations have in common: it looks for the result of a create whose response was
+/// lost, counts "already exists" as success if the resource is managed, counts "not found" as success for a delete, and
+/// retries calls that are throttled or fail because a resource is not ready or in use. An operation therefore only
+/// makes its calls and assigns the right [`Class`](crate::Class) to each failure.
 pub trait Resource: Send + Sync + Sized + 'static {
-    /// `service.resource`, such as `ec2.vpc`.
+    /// The name of the kind: `service.resource`, such as `ec2.vpc`.
     const KIND: &'static str;
 
-    /// Kinds that AWS refuses to delete while a resource of this kind uses them. Determines the order of deletes.
+    /// Resource kinds that AWS refuses to delete while a resource of this kind uses them. They determine the order of
+    /// deletes.
     const BLOCKS_DELETION_OF: &'static [&'static str] = &[];
 
-    /// Kinds on which a resource of this kind relies while it runs, although AWS would delete them. They are deleted
-    /// after all changes and deletes of this kind, and stay if one of those fails.
+    /// Resource kinds on which a resource of this kind relies while it exists, although AWS would not refuse to delete
+    /// them. Their resources are deleted after all changes and deletes of resources of this kind, and are kept if one
+    /// of these changes or deletes fails.
     const RELIES_ON: &'static [&'static str] = &[];
 
-    /// Set if [`Resource::create`] takes over a conflicting managed resource of another address. If unset, that
-    /// resource is deleted first.
+    /// Set if [`Resource::create`] takes over a conflicting managed resource that has another address. If unset, the
+    /// conflicting resource is deleted first.
     const CREATE_REUSES_EXISTING: bool = false;
 
     /// Set if resources of this kind take over work from each other, as listener rules take over requests. A resource
-    /// is then deleted only after all others have taken over their part.
+    /// is then deleted only after the others have taken over its work.
     const DELETED_AFTER_PEERS: bool = false;
 
     /// Set if AWS refuses a second resource with the same name and shows the existing one at once. If unset (a VPC can
-    /// be created twice, a security group can be invisible for some seconds), the engine waits for eventual consistency
-    /// after a create with an unknown outcome. Otherwise it would create a second one, or leave one that no plan
-    /// contains.
+    /// be created twice, and a security group can be invisible for some seconds), the engine searches for the result of
+    /// a create with an unknown outcome until a new resource must be visible. Without this search, it could create a
+    /// second resource, or leave one that no plan contains.
     const UNIQUE_NAME: bool = true;
 
-    /// Set if a [`TagIndex`](crate::TagIndex) contains this kind. Its attributes have an `arn`, and its spec has
-    /// `tags`.
+    /// Set if a [`TagIndex`](crate::TagIndex) contains resources of this kind. Their attributes then have an `arn`, and
+    /// their spec has `tags`.
     const TAG_INDEXED: bool = false;
 
-    /// Set if the resource carries the ownership tags. Without them, its parent or its name identifies it and its
-    /// address.
+    /// Set if resources of this kind carry the ownership tags. If unset, a managed resource and its address are
+    /// identified by its parent or its name.
     const TAGGED: bool = true;
 
-    /// Set if [`Resource::delete`] removes the ownership tags and leaves the resource, which is deleted with its
+    /// Set if [`Resource::delete`] only removes the ownership tags, because AWS deletes the resource together with its
     /// parent.
     const DELETE_UNTAGS: bool = false;
 
-    /// Set if [`Resource::redact`] does anything.
+    /// Set if [`Resource::redact`] is implemented.
     const REDACTS: bool = false;
 
-    /// Immutable fields whose change alone does not trigger a replacement, mostly names. They keep their live values.
-    /// So an imported resource keeps its name, and new naming rules replace nothing.
+    /// Immutable fields, mostly names, whose change alone does not trigger a replacement. They keep their live values,
+    /// so that an imported resource keeps its name and new naming rules cause no replacements.
     const RETAINED_FIELDS: &'static [&'static str] = &[];
 
-    /// Fields of the spec that are only read and that [`merge_live`](Self::merge_live) uses. A difference in them is
-    /// neither a change nor drift. They are empty in a desired spec.
+    /// Fields of the spec that are read but never written, for use by [`merge_live`](Self::merge_live). A difference in
+    /// such a field is neither a change nor drift. The fields are empty in a desired spec.
     const READ_ONLY_FIELDS: &'static [&'static str] = &[];
 
-    /// The managed fields. Each is explicit, and all can be read back. Unordered values are sets or maps.
+    /// The managed fields. Each field is set explicitly and can be read back from AWS. Unordered values are sets or
+    /// maps.
     type Spec: Serialize + DeserializeOwned + Clone + Send + Sync;
 
-    /// The attributes that AWS assigned, as far as the resource's id or its dependents need them.
+    /// The attributes that AWS assigned, limited to those that the id or the dependents of the resource need.
     type Attrs: Serialize + DeserializeOwned + Clone + Send + Sync;
 
-    /// Refuses a spec that AWS would refuse. Texts may be [unknown](crate::unknown()).
+    /// Refuses a spec that AWS would refuse. Strings in the spec may be [unknown](crate::unknown()).
     ///
     /// # Errors
-    /// A message that says what is wrong, and what is right.
+    /// A message that says what is wrong and what would be valid.
     fn validate(_spec: &Self::Spec) -> Result<(), String> {
         Ok(())
     }
 
-    /// Removes from a spec what must not be shown or stored. It is called for records, which another version may have
-    /// written; [`read`](Self::read) redacts what it returns.
+    /// Removes values that must not be shown or stored from a spec. The engine calls it for records, which another
+    /// version may have written; [`read`](Self::read) redacts the specs that it returns.
     fn redact(_spec: &mut Self::Spec) {}
 
     /// Returns the attributes of a resource that does not exist yet: those that follow from the spec, and
-    /// [`unknown()`](crate::unknown()) for all others.
+    /// [`unknown()`](crate::unknown()) in place of all others.
     fn planned_attrs(spec: &Self::Spec) -> Self::Attrs;
 
     /// Returns the attributes after an update in place, as far as they are known in advance.
@@ -96,66 +99,69 @@ pub trait Resource: Send + Sync + Sized + 'static {
         attrs.clone()
     }
 
-    /// Returns whether a change of `field` (a field of the spec) requires a replacement.
+    /// Returns whether a change of `field`, a top-level field of the spec, requires a replacement.
     fn requires_replacement(_field: &str) -> bool {
         false
     }
 
-    /// Returns whether a change of `field` from `old` to `new` requires a replacement, if that depends on the values.
-    /// Texts of `new` may be unknown.
+    /// Returns whether a change of `field` from `old` to `new` requires a replacement, for kinds in which that depends
+    /// on the values. Strings in `new` may be unknown.
     fn change_requires_replacement(field: &str, _old: &Self::Spec, _new: &Self::Spec) -> bool {
         Self::requires_replacement(field)
     }
 
-    /// Returns whether `new` can be created while `old` still exists, because it has another name, or none
-    /// (create-before-destroy).
+    /// Returns whether `new` can be created while `old` still exists, because `new` has another name, or none. If so, a
+    /// replacement is create-before-destroy.
     fn can_coexist(_old: &Self::Spec, _new: &Self::Spec) -> bool {
         false
     }
 
-    /// Returns the spec that applies until other resources are updated, if it differs from `new`. It keeps changes that
-    /// users notice, such as the routing of requests, until last. `old` is absent for a resource that is created.
+    /// Returns the spec that applies until other resources are updated, if it differs from `new`. The interim spec
+    /// defers changes that users notice, such as the routing of requests, until last. `old` is absent if the resource
+    /// is being created.
     fn interim_spec(_old: Option<&Self::Spec>, _new: &Self::Spec) -> Option<Interim<Self::Spec>> {
         None
     }
 
-    /// Adds to `desired` what AWS does not release from `live` now, and copies the
-    /// [`READ_ONLY_FIELDS`](Self::READ_ONLY_FIELDS). Called for an update in place of a kind that has such fields; must
-    /// be repeatable.
+    /// Adds the values of `live` that AWS cannot remove yet to `desired`, and copies the
+    /// [`READ_ONLY_FIELDS`](Self::READ_ONLY_FIELDS). The engine calls it for updates in place, for resource kinds that
+    /// have such fields. It must be idempotent.
     fn merge_live(_desired: &mut Self::Spec, _live: &Self::Spec) {}
 
-    /// Returns why AWS would refuse to delete the resource, with the remedy. It is checked before anything is deleted.
+    /// Returns the reason why AWS would refuse to delete the resource, with the remedy. The planner calls it before
+    /// anything is deleted.
     fn deletion_blocker(_spec: &Self::Spec, _attrs: &Self::Attrs) -> Option<String> {
         None
     }
 
-    /// Returns the id of the resource in AWS, for people.
+    /// Returns the id of the resource in AWS, to be shown to users.
     fn id(attrs: &Self::Attrs) -> Option<String>;
 
-    /// Returns the id with which `adopt` imports the resource, if the [id](Self::id) alone is not unique.
+    /// Returns the id with which `adopt` imports the resource. It differs from the [id](Self::id) if that is not
+    /// unique.
     fn import_id(attrs: &Self::Attrs) -> Option<String> {
         Self::id(attrs)
     }
 
-    /// Returns whether `found` is another revision of the resource that is `recorded`, such as another revision of a
-    /// task definition. Revisions coexist, and [`read`](Self::read) returns the one in use. A record of one revision
-    /// says nothing about another, so they are not compared: another revision in use is not drift of this resource. A
-    /// resource that uses a revision names it in its own spec, where an exchange of the revision is visible.
+    /// Returns whether `found` and `recorded` are different revisions of the resource, such as of a task definition.
+    /// Revisions coexist, and [`read`](Self::read) returns the one in use. A record of one revision says nothing about
+    /// another, so their specs are not compared, and the use of another revision is not drift of this resource. A
+    /// resource that uses a revision names it in its own spec, so the use of another revision is visible there.
     fn is_other_revision(_recorded: &Self::Attrs, _found: &Self::Attrs) -> bool {
         false
     }
 
     /// Reads all resources of this kind in the workspace, in a few batched calls: those with the ownership tags, those
-    /// with a desired name, and those in the snapshot. [`ReadScope::managed_address`] decides which of the tagged ones
-    /// are managed; [`ReadScope::untagged`] must be returned as well.
+    /// with a desired name, and those in the snapshot. [`ReadScope::managed_address`] decides which of them are
+    /// managed. The results of [`ReadScope::untagged`] must also be returned.
     fn read(&self, scope: &ReadScope<Self>) -> impl Future<Output = Result<Vec<Found<Self>>, Failure>> + Send;
 
-    /// Creates the resource with its tags, in one call. [`configure`](Self::configure) sets the rest, and
-    /// [`wait_ready`](Self::wait_ready) waits.
+    /// Creates the resource with its tags, in one call. [`configure`](Self::configure) sets the remaining fields, and
+    /// [`wait_ready`](Self::wait_ready) waits until the resource can be used.
     fn create(&self, cx: &Context, spec: &Self::Spec) -> impl Future<Output = Result<Self::Attrs, Failure>> + Send;
 
-    /// Sets what the create call cannot set. Called after the create is recorded and before any dependent may start;
-    /// must be repeatable.
+    /// Sets the fields that the create call cannot set. The engine calls it after the create is recorded and before any
+    /// dependent may start. It must be safe to repeat.
     fn configure(
         &self,
         _cx: &Context,
@@ -165,7 +171,7 @@ pub trait Resource: Send + Sync + Sized + 'static {
         async { Ok(()) }
     }
 
-    /// Updates the resource in place. `changes` contains each field that differs, and at least one.
+    /// Updates the resource in place. `changes` contains every field that differs, and is never empty.
     fn update(
         &self,
         cx: &Context,
@@ -186,13 +192,13 @@ pub trait Resource: Send + Sync + Sized + 'static {
     /// Deletes the resource and waits until it is gone.
     fn delete(&self, cx: &Context, attrs: &Self::Attrs) -> impl Future<Output = Result<(), Failure>> + Send;
 
-    /// Adds the ownership tags and changes nothing else; must be repeatable. Does nothing if the kind cannot carry
-    /// tags.
+    /// Adds the ownership tags and changes nothing else. It must be safe to repeat. It does nothing if the resource
+    /// kind cannot carry tags.
     fn adopt(&self, _cx: &Context, _attrs: &Self::Attrs) -> impl Future<Output = Result<(), Failure>> + Send {
         async { Ok(()) }
     }
 
-    /// Removes the ownership tags and changes nothing else; must be repeatable.
+    /// Removes the ownership tags and changes nothing else. It must be safe to repeat.
     fn forget(&self, _cx: &Context, _attrs: &Self::Attrs) -> impl Future<Output = Result<(), Failure>> + Send {
         async { Ok(()) }
     }
@@ -201,18 +207,18 @@ pub trait Resource: Send + Sync + Sized + 'static {
 /// A spec that a resource has temporarily, before its desired spec.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Interim<S> {
-    /// The spec.
+    /// The interim spec.
     pub spec: S,
-    /// The changes that must be done before the desired spec applies.
+    /// The other resources whose changes must be done before the desired spec applies.
     pub until: Awaited,
 }
 
-/// The changes of other resources that an interim spec waits for.
+/// The other resources whose changes an interim spec waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Awaited {
-    /// Changes of its dependents. Without a changed dependent there is no interim spec.
+    /// The dependents of the resource. If none of them changes, there is no interim spec.
     Dependents,
-    /// Changes of all other resources of its kind. Without a changed one there is no interim spec.
+    /// All other resources of the same kind. If none of them changes, there is no interim spec.
     Peers,
 }
 
@@ -221,37 +227,38 @@ pub enum Awaited {
 pub enum Found<R: Resource> {
     /// A managed resource.
     Managed {
-        /// The address, from its tags, its parent or its name.
+        /// The address, derived from the tags, the parent or the name of the resource.
         address: Address,
         /// The live spec.
         spec: R::Spec,
         /// The attributes that AWS assigned.
         attrs: R::Attrs,
-        /// Set if it can be used; otherwise [`Resource::wait_ready`] waits for it.
+        /// Set if the resource can be used; otherwise [`Resource::wait_ready`] waits until it can.
         ready: bool,
     },
     /// An unmanaged resource with a name that the configuration needs.
     Unmanaged {
         /// The address that needs the name.
         address: Address,
-        /// A description for people: `log group staging-pb_workers`.
+        /// A description for users, such as `log group staging-pb_workers`.
         what: String,
     },
-    /// A recorded resource without ownership tags of any owner. It is unmanaged until they are restored, and is
-    /// returned in addition to anything else that was found of it.
+    /// A recorded resource without the ownership tags of any owner. It is unmanaged until its tags are restored. It is
+    /// returned in addition to any other result for the same resource.
     Untagged {
-        /// The address under which it is recorded.
+        /// The address at which the resource is recorded.
         address: Address,
         /// The attributes that AWS assigned.
         attrs: R::Attrs,
     },
 }
 
-/// The scope of a read of one kind.
+/// The scope of the read of one resource kind.
 pub struct ReadScope<R: Resource> {
-    /// The desired resources of this kind. Texts may be unknown; names rarely are.
+    /// The desired resources of this kind. Strings in the specs may be unknown, although names rarely are.
     pub desired: Vec<(Address, R::Spec)>,
-    /// The recorded resources. Tags become visible some seconds after a create; ids are recorded at once.
+    /// The recorded resources of this kind. They are needed because tags become visible some seconds after a create,
+    /// whereas ids are recorded at once.
     pub recorded: Vec<(Address, R::Attrs)>,
     pub(crate) imports: Arc<BTreeMap<Address, String>>,
     pub(crate) owner: Arc<Ownership>,
@@ -265,14 +272,14 @@ impl<R: Resource> ReadScope<R> {
         &self.owner
     }
 
-    /// Returns the address in the ownership tags, if they are of this stack and workspace.
+    /// Returns the address in the ownership tags, if the tags name this stack and workspace.
     #[must_use]
     pub fn address_from_tags(&self, tags: &BTreeMap<String, String>) -> Option<Address> {
         self.owner.address_from_tags(tags)
     }
 
-    /// Returns the address of a resource with `tags` and one of `names`: the one in its ownership tags, or the one to
-    /// which it is to be imported. A resource with the ownership tags of another stack or workspace has none.
+    /// Returns the address of a managed resource with `tags` and one of `names`: the address in its ownership tags, or
+    /// the address at which it is to be imported. Returns `None` if the ownership tags name another stack or workspace.
     #[must_use]
     pub fn managed_address(&self, tags: &BTreeMap<String, String>, names: &[&str]) -> Option<Address> {
         self.address_from_tags(tags).or_else(|| self.import_address(tags, names).cloned())
@@ -297,7 +304,8 @@ impl<R: Resource> ReadScope<R> {
         self.find_recorded(|known| R::import_id(known).as_ref() == Some(&name)).cloned()
     }
 
-    /// Returns the resources of this kind to import: the address, and the id, name or ARN in AWS.
+    /// Returns the resources of this kind that are to be imported, each with its address and its id, name or ARN in
+    /// AWS.
     pub fn imports(&self) -> impl Iterator<Item = (&Address, &str)> {
         let desired = self.desired.iter().map(|(address, _)| address);
         desired.filter_map(|address| Some((address, self.imports.get(address)?.as_str())))
@@ -309,24 +317,24 @@ impl<R: Resource> ReadScope<R> {
         self.imports.values().any(|import| import == id)
     }
 
-    /// Returns the address of the desired spec for which `is` returns true.
+    /// Returns the address of the first desired resource for whose spec `is` returns true.
     pub fn find_desired(&self, is: impl Fn(&R::Spec) -> bool) -> Option<&Address> {
         self.desired.iter().find(|(_, spec)| is(spec)).map(|(address, _)| address)
     }
 
-    /// Returns the address of the recorded attributes for which `is` returns true.
+    /// Returns the address of the first recorded resource for whose attributes `is` returns true.
     pub fn find_recorded(&self, is: impl Fn(&R::Attrs) -> bool) -> Option<&Address> {
         self.recorded.iter().find(|(_, attrs)| is(attrs)).map(|(address, _)| address)
     }
 
-    /// Returns the recorded attributes of another kind.
+    /// Returns the recorded attributes of all resources of another kind.
     #[must_use]
     pub fn recorded_of<K: Resource>(&self) -> Vec<K::Attrs> {
         of_kind::<K::Attrs>(K::KIND, &self.shared.recorded).map(|(_, attrs)| attrs).collect()
     }
 
     /// Returns the scope of another kind in this read, for a response that both kinds need (see
-    /// [`shared`](Self::shared)). Records in a shape that this version does not know are omitted.
+    /// [`shared`](Self::shared)). Records in a format that this version does not know are omitted.
     #[must_use]
     pub fn for_kind<K: Resource>(&self) -> ReadScope<K> {
         ReadScope {
@@ -338,8 +346,8 @@ impl<R: Resource> ReadScope<R> {
         }
     }
 
-    /// Returns the tags of `arns`, by ARN: from the tag index where it matches the records, and from `ask` for the
-    /// others.
+    /// Returns the tags of `arns`, by ARN: from the tag index where it matches the records, and from `ask` for all
+    /// other ARNs.
     ///
     /// # Errors
     /// The error of `ask`.
@@ -355,14 +363,14 @@ impl<R: Resource> ReadScope<R> {
         Ok(known)
     }
 
-    /// Returns whether the tag index rules out any unrecorded managed resource with an ARN for which `is` returns true.
-    /// Always false without an index, or with one that lags behind.
+    /// Returns whether the tag index rules out that there is an unrecorded managed resource for whose ARN `is` returns
+    /// true. Returns false if there is no index, or if the index lags behind.
     pub fn index_is_complete(&self, is: impl Fn(&str) -> bool) -> bool {
         self.shared.trusted.is_complete(is)
     }
 
-    /// Returns a response that other kinds of this read need as well: the first caller requests it, the others wait for
-    /// it. There is one per type `T`.
+    /// Returns a response that several resource kinds of this read need. The first caller requests it, and the other
+    /// callers wait for it. There is one response per type `T`.
     ///
     /// # Errors
     /// The error of `ask`.
@@ -375,7 +383,7 @@ impl<R: Resource> ReadScope<R> {
     }
 }
 
-/// Returns the values of one kind with their type; those in another shape are omitted.
+/// Returns the values of one resource kind, converted from JSON to their type. Values in another format are omitted.
 fn of_kind<T: DeserializeOwned>(kind: &'static str, all: &[KindValue]) -> impl Iterator<Item = (Address, T)> {
     let of_kind = all.iter().filter(move |one| one.kind == kind);
     of_kind.filter_map(move |one| Some((one.address.clone(), from_json(kind, &one.value).ok()?)))

@@ -7,10 +7,10 @@ use crate::resource::{Awaited, Interim};
 use serde_json::Value;
 use std::collections::HashMap;
 
-/// A part of a step. A replacement has two, and so has a step with an interim spec.
+/// A part of a step. A replacement has two tasks, and so does a step with an interim spec.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) enum Task {
-    /// Create, update or wait for the resource, or do nothing. Its attributes are known afterwards.
+    /// Create, update or wait for the resource, or do nothing. The attributes of the resource are known afterwards.
     Apply(usize),
     /// Update the resource from its interim spec to its desired spec.
     Finish(usize),
@@ -26,18 +26,19 @@ impl Task {
     }
 }
 
-/// The dependencies of each task, with the readiness that each must have. Steps are identified by their index in the
-/// plan, which for the steps of the graph equals their index in the graph.
+/// The dependencies of each task, each with the readiness that is required. A task names its step by the index in the
+/// plan. For the resources of the graph, this is also the index in the graph.
 pub(crate) struct Schedule {
     pub needs: HashMap<Task, Vec<(Task, Readiness)>>,
 }
 
 impl Schedule {
-    /// Derives the order of a plan, such that resources take over from each other without a gap if the plan permits it.
+    /// Derives the order of the tasks of a plan. Resources take over from each other without a gap if the plan permits
+    /// it.
     ///
     /// # Errors
-    /// If steps wait for each other in a cycle: a resource must be deleted before its name can be reused, and cannot be
-    /// deleted before the successor with that name exists.
+    /// If tasks depend on each other in a cycle: for example, a resource must be deleted before its name can be reused,
+    /// but cannot be deleted before the successor with the same name exists.
     pub(crate) fn new(graph: &Graph, plan: &Plan) -> Result<Self, PlanError> {
         Self::ordered(graph, plan, true).or_else(|_| Self::ordered(graph, plan, false))
     }
@@ -61,15 +62,14 @@ impl Schedule {
             None => Ok(schedule),
             Some(index) => Err(PlanError {
                 address: plan.steps[index].address.clone(),
-                why:
-                    "it has to be deleted before its successor can be created, and cannot be deleted before others use \
-                      the successor; give the successor another name, or make the change in two deploys"
-                        .to_owned(),
+                why: "it has to be deleted before its successor can be created, and cannot be deleted before other \
+                      resources use the successor; give the successor another name, or make the change in two deploys"
+                    .to_owned(),
             }),
         }
     }
 
-    /// Returns a step that waits for itself, if there is one.
+    /// Returns a step that can never start because of a cycle, if there is one.
     fn cycle(&self) -> Option<usize> {
         let mut open: HashMap<Task, usize> = self.needs.iter().map(|(task, needs)| (*task, needs.len())).collect();
         let mut dependents: HashMap<Task, Vec<Task>> = HashMap::new();
@@ -94,7 +94,7 @@ impl Schedule {
     }
 }
 
-/// Returns whether the step deletes something.
+/// Returns whether the step deletes a resource.
 pub(crate) fn deletes(step: &Step) -> bool {
     matches!(step.action, Action::Delete | Action::Replace { .. })
 }
@@ -107,12 +107,12 @@ struct Ordering<'a> {
 }
 
 impl Ordering<'_> {
-    /// Returns whether a step has an interim spec first.
+    /// Returns whether a step applies an interim spec first, so that it has a second task.
     fn has_finish_task(&self, index: usize, step: &Step) -> bool {
         self.interim(index, step).is_some()
     }
 
-    /// Returns the interim spec of a step.
+    /// Returns the interim spec of a step, if it has one.
     fn interim(&self, index: usize, step: &Step) -> Option<Interim<Value>> {
         if !matches!(step.action, Action::Create | Action::Update) {
             return None;
@@ -135,7 +135,8 @@ impl Ordering<'_> {
         needs.map(|task| (task, Readiness::Ready)).collect()
     }
 
-    /// Returns the resources of the kind of `step` that are created or updated.
+    /// Returns the indices of the resources that are created or updated and have the same kind as the resource of
+    /// `step`.
     fn peers(&self, step: &Step) -> impl Iterator<Item = usize> {
         let of_kind = self.graph.nodes.iter().zip(self.steps).enumerate();
         of_kind
@@ -147,7 +148,7 @@ impl Ordering<'_> {
             .map(|(other, _)| other)
     }
 
-    /// Returns the task after which a resource has taken over its part from others.
+    /// Returns the task after which a resource has taken over work from other resources of its kind.
     fn takeover_task(&self, index: usize) -> Task {
         match self.interim(index, &self.steps[index]).map(|interim| interim.until) {
             Some(Awaited::Dependents) => Task::Finish(index),
@@ -155,7 +156,7 @@ impl Ordering<'_> {
         }
     }
 
-    /// Returns the last task of a step that changes something.
+    /// Returns the last task that creates or updates the resource of a step.
     fn last_change(&self, index: usize) -> Task {
         let later = self.has_finish_task(index, &self.steps[index]);
         if later { Task::Finish(index) } else { Task::Apply(index) }
@@ -179,7 +180,7 @@ impl Ordering<'_> {
         needs
     }
 
-    /// Returns the deletes of the same kind that conflict with a create.
+    /// Returns the indices of the steps that delete a resource of the same kind and conflict with a create.
     fn conflicting_deletes(&self, index: usize, step: &Step) -> impl Iterator<Item = usize> {
         let deletes = self.steps.iter().enumerate();
         deletes
@@ -189,7 +190,8 @@ impl Ordering<'_> {
             .map(|(other, _)| other)
     }
 
-    /// Returns whether the resource that one step deletes conflicts with the resource that another step creates first.
+    /// Returns whether the resource that `deleted` deletes conflicts with the resource that `step` creates. If `step`
+    /// has an interim spec, the interim spec is compared.
     fn conflicts(&self, deleted: &Step, index: usize, step: &Step) -> bool {
         let kind = &self.graph.nodes[index].kind;
         let interim = self.interim(index, step).map(|interim| interim.spec);
@@ -200,7 +202,7 @@ impl Ordering<'_> {
         }
     }
 
-    /// Returns the tasks by which others take over from a deleted resource.
+    /// Returns the tasks in which other resources take over from the resource that `step` deletes.
     fn takeover_tasks<'b>(&'b self, step: &'b Step) -> impl Iterator<Item = Task> + 'b {
         let kind = self.graph.kinds.get(step.kind.as_str());
         let is_taken_over =
@@ -222,8 +224,9 @@ impl Ordering<'_> {
             if other_index == index || !(relies || self.blocks_deletion(other, step)) {
                 continue;
             }
-            // The successor is created after this delete, so only its dependents can wait in turn. All others may use
-            // the old resource.
+            // In a destroy-before-create replacement, the successor is created after this delete, so the delete must
+            // not wait for a step that waits for the successor. It waits only for plain deletes, and for the deletes of
+            // direct dependents that are also replaced.
             if delete_first && other.action != Action::Delete && !self.depends(other_index, index) {
                 continue;
             }

@@ -12,30 +12,31 @@ use std::collections::BTreeMap;
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Snapshot {
-    /// An id that is set when the first snapshot is written. Another lineage means another stack.
+    /// An id that is set when the first snapshot is written. Snapshots with different lineages belong to different
+    /// histories.
     pub lineage: String,
     /// A number that increases by one with each write.
     pub serial: u64,
     /// The fencing token of the lease under which the snapshot was written.
     pub fence: u64,
-    /// The account of the resources; absent in a snapshot of a version that did not record it.
+    /// The account of the resources; absent if the version that wrote the snapshot did not record it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub account: Option<String>,
-    /// The region of the resources; absent in a snapshot of a version that did not record it.
+    /// The region of the resources; absent if the version that wrote the snapshot did not record it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub region: Option<String>,
-    /// The resources by address.
+    /// The records of the resources, by address.
     pub resources: BTreeMap<Address, Record>,
-    /// The intents of the last run, until it has finished.
+    /// The intents of the last run, until the run has applied its plan.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub intents: Option<Intents>,
     /// The outputs of the last run.
     #[serde(default)]
     pub outputs: BTreeMap<String, Value>,
-    /// The ids of the saved plans that were applied last, in order.
+    /// The ids of the most recently applied saved plans, oldest first.
     #[serde(default)]
     pub applied: Vec<String>,
-    /// The last releases, in order.
+    /// The most recent releases, oldest first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub releases: Vec<Release>,
     /// Counts that `scale` has set, by the address of the service.
@@ -43,23 +44,23 @@ pub struct Snapshot {
     pub scaled: BTreeMap<Address, Scaled>,
 }
 
-/// A run that gave services another revision or count.
+/// A run that changed the revision or the count of services.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Release {
     /// The id of the run.
     pub run: String,
-    /// The time at which it ended: `2026-11-22T19:30:00Z`.
+    /// The time at which the run ended, such as `2026-11-22T19:30:00Z`.
     pub at: String,
-    /// The person who ran it.
+    /// The person who started the run.
     pub who: String,
-    /// `deploy`, `rollback`, `restart` or `scale`.
+    /// The operation: `deploy`, `rollback`, `restart` or `scale`.
     pub operation: String,
-    /// The changes by the address of the service.
+    /// The changed services, by address.
     pub services: BTreeMap<Address, Released>,
 }
 
-/// A release of one service.
+/// The change of one service in a release.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Released {
@@ -68,10 +69,10 @@ pub struct Released {
     pub from: Option<String>,
     /// The new revision.
     pub to: String,
-    /// The image as it was requested.
+    /// The image, as it was requested.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub image: Option<String>,
-    /// The outcome.
+    /// The outcome of the rollout.
     pub outcome: ReleaseOutcome,
 }
 
@@ -79,9 +80,10 @@ pub struct Released {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Scaled {
-    /// The number of tasks.
+    /// The number of tasks that `scale` set.
     pub count: i32,
-    /// The configured number of tasks at that time. If the configuration has another number, that one applies.
+    /// The configured number of tasks at that time. If a different number has been configured since, that number
+    /// applies instead of `count`.
     pub configured: i32,
 }
 
@@ -95,7 +97,7 @@ pub struct Record {
     pub spec: Value,
     /// The attributes that AWS assigned.
     pub attrs: Value,
-    /// Set if the resource could be used.
+    /// Set if the resource could be used when it was recorded.
     #[serde(rename = "settled")]
     pub ready: bool,
 }
@@ -106,16 +108,16 @@ pub struct Record {
 pub struct Intents {
     /// The id of the plan.
     pub plan: String,
-    /// `deploy` or `destroy`.
+    /// The operation, such as `deploy` or `destroy`.
     pub operation: String,
     /// Each intended write, except creates that are known to have had no effect.
     pub steps: Vec<Intent>,
-    /// Set if all of these were written, so that only rollouts were left to wait for when the run ended.
+    /// Set if all of these writes were done, so that the run only had to wait for rollouts when it ended.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub written: bool,
 }
 
-/// A write that a run intends.
+/// A write that a run intends to make.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Intent {
@@ -125,7 +127,7 @@ pub struct Intent {
     pub kind: String,
     /// The intended action.
     pub action: Action,
-    /// The attributes of the resource that is replaced.
+    /// The attributes of the resource before the write, if it existed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub was: Option<Value>,
 }
@@ -138,8 +140,9 @@ impl Intent {
 }
 
 impl Snapshot {
-    /// Sets the intents of a new run. Deletes of an earlier run remain as long as their resources are recorded and the
-    /// new run does not cover them: they may be done except for the record.
+    /// Sets the intents of a new run. Intended deletes of an earlier run are kept as long as their resources are
+    /// recorded and the new run has no step for them, because the resources may already have been deleted without a
+    /// record of the deletion.
     pub fn set_intents(&mut self, mut intents: Intents) {
         for step in self.intents.take().map(|earlier| earlier.steps).unwrap_or_default() {
             let is_new = !intents.steps.iter().any(|new| new.address == step.address);
@@ -166,7 +169,8 @@ impl Snapshot {
         }
     }
 
-    /// Returns whether an unfinished run intends a write at `address`, or the resource recorded there was not ready.
+    /// Returns whether an unfinished run intends a write at `address`, or the resource that is recorded there was not
+    /// ready.
     pub(crate) fn is_recent(&self, address: &Address) -> bool {
         let mut steps = self.intents.iter().flat_map(|intents| &intents.steps);
         self.resources.get(address).is_some_and(|record| !record.ready) || steps.any(|step| step.address == *address)
@@ -178,7 +182,7 @@ impl Snapshot {
         steps.any(|step| step.address == *address && matches!(step.action, Action::Delete | Action::Replace { .. }))
     }
 
-    /// Returns whether a create was intended at `address` and is not recorded. The resource may exist.
+    /// Returns whether a create was intended at `address` whose result is not recorded. The resource may exist.
     pub(crate) fn has_unconfirmed_create(&self, address: &Address) -> bool {
         self.unconfirmed_creates().any(|step| step.address == *address)
     }
@@ -192,7 +196,8 @@ impl Snapshot {
         })
     }
 
-    /// Returns the intended creates of `kind` that are not recorded. The resource of each may exist.
+    /// Returns the intended creates of resources of `kind` whose results are not recorded. Each of these resources may
+    /// exist.
     pub(crate) fn unconfirmed_creates_of<'a>(&'a self, kind: &'a str) -> impl Iterator<Item = &'a Intent> {
         self.unconfirmed_creates().filter(move |step| step.kind == kind)
     }

@@ -17,7 +17,7 @@ use crate::snapshot::Snapshot;
 use crate::wait::Cancel;
 use std::sync::Arc;
 
-/// Runs a graph without an orchestrator, with a ledger in memory. Managed resources are found by their tags, so a
+/// A graph that runs without an orchestrator, with a ledger in memory. Managed resources are found by their tags, so a
 /// program needs no state between two runs.
 pub struct Standalone {
     graph: Graph,
@@ -55,7 +55,7 @@ impl Standalone {
     /// Reads the resources of the workspace.
     ///
     /// # Errors
-    /// The error of a read.
+    /// The error of a failed read.
     pub async fn read(&self) -> Result<Observed, Failure> {
         let snapshot = self.ledger.snapshot();
         with_checks(&self.graph, &snapshot, observe(&self.graph, &snapshot, &self.owner, &self.cancel)).await
@@ -64,7 +64,7 @@ impl Standalone {
     /// Returns the plan of a [`deploy`](Self::deploy).
     ///
     /// # Errors
-    /// The error of a read; `Refused` if there is a problem with the plan.
+    /// The error of a failed read; `Refused` if no plan can be computed, or if a preflight check finds an obstacle.
     pub async fn plan(&self) -> Result<Plan, Failure> {
         self.decide(Goal::Deploy).await
     }
@@ -72,7 +72,7 @@ impl Standalone {
     /// Creates missing resources and updates those that differ. Returns the records of all resources.
     ///
     /// # Errors
-    /// The first failure; the next call finds the resources that exist by then.
+    /// The first failure. The next call continues with the resources that exist by then.
     pub async fn deploy(&self) -> Result<Snapshot, Failure> {
         self.run(Goal::Deploy, "deploy").await
     }
@@ -80,7 +80,7 @@ impl Standalone {
     /// Deletes all managed resources.
     ///
     /// # Errors
-    /// The first failure; the next call finds the resources that exist by then.
+    /// The first failure. The next call continues with the resources that exist by then.
     pub async fn destroy(&self) -> Result<Snapshot, Failure> {
         self.run(Goal::Destroy, "destroy").await
     }

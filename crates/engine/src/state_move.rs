@@ -11,9 +11,9 @@ use crate::plan::{Action, Plan, Step};
 use crate::planner::{PlanError, compute_plan, lost_tags_error};
 use crate::snapshot::Snapshot;
 
-/// The steps of a move, and its consequences.
+/// The steps of a move, with the deploy plan that would follow it.
 pub struct MovePlan {
-    /// One step for each resource that gets another address.
+    /// One step for each resource whose address changes.
     pub plan: Plan,
     /// The plan of a deploy after the move, or the reasons why it would be refused.
     pub afterwards: Result<Plan, Vec<PlanError>>,
@@ -67,7 +67,7 @@ fn plan_one_move(
     let here = |address: &Address| observed.managed.get(address).map(Vec::as_slice).unwrap_or_default();
     let live = match (here(from), here(to)) {
         ([only], []) => only,
-        // An earlier run has set the tag and was interrupted before it recorded that.
+        // An earlier run has changed the tag and was interrupted before it recorded the new address.
         ([], [only]) if is_recorded(node, snapshot, from, only) => only,
         ([], _) if observed.untagged.contains_key(from) => return Err(lost_tags_error(from.as_str())),
         ([], _) => {
@@ -84,7 +84,7 @@ fn plan_one_move(
         }
     };
     if live.kind != node.kind.name() {
-        return Err(format!("it is of kind {}, and {to} is of kind {}", live.kind, node.kind.name()));
+        return Err(format!("the resource is of kind {}, but {to} is of kind {}", live.kind, node.kind.name()));
     }
     if !node.kind.tagged() {
         return Err(format!("a resource of kind {} carries no tags, so its address cannot be changed", live.kind));

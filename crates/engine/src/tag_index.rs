@@ -1,4 +1,4 @@
-//! A tag index, and the conditions under which its answers are trusted.
+//! A tag index, and the conditions under which its entries are trusted.
 
 use crate::graph::Graph;
 use crate::ownership::Ownership;
@@ -9,14 +9,14 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 /// Tags by key.
 type Tags = BTreeMap<String, String>;
 
-/// The tags of all resources with the ownership tags of a workspace, by ARN, from an index that the services feed. It
-/// saves a call for each of them.
+/// The tags of all resources that carry the ownership tags of a workspace, by ARN, from an index that the AWS services
+/// update. It saves one call per resource.
 ///
 /// # Caveats
 ///
-/// Such an index lags behind its services by up to minutes. An entry is trusted if it matches the snapshot. The absence
-/// of other resources is trusted if the entries of all recorded resources match. For everything else the services
-/// themselves are asked.
+/// Such an index can lag behind the services by several minutes. An entry is trusted if it matches the snapshot. The
+/// absence of other resources is trusted if the entries of all recorded resources match. In all other cases, the tags
+/// are requested from the services themselves.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct TagIndex(BTreeMap<String, Tags>);
 
@@ -31,14 +31,14 @@ impl FromIterator<(String, Tags)> for TagIndex {
 pub(crate) struct TrustedTags {
     /// The matching tags, by ARN.
     tags: BTreeMap<String, Tags>,
-    /// The ARNs of all other entries.
+    /// The ARNs of the entries that do not match.
     others: BTreeSet<String>,
     /// Set if the index has a matching entry for every recorded resource that it should contain.
     complete: bool,
 }
 
 impl TrustedTags {
-    /// Compares an index with the records. An index is not trusted while a run is unfinished.
+    /// Compares an index with the records. No entry is trusted if the last run is unfinished.
     pub(crate) fn new(index: Option<&TagIndex>, graph: &Graph, snapshot: &Snapshot, owner: &Ownership) -> Self {
         let Some(TagIndex(index)) = index.filter(|_| snapshot.intents.is_none()) else { return Self::default() };
         let mut trusted = Self { complete: !snapshot.resources.is_empty(), ..Self::default() };
@@ -59,19 +59,20 @@ impl TrustedTags {
         trusted
     }
 
-    /// Returns the tags of an ARN: the recorded ones, or none if the index rules out ownership tags. `None` if the
-    /// service must be asked.
+    /// Returns the tags of the resource with this ARN: its trusted tags, or no tags if the index rules out that it
+    /// carries ownership tags. Returns `None` if the tags must be requested from the service.
     fn tags(&self, arn: &str) -> Option<Tags> {
         let nothing = || (self.complete && !self.others.contains(arn)).then(Tags::new);
         self.tags.get(arn).cloned().or_else(nothing)
     }
 
-    /// Returns whether the index rules out any unrecorded managed resource with an ARN for which `is` returns true.
+    /// Returns whether the index rules out that there is an unrecorded managed resource for whose ARN `is` returns
+    /// true.
     pub(crate) fn is_complete(&self, is: impl Fn(&str) -> bool) -> bool {
         self.complete && !self.others.iter().any(|arn| is(arn))
     }
 
-    /// Returns the known tags of these ARNs, and the ARNs for which the service must be asked.
+    /// Returns the known tags of these ARNs, and the ARNs whose tags must be requested from the service.
     pub(crate) fn split(&self, arns: impl IntoIterator<Item = String>) -> (HashMap<String, Tags>, Vec<String>) {
         let (mut known, mut unknown) = (HashMap::new(), Vec::new());
         for arn in arns {
@@ -103,7 +104,7 @@ mod tests {
     use crate::snapshot::{Intents, Record, Snapshot};
     use serde_json::json;
 
-    /// A kind that the index contains, or one that it does not.
+    /// A resource kind that the index does or does not contain, depending on `TAG_INDEXED`.
     struct Thing<const TAG_INDEXED: bool>;
 
     impl<const TAG_INDEXED: bool> Resource for Thing<TAG_INDEXED> {
@@ -149,7 +150,8 @@ mod tests {
         Tags::from([("Name".to_owned(), "x".to_owned())])
     }
 
-    /// Two resources that the index contains, and one that it does not.
+    /// Returns a snapshot of two resources of a kind that the index contains, and of one resource of a kind that it
+    /// does not contain.
     fn snapshot() -> Snapshot {
         let record = |kind: &str, arn: &str| Record {
             kind: kind.to_owned(),

@@ -1,17 +1,17 @@
 //! Values that AWS assigns and that a plan cannot know yet.
 //!
-//! A plan shows every desired field, also those computed from the attributes of a parent. A parent that does not exist
-//! yet therefore gives its dependents attributes in which each such text is [`UNKNOWN`], alone or inside a longer text
-//! (`redis://(known after apply):6400/0`). The engine never passes a spec with an unknown value to an operation that
-//! writes.
+//! A plan shows every desired field, including fields that are computed from the attributes of a dependency. If the
+//! dependency does not exist yet, each string in its attributes that AWS has yet to assign is the placeholder
+//! [`UNKNOWN`], which can therefore occur alone or inside a longer string (`redis://(known after apply):6400/0`). The
+//! engine never passes a spec with an unknown value to an operation that writes.
 
 use crate::diff::Change;
 use serde_json::Value;
 
-/// The placeholder for a text that is known only after the parent is created.
+/// The placeholder for a string that is known only after a resource has been created.
 pub const UNKNOWN: &str = "(known after apply)";
 
-/// Returns the placeholder for a text that is known only after the parent is created.
+/// Returns the placeholder for a string that is known only after a resource has been created.
 #[must_use]
 pub fn unknown() -> String {
     UNKNOWN.to_owned()
@@ -34,11 +34,11 @@ pub fn has_unknown(value: &Value) -> bool {
     }
 }
 
-/// Returns whether a field of the final spec differs from the planned one only where that was unknown.
+/// Returns whether a field of the final spec differs from the planned field only where the planned value was unknown.
 pub(crate) fn differs_only_where_unknown(planned: &Value, change: &Change) -> bool {
     match &change.before {
         Some(before) => has_unknown(before),
-        // A key that contained an unknown value yields two differences: the unknown key and the real one.
+        // A planned key that contained an unknown value yields two differences: the unknown key and the final key.
         None => is_unknown_key(planned),
     }
 }

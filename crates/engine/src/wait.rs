@@ -1,20 +1,20 @@
-//! Waits with a limit.
+//! Waits with a time limit.
 
 use crate::failure::{Class, Failure};
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 
-/// The degrees to which a run was asked to stop.
+/// The request to stop a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Stop {
-    /// Not at all.
+    /// The run was not asked to stop.
     No,
-    /// Start nothing new, let running calls finish, record, release the lease.
+    /// The run starts no new steps, lets running calls finish, records their results and releases the lease.
     Gently,
 }
 
-/// The receiver of the signal that stops a run. Cheap to clone.
+/// The receiver of the signal that stops a run. It is cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Cancel(watch::Receiver<Stop>);
 
@@ -38,7 +38,7 @@ impl Cancel {
         *self.0.borrow() >= Stop::Gently
     }
 
-    /// Waits until the run is asked to stop; for ever if the sender is gone.
+    /// Waits until the run is asked to stop, or forever if the sender was dropped.
     pub async fn stopped(&self) {
         let mut receiver = self.0.clone();
         if receiver.wait_for(|stop| *stop >= Stop::Gently).await.is_err() {
@@ -47,10 +47,11 @@ impl Cancel {
     }
 }
 
-/// The intervals of polls or retries, and their timeout.
+/// The intervals between polls or retries, and the timeout of the whole wait.
 ///
-/// An interval is a small share of the elapsed time: a change is seen a few hundredths later than it happens, whether
-/// it took seconds or minutes, and a wait that takes ten times as long needs fewer than ten times as many polls.
+/// The interval between polls is a small fraction of the elapsed time. Whether a change takes seconds or minutes, it is
+/// therefore noticed with a delay of a few percent of that time, and a wait that takes ten times as long needs fewer
+/// than ten times as many polls.
 #[derive(Debug, Clone, Copy)]
 pub struct Backoff {
     /// The shortest interval.
@@ -61,34 +62,34 @@ pub struct Backoff {
     pub timeout: Duration,
 }
 
-/// The elapsed time divided by this number is the interval.
+/// The divisor of the elapsed time that yields the interval between polls.
 const SHARE: u32 = 40;
 
 impl Backoff {
-    /// Creates the intervals for what takes seconds: 0.25 s at first, 2 s at most, for `timeout`.
+    /// Creates a backoff for changes that take seconds: intervals of 0.25 s at first and at most 2 s, until `timeout`.
     #[must_use]
     pub const fn seconds(timeout: Duration) -> Self {
         Self { initial: Duration::from_millis(250), max_interval: Duration::from_secs(2), timeout }
     }
 
-    /// Creates the intervals for what takes minutes: 0.5 s at first, 4 s at most, for `timeout`.
+    /// Creates a backoff for changes that take minutes: intervals of 0.5 s at first and at most 4 s, until `timeout`.
     #[must_use]
     pub const fn minutes(timeout: Duration) -> Self {
         Self { initial: Duration::from_millis(500), max_interval: Duration::from_secs(4), timeout }
     }
 
-    /// Returns the interval after `waited`, without jitter.
+    /// Returns the interval before the next poll when the wait has taken `waited`, without jitter.
     #[must_use]
     pub fn pause_after(self, waited: Duration) -> Duration {
         (waited / SHARE).max(self.initial).min(self.max_interval)
     }
 
-    /// Returns the pauses between polls, which change nothing.
+    /// Returns the pauses between polls, in proportion to the elapsed time.
     pub(crate) fn polling(self) -> Pauses {
         Pauses { growth: Growth::Proportional, ..self.retrying() }
     }
 
-    /// Returns the pauses between retries of a failed call: each is half as long again as the one before.
+    /// Returns the pauses between retries of a failed call: each is 1.5 times as long as the one before.
     pub(crate) fn retrying(self) -> Pauses {
         Pauses { limits: self, growth: Growth::Exponential, next: self.initial, since: Instant::now() }
     }
@@ -99,7 +100,7 @@ impl Backoff {
 pub enum Progress<T> {
     /// The condition holds.
     Ready(T),
-    /// The condition does not hold yet; a description of the current state.
+    /// The condition does not hold yet. The string describes the current state.
     Pending(String),
 }
 
@@ -111,20 +112,20 @@ pub(crate) struct Pauses {
     since: Instant,
 }
 
-/// The growth of pauses.
+/// The way in which pauses grow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Growth {
-    /// In proportion to the elapsed time.
+    /// Each pause is proportional to the elapsed time.
     Proportional,
-    /// Each is half as long again as the one before.
+    /// Each pause is 1.5 times as long as the one before.
     Exponential,
 }
 
 impl Pauses {
-    /// Sleeps until the next poll.
+    /// Sleeps until the next poll or retry.
     ///
     /// # Errors
-    /// `TimedOut` at the end of the timeout, `Interrupted` if the run was asked to stop.
+    /// `TimedOut` if the timeout is reached; `Interrupted` if the run is asked to stop.
     pub(crate) async fn pause(&mut self, cancel: &Cancel, operation: &str, what: &str) -> Result<(), Failure> {
         let spent = self.since.elapsed();
         if spent >= self.limits.timeout {
@@ -146,7 +147,7 @@ impl Pauses {
     }
 }
 
-/// Returns `pause`, shortened by up to a fifth, so that many waiters do not poll at the same time.
+/// Returns `pause`, shortened by up to a fifth, so that concurrent waits do not poll at the same time.
 fn jitter(pause: Duration) -> Duration {
     pause - pause.mul_f64(0.2 * fastrand::f64())
 }
@@ -155,7 +156,8 @@ fn jitter(pause: Duration) -> Duration {
 mod tests {
     use super::*;
 
-    /// Returns the number of polls until a change that takes `takes` is seen, and the delay with which it is seen.
+    /// Returns the number of polls until a change that takes `takes` is noticed, and the delay with which it is
+    /// noticed.
     async fn polls_until(limits: Backoff, takes: Duration) -> (usize, Duration) {
         let (began, mut pauses, mut polls) = (Instant::now(), limits.polling(), 1);
         while began.elapsed() < takes {

@@ -1,6 +1,7 @@
-//! Changes that users notice come after the resources that serve them, and do not happen if those fail.
+//! Changes that users notice are made after the changes of the resources that serve them, and are not made if those
+//! fail.
 
-#![expect(clippy::unwrap_used, reason = "in tests this is how a test fails")]
+#![expect(clippy::unwrap_used, reason = "a panic makes the test fail")]
 
 use pb_engine::{
     Action, Address, Awaited, Change, Class, Context, Failure, Found, Goal, Graph, Interim, MemoryLedger, Outcome,
@@ -11,12 +12,12 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
-/// The resources by id, and the calls that were made.
+/// The existing resources, by id, and the calls that were made.
 #[derive(Default)]
 struct World {
     things: BTreeMap<String, (&'static str, Address, Spec)>,
     calls: Vec<String>,
-    /// The failure of every update of a service.
+    /// The failure that every update of a service returns, if set.
     failure: Option<Failure>,
 }
 
@@ -26,7 +27,7 @@ type Shared = Arc<Mutex<World>>;
 struct Spec {
     name: String,
     value: String,
-    /// The ids of other resources.
+    /// The ids of the resources that this one uses.
     uses: Vec<String>,
 }
 
@@ -42,14 +43,14 @@ impl World {
         Attrs { id }
     }
 
-    /// Returns the values at an address.
+    /// Returns the values of the resources at an address.
     fn at(&self, address: &str) -> Vec<&str> {
         let all = self.things.values().filter(|(_, at, _)| at.as_str() == address);
         all.map(|(_, _, spec)| spec.value.as_str()).collect()
     }
 }
 
-/// Defines a kind whose operations change the world.
+/// Defines a resource kind whose operations change the world.
 macro_rules! kind {
     ($name:ident, $kind:literal, { $($more:tt)* }) => {
         struct $name(Shared);
@@ -138,7 +139,7 @@ kind!(Service, "test.service", {
     const RELIES_ON: &'static [&'static str] = &["test.rule"];
 });
 
-/// Returns a graph of a service behind a rule at `rule` and a door.
+/// Returns a graph of a service that depends on a rule at the address `rule` and on a door.
 fn graph(world: &Shared, rule: &'static str, value: &'static str) -> Graph {
     let mut graph = Graph::new();
     let rules = graph.kind(Rule(Arc::clone(world)));
@@ -163,7 +164,7 @@ async fn run(graph: &Graph, ledger: &MemoryLedger) -> Outcome {
     apply_plan(graph, &plan, ledger, &run).await.unwrap()
 }
 
-/// Returns a world in which the first values are deployed, and its ledger.
+/// Returns a world in which the graph is deployed with the value `one`, and its ledger.
 async fn deployed(rule: &'static str) -> (Shared, MemoryLedger) {
     let (world, ledger) = (Shared::default(), MemoryLedger::default());
     assert!(run(&graph(&world, rule, "one"), &ledger).await.is_complete());
@@ -228,7 +229,7 @@ async fn rolled_back_service_keeps_its_door_and_rule_and_no_other() {
         calls(&world);
         world.lock().unwrap().failure = None;
         assert!(run(&graph(&world, first, "one"), &ledger).await.is_complete());
-        assert!(calls(&world).is_empty(), "the way back changes nothing");
+        assert!(calls(&world).is_empty(), "reverting the configuration changes nothing");
     }
 }
 
@@ -240,7 +241,7 @@ async fn partially_changed_service_keeps_both_rules() {
     assert_eq!(world.lock().unwrap().at("test/rule"), ["one", "two"]);
 }
 
-/// Returns a graph of routes with these values, each with a service of its own.
+/// Returns a graph of routes with these names and values, each with its own service.
 fn routes(world: &Shared, values: &[(&'static str, &'static str)]) -> Graph {
     let mut graph = Graph::new();
     let routes = graph.kind(Route(Arc::clone(world)));
@@ -256,7 +257,7 @@ fn routes(world: &Shared, values: &[(&'static str, &'static str)]) -> Graph {
     graph
 }
 
-/// Returns the calls about routes that a change from one set of routes to another makes, in order.
+/// Returns the calls for routes, in order, that a change from one set of routes to another makes.
 async fn route_changes(from: &[(&'static str, &'static str)], to: &[(&'static str, &'static str)]) -> Vec<String> {
     let (world, ledger) = (Shared::default(), MemoryLedger::default());
     assert!(run(&routes(&world, from), &ledger).await.is_complete());

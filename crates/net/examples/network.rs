@@ -1,5 +1,5 @@
-//! A whole network: created, found unchanged, repaired, changed and deleted. Exits with 1 at the first unexpected
-//! result.
+//! Example that creates a whole network, finds it unchanged, repairs it after changes by hand, changes it and deletes
+//! it. Exits with status 1 at the first unexpected result.
 //!
 //! ```text
 //! AWS_ENDPOINT_URL=http://127.0.0.1:PORT AWS_ACCESS_KEY_ID=test AWS_SECRET_ACCESS_KEY=test \
@@ -29,7 +29,7 @@ async fn main() -> ExampleResult {
     let deployed = stack.deploy().await?;
     println!("created {} resources", deployed.resources.len());
     expect_changes(&stack.plan().await?, &[])?;
-    // A process without state finds everything by its tags.
+    // A process without state finds all resources by their tags.
     expect_changes(&standalone(&ec2, &spec)?.plan().await?, &[])?;
 
     change_by_hand(&client, &deployed).await?;

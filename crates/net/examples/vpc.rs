@@ -1,4 +1,4 @@
-//! One VPC on its own: created, read, changed and deleted. Exits with 1 at the first unexpected result.
+//! Example that creates, reads, changes and deletes a single VPC. Exits with status 1 at the first unexpected result.
 //!
 //! ```text
 //! AWS_ENDPOINT_URL=http://127.0.0.1:PORT AWS_ACCESS_KEY_ID=test AWS_SECRET_ACCESS_KEY=test \
@@ -19,7 +19,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let snapshot = vpc(&ec2, false)?.deploy().await?;
     println!("created {:?}", snapshot.resources.keys());
 
-    // The same VPC, found by a program without state.
+    // A stack without state finds the same VPC by its tags.
     let named = vpc(&ec2, true)?;
     let changes: Vec<String> =
         named.plan().await?.changes().flat_map(|step| step.changes.iter().map(|change| change.path.clone())).collect();

@@ -2,7 +2,7 @@
 //!
 //! AWS responds to DeleteVpc, DeleteSubnet, DeleteSecurityGroup and DetachInternetGateway with DependencyViolation
 //! while something depends on the resource. Managed dependents are deleted in the same run, in the right order.
-//! Unmanaged dependents stay, and so does the resource.
+//! Unmanaged dependents are not deleted, so AWS would keep refusing to delete the resource.
 
 mod contents;
 mod interfaces;
@@ -20,7 +20,7 @@ use crate::ec2::{Ec2, describe_by, tag_map};
 use crate::group_calls::{DEFAULT, egress};
 use crate::{DefaultSecurityGroup, InternetGateway, RouteTable, SecurityGroup, Subnet, Vpc};
 
-/// The preflight check.
+/// Preflight check that refuses a plan if unmanaged resources block one of its deletes.
 pub(crate) struct Blockers {
     ec2: Ec2,
 }
@@ -50,14 +50,14 @@ impl PreflightCheck for Blockers {
     }
 }
 
-/// Addresses of the network resources that the plan deletes, by id.
+/// Addresses of the network resources that the plan deletes, by their ids in AWS.
 struct Deletions {
     vpcs: BTreeMap<String, Address>,
     subnets: BTreeMap<String, Address>,
     groups: BTreeMap<String, Address>,
-    /// Internet gateways by the id of their VPC.
+    /// Attached internet gateways, by the id of their VPC.
     gateways: BTreeMap<String, Address>,
-    /// VPCs that contain any of these resources.
+    /// Ids of the VPCs that are deleted or that contain one of the other resources.
     affected_vpcs: Vec<String>,
 }
 
@@ -90,7 +90,7 @@ impl Deletions {
     }
 }
 
-/// Ids of all managed resources, deleted or not.
+/// Ids of all managed network resources, whether the plan deletes them or not, and known owners of interfaces.
 struct ManagedParts {
     ids: BTreeSet<String>,
     owners: KnownOwners,
@@ -109,14 +109,14 @@ impl ManagedParts {
     }
 }
 
-/// Returns a refusal to delete the resource at `address`.
+/// Returns the refusal of a plan in which `blocker` prevents the delete of the resource at `address`.
 fn refusal(address: &Address, blocker: &str, remedy: &str) -> PlanError {
     PlanError { address: address.clone(), why: format!("it has to be deleted, but {blocker}; {remedy}") }
 }
 
 impl Blockers {
-    /// Returns refusals because of unmanaged groups: those in a deleted VPC, and those with a rule that references a
-    /// deleted group.
+    /// Returns a refusal for each unmanaged group in a deleted VPC, and for each rule in an unmanaged group that
+    /// references a deleted group.
     async fn groups(
         &self,
         deletions: &Deletions,
@@ -144,7 +144,7 @@ impl Blockers {
         let within = within.iter().filter(|(_, group)| group.group_name() != Some(DEFAULT));
         found.extend(within.filter_map(|(id, group)| {
             let address = deletions.vpcs.get(group.vpc_id()?)?;
-            let remedy = format!("delete that first: aws ec2 delete-security-group --group-id {id}");
+            let remedy = format!("delete the group first: aws ec2 delete-security-group --group-id {id}");
             Some(refusal(address, &format!("{} is in it", group_name(id, Some(group))), &remedy))
         }));
         Ok(found)
@@ -162,7 +162,7 @@ fn blocked_by_rule(rule: &LiveRule, groups: &BTreeMap<String, LiveGroup>, deleti
     let address = deletions.groups.get(rule.referenced_group_info()?.group_id()?)?;
     let (group, id) = (rule.group_id()?, rule.security_group_rule_id()?);
     let (role, direction) = if egress(rule) { ("destination", "egress") } else { ("source", "ingress") };
-    let blocker = format!("rule {id} of {} has it as {role}", group_name(group, groups.get(group)));
+    let blocker = format!("rule {id} of {} references it as {role}", group_name(group, groups.get(group)));
     let revoke = format!("aws ec2 revoke-security-group-{direction} --group-id {group} --security-group-rule-ids {id}");
     Some(refusal(address, &blocker, &format!("revoke the rule: {revoke}")))
 }

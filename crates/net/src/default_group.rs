@@ -1,4 +1,5 @@
-//! The default security group of a VPC, kept empty, so that a resource assigned to it by mistake can reach nothing.
+//! The default security group of a VPC, kept without rules, so that a resource assigned to it by mistake can reach
+//! nothing.
 
 use aws_sdk_ec2::types::SecurityGroup as Live;
 use futures_util::future::try_join;
@@ -9,8 +10,8 @@ use std::collections::BTreeMap;
 use crate::ec2::{Ec2, check_tags, describe_by, filter, missing_ids, tag_map};
 use crate::group_calls::{DEFAULT, ManagedGroups};
 
-/// Kind of default security groups. AWS creates the group with its VPC and deletes it with the VPC: a create of this
-/// kind adds the ownership tags, and a delete removes them.
+/// Resource kind for default security groups. AWS creates and deletes the group together with its VPC, so a create of
+/// this kind adds the ownership tags to it, and a delete removes them.
 pub struct DefaultSecurityGroup {
     ec2: Ec2,
 }
@@ -18,23 +19,23 @@ pub struct DefaultSecurityGroup {
 /// Spec of a default group.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DefaultSecurityGroupSpec {
-    /// Id of its VPC.
+    /// Id of the group's VPC.
     pub vpc_id: String,
-    /// Rules in the group by id; the desired value is empty.
+    /// Summaries of the unmanaged rules in the group, by rule id. The desired value is empty.
     pub rules: BTreeMap<String, String>,
-    /// Tags, without the ownership tags.
+    /// Tags other than the ownership tags.
     pub tags: BTreeMap<String, String>,
 }
 
 /// Attributes of a default group.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DefaultSecurityGroupAttrs {
-    /// Id, `sg-...`.
+    /// Id of the group, `sg-...`.
     pub id: String,
 }
 
 impl DefaultSecurityGroup {
-    /// Creates the kind with `ec2`.
+    /// Creates the resource kind, which makes its calls through `ec2`.
     pub fn new(ec2: Ec2) -> Self {
         Self { ec2 }
     }
@@ -80,7 +81,7 @@ impl Resource for DefaultSecurityGroup {
         field == "vpc_id"
     }
 
-    /// Each VPC has one default group.
+    /// Returns whether the VPCs differ, because each VPC has exactly one default group.
     fn can_coexist(old: &DefaultSecurityGroupSpec, new: &DefaultSecurityGroupSpec) -> bool {
         old.vpc_id != new.vpc_id
     }
@@ -126,8 +127,8 @@ impl Resource for DefaultSecurityGroup {
         attrs: &DefaultSecurityGroupAttrs,
         _: &DefaultSecurityGroupSpec,
     ) -> Result<(), Failure> {
-        // The two rules of every new VPC are identified by their content, because a describe call can miss them in a
-        // VPC this new.
+        // The two initial rules of the group are identified by their content, because a describe call may not return
+        // them yet right after the VPC is created.
         try_join(self.ec2.revoke_allow_members(&attrs.id), self.ec2.revoke_allow_all_egress(&attrs.id)).await?;
         self.ec2.revoke_every_rule(&attrs.id).await
     }
@@ -144,8 +145,8 @@ impl Resource for DefaultSecurityGroup {
         Ok(attrs.clone())
     }
 
-    /// Removes the rules, so that they reference no group that is to be deleted, and the ownership tags. The group
-    /// itself cannot be deleted, and its rules are not restored.
+    /// Revokes the rules, so that they do not reference a group that is to be deleted, and removes the ownership tags.
+    /// The group itself cannot be deleted, and its initial rules are not restored.
     async fn delete(&self, _: &Context, attrs: &DefaultSecurityGroupAttrs) -> Result<(), Failure> {
         self.ec2.revoke_every_rule(&attrs.id).await?;
         self.ec2.forget(&attrs.id).await
@@ -190,7 +191,7 @@ mod tests {
     async fn default_group_is_tagged_and_emptied() {
         let none = mock!(Client::describe_security_groups).match_requests(|r| filters_by_tags(r.filters()));
         let none = none.then_output(|| DescribeSecurityGroupsOutput::builder().build());
-        // In a VPC this new the group is not visible immediately.
+        // The default group of a new VPC is not visible immediately.
         let existing = mock!(Client::describe_security_groups).match_requests(|r| {
             has_filter(r.filters(), "vpc-id", "vpc-1") && has_filter(r.filters(), "group-name", "default")
         });

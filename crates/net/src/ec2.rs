@@ -1,4 +1,4 @@
-//! EC2 client shared by all kinds of this crate, with their common calls.
+//! EC2 client that all resource kinds of this crate share, with their common calls.
 
 use aws_sdk_ec2::Client;
 use aws_sdk_ec2::config::Builder;
@@ -16,22 +16,22 @@ use crate::interfaces::InterfaceCache;
 /// Maximum number of values in one filter of a describe call. (EC2 user guide: filtering resources)
 const FILTER_VALUES_MAX: usize = 200;
 
-/// Time in which a new resource becomes visible. It normally takes seconds; more indicates a problem.
+/// Maximum time for a new resource to become visible. This normally takes seconds; a longer time indicates a problem.
 const VISIBLE_WITHIN: Duration = Duration::from_secs(120);
 
-/// EC2 of one account and region, with data shared by its kinds. Cheap to clone.
+/// EC2 client for one account and region, with data that the resource kinds share. Cheap to clone.
 #[derive(Clone)]
 pub struct Ec2 {
     pub(crate) client: Client,
     pub(crate) interfaces: InterfaceCache,
 }
 
-/// Number of existing resources in a region for which there is a quota.
+/// Numbers of existing resources in a region for which AWS has a quota.
 #[derive(Debug, Clone, Copy)]
 pub struct Counts {
-    /// VPCs.
+    /// Number of VPCs.
     pub vpcs: usize,
-    /// Internet gateways.
+    /// Number of internet gateways.
     pub gateways: usize,
 }
 
@@ -64,10 +64,10 @@ impl Ec2 {
         Ok(names)
     }
 
-    /// Counts all VPCs and internet gateways in the region.
+    /// Counts all VPCs and internet gateways in the region, managed or not.
     ///
     /// # Errors
-    /// The errors of the calls.
+    /// The errors of `DescribeVpcs` and `DescribeInternetGateways`.
     pub async fn counts(&self) -> Result<Counts, Failure> {
         let gateways = self.client.describe_internet_gateways().into_paginator().items().send();
         let gateways = gateways.try_collect().await.for_operation("ec2:DescribeInternetGateways")?;
@@ -79,8 +79,8 @@ impl Ec2 {
         pages.try_collect().await.for_operation("ec2:DescribeVpcs")
     }
 
-    /// Sets `tags` on the resource `id` if tags are among the changes, and removes surplus tags. The ownership tags are
-    /// set with them, so that lost ones are restored.
+    /// Sets `tags` on the resource `id` and removes its other tags, if tags are among the changes. The ownership tags
+    /// are set in the same call, which restores any that were lost.
     pub(crate) async fn tag(
         &self,
         cx: &Context,
@@ -129,7 +129,7 @@ impl Ec2 {
     }
 }
 
-/// VPCs with the ownership tags. The kinds that need them share one call per read.
+/// VPCs with the ownership tags. The resource kinds that need these VPCs share one call per read.
 pub(crate) struct ManagedVpcs(pub Vec<Vpc>);
 
 impl ManagedVpcs {
@@ -142,8 +142,8 @@ impl ManagedVpcs {
     }
 }
 
-/// Returns the settings of a create call without a client token, which AWS would execute twice: no retries. A resource
-/// created despite a lost response is found by its tags.
+/// Returns settings without retries, for create calls that take no client token: AWS would execute a repeated call a
+/// second time. A resource whose create response was lost is found by its tags.
 pub(crate) fn no_retry() -> Builder {
     Builder::new().retry_config(pb_aws::no_retry())
 }
@@ -160,8 +160,8 @@ pub(crate) fn ownership_filters(owner: &Ownership) -> Vec<Filter> {
     ]
 }
 
-/// Describes resources by one filter, in as many calls as the number of values requires. A filter ignores missing
-/// resources, whereas an id parameter fails the whole call.
+/// Describes the resources that match one of `values` in the filter `name`, with as many calls as the number of values
+/// requires. A filter ignores ids that do not exist, whereas a missing id among id parameters fails the whole call.
 pub(crate) async fn describe_by<T, F>(
     name: &str,
     values: &[String],
@@ -178,7 +178,7 @@ where
     Ok(found)
 }
 
-/// Returns the recorded or claimed ids that are not in `found`.
+/// Returns the ids of recorded resources and of resources to import that are not in `found`.
 pub(crate) fn missing_ids<R: Resource>(scope: &ReadScope<R>, id: fn(&R::Attrs) -> &str, found: &[&str]) -> Vec<String> {
     let ids = scope.recorded.iter().map(|(_, attrs)| id(attrs));
     let ids: BTreeSet<&str> = ids.chain(scope.imports().map(|(_, id)| id)).collect();
@@ -199,13 +199,13 @@ fn tag_list(tags: &BTreeMap<String, String>) -> Vec<Tag> {
     tags.iter().map(|(key, value)| Tag::builder().key(key).value(value).build()).collect()
 }
 
-/// Returns the tags of a create call: `tags` and the ownership tags.
+/// Returns the tag specification of a create call: `tags` and the ownership tags.
 pub(crate) fn tag_specification(cx: &Context, kind: ResourceType, tags: &BTreeMap<String, String>) -> TagSpecification {
     TagSpecification::builder().resource_type(kind).set_tags(Some(tag_list(&cx.tags(tags)))).build()
 }
 
-/// Waits until a describe call returns a new resource. For some seconds it can be missing, and a missing resource would
-/// be created again by the next deploy.
+/// Waits until a describe call returns the new resource `id`. For some seconds, describe calls may not return it, and a
+/// deploy that does not find it would create it again.
 pub(crate) async fn wait_until_visible<T, F>(
     cx: &Context,
     id: &str,
@@ -226,14 +226,14 @@ where
     .await
 }
 
-/// Returns the failure for a response without a field that AWS documents.
+/// Returns the failure for a response that lacks a documented field.
 pub(crate) fn missing_field(operation: &str, what: &str) -> Failure {
     Failure::new(Class::Ambiguous, operation, format!("the response has no {what}"))
 }
 
-/// Treats errors with one of `codes` as success: the resource to delete no longer exists. A code about the parent of
-/// the resource must not be among them: the parent may only be invisible for a moment, and the resource may still exist
-/// in it.
+/// Treats an error with one of `codes` as success, because the resource to delete does not exist any more. `codes` must
+/// not contain a code about the parent of the resource: the parent may merely be invisible for a moment, and the
+/// resource may still exist in it.
 pub(crate) fn ignore_not_found(result: Result<(), Failure>, codes: &[&str]) -> Result<(), Failure> {
     match result {
         Err(failure) if codes.iter().any(|code| failure.is(code)) => Ok(()),
@@ -245,7 +245,7 @@ pub(crate) fn ignore_not_found(result: Result<(), Failure>, codes: &[&str]) -> R
 pub(crate) fn check_tags(tags: &BTreeMap<String, String>) -> Result<(), String> {
     for (key, value) in tags {
         pb_rules::tags::key(key).map_err(|e| format!("invalid tag key: {e}"))?;
-        pb_rules::tags::value(value).map_err(|e| format!("invalid value of tag `{key}`: {e}"))?;
+        pb_rules::tags::value(value).map_err(|e| format!("invalid value for tag `{key}`: {e}"))?;
     }
     Ok(())
 }
@@ -301,7 +301,7 @@ mod tests {
             })
             .then_output(|| {
                 let zone = |(name, id)| AvailabilityZone::builder().zone_name(name).zone_id(id).build();
-                // Zone names refer to different zones in different accounts.
+                // The same zone name can refer to different zones in different accounts.
                 let zones = [("us-west-1c", "usw1-az1"), ("us-west-1a", "usw1-az2"), ("us-west-1b", "usw1-az3")];
                 DescribeAvailabilityZonesOutput::builder()
                     .set_availability_zones(Some(zones.map(zone).to_vec()))

@@ -1,4 +1,4 @@
-//! Calls for security groups and their rules, shared by the kinds for groups, default groups and rules.
+//! Calls for security groups and their rules, shared by the resource kinds for groups, default groups and rules.
 
 use aws_sdk_ec2::types::{
     Filter, IpPermission, IpRange, SecurityGroup as LiveGroup, SecurityGroupRule as LiveRule, UserIdGroupPair,
@@ -15,14 +15,14 @@ use crate::{DefaultSecurityGroup, SecurityGroup};
 /// Name of the group that AWS creates with each VPC. The name is reserved.
 pub(crate) const DEFAULT: &str = "default";
 
-/// Groups with the ownership tags, and all rules in them. The kinds that need them share one read.
+/// Groups with the ownership tags, and all rules in them. The resource kinds that need this data share one read.
 pub(crate) struct ManagedGroups {
     pub groups: Vec<LiveGroup>,
     pub rules: Vec<LiveRule>,
 }
 
 impl ManagedGroups {
-    /// Returns the groups of this read, loaded once by the first kind that needs them.
+    /// Returns the groups and rules for this read. The first resource kind that needs them loads them for all others.
     pub(crate) async fn read_shared<R: Resource>(scope: &ReadScope<R>, ec2: &Ec2) -> Result<Arc<Self>, Failure> {
         scope.shared(Self::read(scope, ec2)).await
     }
@@ -39,8 +39,8 @@ impl ManagedGroups {
         Ok(Self { groups, rules: rules.into_iter().flatten().flatten().collect() })
     }
 
-    /// Returns the unmanaged rules in a group by id: those that AWS created with the group, and those that somebody
-    /// added.
+    /// Returns summaries of the unmanaged rules in a group, by rule id. Unmanaged rules are those that AWS created with
+    /// the group, and those that somebody added.
     pub(crate) fn unmanaged_rules<R: Resource>(&self, scope: &ReadScope<R>, group: &str) -> BTreeMap<String, String> {
         let within = self.rules.iter().filter(|rule| rule.group_id() == Some(group));
         let unmanaged = within.filter_map(|rule| {
@@ -83,7 +83,7 @@ impl Ec2 {
         ignore_not_found(self.revoke(group, rule, egress).await, &gone)
     }
 
-    /// Revokes one rule.
+    /// Revokes one rule; fails if the rule does not exist.
     pub(crate) async fn revoke(&self, group: &str, rule: &str, egress: bool) -> Result<(), Failure> {
         if egress {
             let call = self.client.revoke_security_group_egress().group_id(group).security_group_rule_ids(rule);
@@ -94,8 +94,8 @@ impl Ec2 {
         }
     }
 
-    /// Revokes the rule of a new group that allows all outbound traffic. The rule is identified by its content, because
-    /// a describe call can miss it right after the group is created.
+    /// Revokes the initial rule of a new group, which allows all outbound traffic. The rule is identified by its
+    /// content, because a describe call may not return it yet right after the group is created.
     pub(crate) async fn revoke_allow_all_egress(&self, group: &str) -> Result<(), Failure> {
         let anywhere = IpRange::builder().cidr_ip("0.0.0.0/0").build();
         let all = IpPermission::builder().ip_protocol("-1").ip_ranges(anywhere).build();
@@ -106,7 +106,7 @@ impl Ec2 {
         )
     }
 
-    /// Revokes the rule of a VPC's default group that allows traffic between its members.
+    /// Revokes the initial rule of a VPC's default group, which allows traffic between the members of the group.
     pub(crate) async fn revoke_allow_members(&self, group: &str) -> Result<(), Failure> {
         let members = UserIdGroupPair::builder().group_id(group).build();
         let all = IpPermission::builder().ip_protocol("-1").user_id_group_pairs(members).build();
@@ -123,8 +123,8 @@ impl Ec2 {
         self.revoke_all(group, rules.iter().collect()).await
     }
 
-    /// Revokes the unmanaged rules that the changes of `field` contain, except those that turn out to be managed: their
-    /// tags may not have been visible yet.
+    /// Revokes the rules that `changes` list in `field`, except those that turn out to be managed: the tags of a rule
+    /// may not have been visible when the plan was made.
     pub(crate) async fn revoke_unmanaged(
         &self,
         cx: &Context,
@@ -155,14 +155,15 @@ pub(crate) fn egress(rule: &LiveRule) -> bool {
     rule.is_egress().unwrap_or_default()
 }
 
-/// Returns the peer of a rule, the source or destination of its traffic: a CIDR block, a group or a prefix list.
+/// Returns the peer of a rule, which is the source or destination of its traffic: a CIDR block, a group or a prefix
+/// list.
 pub(crate) fn peer(rule: &LiveRule) -> &str {
     let group = rule.referenced_group_info().and_then(|group| group.group_id());
     let peers = [rule.cidr_ipv4(), rule.cidr_ipv6(), group, rule.prefix_list_id()];
     peers.into_iter().flatten().next().unwrap_or_default()
 }
 
-/// Returns a summary of a rule: `egress all to 0.0.0.0/0`, `ingress tcp 22 from 198.51.100.7/32`.
+/// Returns a summary of a rule, such as `egress all to 0.0.0.0/0` or `ingress tcp 22 from 198.51.100.7/32`.
 fn summary(rule: &LiveRule) -> String {
     let protocol = match rule.ip_protocol() {
         Some("-1") | None => "all",

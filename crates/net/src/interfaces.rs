@@ -12,25 +12,25 @@ use tokio::time::Instant;
 
 use crate::ec2::filter;
 
-/// Time for which interfaces linger after their owner is gone. After it, a delete is tried regardless of the visible
-/// interfaces.
+/// Limit of the wait for interfaces that linger after their owner is gone. After it, the delete is tried even if
+/// interfaces are still visible.
 const LINGER_TIMEOUT: Backoff = Backoff::minutes(Duration::from_secs(5 * 60));
 
-/// Maximum age of a shared response, as a fraction of the polling interval. All resources in a VPC wait for the same
-/// interfaces, so these are read once, and not once for each subnet, group and gateway.
+/// Divisor of the polling interval that gives the maximum age of a shared response. All resources in a VPC wait for the
+/// same interfaces, so these are read once rather than for each subnet, group and gateway.
 const CACHE_DIVISOR: u32 = 2;
 
 /// Maximum number of interfaces named in a message.
 const MAX_NAMED: usize = 3;
 
-/// Network interfaces of VPCs, with one shared read for all waiters of a VPC.
+/// Cache of the network interfaces of VPCs. All steps that wait for the interfaces of one VPC share its reads.
 #[derive(Clone)]
 pub(crate) struct InterfaceCache {
     client: Client,
     cache: Arc<Mutex<HashMap<String, CachedRead>>>,
 }
 
-/// Time of the response, and the interfaces.
+/// Time of a response, and the interfaces in it.
 type CachedRead = (Instant, Arc<Vec<NetworkInterface>>);
 
 impl InterfaceCache {
@@ -38,7 +38,8 @@ impl InterfaceCache {
         Self { client, cache: Arc::default() }
     }
 
-    /// Returns the interfaces of a VPC, recent enough for a caller that has waited for `waited`.
+    /// Returns the interfaces of a VPC. A cached response is used if it is recent enough for a caller that has already
+    /// waited for `waited`.
     async fn in_vpc(&self, vpc_id: &str, waited: Duration) -> Result<Arc<Vec<NetworkInterface>>, Failure> {
         let max_age = LINGER_TIMEOUT.pause_after(waited) / CACHE_DIVISOR;
         // The mutex is held during the call, so that concurrent callers get the same response.
@@ -56,15 +57,16 @@ impl InterfaceCache {
         Ok(interfaces)
     }
 
-    /// Returns the interfaces of the VPC for which `uses` holds, each with its owner; `None` if there are none.
+    /// Returns a list of the interfaces of the VPC for which `uses` is true, each with its owner; `None` if there are
+    /// none or if they cannot be read.
     pub(crate) async fn users(&self, vpc_id: &str, uses: impl Fn(&NetworkInterface) -> bool + Send) -> Option<String> {
-        // This only explains a refusal. If the read fails, AWS's own message stays.
+        // The list only explains a refusal. If the read fails, AWS's own message has to suffice.
         let interfaces = self.in_vpc(vpc_id, Duration::ZERO).await.ok()?;
         describe_users(&interfaces, uses)
     }
 
-    /// Deletes a resource once no interface for which `uses` holds remains. After one refused delete, the interfaces
-    /// are polled, so that no further deletes are refused.
+    /// Deletes a resource once there are no more interfaces for which `uses` is true. After AWS has refused the first
+    /// delete, the interfaces are polled instead of the delete being repeated.
     pub(crate) async fn delete_when_unused<F>(
         &self,
         cx: &Context,
@@ -92,7 +94,7 @@ impl InterfaceCache {
         });
         match gone.await {
             Err(failure) if failure.class == Class::Interrupted => return Err(failure),
-            // Without a response it is unknown whether the interfaces are gone; the next delete shows it.
+            // After a timeout or a failed read, the result of the next delete shows whether the interfaces are gone.
             _ => {}
         }
         match delete().await {
@@ -101,7 +103,7 @@ impl InterfaceCache {
         }
     }
 
-    /// Returns the failure of a refused delete, with the responsible interfaces in its message.
+    /// Returns the failure of a refused delete, with the interfaces that block it in its message.
     pub(crate) async fn explain(
         &self,
         refused: Failure,
@@ -118,7 +120,7 @@ impl InterfaceCache {
     }
 }
 
-/// Returns a list of the interfaces for which `uses` holds, each with its owner; `None` if there are none.
+/// Returns a list of the interfaces for which `uses` is true, each with its owner; `None` if there are none.
 fn describe_users(interfaces: &[NetworkInterface], uses: impl Fn(&NetworkInterface) -> bool) -> Option<String> {
     let mut names: Vec<String> = interfaces.iter().filter(|interface| uses(interface)).map(display_name).collect();
     names.sort_unstable();
@@ -138,7 +140,7 @@ pub(crate) fn used_by(mut refused: Failure, users: &str) -> Failure {
     refused
 }
 
-/// Returns the id and the owner of an interface: `eni-1 (ELB app/staging-public/50dc6c495c0c9188)`.
+/// Returns the id and the owner of an interface, such as `eni-1 (ELB app/staging-public/50dc6c495c0c9188)`.
 pub(crate) fn display_name(interface: &NetworkInterface) -> String {
     let id = interface.network_interface_id().unwrap_or("interface without an id");
     let described = [interface.description(), interface.requester_id(), interface.owner_id()];

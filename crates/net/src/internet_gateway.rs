@@ -12,7 +12,7 @@ use crate::ec2::{
 };
 use crate::vpc::with_quota_hint;
 
-/// Kind of internet gateways, with their attachment to the VPC.
+/// Resource kind for internet gateways and their attachment to the VPC.
 pub struct InternetGateway {
     ec2: Ec2,
 }
@@ -20,25 +20,25 @@ pub struct InternetGateway {
 /// Spec of an internet gateway.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct InternetGatewaySpec {
-    /// Id of its VPC.
+    /// Id of the gateway's VPC.
     pub vpc_id: String,
-    /// `true` if it is attached to this VPC. A detached gateway is attached again, not replaced.
+    /// `true` if the gateway is attached to this VPC. A detached gateway is attached again, not replaced.
     pub attached: bool,
-    /// Tags, without the ownership tags.
+    /// Tags other than the ownership tags.
     pub tags: BTreeMap<String, String>,
 }
 
 /// Attributes of an internet gateway.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct InternetGatewayAttrs {
-    /// Id, `igw-...`.
+    /// Id of the gateway, `igw-...`.
     pub id: String,
-    /// Id of the VPC to which it is attached or will be attached; empty if unknown.
+    /// Id of the VPC to which the gateway is attached or will be attached; empty if unknown.
     pub vpc_id: String,
 }
 
 impl InternetGateway {
-    /// Creates the kind with `ec2`.
+    /// Creates the resource kind, which makes its calls through `ec2`.
     pub fn new(ec2: Ec2) -> Self {
         Self { ec2 }
     }
@@ -49,7 +49,8 @@ impl InternetGateway {
         pages.try_collect().await.for_operation("ec2:DescribeInternetGateways")
     }
 
-    /// Returns the VPC for which a detached managed gateway is intended: the recorded one, or the only managed VPC.
+    /// Returns the id of the VPC for which the detached managed gateway `id` is intended: the recorded VPC, or
+    /// otherwise the only managed VPC. The id is empty if there is no such VPC.
     async fn intended_vpc(&self, scope: &ReadScope<Self>, id: &str) -> Result<String, Failure> {
         let mut remembered = scope.recorded.iter().filter(|(_, attrs)| attrs.id == id);
         if let Some((_, attrs)) = remembered.next() {
@@ -123,19 +124,20 @@ impl Resource for InternetGateway {
         InternetGatewayAttrs { id: unknown(), vpc_id: spec.vpc_id.clone() }
     }
 
-    /// A gateway could be attached to another VPC, but only after all resources with a public address have left the old
-    /// one.
+    /// Returns whether the field is the VPC. A gateway could be attached to another VPC, but only after all resources
+    /// with a public address have left the old VPC.
     fn requires_replacement(field: &str) -> bool {
         field == "vpc_id"
     }
 
-    /// A detached gateway can be attached to any VPC. While a VPC is replaced there are two managed ones, and a
-    /// detached gateway does not show for which of them it is intended.
+    /// Returns whether an attached gateway would have to move to another VPC. A detached gateway can be attached to any
+    /// VPC: while a VPC is being replaced, there are two managed VPCs, and a detached gateway does not show for which
+    /// of the two it is intended.
     fn change_requires_replacement(field: &str, old: &InternetGatewaySpec, _new: &InternetGatewaySpec) -> bool {
         Self::requires_replacement(field) && old.attached
     }
 
-    /// A VPC has at most one internet gateway.
+    /// Returns whether the VPCs differ, because a VPC has at most one internet gateway.
     fn can_coexist(old: &InternetGatewaySpec, new: &InternetGatewaySpec) -> bool {
         old.vpc_id != new.vpc_id
     }

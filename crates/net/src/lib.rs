@@ -1,7 +1,7 @@
 //! Network of a stack: VPC, internet gateway, subnets, routes, security groups and their rules.
 //!
-//! [`NetworkStack::add`] adds all of it to a graph and returns typed handles. Each kind can also be used on its own;
-//! see the examples.
+//! [`NetworkStack::add`] adds all of these to a graph and returns typed handles. Each resource kind can also be used on
+//! its own; see the examples.
 
 mod blockers;
 mod default_group;

@@ -1,23 +1,23 @@
-//! Conversion of a rule's spec into the two types of the API.
+//! Conversion of a rule's spec into the API's types for creating and for modifying a rule.
 
 use aws_sdk_ec2::types::{IpPermission, IpRange, Ipv6Range, PrefixListId, SecurityGroupRuleRequest, UserIdGroupPair};
 
 use crate::rule::SecurityGroupRuleSpec;
 
-/// Protocol of a rule for all protocols.
+/// Value of the protocol field of a rule that covers all protocols.
 pub(crate) const ALL: &str = "-1";
 
-/// Returns the description for the API: `None` instead of an empty one.
+/// Returns the description as the API expects it: `None` if it is empty.
 fn description(spec: &SecurityGroupRuleSpec) -> Option<String> {
     Some(spec.description.clone()).filter(|text| !text.is_empty())
 }
 
-/// Returns the ports for the API: `None` for all protocols.
+/// Returns the ports as the API expects them: `None` if the rule covers all protocols.
 fn ports(spec: &SecurityGroupRuleSpec) -> (Option<i32>, Option<i32>) {
     if spec.protocol == ALL { (None, None) } else { (Some(spec.from_port), Some(spec.to_port)) }
 }
 
-/// Returns the permission that creates the rule.
+/// Returns the permission with which the create call creates the rule.
 pub(crate) fn permission(spec: &SecurityGroupRuleSpec) -> IpPermission {
     let (from, to) = ports(spec);
     let permission = IpPermission::builder().ip_protocol(&spec.protocol).set_from_port(from).set_to_port(to);
@@ -40,7 +40,7 @@ pub(crate) fn permission(spec: &SecurityGroupRuleSpec) -> IpPermission {
     .build()
 }
 
-/// Returns all values of a rule for `ModifySecurityGroupRules`, which removes those that are left out.
+/// Returns all values of a rule for `ModifySecurityGroupRules`, because the call removes values that are left out.
 pub(crate) fn request(spec: &SecurityGroupRuleSpec) -> SecurityGroupRuleRequest {
     let (from, to) = ports(spec);
     let request = SecurityGroupRuleRequest::builder().ip_protocol(&spec.protocol);

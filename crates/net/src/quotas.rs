@@ -1,7 +1,7 @@
-//! Quota of the rules that a plan adds to security groups.
+//! Check of the rules that a plan adds against the quota of rules per security group.
 //!
-//! The successor of a replaced rule is created before the old rule is deleted, which happens after the rollout. In
-//! between, a group contains both.
+//! When a rule is replaced, the new rule is created first, and the old rule is deleted after the rollout. In between,
+//! the group contains both rules.
 
 #[cfg(test)]
 mod tests;
@@ -15,15 +15,16 @@ use crate::ec2::{Ec2, describe_by};
 use crate::group_calls::{egress, peer};
 use crate::{Direction, SecurityGroup, SecurityGroupRule};
 
-/// A group and a direction, which share a quota: the group's id, and `true` for outbound traffic.
+/// Side of a security group: its id, and `true` for outbound traffic. The quota applies to each side separately.
 type GroupSide = (String, bool);
 
-/// Returns the sides of security groups to which a plan adds more rules than the default quota allows, each with the
-/// address of the first rule that it adds there.
+/// Returns the usage of each side of a security group on which a plan exceeds the default quota, with the address of
+/// the first rule that the plan adds on that side.
 ///
-/// Rules in a group that is yet to be created are left out, because [`NetworkSpec::check`](crate::NetworkSpec::check)
-/// counts them, and so are those that the plan revokes before it adds any. A prefix list counts as one rule, although
-/// AWS counts its entries. Makes a call only if the observed resources do not prove that there is room.
+/// Rules in a group that does not exist yet are not counted here, because
+/// [`NetworkSpec::check`](crate::NetworkSpec::check) counts them. Rules that the plan revokes before it adds any are
+/// not counted either. A prefix list counts as one rule, although AWS counts its entries. Makes a call only if the
+/// observed resources do not prove that there is room for the new rules.
 ///
 /// # Errors
 /// The errors of `DescribeSecurityGroupRules`.
@@ -46,7 +47,7 @@ pub async fn quota_usage(ec2: &Ec2, planned: &Planned<'_>) -> Result<Vec<(Addres
     Ok(usage.filter(|(_, usage)| usage.exceeds_default()).collect())
 }
 
-/// Rules that a plan adds to existing groups: address and peer of each.
+/// Address and peer of each rule that a plan adds to an existing group, by side of the group.
 struct Added(BTreeMap<GroupSide, Vec<(Address, String)>>);
 
 impl Added {
@@ -62,14 +63,14 @@ impl Added {
     }
 }
 
-/// Managed groups, as they were observed.
+/// Observed rules of the managed groups.
 struct GroupUsage {
-    /// Name and number of the remaining unmanaged rules, by group id.
+    /// Name of each group, and number of its unmanaged rules that the plan does not revoke, by group id.
     known: BTreeMap<String, (String, usize)>,
     /// Number of managed rules on each side.
     rules: BTreeMap<GroupSide, usize>,
-    /// Ids of the unmanaged rules that the plan revokes. A rule is added to a group only after the update of the group
-    /// itself.
+    /// Ids of the unmanaged rules that the plan revokes. The update of a group revokes them, before any rule is added
+    /// to the group.
     revoked: BTreeSet<String>,
 }
 
@@ -92,7 +93,8 @@ impl GroupUsage {
         Self { known, rules, revoked }
     }
 
-    /// Returns whether a side has room for `more` rules even if all unmanaged rules of its group are on this side.
+    /// Returns whether a side has room for `more` additional rules even if all unmanaged rules of its group are on this
+    /// side.
     fn has_room(&self, side: &GroupSide, more: usize) -> bool {
         let Some((_, unmanaged)) = self.known.get(&side.0) else { return false };
         self.rules.get(side).copied().unwrap_or_default() + unmanaged + more <= RULES_PER_GROUP.default
@@ -106,7 +108,7 @@ impl GroupUsage {
     }
 }
 
-/// Returns the usage of the quota on one side: that of IPv4 or of IPv6, whichever is higher.
+/// Returns the usage of the quota on one side, for IPv4 or for IPv6, whichever is higher.
 fn usage(of: &str, side: &GroupSide, added: &[(Address, String)], live: &[LiveRule]) -> Usage {
     let (group, out) = side;
     let existing = live.iter().filter(|rule| rule.group_id() == Some(group) && egress(rule) == *out);
@@ -126,7 +128,7 @@ fn usage(of: &str, side: &GroupSide, added: &[(Address, String)], live: &[LiveRu
     if v4.more == 0 || (v6.more > 0 && v6.peak() > v4.peak()) { v6 } else { v4 }
 }
 
-/// Version of the Internet Protocol; each is counted separately.
+/// Version of the Internet Protocol. AWS counts the rules of each version separately.
 #[derive(Clone, Copy)]
 enum Version {
     V4,
@@ -134,7 +136,8 @@ enum Version {
 }
 
 impl Version {
-    /// Returns whether a rule with this peer counts for this version. Groups and prefix lists count for both versions.
+    /// Returns whether a rule with this peer counts for this version. A rule for a group or a prefix list counts for
+    /// both versions.
     fn counts(self, peer: &str) -> bool {
         if peer.starts_with("sg-") || peer.starts_with("pl-") || is_unknown(peer) {
             return true;

@@ -14,7 +14,7 @@ use crate::ec2::{
     tag_specification, wait_until_visible,
 };
 
-/// Kind of route tables, with their routes and the subnets that use them.
+/// Resource kind for route tables, including their routes and the subnets that use them.
 pub struct RouteTable {
     ec2: Ec2,
 }
@@ -22,25 +22,25 @@ pub struct RouteTable {
 /// Spec of a route table.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RouteTableSpec {
-    /// Id of its VPC.
+    /// Id of the table's VPC.
     pub vpc_id: String,
-    /// Routes from CIDR block to target, such as `0.0.0.0/0` to `igw-...`; without the routes that AWS adds itself.
+    /// Targets of the routes by CIDR block, such as `igw-...` for `0.0.0.0/0`; without the routes that AWS adds itself.
     pub routes: BTreeMap<String, String>,
     /// Ids of the subnets that use the table.
     pub subnets: BTreeSet<String>,
-    /// Tags, without the ownership tags.
+    /// Tags other than the ownership tags.
     pub tags: BTreeMap<String, String>,
 }
 
 /// Attributes of a route table.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RouteTableAttrs {
-    /// Id, `rtb-...`.
+    /// Id of the table, `rtb-...`.
     pub id: String,
 }
 
 impl RouteTable {
-    /// Creates the kind with `ec2`.
+    /// Creates the resource kind, which makes its calls through `ec2`.
     pub fn new(ec2: Ec2) -> Self {
         Self { ec2 }
     }
@@ -54,7 +54,7 @@ impl RouteTable {
         let call = self.ec2.client.create_route().route_table_id(id).destination_cidr_block(block).gateway_id(target);
         match call.send().await.for_operation("ec2:CreateRoute") {
             Err(failure) if failure.is("RouteAlreadyExists") => self.replace_route(id, block, target).await,
-            // The gateway was attached a moment ago, which is not visible everywhere in EC2 yet.
+            // The gateway was attached only a moment ago, and the attachment is not visible everywhere in EC2 yet.
             Err(failure) if failure.message.contains("belong to different networks") => {
                 Err(failure.class(Class::NotFound))
             }
@@ -76,7 +76,7 @@ impl RouteTable {
         ignore_not_found(call.send().await.for_operation("ec2:DeleteRoute").map(drop), &["InvalidRoute.NotFound"])
     }
 
-    /// Associates the subnet with this table, even if it uses another one.
+    /// Associates the subnet with this table, even if the subnet is associated with another table.
     async fn associate(&self, id: &str, subnet: &str) -> Result<(), Failure> {
         let call = self.ec2.client.associate_route_table().route_table_id(id).subnet_id(subnet);
         let refused = match call.send().await.for_operation("ec2:AssociateRouteTable") {
@@ -123,8 +123,8 @@ impl RouteTable {
     }
 }
 
-/// Returns the routes that a user created, from block to target. AWS adds the local ones and those that a VPN gateway
-/// propagates; routes to a prefix list belong to a gateway endpoint.
+/// Returns the targets of the routes that a user created, by CIDR block. Left out are the local and the propagated
+/// routes, which AWS adds itself, and the routes to a prefix list, which belong to a gateway endpoint.
 fn routes(live: &Live) -> BTreeMap<String, String> {
     let made = live.routes().iter().filter(|route| route.origin() == Some(&RouteOrigin::CreateRoute));
     made.filter_map(|route| {
@@ -135,7 +135,7 @@ fn routes(live: &Live) -> BTreeMap<String, String> {
 }
 
 fn target(route: &Route) -> Option<&str> {
-    // A route to an instance contains its network interface as well.
+    // A route to an instance also contains the id of the instance's network interface.
     let targets = [
         route.gateway_id(),
         route.nat_gateway_id(),
@@ -151,7 +151,7 @@ fn target(route: &Route) -> Option<&str> {
     targets.into_iter().flatten().next()
 }
 
-/// Returns the active associations of a table with subnets: id and subnet.
+/// Returns the association id and the subnet id of each active association of a table with a subnet.
 fn associations(live: &Live) -> impl Iterator<Item = (&str, &str)> {
     use RouteTableAssociationStateCode as State;
     let is_active = |association: &&RouteTableAssociation| {
@@ -181,18 +181,18 @@ fn untagged(scope: &ReadScope<RouteTable>, live: &Live) -> Option<Found<RouteTab
 impl Resource for RouteTable {
     const KIND: &'static str = "ec2.route_table";
     const BLOCKS_DELETION_OF: &'static [&'static str] = &["ec2.vpc"];
-    /// A client token identifies one run; another run would create a second table.
+    /// A client token identifies only one run, so another run would create a second table.
     const UNIQUE_NAME: bool = false;
     type Spec = RouteTableSpec;
     type Attrs = RouteTableAttrs;
 
     fn validate(spec: &RouteTableSpec) -> Result<(), String> {
         for (block, target) in &spec.routes {
-            pb_rules::network::cidr(block).map_err(|e| format!("invalid destination of a route: {e}"))?;
+            pb_rules::network::cidr(block).map_err(|e| format!("invalid route destination: {e}"))?;
             let gateway = target.starts_with("igw-") || target.starts_with("vgw-") || is_unknown(target);
             if !gateway {
                 return Err(format!(
-                    "invalid target of a route: `{target}` is neither an internet gateway nor a VPN gateway"
+                    "invalid route target: `{target}` is neither an internet gateway nor a VPN gateway"
                 ));
             }
         }

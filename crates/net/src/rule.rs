@@ -16,61 +16,62 @@ use crate::ec2::{
 use crate::group_calls::{ManagedGroups, egress, peer};
 use crate::permission::{ALL, permission, request};
 
-/// Kind of security group rules.
+/// Resource kind for security group rules.
 pub struct SecurityGroupRule {
     ec2: Ec2,
 }
 
-/// Direction of traffic.
+/// Direction of the traffic that a rule allows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Direction {
-    /// Traffic to resources with the group.
+    /// Traffic to resources that use the group.
     Ingress,
-    /// Traffic from resources with the group.
+    /// Traffic from resources that use the group.
     Egress,
 }
 
 /// Spec of a security group rule.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SecurityGroupRuleSpec {
-    /// Id of its group.
+    /// Id of the group that contains the rule.
     pub group_id: String,
-    /// Direction of traffic.
+    /// Direction of the traffic that the rule allows.
     pub direction: Direction,
     /// Protocol: `tcp`, `udp`, `icmp`, `icmpv6`, or `-1` for all.
     pub protocol: String,
-    /// First port, or the type of ICMP; -1 for all.
+    /// First port, or ICMP type; -1 for all.
     pub from_port: i32,
-    /// Last port, or the code of ICMP; -1 for all.
+    /// Last port, or ICMP code; -1 for all.
     pub to_port: i32,
-    /// Source or destination of the traffic: `0.0.0.0/0`, `sg-...`, `pl-...`.
+    /// Source or destination of the traffic: a CIDR block such as `0.0.0.0/0`, a group (`sg-...`) or a prefix list
+    /// (`pl-...`).
     pub peer: String,
-    /// Purpose; may be empty.
+    /// Purpose of the rule; may be empty.
     pub description: String,
-    /// Tags, without the ownership tags.
+    /// Tags other than the ownership tags.
     pub tags: BTreeMap<String, String>,
 }
 
 /// Attributes of a security group rule.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SecurityGroupRuleAttrs {
-    /// Id, `sgr-...`.
+    /// Id of the rule, `sgr-...`.
     pub id: String,
-    /// Id of its group.
+    /// Id of the group that contains the rule.
     pub group_id: String,
-    /// Direction of traffic.
+    /// Direction of the traffic that the rule allows.
     pub direction: Direction,
 }
 
 impl SecurityGroupRule {
-    /// Creates the kind with `ec2`.
+    /// Creates the resource kind, which makes its calls through `ec2`.
     pub fn new(ec2: Ec2) -> Self {
         Self { ec2 }
     }
 
-    /// Returns unmanaged rules that are equivalent to a desired one, in unmanaged groups. In a managed group, the
-    /// update of the group revokes them first.
+    /// Returns the unmanaged rules in unmanaged groups that are equivalent to a desired rule. An unmanaged rule in a
+    /// managed group does not conflict, because the update of the group revokes it first.
     async fn find_unmanaged(
         &self,
         scope: &ReadScope<Self>,
@@ -100,8 +101,9 @@ impl SecurityGroupRule {
     }
 }
 
-/// Returns, for each of `wanted`, the id of the equivalent rule in the same group without ownership tags, if there is
-/// one. The ids of rules created by hand or by another tool reveal nothing about their content.
+/// Returns, for each rule in `wanted`, its address and the id of the equivalent rule without ownership tags in the same
+/// group, if such a rule exists. The id of a rule that was created by hand or by another tool reveals nothing about its
+/// content.
 ///
 /// # Errors
 /// The errors of `DescribeSecurityGroupRules`.
@@ -160,8 +162,9 @@ fn attrs_of(id: &str, spec: &SecurityGroupRuleSpec) -> SecurityGroupRuleAttrs {
 }
 
 impl SecurityGroupRule {
-    /// Handles the result of a create. EC2 allows no two equivalent rules in a group. If a managed rule at another
-    /// address is equivalent, this address takes it over: the other address needs a different rule or none.
+    /// Handles the result of a create call. EC2 does not allow two equivalent rules in a group. If a managed rule at
+    /// another address is equivalent, this address takes over that rule, because the other address needs a different
+    /// rule or none.
     async fn take_over_duplicate<T: Send>(
         &self,
         cx: &Context,
@@ -179,7 +182,7 @@ impl SecurityGroupRule {
             let tags = tag_map(rule.tags());
             is_managed(cx, &tags) && tags.get(ADDRESS_TAG).is_some_and(|address| address != here)
         };
-        // The equivalent rule was changed since.
+        // The equivalent rule has been changed or deleted since the call.
         if equivalent.clone().next().is_none() {
             return Err(refused.class(Class::NotReady));
         }
@@ -187,7 +190,7 @@ impl SecurityGroupRule {
             return Err(refused);
         };
         self.ec2.adopt(cx, id).await?;
-        // The next attempt finds an existing rule of this address.
+        // The next attempt finds the rule at this address.
         Err(refused.class(Class::NotReady))
     }
 }
@@ -204,7 +207,7 @@ impl Resource for SecurityGroupRule {
         match spec.protocol.as_str() {
             "tcp" | "udp" => {
                 for port in [spec.from_port, spec.to_port] {
-                    pb_rules::network::port(port.into()).map_err(|e| format!("invalid port of a rule: {e}"))?;
+                    pb_rules::network::port(port.into()).map_err(|e| format!("invalid port: {e}"))?;
                 }
                 if spec.from_port > spec.to_port {
                     return Err(format!(
@@ -220,10 +223,10 @@ impl Resource for SecurityGroupRule {
         }
         let named = spec.peer.starts_with("sg-") || spec.peer.starts_with("pl-") || spec.peer.contains(':');
         if !named && !is_unknown(&spec.peer) {
-            pb_rules::network::cidr(&spec.peer).map_err(|e| format!("invalid peer of a rule: {e}"))?;
+            pb_rules::network::cidr(&spec.peer).map_err(|e| format!("invalid peer: {e}"))?;
         }
         pb_rules::names::security_group_description(&spec.description)
-            .map_err(|e| format!("invalid description of a rule: {e}"))?;
+            .map_err(|e| format!("invalid description: {e}"))?;
         check_tags(&spec.tags)
     }
 
@@ -231,9 +234,9 @@ impl Resource for SecurityGroupRule {
         SecurityGroupRuleAttrs { id: unknown(), group_id: spec.group_id.clone(), direction: spec.direction }
     }
 
-    /// The peer of a rule cannot change its type (block, group, prefix list), so a rule with another peer is a new
-    /// rule. Ports could be changed in place, with immediate effect for all connections; with a replacement, the old
-    /// rule stays until nothing uses it.
+    /// Returns whether a change of the field replaces the rule. A rule cannot be updated to a peer of another type
+    /// (CIDR block, group, prefix list), so another peer needs a new rule. Ports could be changed in place, but with
+    /// immediate effect on all connections; with a replacement, the old rule stays until nothing uses it.
     fn requires_replacement(field: &str) -> bool {
         matches!(field, "group_id" | "direction" | "peer" | "protocol" | "from_port" | "to_port")
     }
@@ -253,7 +256,7 @@ impl Resource for SecurityGroupRule {
         let ask = |filters: Vec<Filter>| self.ec2.rules(filters);
         let mut live = match scope.recorded.is_empty() {
             true => ask(ownership_filters(scope.owner())).await?,
-            // The rules are in managed groups, whose rules are all read in any case.
+            // The rules are in managed groups, and all rules of these groups are read anyway.
             false => ManagedGroups::read_shared(scope, &self.ec2).await?.rules.clone(),
         };
         live.retain(|rule| scope.address_from_tags(&tag_map(rule.tags())).is_some());

@@ -13,7 +13,7 @@ use crate::ec2::{
 use crate::group_calls::{DEFAULT, ManagedGroups};
 use crate::interfaces::used_by;
 
-/// Kind of security groups, without the rules in them.
+/// Resource kind for security groups, without the rules in them.
 pub struct SecurityGroup {
     ec2: Ec2,
 }
@@ -21,35 +21,36 @@ pub struct SecurityGroup {
 /// Spec of a security group.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SecurityGroupSpec {
-    /// Id of its VPC.
+    /// Id of the group's VPC.
     pub vpc_id: String,
     /// Name, unique in its VPC.
     pub name: String,
-    /// Purpose. Like the name, it is immutable.
+    /// Purpose of the group. Like the name, the description is immutable.
     pub description: String,
-    /// Unmanaged rules in the group, by id. The desired value is empty: neither the initial rule that allows all
-    /// outbound traffic nor rules that somebody added are kept.
+    /// Summaries of the unmanaged rules in the group, by rule id. The desired value is empty: neither the initial rule,
+    /// which allows all outbound traffic, nor a rule that somebody added is kept.
     pub unmanaged_rules: BTreeMap<String, String>,
-    /// Tags, without the ownership tags.
+    /// Tags other than the ownership tags.
     pub tags: BTreeMap<String, String>,
 }
 
 /// Attributes of a security group.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SecurityGroupAttrs {
-    /// Id, `sg-...`.
+    /// Id of the group, `sg-...`.
     pub id: String,
-    /// Id of its VPC.
+    /// Id of the group's VPC.
     pub vpc_id: String,
 }
 
 impl SecurityGroup {
-    /// Creates the kind with `ec2`.
+    /// Creates the resource kind, which makes its calls through `ec2`.
     pub fn new(ec2: Ec2) -> Self {
         Self { ec2 }
     }
 
-    /// Returns unmanaged groups that have the name of a missing desired group. Makes a call only if one is missing.
+    /// Returns unmanaged groups that have the name of a desired group that does not exist. Makes a call only if a
+    /// desired group does not exist.
     async fn find_unmanaged(
         &self,
         scope: &ReadScope<Self>,
@@ -91,7 +92,7 @@ impl SecurityGroup {
         Ok(foreign)
     }
 
-    /// Returns the groups whose rules reference this one.
+    /// Returns the ids of the other groups whose rules reference the group `id`.
     async fn groups_referencing(&self, id: &str) -> Result<Vec<String>, Failure> {
         let mut groups = Vec::new();
         for name in ["ip-permission.group-id", "egress.ip-permission.group-id"] {
@@ -103,8 +104,9 @@ impl SecurityGroup {
         Ok(groups)
     }
 
-    /// Explains why the group could not be deleted. If no interface uses it, rules are the reason: those in this group
-    /// are revoked, so that two groups that reference each other do not block each other forever.
+    /// Adds the reason why the group could not be deleted to the failure. If no interface uses the group, rules of
+    /// other groups must reference it. The rules in this group are then revoked, so that two groups that reference each
+    /// other do not block each other forever.
     async fn explain_in_use(&self, refused: Failure, attrs: &SecurityGroupAttrs) -> Result<Failure, Failure> {
         if let Some(users) = self.ec2.interfaces.users(&attrs.vpc_id, uses_group(&attrs.id)).await {
             return Ok(used_by(refused, &users));
@@ -115,7 +117,7 @@ impl SecurityGroup {
     }
 }
 
-/// Returns a predicate for interfaces with the group `id`.
+/// Returns a predicate that is true for interfaces that use the group `id`.
 fn uses_group(id: &str) -> impl Fn(&NetworkInterface) -> bool + Send + Sync {
     move |interface| interface.groups().iter().any(|group| group.group_id() == Some(id))
 }
@@ -152,17 +154,15 @@ impl Resource for SecurityGroup {
     type Attrs = SecurityGroupAttrs;
 
     fn validate(spec: &SecurityGroupSpec) -> Result<(), String> {
-        pb_rules::names::security_group(&spec.name).map_err(|e| format!("invalid name of a security group: {e}"))?;
+        pb_rules::names::security_group(&spec.name).map_err(|e| format!("invalid security group name: {e}"))?;
         if spec.name == DEFAULT {
-            return Err(
-                "invalid name of a security group: `default` is reserved for the default group of a VPC".to_owned()
-            );
+            return Err("invalid security group name: `default` is reserved for the default group of a VPC".to_owned());
         }
         if spec.description.is_empty() {
             return Err("a security group needs a description".to_owned());
         }
         pb_rules::names::security_group_description(&spec.description)
-            .map_err(|e| format!("invalid description of a security group: {e}"))?;
+            .map_err(|e| format!("invalid security group description: {e}"))?;
         check_tags(&spec.tags)
     }
 

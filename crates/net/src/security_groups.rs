@@ -14,11 +14,11 @@ use crate::web_rules;
 /// Handles of a security group and its rules.
 #[derive(Clone)]
 pub struct GroupHandles {
-    /// The group.
+    /// Handle of the group.
     pub handle: Handle<SecurityGroupAttrs>,
-    /// Rules in the group.
+    /// Handles of the rules in the group.
     pub rules: Vec<Handle<SecurityGroupRuleAttrs>>,
-    /// Rules of other groups that allow the traffic of this one at the other end of its connections.
+    /// Handles of the rules in other groups that allow the connections of this group at their other end.
     pub peer_rules: Vec<Handle<SecurityGroupRuleAttrs>>,
 }
 
@@ -36,15 +36,15 @@ impl GroupHandles {
     }
 
     /// Returns the id of the group, known once its rules and those at the other end of its connections exist. A
-    /// connection needs both: outbound from one group and inbound to the other. Resources that use the network as soon
-    /// as they start need this id.
+    /// connection needs two rules, an outbound rule in one group and an inbound rule in the other. Resources that use
+    /// the network as soon as they start need this id.
     #[must_use]
     pub fn connected(&self) -> Input<String> {
         Input::of((self.handle, self.rules.clone(), self.peer_rules.clone()), |(group, _, _)| group.id)
     }
 }
 
-/// Builder of the groups and rules.
+/// Builder that adds the groups and rules to the graph.
 struct GroupBuilder<'a> {
     graph: &'a mut Graph,
     groups: Kind<SecurityGroup>,
@@ -130,7 +130,7 @@ impl GroupBuilder<'_> {
         self.rule(&address, group, allow)
     }
 
-    /// Adds a TCP rule to `group`, from or to resources with the group `peer`.
+    /// Adds a TCP rule to `group`, for traffic from or to resources that use the group `peer`.
     fn rule_to_peer(
         &mut self,
         address: &str,
@@ -164,8 +164,9 @@ impl GroupBuilder<'_> {
     }
 }
 
-/// Returns a CIDR block as part of an address: `any` for all addresses, `10-0-0-0_16` otherwise. A rule is named after
-/// the traffic that it allows, so that removing one from a list does not change the others.
+/// Returns the part of a resource address that represents a CIDR block: `any` for all IP addresses, otherwise a text
+/// such as `10-0-0-0_16`. The address of a rule names the traffic that it allows, so that removing one rule from a list
+/// does not change the addresses of the others.
 fn cidr_label(cidr: Ipv4Net) -> String {
     match cidr.prefix_len() {
         0 => "any".to_owned(),

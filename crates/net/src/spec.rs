@@ -26,8 +26,8 @@ pub struct NetworkSpec {
     pub more_web_ports: BTreeSet<u16>,
     /// Port of the queue.
     pub redis_port: u16,
-    /// Destinations of the tasks besides the queue. Without [`Egress::https`] they can neither pull images from ECR nor
-    /// write logs.
+    /// Destinations, other than the queue, that the tasks may reach. Without [`Egress::https`], the tasks can neither
+    /// pull images from ECR nor write logs.
     pub egress: Vec<Egress>,
     /// Tags of each resource, without `Name` and the ownership tags.
     pub tags: BTreeMap<String, String>,
@@ -38,16 +38,16 @@ pub struct NetworkSpec {
 pub struct Egress {
     /// Protocol: `tcp` or `udp`.
     pub protocol: String,
-    /// Port.
+    /// Destination port.
     pub port: u16,
-    /// Addresses.
+    /// CIDR block of the destination addresses.
     pub cidr: Ipv4Net,
     /// Purpose, shown in AWS; may be empty.
     pub description: String,
 }
 
 impl Egress {
-    /// Returns port 443 of all addresses.
+    /// Returns the destination of HTTPS: TCP port 443 of all addresses.
     #[must_use]
     pub fn https() -> Self {
         Self { protocol: "tcp".to_owned(), port: 443, cidr: Ipv4Net::default(), description: "HTTPS".to_owned() }
@@ -57,25 +57,25 @@ impl Egress {
 /// Names of a network's resources.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NetworkNames {
-    /// VPC.
+    /// Name of the VPC.
     pub vpc: String,
-    /// Internet gateway.
+    /// Name of the internet gateway.
     pub internet_gateway: String,
-    /// Route table.
+    /// Name of the route table.
     pub route_table: String,
-    /// Subnet of the tasks and the queue.
+    /// Name of the subnet of the tasks and the queue.
     pub tasks_subnet: String,
-    /// Second subnet, used only by the load balancer.
+    /// Name of the second subnet, which only the load balancer uses.
     pub balancer_subnet: String,
-    /// Default security group of the VPC; only a `Name` tag.
+    /// `Name` tag of the default security group of the VPC, whose group name is fixed.
     pub default_group: String,
-    /// Security group of the load balancer.
+    /// Name of the security group of the load balancer.
     pub lb_group: String,
-    /// Security group of the web tasks.
+    /// Name of the security group of the web tasks.
     pub flask_group: String,
-    /// Security group of the workers.
+    /// Name of the security group of the workers.
     pub celery_group: String,
-    /// Security group of the queue.
+    /// Name of the security group of the queue.
     pub redis_group: String,
 }
 
@@ -100,8 +100,8 @@ impl NetworkNames {
 }
 
 impl NetworkSpec {
-    /// Refuses mistakes that AWS would refuse and that concern more than one resource: blocks and zones that do not fit
-    /// together, duplicate rules, too many rules.
+    /// Refuses mistakes that AWS would refuse and that involve more than one resource: CIDR blocks or zones that do not
+    /// fit together, duplicate rules, too many rules.
     ///
     /// # Errors
     /// A message with the mistake and the valid values.
@@ -123,7 +123,7 @@ impl NetworkSpec {
         all().map_err(|violation| format!("invalid network: {violation}"))
     }
 
-    /// Returns the ports of web services other than Flask's.
+    /// Returns the ports of the further web services that differ from the port of Flask.
     pub(crate) fn more_web_ports(&self) -> impl Iterator<Item = u16> {
         self.more_web_ports.iter().copied().filter(|port| *port != self.flask_port)
     }

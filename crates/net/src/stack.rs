@@ -60,8 +60,9 @@ impl NetworkStack {
         spec.check().map_err(|why| Failure::new(Class::Refused, "create the network", why))?;
         let ec2 = ec2.into();
         let vpc_handle = vpc(graph, &ec2, spec)?;
-        // Resources in EC2 need only the ids of other EC2 resources. A call made before one of these is visible is
-        // retried, which takes less time than waiting until a describe call shows it.
+        // EC2 resources need only the ids of the EC2 resources on which they depend. A call made before such a
+        // dependency is visible is retried, which takes less time than waiting until a describe call returns the
+        // dependency.
         let vpc = vpc_handle.created();
         let igw = internet_gateway(graph, &ec2, spec, vpc)?;
         let subnets = graph.kind(Subnet::new(ec2.clone()));
@@ -130,7 +131,7 @@ fn internet_gateway(
     })
 }
 
-/// Address, block, zone and name of a subnet.
+/// Address, CIDR block, zone and name of a subnet.
 struct SubnetPlacement<'a> {
     address: &'a str,
     cidr: Ipv4Net,

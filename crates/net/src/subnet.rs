@@ -15,10 +15,10 @@ use crate::ec2::{
     tag_map, tag_specification,
 };
 
-/// Time in which a subnet becomes `available`. It normally takes seconds; more indicates a problem.
+/// Maximum time for a subnet to become `available`. This normally takes seconds; a longer time indicates a problem.
 const AVAILABLE_WITHIN: Duration = Duration::from_secs(120);
 
-/// Kind of subnets.
+/// Resource kind for subnets.
 pub struct Subnet {
     ec2: Ec2,
 }
@@ -26,29 +26,29 @@ pub struct Subnet {
 /// Spec of a subnet.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SubnetSpec {
-    /// Id of its VPC.
+    /// Id of the subnet's VPC.
     pub vpc_id: String,
-    /// CIDR block, /16 to /28, inside that of the VPC.
+    /// CIDR block, /16 to /28, inside the VPC's CIDR block.
     pub cidr: String,
     /// Availability Zone, such as `us-east-2a`.
     pub zone: String,
     /// `true` if resources launched in the subnet get a public address.
     pub public_addresses: bool,
-    /// Tags, without the ownership tags.
+    /// Tags other than the ownership tags.
     pub tags: BTreeMap<String, String>,
 }
 
 /// Attributes of a subnet.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SubnetAttrs {
-    /// Id, `subnet-...`.
+    /// Id of the subnet, `subnet-...`.
     pub id: String,
-    /// Id of its VPC.
+    /// Id of the subnet's VPC.
     pub vpc_id: String,
 }
 
 impl Subnet {
-    /// Creates the kind with `ec2`.
+    /// Creates the resource kind, which makes its calls through `ec2`.
     pub fn new(ec2: Ec2) -> Self {
         Self { ec2 }
     }
@@ -64,7 +64,8 @@ impl Subnet {
         call.send().await.for_operation("ec2:ModifySubnetAttribute").map(drop)
     }
 
-    /// Returns unmanaged subnets that overlap with a missing desired subnet. Makes a call only if one is missing.
+    /// Returns unmanaged subnets that overlap with a desired subnet that does not exist. Makes a call only if a desired
+    /// subnet does not exist.
     async fn find_unmanaged(
         &self,
         scope: &ReadScope<Self>,
@@ -120,7 +121,7 @@ fn untagged(scope: &ReadScope<Subnet>, live: &Live) -> Option<Found<Subnet>> {
     scope.untagged(&tag_map(live.tags()), &attrs)
 }
 
-/// Returns whether two CIDR blocks overlap. An invalid block overlaps with nothing.
+/// Returns whether two CIDR blocks overlap. An invalid block does not overlap with any other.
 fn overlap(one: &str, other: &str) -> bool {
     match (one.parse::<Ipv4Net>(), other.parse::<Ipv4Net>()) {
         (Ok(one), Ok(other)) => one.contains(&other.network()) || other.contains(&one.network()),
@@ -137,9 +138,10 @@ impl Resource for Subnet {
 
     fn validate(spec: &SubnetSpec) -> Result<(), String> {
         let cidr = pb_rules::network::cidr(&spec.cidr);
-        // The check against the VPC's block is made where both blocks are known.
+        // Only the size is checked here. `NetworkSpec::check`, which knows both CIDR blocks, compares the block with
+        // the VPC's.
         cidr.and_then(|cidr| pb_rules::network::subnet_cidr(cidr, cidr))
-            .map_err(|e| format!("invalid CIDR block of a subnet: {e}"))?;
+            .map_err(|e| format!("invalid subnet CIDR block: {e}"))?;
         check_tags(&spec.tags)
     }
 
@@ -151,7 +153,7 @@ impl Resource for Subnet {
         matches!(field, "vpc_id" | "cidr" | "zone")
     }
 
-    /// Two subnets of a VPC must not overlap.
+    /// Returns whether the subnets are in different VPCs or do not overlap: subnets of the same VPC must not overlap.
     fn can_coexist(old: &SubnetSpec, new: &SubnetSpec) -> bool {
         old.vpc_id != new.vpc_id || !overlap(&old.cidr, &new.cidr)
     }
@@ -297,7 +299,7 @@ mod tests {
                     && sends_managed_tags(r.tag_specifications(), &ResourceType::Subnet)
             })
             .then_output(|| CreateSubnetOutput::builder().subnet(live("subnet-1").build()).build());
-        // A subnet this new may not be visible to the next call.
+        // The new subnet may not be visible to the next call yet.
         let modify = mock!(Client::modify_subnet_attribute).match_requests(|r| {
             r.subnet_id() == Some("subnet-1")
                 && r.map_public_ip_on_launch().and_then(AttributeBooleanValue::value) == Some(true)

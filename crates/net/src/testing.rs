@@ -1,11 +1,11 @@
-//! Helpers shared by the tests of the kinds.
+//! Helpers shared by the tests of the resource kinds.
 
 use aws_sdk_ec2::types::{Filter, ResourceType, Tag, TagSpecification};
 use pb_engine::{Event, Events, Graph, Ownership, Plan, Resource, Standalone};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
-/// Returns the body of an error response of EC2.
+/// Returns the body of an EC2 error response.
 pub(crate) fn refusal(code: &str, message: &str) -> Option<String> {
     Some(format!(
         "<Response><Errors><Error><Code>{code}</Code><Message>{message}</Message></Error></Errors>\
@@ -47,7 +47,7 @@ pub(crate) fn has_filter(filters: &[Filter], name: &str, value: &str) -> bool {
     filters.iter().any(|filter| filter.name() == Some(name) && filter.values().iter().any(|found| found == value))
 }
 
-/// Returns a standalone stack of one resource.
+/// Returns a standalone stack that consists of one resource.
 pub(crate) fn standalone<R: Resource>(resource: R, spec: R::Spec) -> Standalone {
     let mut graph = Graph::new();
     let kind = graph.kind(resource);
@@ -59,7 +59,7 @@ fn owner() -> Ownership {
     Ownership { stack: "stack".to_owned(), workspace: "workspace".to_owned() }
 }
 
-/// Returns the stack and a list of its waiting messages.
+/// Returns the stack, and a list that collects the messages of its waits.
 pub(crate) fn record_waiting(stack: Standalone) -> (Standalone, Arc<Mutex<Vec<String>>>) {
     let messages = Arc::new(Mutex::new(Vec::new()));
     let sink = Arc::clone(&messages);

@@ -14,11 +14,11 @@ use crate::ec2::{
 };
 use crate::interfaces::used_by;
 
-/// Time in which a VPC becomes `available`. It normally takes seconds; more indicates a problem.
+/// Maximum time for a VPC to become `available`. This normally takes seconds; a longer time indicates a problem.
 const AVAILABLE_WITHIN: Duration = Duration::from_secs(120);
 
-/// Kind of VPCs. AWS creates a default security group, a main route table and a default network ACL with each VPC, and
-/// deletes them with it.
+/// Resource kind for VPCs. AWS creates a default security group, a main route table and a default network ACL with each
+/// VPC, and deletes them with the VPC.
 pub struct Vpc {
     ec2: Ec2,
 }
@@ -32,19 +32,19 @@ pub struct VpcSpec {
     pub dns_support: bool,
     /// `true` if interfaces with a public address have a public DNS name. Requires `dns_support`.
     pub dns_hostnames: bool,
-    /// Tags, without the ownership tags.
+    /// Tags other than the ownership tags.
     pub tags: BTreeMap<String, String>,
 }
 
 /// Attributes of a VPC.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct VpcAttrs {
-    /// Id, `vpc-...`.
+    /// Id of the VPC, `vpc-...`.
     pub id: String,
 }
 
 impl Vpc {
-    /// Creates the kind with `ec2`.
+    /// Creates the resource kind, which makes its calls through `ec2`.
     pub fn new(ec2: Ec2) -> Self {
         Self { ec2 }
     }
@@ -56,7 +56,7 @@ impl Vpc {
         Ok(value.and_then(AttributeBooleanValue::value).unwrap_or_default())
     }
 
-    /// Returns the DNS attributes, support and hostnames; `None` if the VPC no longer exists.
+    /// Returns the DNS attributes `dns_support` and `dns_hostnames`; `None` if the VPC no longer exists.
     async fn dns(&self, id: &str) -> Result<Option<(bool, bool)>, Failure> {
         let support = self.attribute(id, VpcAttributeName::EnableDnsSupport);
         let hostnames = self.attribute(id, VpcAttributeName::EnableDnsHostnames);
@@ -66,8 +66,8 @@ impl Vpc {
         }
     }
 
-    /// Sets both DNS attributes. A call sets one, and hostnames require support, so support is enabled first and
-    /// disabled last.
+    /// Sets both DNS attributes. Each call sets one attribute, and DNS hostnames require DNS support, so DNS support is
+    /// enabled first and disabled last.
     async fn set_dns(&self, id: &str, spec: &VpcSpec) -> Result<(), Failure> {
         let on = |on| Some(AttributeBooleanValue::builder().value(on).build());
         let modify = || self.ec2.client.modify_vpc_attribute().vpc_id(id);
@@ -99,7 +99,7 @@ impl Vpc {
     }
 }
 
-/// Returns the address of a managed VPC.
+/// Returns the address of a VPC; `None` if it is not managed.
 fn managed_address(scope: &ReadScope<Vpc>, vpc: &Live) -> Option<Address> {
     let id = vpc.vpc_id()?;
     scope.managed_address(&tag_map(vpc.tags()), &[id])
@@ -129,7 +129,7 @@ impl Resource for Vpc {
 
     fn validate(spec: &VpcSpec) -> Result<(), String> {
         let cidr = pb_rules::network::cidr(&spec.cidr).and_then(pb_rules::network::vpc_cidr);
-        cidr.map_err(|e| format!("invalid CIDR block of a VPC: {e}"))?;
+        cidr.map_err(|e| format!("invalid VPC CIDR block: {e}"))?;
         if spec.dns_hostnames && !spec.dns_support {
             return Err("`dns_hostnames` needs `dns_support`".to_owned());
         }
@@ -228,10 +228,12 @@ impl Resource for Vpc {
     }
 }
 
-/// Adds a hint to the failure of an exhausted quota: by default, five VPCs and five internet gateways per region.
+/// Adds a hint to a failure that an exhausted quota causes. The default quotas are five VPCs and five internet gateways
+/// per region.
 pub(crate) fn with_quota_hint(failure: Failure) -> Failure {
     if failure.code.as_deref().is_some_and(|code| code.ends_with("LimitExceeded")) && failure.class == Class::Refused {
-        return failure.hint("delete unused ones, or request a higher quota in the Service Quotas console");
+        let hint = "delete unused VPCs or internet gateways, or request a higher quota in the Service Quotas console";
+        return failure.hint(hint);
     }
     failure
 }

@@ -1,10 +1,11 @@
-//! Rules that allow requests from the load balancer to web tasks, one pair for each port.
+//! Rules that allow requests from the load balancer to web tasks: a pair of an outbound and an inbound rule for each
+//! port.
 
 use crate::rule::{Direction, SecurityGroupRuleSpec};
 use pb_engine::Address;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Addresses of the pair for the port of the web service that gets all requests without a more specific route.
+/// Addresses of the pair of rules for the port of the web service that gets all requests without a more specific route.
 pub(crate) const MAIN: [&str; 2] = ["net/lb_out_flask", "net/flask_in_lb"];
 /// Prefixes of the addresses of the pairs for other ports.
 const OTHERS: [&str; 2] = ["net/lb_out_web_", "net/flask_in_lb_"];
@@ -21,7 +22,8 @@ pub fn is_web_rule(address: &Address) -> bool {
     MAIN.contains(&address.as_str()) || OTHERS.iter().any(is_of)
 }
 
-/// Returns the rules for web services on `main` and `others`, derived from the existing pair; `None` without one.
+/// Returns the rules for web services on the ports `main` and `others`, derived from an existing pair of rules; `None`
+/// if there is no such pair.
 #[must_use]
 pub fn web_rules(
     live: &BTreeMap<Address, SecurityGroupRuleSpec>,

@@ -1,7 +1,7 @@
-//! Creates, reads, updates and deletes one parameter group on its own.
+//! Example that creates, reads, updates and deletes a single parameter group.
 //!
-//! `cargo run --release -p pb-redis --example parameter_group`. Credentials, region and endpoint come from the
-//! environment.
+//! Run it with `cargo run --release -p pb-redis --example parameter_group`. Credentials, region and endpoint come from
+//! the environment.
 
 use pb_engine::{Graph, Ownership, Standalone};
 use pb_redis::{Client, ParameterGroup, ParameterGroupSpec};

@@ -1,8 +1,8 @@
-//! Creates, reads, updates and deletes a whole queue.
+//! Example that creates, reads, updates and deletes a whole queue.
 //!
-//! `cargo run --release -p pb-redis --example queue -- [SUBNET GROUP]`: ids of a subnet and a security group; the
-//! default is those of the default VPC. Credentials, region and endpoint come from the environment. Exits with an error
-//! at the first unexpected result.
+//! Run it with `cargo run --release -p pb-redis --example queue -- [SUBNET GROUP]`, where `SUBNET` and `GROUP` are the
+//! ids of a subnet and of a security group. Without them, a subnet and the security group of the default VPC are used.
+//! Credentials, region and endpoint come from the environment. Exits with an error at the first unexpected result.
 
 use pb_engine::{Event, Events, Graph, Input, Ownership, Standalone};
 use pb_redis::{QueueInputs, QueueSpec, QueueStack};

@@ -11,13 +11,13 @@ use pb_engine::Failure;
 pub struct Offerings {
     /// `true` if the engine version is offered.
     pub version: Result<bool, Failure>,
-    /// `true` if the node type is offered. No call lists node types, so this looks up reservations: each type has
-    /// offerings.
+    /// `true` if the node type is offered. No call lists the node types, so the offerings of reserved nodes are looked
+    /// up instead, which exist for every node type.
     pub node_type: Result<bool, Failure>,
 }
 
-/// Looks up whether an engine version and a node type are offered. Nothing is retried, because nothing depends on the
-/// result.
+/// Looks up whether an engine version and a node type are offered. Failed calls are not retried, because nothing
+/// depends on the result.
 pub async fn offerings(config: &SdkConfig, engine: &str, version: &str, node_type: &str) -> Offerings {
     let client = Client::new(config);
     let no_retry_config = || Builder::new().retry_config(no_retry());

@@ -1,10 +1,11 @@
-//! Selection and ownership of resources by name.
+//! Selection of resources by name, and their classification as managed or unmanaged.
 
 use pb_engine::{Address, Found, ReadScope, Resource};
 use std::collections::BTreeMap;
 
-/// Returns whether a resource with this name may be managed: the name begins with the workspace's name, is desired, is
-/// recorded or is claimed. ElastiCache cannot filter by tags, and reading tags takes a call for each resource.
+/// Returns whether a resource with this name may be managed: the name begins with the workspace's name, or is the name
+/// of a desired resource, of a recorded resource or of a resource to import. ElastiCache cannot filter by tags, and
+/// reading tags takes a call for each resource, so only the tags of these resources are read.
 pub(crate) fn is_candidate<R: Resource>(
     scope: &ReadScope<R>,
     name: &str,
@@ -19,7 +20,7 @@ pub(crate) fn is_candidate<R: Resource>(
         || scope.imports().any(|(_, id)| id == name)
 }
 
-/// Classifies the resource `name` with `tags`: managed, unmanaged with a desired name, or irrelevant.
+/// Classifies the resource `name` with `tags` as managed, as unmanaged with a desired name, or as irrelevant (`None`).
 pub(crate) fn classify<R: Resource>(
     scope: &ReadScope<R>,
     tags: &BTreeMap<String, String>,

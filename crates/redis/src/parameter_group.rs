@@ -14,17 +14,17 @@ type Tags = BTreeMap<String, String>;
 /// Maximum number of parameters in one call. (ElastiCache API: ModifyCacheParameterGroup)
 const MAX_PARAMETERS_PER_CALL: usize = 20;
 
-/// Description, which AWS requires. It is not a field of the spec: it is immutable, and a queue must not be replaced
-/// because of a text.
+/// Description, which AWS requires. It is not a field of the spec because it is immutable, and a new wording must not
+/// cause a replacement of the queue.
 const DESCRIPTION: &str = "Parameters of the queue";
 
-/// Kind of cache parameter groups.
+/// Resource kind for cache parameter groups.
 pub struct ParameterGroup {
     client: Client,
 }
 
 impl ParameterGroup {
-    /// Creates the kind with `client`.
+    /// Creates the resource kind, which makes its calls through `client`.
     #[must_use]
     pub fn new(client: Client) -> Self {
         Self { client }
@@ -34,22 +34,23 @@ impl ParameterGroup {
 /// Spec of a cache parameter group.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ParameterGroupSpec {
-    /// Name in lower case. If it contains the family, a group of another family can coexist with this one.
+    /// Name in lower case. A name that contains the family allows a group of another family to exist at the same time.
     pub name: String,
     /// Family, such as `redis7`.
     pub family: String,
-    /// Parameters that differ from the family's defaults. Every other parameter that somebody sets is a change.
+    /// Parameters whose values differ from the family's defaults. Any other parameter that somebody sets shows as a
+    /// change.
     pub parameters: BTreeMap<String, String>,
-    /// Tags, without the ownership tags.
+    /// Tags other than the ownership tags.
     pub tags: BTreeMap<String, String>,
 }
 
 /// Attributes of a cache parameter group.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ParameterGroupAttrs {
-    /// Name.
+    /// Name of the group.
     pub name: String,
-    /// ARN.
+    /// ARN of the group.
     pub arn: String,
 }
 
@@ -161,8 +162,8 @@ impl Resource for ParameterGroup {
 
     async fn delete(&self, _cx: &Context, attrs: &ParameterGroupAttrs) -> Result<(), Failure> {
         let call = self.client.delete_cache_parameter_group().cache_parameter_group_name(&attrs.name).send();
-        // Here the code means that clusters still use the group; in other calls it means that a change is being
-        // applied.
+        // In the response to a delete, this code means that clusters still use the group; in responses to other calls,
+        // it means that a change is being applied.
         let in_use = |failure: Failure| failure.when(&["InvalidCacheParameterGroupState"], Class::InUse);
         call.await.for_operation("elasticache:DeleteCacheParameterGroup").map_err(in_use).map(drop)
     }
@@ -198,7 +199,8 @@ impl ParameterGroup {
     }
 }
 
-/// Classifies a group; `None` if it has been deleted since it was listed, or is irrelevant.
+/// Classifies a group as managed or unmanaged; `None` if the group has been deleted since it was listed, or is
+/// irrelevant.
 fn classify(
     scope: &ReadScope<ParameterGroup>,
     group: &CacheParameterGroup,
@@ -220,8 +222,8 @@ fn classify(
     Some(Found::Managed { address, spec, attrs, ready: true })
 }
 
-/// Returns the parameters that a user has set, and all desired ones: AWS does not always report a value that equals the
-/// family's default as set by a user.
+/// Returns the parameters that a user has set, and all desired parameters. AWS does not always report a parameter as
+/// set by a user if its value equals the family's default.
 fn managed_parameters(all: &[Parameter], desired: Option<&ParameterGroupSpec>) -> BTreeMap<String, String> {
     let is_desired = |name: &str| desired.is_some_and(|spec| spec.parameters.contains_key(name));
     let managed = all.iter().filter_map(|parameter| {
@@ -243,7 +245,8 @@ fn parameter(name: &str, value: Option<&str>) -> ParameterNameValue {
     ParameterNameValue::builder().parameter_name(name).set_parameter_value(value.map(str::to_owned)).build()
 }
 
-/// Marks a failure as temporary: a group cannot be changed while a preceding change is being applied.
+/// Marks a failure as temporary if it is due to a preceding change that is still being applied; until then, the group
+/// cannot be changed.
 fn not_ready_while_applying(failure: Failure) -> Failure {
     failure.when(&["InvalidCacheParameterGroupState"], Class::NotReady)
 }

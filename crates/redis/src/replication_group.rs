@@ -22,41 +22,43 @@ use std::time::Duration;
 
 const DESCRIBE: &str = "elasticache:DescribeReplicationGroups";
 
-/// Timeout of a creation (5 to 8 minutes), a deletion (3 to 8) or a change of the node type (up to 20).
+/// Limit of the wait for a create (5 to 8 minutes), a delete (3 to 8 minutes) or a change of the node type (up to 20
+/// minutes).
 const CHANGE_TIMEOUT: Backoff = Backoff::minutes(Duration::from_secs(30 * 60));
 
-/// Time in which an accepted change becomes visible: the group stays `available` for some seconds.
+/// Limit of the wait until an accepted change becomes visible. Until then, the group still reports `available` for some
+/// seconds.
 const VISIBILITY_TIMEOUT: Backoff = Backoff::seconds(Duration::from_secs(30));
 
-/// Polls in which a new group may be missing: half a minute.
+/// Number of polls in which a new group may not be found yet: about half a minute.
 const MAX_INVISIBLE_POLLS: u32 = 60;
 
-/// Kind of replication groups.
+/// Resource kind for replication groups.
 ///
-/// A change of the engine replaces the group: AWS can convert Redis into Valkey in place, but not back, and the plan
-/// shows the replacement. Jobs that wait in the queue are lost, as with each replacement.
+/// A change of the engine replaces the group: AWS can convert Redis into Valkey in place, but not Valkey into Redis.
+/// The plan shows the replacement. Jobs that wait in the queue are lost, as in every replacement.
 pub struct ReplicationGroup {
     client: Client,
 }
 
 impl ReplicationGroup {
-    /// Creates the kind with `client`.
+    /// Creates the resource kind, which makes its calls through `client`.
     #[must_use]
     pub fn new(client: Client) -> Self {
         Self { client }
     }
 }
 
-/// Spec of a replication group. Cluster mode is disabled: a broker must not run in it.
+/// Spec of a replication group. Cluster mode is always disabled, because a broker must not run in it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ReplicationGroupSpec {
     /// Id in lower case.
     pub id: String,
-    /// Description; can be updated, must not be empty.
+    /// Description; must not be empty. It can be updated in place.
     pub description: String,
     /// Engine: `redis` or `valkey`.
     pub engine: String,
-    /// Engine version, such as `7.1`; with the patch version before 6.
+    /// Engine version, such as `7.1`; versions before 6 include the patch version, as in `5.0.6`.
     pub engine_version: String,
     /// Node type, such as `cache.t3.small`.
     pub node_type: String,
@@ -66,11 +68,11 @@ pub struct ReplicationGroupSpec {
     pub nodes: i32,
     /// Name of the subnet group.
     pub subnet_group: String,
-    /// Name of the parameter group, whose family must match engine and version.
+    /// Name of the parameter group, whose family must match the engine and its version.
     pub parameter_group: String,
     /// Ids of at most five security groups.
     pub security_group_ids: BTreeSet<String>,
-    /// `true` if a replica takes over automatically; requires a replica.
+    /// `true` if a replica automatically takes over from a failed primary; requires at least one replica.
     pub automatic_failover: bool,
     /// `true` if the nodes run in several zones; requires automatic failover.
     pub multi_az: bool,
@@ -80,20 +82,20 @@ pub struct ReplicationGroupSpec {
     pub at_rest_encryption: bool,
     /// `true` if AWS may upgrade to a later minor version than the configured one.
     pub auto_minor_version_upgrade: bool,
-    /// Tags, without the ownership tags.
+    /// Tags other than the ownership tags.
     pub tags: BTreeMap<String, String>,
 }
 
 /// Attributes of a replication group.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ReplicationGroupAttrs {
-    /// Id.
+    /// Id of the group.
     pub id: String,
-    /// ARN.
+    /// ARN of the group.
     pub arn: String,
     /// Host name of the primary endpoint, which accepts writes; unknown until the group has been available.
     pub primary_endpoint_address: String,
-    /// Port.
+    /// Port of all endpoints.
     pub port: i32,
 }
 
@@ -139,7 +141,8 @@ impl Resource for ReplicationGroup {
         matches!(field, "id" | "engine" | "port" | "subnet_group" | "transit_encryption" | "at_rest_encryption")
     }
 
-    /// AWS upgrades in place and never downgrades. (ElastiCache user guide: Version management)
+    /// Returns whether the change is to an immutable field or to an earlier engine version. AWS upgrades in place, but
+    /// never downgrades. (ElastiCache user guide: Version management)
     fn change_requires_replacement(field: &str, old: &ReplicationGroupSpec, new: &ReplicationGroupSpec) -> bool {
         let is_downgrade = || engine_version::is_earlier(&new.engine_version, &old.engine_version);
         Self::requires_replacement(field) || (field == "engine_version" && is_downgrade())
@@ -153,8 +156,8 @@ impl Resource for ReplicationGroup {
         Some(attrs.id.clone())
     }
 
-    /// A group that is being deleted is left out: nothing can be done with it, a create waits until its id is free, and
-    /// the resources that it uses cannot be deleted before it is gone.
+    /// Reads the groups, without those that are being deleted. Nothing can be done with such a group: a create waits
+    /// until its id is free, and the resources that it uses cannot be deleted before the group is gone.
     async fn read(&self, scope: &ReadScope<Self>) -> Result<Vec<Found<Self>>, Failure> {
         let candidates = async {
             let mut groups = self.groups().await?;

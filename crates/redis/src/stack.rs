@@ -13,22 +13,23 @@ pub struct QueueSpec {
     pub replication_group: String,
     /// Name of the subnet group.
     pub subnet_group: String,
-    /// Name of the parameter group. If it contains the family, a group of another family can coexist with this one.
+    /// Name of the parameter group. A name that contains the family allows a group of another family to exist at the
+    /// same time.
     pub parameter_group: String,
     /// Engine: `redis` or `valkey`.
     pub engine: String,
-    /// Engine version, such as `7.1`; with the patch version before 6.
+    /// Engine version, such as `7.1`; versions before 6 include the patch version, as in `5.0.6`.
     pub engine_version: String,
     /// Node type, such as `cache.t3.small`.
     pub node_type: String,
-    /// Port.
+    /// Port of the queue.
     pub port: i32,
     /// Tags of all three resources, without `Name` and the ownership tags.
     pub tags: BTreeMap<String, String>,
 }
 
 impl QueueSpec {
-    /// Returns a spec of Redis 7.1 on one `cache.t3.small` at port 6379, with all names derived from `name`.
+    /// Returns a spec of Redis 7.1 on one `cache.t3.small` node with port 6379, with all names derived from `name`.
     #[must_use]
     pub fn named(name: &str) -> Self {
         Self {
@@ -72,7 +73,7 @@ impl QueueStack {
         Self::add_with_client(graph, &Client::new(config), spec, inputs)
     }
 
-    /// Adds the queue to `graph`, with `client`.
+    /// Adds the queue to `graph`; its resources make their calls through `client`.
     ///
     /// # Errors
     /// The errors of [`QueueStack::add`].

@@ -11,13 +11,13 @@ use pb_engine::{
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Kind of cache subnet groups.
+/// Resource kind for cache subnet groups.
 pub struct SubnetGroup {
     client: Client,
 }
 
 impl SubnetGroup {
-    /// Creates the kind with `client`.
+    /// Creates the resource kind, which makes its calls through `client`.
     #[must_use]
     pub fn new(client: Client) -> Self {
         Self { client }
@@ -40,23 +40,23 @@ impl SubnetGroup {
 pub struct SubnetGroupSpec {
     /// Name in lower case.
     pub name: String,
-    /// Description; can be updated.
+    /// Description; can be updated in place.
     pub description: String,
     /// Ids of subnets, all in one VPC.
     pub subnet_ids: BTreeSet<String>,
-    /// Ids of those subnets in which a cache node may run; observed, never configured.
+    /// Ids of the subnets in which a cache node may be running; observed, never configured.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub nodes_in: BTreeSet<String>,
-    /// Tags, without the ownership tags.
+    /// Tags other than the ownership tags.
     pub tags: BTreeMap<String, String>,
 }
 
 /// Attributes of a cache subnet group.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct SubnetGroupAttrs {
-    /// Name.
+    /// Name of the group.
     pub name: String,
-    /// ARN.
+    /// ARN of the group.
     pub arn: String,
 }
 
@@ -88,8 +88,9 @@ impl Resource for SubnetGroup {
         field == "name"
     }
 
-    /// Keeps the subnets with nodes in the group: AWS refuses to remove them. (ElastiCache API: ModifyCacheSubnetGroup,
-    /// SubnetInUse) If the group contains none of the desired subnets, it is replaced instead.
+    /// Adds the subnets in which nodes run to the desired subnets, because AWS refuses to remove them from the group.
+    /// (ElastiCache API: ModifyCacheSubnetGroup, SubnetInUse) If the group contains none of the desired subnets, the
+    /// group is replaced instead.
     fn merge_live(wanted: &mut SubnetGroupSpec, live: &SubnetGroupSpec) {
         wanted.nodes_in.clone_from(&live.nodes_in);
         if !wanted.subnet_ids.is_disjoint(&live.subnet_ids) {
@@ -97,8 +98,9 @@ impl Resource for SubnetGroup {
         }
     }
 
-    /// AWS refuses to remove a subnet that contains a node, and accepts no subnets of another VPC: a group that shares
-    /// no subnet with the desired ones is replaced. (ElastiCache API: ModifyCacheSubnetGroup, SubnetInUse)
+    /// Returns whether the name changes, or the group contains none of the desired subnets. AWS refuses to remove a
+    /// subnet that contains a node, and accepts no subnets of another VPC, so such a group is replaced. (ElastiCache
+    /// API: ModifyCacheSubnetGroup, SubnetInUse)
     fn change_requires_replacement(field: &str, old: &SubnetGroupSpec, new: &SubnetGroupSpec) -> bool {
         Self::requires_replacement(field) || (field == "subnet_ids" && old.subnet_ids.is_disjoint(&new.subnet_ids))
     }
@@ -142,7 +144,7 @@ impl Resource for SubnetGroup {
             .set_subnet_ids(Some(spec.subnet_ids.iter().cloned().collect()))
             .set_tags(Some(tags::to_sdk(&cx.tags(&spec.tags))));
         let answer = call.send().await.for_operation("elasticache:CreateCacheSubnetGroup");
-        // A new subnet may become visible to ElastiCache some moments after EC2 has created it. (ElastiCache API:
+        // A new subnet may become visible to ElastiCache only some moments after EC2 has created it. (ElastiCache API:
         // CreateCacheSubnetGroup)
         let output = answer.map_err(|failure| failure.when(&["InvalidSubnet"], Class::NotFound))?;
         Ok(output.cache_subnet_group().map_or_else(|| Self::planned_attrs(spec), attrs_of))
@@ -252,7 +254,7 @@ mod tests {
             .build()
     }
 
-    /// Two pages; the managed group is on the second.
+    /// Responds with two pages of subnet groups, with the group `second` on the second page.
     fn groups_rule(second: &'static str) -> Rule {
         mock!(Client::describe_cache_subnet_groups).then_compute_output(move |call| {
             let answer = DescribeCacheSubnetGroupsOutput::builder();
@@ -263,7 +265,7 @@ mod tests {
         })
     }
 
-    /// Cache clusters, each with its subnet group and the zones of its nodes.
+    /// Responds with cache clusters, each with its subnet group and the zones of its nodes.
     fn nodes_in(clusters: Vec<(&'static str, &'static [Option<&'static str>])>) -> Rule {
         mock!(Client::describe_cache_clusters)
             .match_requests(|call| call.show_cache_node_info() == Some(true))
@@ -312,7 +314,7 @@ mod tests {
         assert_eq!(modify.num_calls(), 1);
     }
 
-    /// Plans with the subnets `wanted` in the configuration, while the group has subnets 1 and 2.
+    /// Plans with the desired subnets `wanted`, while the group contains subnets 1 and 2.
     async fn plan_with(wanted: &[&str], clusters: Rule) -> Plan {
         let managed = tags(owned_tags("redis/subnets", "staging-jobqr"));
         let subnet_ids = wanted.iter().map(|id| (*id).to_owned()).collect();

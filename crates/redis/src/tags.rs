@@ -6,13 +6,13 @@ use pb_aws::{ForOperation, tag_map};
 use pb_engine::{Change, Class, Context, Failure, Ownership, ReadScope, Resource, fetch_each};
 use std::collections::{BTreeMap, HashMap};
 
-/// Converts tags into the type of the SDK.
+/// Converts tags into the SDK's type.
 pub(crate) fn to_sdk(tags: &BTreeMap<String, String>) -> Vec<Tag> {
     tags.iter().map(|(key, value)| Tag::builder().key(key).value(value).build()).collect()
 }
 
-/// Returns the tags of these resources by ARN; calls ElastiCache only for tags that no index contains. Resources that
-/// no longer exist or are not `available` are left out.
+/// Returns the tags of the resources `arns`, by ARN. Calls ElastiCache only for resources whose tags the tag index does
+/// not supply. Resources that no longer exist or are not `available` are left out.
 pub(crate) async fn of<R: Resource>(
     scope: &ReadScope<R>,
     client: &Client,
@@ -34,13 +34,13 @@ pub(crate) async fn read(client: &Client, arn: &str) -> Result<Option<BTreeMap<S
     }
 }
 
-/// Returns whether a call was refused because a replication group, or one of its members, is not `available`. This is
-/// temporary.
+/// Returns whether a call was refused because a replication group, or one of its members, is not `available`. Such a
+/// refusal is temporary.
 pub(crate) fn is_unavailable(failure: &Failure) -> bool {
     failure.is("InvalidReplicationGroupState") || failure.is("InvalidCacheClusterState")
 }
 
-/// Sets and removes the tags that `changes` contain, according to `wanted`.
+/// Sets the tags that `changes` add or update to their values in `wanted`, and removes the tags that `changes` remove.
 pub(crate) async fn change(
     client: &Client,
     arn: &str,

@@ -1,8 +1,8 @@
-//! Helpers shared by the tests of all kinds.
+//! Helpers shared by the tests of all resource kinds.
 
 use pb_engine::{Graph, Ownership, Standalone};
 
-/// Returns the body of an error response in ElastiCache's protocol.
+/// Returns the body of an ElastiCache error response with this code.
 pub(crate) fn error_body(code: &str) -> Option<String> {
     Some(format!(
         "<ErrorResponse><Error><Type>Sender</Type><Code>{code}</Code><Message>no</Message></Error>\
@@ -26,7 +26,7 @@ pub(crate) fn owned_tags(address: &str, name: &str) -> Vec<aws_sdk_elasticache::
     tags.map(|(key, value)| aws_sdk_elasticache::types::Tag::builder().key(key).value(value).build()).to_vec()
 }
 
-/// Returns the tags of a spec.
+/// Returns the tags of a spec, which consist of `Name`.
 pub(crate) fn name_tag(name: &str) -> std::collections::BTreeMap<String, String> {
     [("Name".to_owned(), name.to_owned())].into()
 }

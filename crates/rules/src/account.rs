@@ -3,7 +3,8 @@
 use crate::text::{length, no_part, no_prefix, no_suffix, only};
 use crate::{Verdict, Violation};
 
-/// Checks the syntax of a region's name, such as `us-east-2`, not its existence. (AWS General Reference: Regions)
+/// Checks the syntax of a region name such as `us-east-2`, but not that the region exists. (AWS General Reference:
+/// Regions)
 pub fn region(name: &str) -> Verdict {
     let parts: Vec<&str> = name.split('-').collect();
     let word = |part: &str| !part.is_empty() && part.chars().all(|c| c.is_ascii_lowercase());
@@ -64,8 +65,8 @@ pub fn bucket(name: &str) -> Verdict {
     Ok(())
 }
 
-/// Checks a prefix of object keys: empty, or folders without a slash at either end.
-/// (S3 user guide: Naming Amazon S3 objects, safe characters)
+/// Checks a prefix of object keys: it is empty, or consists of folder names without a slash at either end. (S3 user
+/// guide: Naming Amazon S3 objects, safe characters)
 pub fn key_prefix(prefix: &str) -> Verdict {
     let what = "a key prefix";
     length(what, prefix, 0, 512)?;

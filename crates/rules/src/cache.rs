@@ -2,7 +2,7 @@
 
 use crate::{Verdict, Violation};
 
-/// Checks an engine of a replication group. (ElastiCache API: CreateReplicationGroup, `Engine`)
+/// Checks the engine of a replication group. (ElastiCache API: CreateReplicationGroup, `Engine`)
 pub fn engine(engine: &str) -> Verdict {
     match engine {
         "redis" | "valkey" => Ok(()),
@@ -13,9 +13,9 @@ pub fn engine(engine: &str) -> Verdict {
 /// Returns the parameter group family of an engine version: `redis7` for Redis 7.1, `redis6.x` for 6.x and 6.2,
 /// `redis5.0` for 5.0.6, `valkey8` for Valkey 8.0.
 ///
-/// Refuses versions that AWS would refuse, and those that AWS would return in another form: from Redis 6 and Valkey 7
-/// on, AWS chooses the patch version. (ElastiCache user guide: Engine versions and upgrading;
-/// ElastiCache API: CreateCacheParameterGroup, `CacheParameterGroupFamily`)
+/// Refuses versions that AWS would refuse, and those that AWS would report in another form: from Redis 6 and Valkey 7
+/// on, AWS chooses the patch version. (ElastiCache user guide: Engine versions and upgrading; ElastiCache API:
+/// CreateCacheParameterGroup, `CacheParameterGroupFamily`)
 pub fn family(engine_name: &str, version: &str) -> Result<String, Violation> {
     engine(engine_name)?;
     let refuse = |reason: &str| Violation::new(format!("`{version}` is not a version of {engine_name}: {reason}"));

@@ -3,7 +3,7 @@
 use crate::text::{length, no_prefix, no_suffix, only};
 use crate::{Verdict, Violation};
 
-/// Checks one label of a hostname: the part between two dots. (RFC 1123, section 2.1)
+/// Checks one label of a hostname, which is a part between two dots. (RFC 1123, section 2.1)
 pub fn label(label: &str) -> Verdict {
     let what = "a hostname label";
     length(what, label, 1, 63)?;
@@ -17,7 +17,7 @@ pub fn label(label: &str) -> Verdict {
     no_suffix(what, label, "-")
 }
 
-/// Checks a fully qualified hostname: in lower case, as Route 53 returns it, without the trailing dot.
+/// Checks a fully qualified hostname, which must be in lower case, as Route 53 returns it, without the trailing dot.
 /// (Route 53 developer guide: DNS domain name format)
 pub fn hostname(name: &str) -> Verdict {
     let plain = name.trim_end_matches('.').to_lowercase();
@@ -41,7 +41,8 @@ pub fn hostname(name: &str) -> Verdict {
     Ok(())
 }
 
-/// Checks that a hostname is in a zone: it is the zone's name or ends with it. (Route 53 API: ChangeResourceRecordSets)
+/// Checks that a hostname is in a zone: it equals the zone's name, or ends with a dot and the zone's name. (Route 53
+/// API: ChangeResourceRecordSets)
 pub fn in_zone(hostname: &str, zone: &str) -> Verdict {
     let inside = hostname.strip_suffix(zone).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'));
     if inside {

@@ -15,8 +15,8 @@ const fn sizes(cpu: i64, from: i64, to: i64, step: i64) -> Size {
     Size { cpu, from, to, step }
 }
 
-/// Task sizes of Fargate. The smallest one has 512, 1024 or 2048 MiB: see `memory_sizes`.
-/// (ECS developer guide: Task CPU and memory)
+/// Task sizes of Fargate. The smallest size has 512, 1024 or 2048 MiB, but not 1536: see `memory_sizes`. (ECS developer
+/// guide: Task CPU and memory)
 const SIZES: [Size; 7] = [
     sizes(256, 512, 2048, 512),
     sizes(512, 1024, 4096, 1024),
@@ -27,9 +27,9 @@ const SIZES: [Size; 7] = [
     sizes(16384, 32768, 122_880, 8192),
 ];
 
-/// Ids of zones that are unsuitable for tasks: the first two do not have Fargate, and the last one gets new node types
-/// and sizes late or never. An id means the same zone in every account; a name (`us-east-1e`) does not. (ECS developer
-/// guide: Supported Regions for Amazon ECS on AWS Fargate)
+/// Ids of zones that are unsuitable for tasks: Fargate is not offered in the first two, and the last one gets new node
+/// types and sizes late or never. A zone id means the same zone in every account; a zone name (`us-east-1e`) does not.
+/// (ECS developer guide: Supported Regions for Amazon ECS on AWS Fargate)
 const UNSUITABLE_ZONES: [&str; 3] = ["usw1-az2", "apne1-az3", "use1-az3"];
 
 /// Checks that tasks can run in a zone, given by its id, such as `use2-az1`.
@@ -75,7 +75,7 @@ pub fn task_size(cpu_units: i64, memory: i64) -> Verdict {
         .with_suggestion(enough))
 }
 
-/// Checks the seconds from SIGTERM to SIGKILL. (ECS developer guide: Task definition parameters for Fargate,
+/// Checks the time from SIGTERM to SIGKILL, in seconds. (ECS developer guide: Task definition parameters for Fargate,
 /// `stopTimeout`)
 pub fn stop_timeout(seconds: i64) -> Verdict {
     between(seconds, 2, 120, " seconds")
@@ -86,18 +86,19 @@ pub fn desired_count(count: i64) -> Verdict {
     between(count, 0, 5000, " tasks")
 }
 
-/// Checks the desired count of a scheduler: 0 or 1. Two would each send every periodic task.
-/// (Celery user guide: Periodic Tasks, "only a single scheduler is running")
+/// Checks the desired count of a scheduler: 0 or 1. Two schedulers would each send every periodic task. (Celery user
+/// guide: Periodic Tasks, "only a single scheduler is running")
 pub fn scheduler_count(count: i64) -> Verdict {
     at_most_one(count, 0, 1, " tasks")
 }
 
-/// Checks the minimum percent of a scheduler during a rollout: 0, since the old task stops before the new one starts.
+/// Checks the minimum healthy percent of a scheduler during a rollout. It must be 0, so that the old task stops before
+/// the new one starts.
 pub fn scheduler_min_healthy_percent(percent: i64) -> Verdict {
     at_most_one(percent, 0, 0, " percent")
 }
 
-/// Checks the maximum percent of a scheduler during a rollout: 100.
+/// Checks the maximum percent of a scheduler during a rollout. It must be 100.
 pub fn scheduler_max_percent(percent: i64) -> Verdict {
     at_most_one(percent, 100, 100, " percent")
 }
@@ -110,25 +111,26 @@ fn at_most_one(value: i64, min: i64, max: i64, unit: &str) -> Verdict {
     Err(Violation::new(text).with_suggestion(max))
 }
 
-/// Checks the name of a Celery queue, for a comma-separated list.
+/// Checks the name of a Celery queue, which is used in a comma-separated list.
 pub fn queue(name: &str) -> Verdict {
     let what = "a queue name";
     length(what, name, 1, 255)?;
     only(what, name, |c| c.is_ascii_graphic() && c != ',', "visible ASCII characters other than a comma")
 }
 
-/// Checks the percent of tasks that keep running during a rollout. (ECS API: DeploymentConfiguration)
+/// Checks the minimum percentage of tasks that keep running during a rollout. (ECS API: DeploymentConfiguration)
 pub fn min_healthy_percent(percent: i64) -> Verdict {
     between(percent, 0, 100, " percent")
 }
 
-/// Checks the percent of tasks, old and new, that may run during a rollout. (ECS API: DeploymentConfiguration)
+/// Checks the maximum percentage of tasks, old and new, that may run during a rollout. (ECS API:
+/// DeploymentConfiguration)
 pub fn max_percent(percent: i64) -> Verdict {
     between(percent, 100, 200, " percent")
 }
 
-/// Checks that a rollout can progress: the percentages allow ECS to start or to stop at least one task.
-/// ECS rounds the minimum up and the maximum down. (ECS API: DeploymentConfiguration)
+/// Checks that a rollout can progress, because the percentages allow ECS to start or stop at least one task. ECS rounds
+/// the minimum up and the maximum down. (ECS API: DeploymentConfiguration)
 pub fn rollout_can_progress(count: i64, min: i64, max: i64) -> Verdict {
     let most = count.saturating_mul(max) / 100;
     let least = count.saturating_mul(min).saturating_add(99) / 100;
@@ -137,8 +139,8 @@ pub fn rollout_can_progress(count: i64, min: i64, max: i64) -> Verdict {
     }
     let tasks = if count == 1 { "task" } else { "tasks" };
     Err(Violation::new(format!(
-        "with {count} {tasks}, at least {least} must and at most {most} may run, so a rollout can neither start nor stop \
-         one"
+        "with {count} {tasks}, at least {least} must run and at most {most} may run, so a rollout can neither start \
+         nor stop a task"
     )))
 }
 
@@ -178,7 +180,7 @@ pub fn variable_name(name: &str) -> Verdict {
     begins(what, name, |c| !c.is_ascii_digit(), "a character other than a digit")
 }
 
-/// Checks that a variable is none of those that the deployment sets.
+/// Checks that a variable is not one of those that pb-deploy itself sets.
 pub fn unreserved_variable(name: &str, reserved: &[&str]) -> Verdict {
     if reserved.contains(&name) {
         return Err(Violation::new(format!("`{name}` is already set to the address of the queue")));
@@ -186,12 +188,12 @@ pub fn unreserved_variable(name: &str, reserved: &[&str]) -> Verdict {
     Ok(())
 }
 
-/// Checks the longest wait of a deploy for one resource, in seconds.
+/// Checks the maximum time that a deploy waits for one resource, in seconds.
 pub fn wait_timeout(seconds: i64) -> Verdict {
     between(seconds, 60, 86400, " seconds")
 }
 
-/// Checks the number of revisions of a task definition to keep: at least the one in use and one to roll back to.
+/// Checks the number of revisions of a task definition to keep: at least the revision in use and one to roll back to.
 pub fn keep_revisions(count: i64) -> Verdict {
     between(count, 2, 100, " revisions")
 }

@@ -1,8 +1,8 @@
-//! Rules of AWS that can be checked without a call, and detection of secrets.
+//! AWS rules that can be checked without calling AWS, and detection of secrets.
 //!
 //! All functions are pure: they take a value and return whether AWS would accept it. `pb-config` applies them to every
-//! value of the file, so that a user sees all mistakes at once, with line and column. The crates that create resources
-//! apply them again, so that they hold for programs that use one of these crates alone.
+//! value of the configuration file, so that a user sees all mistakes at once, with line and column. The crates that
+//! create resources apply the rules again, for programs that use one of these crates without `pb-config`.
 //!
 //! Numbers are passed as `i64`: a value that does not fit its final type is refused by its rule rather than
 //! by a conversion. Each function names the page of the AWS documentation that it follows.
@@ -30,7 +30,7 @@ mod text;
 
 /// Violation of an AWS rule by a value.
 ///
-/// The message names the value and the rule, and is written to follow `invalid port: `.
+/// The message names the value and the rule, and is worded to follow a prefix such as `invalid port: `.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub struct Violation {
@@ -40,7 +40,7 @@ pub struct Violation {
 }
 
 impl Violation {
-    /// Creates a violation without a suggestion.
+    /// Creates a violation without a suggestion or remedy.
     pub fn new(message: impl Into<String>) -> Self {
         Self { message: message.into(), suggestion: None, remedy: None }
     }
@@ -55,7 +55,7 @@ impl Violation {
         self
     }
 
-    /// Returns what to do, if another value alone does not help.
+    /// Returns the remedy, if another value alone does not help.
     pub fn remedy(&self) -> Option<&str> {
         self.remedy.as_deref()
     }
@@ -66,5 +66,5 @@ impl Violation {
     }
 }
 
-/// Result of a rule.
+/// Result of checking a value against a rule.
 pub type Verdict = Result<(), Violation>;

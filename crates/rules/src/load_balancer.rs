@@ -34,14 +34,14 @@ pub fn health_matcher(matcher: &str) -> Verdict {
     )))
 }
 
-/// Checks the seconds between two health checks. (Elastic Load Balancing API: CreateTargetGroup,
+/// Checks the interval between two health checks, in seconds. (Elastic Load Balancing API: CreateTargetGroup,
 /// `HealthCheckIntervalSeconds`)
 pub fn health_interval(seconds: i64) -> Verdict {
     between(seconds, 5, 300, " seconds")
 }
 
-/// Checks the seconds after which a health check without a response has failed.
-/// (Elastic Load Balancing API: CreateTargetGroup, `HealthCheckTimeoutSeconds`)
+/// Checks the time after which a health check without a response fails, in seconds. (Elastic Load Balancing API:
+/// CreateTargetGroup, `HealthCheckTimeoutSeconds`)
 pub fn health_timeout(seconds: i64) -> Verdict {
     between(seconds, 2, 120, " seconds")
 }
@@ -68,12 +68,12 @@ pub fn deregistration_delay(seconds: i64) -> Verdict {
     between(seconds, 0, 3600, " seconds")
 }
 
-/// Default quota of rules of a load balancer besides the default rules, and quota of its target groups.
-/// (Elastic Load Balancing: Quotas for your Application Load Balancers)
+/// Default quota of rules per load balancer, without the default rules. The quota of target groups per load balancer
+/// has the same value. (Elastic Load Balancing: Quotas for your Application Load Balancers)
 pub const RULES_MAX: usize = 100;
 
-/// Checks a rule priority from the configuration; rules without one follow. AWS accepts 1 to 50,000.
-/// (Elastic Load Balancing API: CreateRule, `Priority`)
+/// Checks a rule priority from the configuration. Rules without a configured priority follow those with one, so the
+/// maximum is lower than in AWS, which accepts 1 to 50,000. (Elastic Load Balancing API: CreateRule, `Priority`)
 pub fn chosen_priority(priority: i64) -> Verdict {
     between(priority, 1, 1000, "")
 }
@@ -95,8 +95,8 @@ pub fn path_pattern(pattern: &str) -> Verdict {
     only(what, pattern, known, "letters, digits, _-.$/~\"'@:+& and the wildcards * and ?")
 }
 
-/// Checks a host pattern of a rule, with `*` and `?` as wildcards. It has a dot, and only letters after the last one.
-/// (Elastic Load Balancing: Host conditions)
+/// Checks a host pattern of a rule, with `*` and `?` as wildcards. The pattern must contain a dot, with only letters
+/// after the last dot. (Elastic Load Balancing: Host conditions)
 pub fn host_pattern(pattern: &str) -> Verdict {
     let what = "a host pattern";
     length(what, pattern, 1, 128)?;
@@ -110,8 +110,8 @@ pub fn host_pattern(pattern: &str) -> Verdict {
     }
 }
 
-/// Checks the conditions of a rule: at most five hosts and paths together, with at most five wildcards.
-/// (Elastic Load Balancing: Quotas for your Application Load Balancers)
+/// Checks the conditions of a rule: at least one and at most five hosts and paths in total, and at most five wildcards
+/// in them. (Elastic Load Balancing: Quotas for your Application Load Balancers)
 pub fn conditions<'a>(patterns: impl IntoIterator<Item = &'a str>) -> Verdict {
     let patterns: Vec<&str> = patterns.into_iter().collect();
     if patterns.is_empty() {

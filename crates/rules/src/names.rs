@@ -5,14 +5,14 @@ use crate::{Verdict, Violation};
 
 const LETTERS_DIGITS_HYPHENS: &str = "letters, digits and hyphens";
 
-/// Checks the name of a workspace. It is part of every name in AWS, so the strictest of their rules applies to it; its
-/// maximum length depends on the suffixes.
+/// Checks the name of a workspace. The name is part of the name of every resource in AWS, so the strictest rule for
+/// these names applies to it. Its maximum length also depends on the suffixes of these names.
 pub fn workspace(name: &str) -> Verdict {
     cache_identifier("a workspace name", name, 40)
 }
 
-/// Checks the key of a service in the configuration, which is part of names and addresses. `reserved` lists keys that
-/// other addresses contain.
+/// Checks the key of a service in the configuration, which is part of names and addresses. `reserved` lists the keys
+/// that addresses of other resources contain.
 pub fn service_key(name: &str, reserved: &[&str]) -> Verdict {
     let what = "a service name";
     length(what, name, 1, 32)?;
@@ -63,7 +63,7 @@ pub fn service(name: &str) -> Verdict {
     ecs("a service name", name)
 }
 
-/// Checks a family of task definitions. (ECS API: RegisterTaskDefinition)
+/// Checks the name of a family of task definitions. (ECS API: RegisterTaskDefinition)
 pub fn family(name: &str) -> Verdict {
     ecs("a task definition family", name)
 }
@@ -123,8 +123,8 @@ pub fn repository(name: &str) -> Verdict {
     Ok(())
 }
 
-/// Checks the id of a replication group. ElastiCache stores it in lower case, so only lower case is accepted: the id
-/// that is read back is then the one that was written. (ElastiCache API: CreateReplicationGroup)
+/// Checks the id of a replication group. ElastiCache stores the id in lower case. Only lower case is accepted, so that
+/// the id that is read back equals the one that was written. (ElastiCache API: CreateReplicationGroup)
 pub fn replication_group(id: &str) -> Verdict {
     cache_identifier("a replication group id", id, 40)
 }

@@ -8,10 +8,10 @@ use crate::{Verdict, Violation};
 /// Default quota of rules per security group and direction. (VPC user guide: Amazon VPC quotas)
 pub const RULES_MAX: usize = 60;
 
-/// Blocks that hosts cannot use. (RFC 6890)
+/// CIDR blocks whose addresses hosts cannot use. (RFC 6890)
 const UNUSABLE: [&str; 4] = ["0.0.0.0/8", "127.0.0.0/8", "169.254.0.0/16", "224.0.0.0/3"];
 
-/// Parses an IPv4 block as AWS returns it: without host bits. (VPC user guide: VPC CIDR blocks)
+/// Parses an IPv4 CIDR block in the form in which AWS returns it, without host bits. (VPC user guide: VPC CIDR blocks)
 pub fn cidr(text: &str) -> Result<Ipv4Net, Violation> {
     let Ok(net) = text.parse::<Ipv4Net>() else {
         let alone = match text.parse::<std::net::Ipv4Addr>() {
@@ -27,7 +27,7 @@ pub fn cidr(text: &str) -> Result<Ipv4Net, Violation> {
     Ok(net)
 }
 
-/// Checks the block of a VPC: /16 to /28. (EC2 API: CreateVpc)
+/// Checks the CIDR block of a VPC: /16 to /28, and not in a block that hosts cannot use. (EC2 API: CreateVpc)
 pub fn vpc_cidr(vpc: Ipv4Net) -> Verdict {
     size("a VPC", vpc)?;
     for unusable in UNUSABLE {
@@ -38,7 +38,7 @@ pub fn vpc_cidr(vpc: Ipv4Net) -> Verdict {
     Ok(())
 }
 
-/// Checks the block of a subnet: /16 to /28, and inside that of the VPC. (EC2 API: CreateSubnet)
+/// Checks the CIDR block of a subnet: /16 to /28, and inside the VPC's block. (EC2 API: CreateSubnet)
 pub fn subnet_cidr(subnet: Ipv4Net, vpc: Ipv4Net) -> Verdict {
     size("a subnet", subnet)?;
     if vpc.contains(&subnet) {
@@ -47,8 +47,8 @@ pub fn subnet_cidr(subnet: Ipv4Net, vpc: Ipv4Net) -> Verdict {
     Err(Violation::new(format!("`{subnet}` is not inside the VPC's block `{vpc}`")))
 }
 
-/// Checks the block of a load balancer's subnet: /27 or larger, so that eight addresses can be free.
-/// (Elastic Load Balancing user guide: Subnets for your load balancer)
+/// Checks the CIDR block of a load balancer's subnet: /27 or larger, so that eight addresses can be free. (Elastic Load
+/// Balancing user guide: Subnets for your load balancer)
 pub fn load_balancer_subnet_cidr(subnet: Ipv4Net) -> Verdict {
     if subnet.prefix_len() <= 27 {
         return Ok(());
@@ -82,7 +82,8 @@ pub fn zone(zone: &str, region: &str) -> Verdict {
     Err(Violation::new(format!("`{zone}` is not an Availability Zone of {region}, such as `{region}a`")))
 }
 
-/// Checks the zones of a load balancer's subnets: two different ones. (Elastic Load Balancing API: CreateLoadBalancer)
+/// Checks the zones of a load balancer's subnets, which must be two different zones. (Elastic Load Balancing API:
+/// CreateLoadBalancer)
 pub fn zones(zones: &[String]) -> Verdict {
     match zones {
         [one, other] if one == other => {
@@ -98,7 +99,7 @@ pub fn zones(zones: &[String]) -> Verdict {
 
 /// Checks a TCP or UDP port. (EC2 API: IpPermission; ECS API: PortMapping)
 pub fn port(port: i64) -> Verdict {
-    // The nearest valid port is not a useful suggestion.
+    // There is no suggestion, because the nearest valid port would not be a useful one.
     between(port, 1, 65535, "").map_err(|violation| Violation::new(violation.to_string()))
 }
 

@@ -1,28 +1,29 @@
-//! Quotas of an account, and their use by a plan.
+//! Quotas of an account, and their usage by a plan.
 //!
-//! AWS increases quotas on request and does not decrease the ones below, so every account has at least the default.
-//! (Service Quotas API: RequestServiceQuotaIncrease)
+//! AWS increases quotas on request, and does not decrease the quotas in this module, so every account has at least
+//! their default values. (Service Quotas API: RequestServiceQuotaIncrease)
 
 use crate::{load_balancer, network};
 
-/// Quota, as Service Quotas names it.
+/// Quota, with the names that Service Quotas uses.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Quota {
-    /// Service: `vpc`.
+    /// Service code, such as `vpc`.
     pub service: &'static str,
-    /// Code: `L-0EA8095F`.
+    /// Quota code, such as `L-0EA8095F`.
     pub code: &'static str,
-    /// Name: `Inbound or outbound rules per security group`.
+    /// Quota name, such as `Inbound or outbound rules per security group`.
     pub name: &'static str,
-    /// Value of an account that has not requested more.
+    /// Value for an account that has not requested an increase.
     pub default: usize,
-    /// Set if AWS increases it on request.
+    /// `true` if AWS increases the quota on request.
     pub adjustable: bool,
 }
 
-/// Rules of a security group in one direction. IPv4 and IPv6 are counted separately; a rule that names a group counts
-/// for both. The quota multiplied by the quota of groups per network interface, 5 to 16, is at most 1,000, so it never
-/// falls below 62. (VPC user guide: Amazon VPC quotas, Security group size)
+/// Quota of the rules of a security group in one direction. IPv4 and IPv6 rules are counted separately; a rule that
+/// names a group counts for both versions. This quota multiplied by the quota of groups per network interface, which is
+/// 5 to 16, is at most 1,000, so this quota never falls below 62. (VPC user guide: Amazon VPC quotas, Security group
+/// size)
 pub const RULES_PER_GROUP: Quota = Quota {
     service: "vpc",
     code: "L-0EA8095F",
@@ -31,8 +32,8 @@ pub const RULES_PER_GROUP: Quota = Quota {
     adjustable: true,
 };
 
-/// Target groups of all load balancers in a region. (Elastic Load Balancing: Quotas for your Application Load
-/// Balancers)
+/// Quota of the target groups of all load balancers in a region. (Elastic Load Balancing: Quotas for your Application
+/// Load Balancers)
 pub const TARGET_GROUPS: Quota = Quota {
     service: "elasticloadbalancing",
     code: "L-B22855CB",
@@ -41,8 +42,8 @@ pub const TARGET_GROUPS: Quota = Quota {
     adjustable: true,
 };
 
-/// Rules of all listeners of a load balancer, without the default rules.
-/// (Elastic Load Balancing: Quotas for your Application Load Balancers)
+/// Quota of the rules of all listeners of a load balancer, without the default rules. (Elastic Load Balancing: Quotas
+/// for your Application Load Balancers)
 pub const RULES_PER_LOAD_BALANCER: Quota = Quota {
     service: "elasticloadbalancing",
     code: "L-7EED9B64",
@@ -51,8 +52,9 @@ pub const RULES_PER_LOAD_BALANCER: Quota = Quota {
     adjustable: true,
 };
 
-/// Target groups of the listeners and rules of a load balancer. A target group that several of them use counts once.
-/// (Elastic Load Balancing: Quotas for your Application Load Balancers; API: TooManyUniqueTargetGroupsPerLoadBalancer)
+/// Quota of the target groups to which the listeners and rules of a load balancer forward. A target group that several
+/// listeners or rules use counts once. (Elastic Load Balancing: Quotas for your Application Load Balancers; API:
+/// TooManyUniqueTargetGroupsPerLoadBalancer)
 pub const TARGET_GROUPS_PER_LOAD_BALANCER: Quota = Quota {
     service: "elasticloadbalancing",
     code: "L-822D1B1B",
@@ -61,36 +63,37 @@ pub const TARGET_GROUPS_PER_LOAD_BALANCER: Quota = Quota {
     adjustable: false,
 };
 
-/// Peak use of a quota during a plan: everything to be created exists, and nothing is deleted yet.
+/// Peak usage of a quota while a plan is applied: all new resources exist, and no old resource is deleted yet.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Usage {
-    /// Quota in question.
+    /// Quota that the resources count toward.
     pub quota: &'static Quota,
-    /// Resource or region that has the quota: `security group staging-ecs-flask-sg (sg-1)`.
+    /// Resource or region to which the quota applies, such as `security group staging-ecs-flask-sg (sg-1)`.
     pub of: String,
-    /// Counted resources, in the plural: `inbound rules`.
+    /// Counted resources, in the plural, such as `inbound rules`.
     pub what: &'static str,
-    /// Current number, including unmanaged ones.
+    /// Current number of these resources, including unmanaged ones.
     pub now: usize,
-    /// Number that the plan creates.
+    /// Number of these resources that the plan creates.
     pub more: usize,
 }
 
 impl Usage {
-    /// Returns the peak number.
+    /// Returns the peak number of these resources.
     #[must_use]
     pub fn peak(&self) -> usize {
         self.now + self.more
     }
 
-    /// Returns whether the peak exceeds the default, so that the quota of the account decides.
+    /// Returns whether the peak exceeds the default. If so, the account's own quota has to be looked up.
     #[must_use]
     pub fn exceeds_default(&self) -> bool {
         self.peak() > self.quota.default
     }
 
-    /// Returns why AWS would refuse the plan in an account with this `limit`, and the remedy; `None` if it fits.
-    /// `note` names the source of the limit if it is not the account's own value.
+    /// Returns the reason why AWS would refuse the plan in an account with this `limit`, and the remedy; `None` if the
+    /// peak does not exceed the limit. `note` names the source of the limit if the limit is not the account's own
+    /// value.
     #[must_use]
     pub fn refusal(&self, limit: f64, note: Option<&str>) -> Option<String> {
         let peak = self.peak();

@@ -1,4 +1,4 @@
-//! References to secrets of containers, and detection of secrets in plain values.
+//! References to the secrets of containers, and detection of secrets in plain text.
 
 mod detection;
 
@@ -8,20 +8,21 @@ use crate::account::account_id;
 use crate::text::only;
 use crate::{Verdict, Violation};
 
-/// Examples of references.
+/// Remedy for an invalid reference: examples of valid references.
 const EXAMPLES: &str = "use an ARN such as arn:aws:secretsmanager:us-east-2:123456789012:secret:app/db-AbCdEf or \
                         arn:aws:ssm:us-east-2:123456789012:parameter/app/db";
 
-/// Parsed reference.
+/// Parsed reference to a secret.
 struct Reference<'a> {
     region: &'a str,
     account: &'a str,
     store: Store<'a>,
 }
 
-/// Store of a secret.
+/// Store that contains the secret.
 enum Store<'a> {
-    /// Secrets Manager: a name with a random suffix, which a key, a stage and an id may follow.
+    /// Secrets Manager: a name with a random suffix, optionally followed by a JSON key and by a version stage or a
+    /// version id.
     SecretsManager { name: &'a str, more: Vec<&'a str> },
     /// Parameter Store: a name.
     ParameterStore { name: &'a str },
@@ -29,11 +30,12 @@ enum Store<'a> {
 
 /// Checks the ARN of a Secrets Manager secret or of a Parameter Store parameter, from which ECS sets a variable.
 ///
-/// The ARN of a secret ends with a hyphen and six characters. `:JSON_KEY:VERSION_STAGE:VERSION_ID` may follow, each of
-/// them possibly empty, but not both a stage and an id. (ECS developer guide: Pass Secrets Manager secrets through
-/// Amazon ECS environment variables; Secrets Manager API: CreateSecret; Systems Manager API: PutParameter)
+/// The ARN of a secret ends with a hyphen and six characters. It may be followed by
+/// `:JSON_KEY:VERSION_STAGE:VERSION_ID`. Each of the three may be empty, and a stage and an id exclude each other. (ECS
+/// developer guide: Pass Secrets Manager secrets through Amazon ECS environment variables; Secrets Manager API:
+/// CreateSecret; Systems Manager API: PutParameter)
 pub fn reference(arn: &str) -> Verdict {
-    // The error must not show a secret that was written here by mistake.
+    // The error must not show the value, which may be a secret that was written here by mistake.
     let Some(Reference { region, account, store }) = parse_reference(arn) else {
         return Err(Violation::new(
             "the value is neither the ARN of a Secrets Manager secret nor that of a Parameter Store parameter",
@@ -67,7 +69,7 @@ fn secret(arn: &str, name: &str, more: &[&str]) -> Verdict {
         _ => {
             let remedy = "append `:JSON_KEY:VERSION_STAGE:VERSION_ID` to the ARN, with all three colons; each of the \
                           three may be empty, and a stage and an id exclude each other";
-            let message = format!("`{arn}` names a key or a version in a form that ECS does not read");
+            let message = format!("`{arn}` names a key or a version in a form that ECS does not accept");
             Err(Violation::new(message).with_remedy(remedy))
         }
     }
@@ -93,9 +95,9 @@ fn has_random_suffix(name: &str) -> bool {
     name.rsplit_once('-').is_some_and(end)
 }
 
-/// Returns the permission that the execution role needs for a reference: the action and the ARN of its resource. `None`
-/// if the text is not a reference. (ECS developer guide: Task execution IAM role, Secrets Manager or Systems Manager
-/// permissions)
+/// Returns the permission that the execution role needs to read the referenced secret: the action and the ARN of the
+/// resource. Returns `None` if the text is not a reference. (ECS developer guide: Task execution IAM role, Secrets
+/// Manager or Systems Manager permissions)
 #[must_use]
 pub fn permission(reference: &str) -> Option<(&'static str, String)> {
     match parse_reference(reference)?.store {
@@ -137,11 +139,11 @@ mod tests {
             ("arn:aws:secretsmanager:us-east-2:123456789012:secret:app/db", "incomplete"),
             (
                 "arn:aws:secretsmanager:us-east-2:123456789012:secret:app/db-AbCdEf:password",
-                "a form that ECS does not read",
+                "a form that ECS does not accept",
             ),
             (
                 "arn:aws:secretsmanager:us-east-2:123456789012:secret:app/db-AbCdEf:password:AWSPREVIOUS:3f1c",
-                "a form that ECS does not read",
+                "a form that ECS does not accept",
             ),
             ("arn:aws:secretsmanager:us-east-2:123456789012:secret:app db-AbCdEf", "contains ' '"),
             ("arn:aws:ssm::123456789012:parameter/a", "region"),

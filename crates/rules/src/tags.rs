@@ -1,9 +1,9 @@
-//! Keys, values and number of tags.
+//! Keys and values of tags, and the number of tags of a resource.
 
 use crate::text::length;
 use crate::{Verdict, Violation};
 
-/// Prefix of the ownership tags, reserved for them.
+/// Prefix that is reserved for the ownership tags.
 pub const OWNERSHIP_PREFIX: &str = "pb-deploy:";
 
 /// Maximum number of tags of a resource, including `Name` and the ownership tags. (EC2 user guide: Tag restrictions)
@@ -29,7 +29,7 @@ pub fn value(value: &str) -> Verdict {
     characters("a tag value", value)
 }
 
-/// Checks the key of a user's tag: neither `Name` nor an ownership tag.
+/// Checks the key of a tag that a user configures: it is neither `Name` nor an ownership tag.
 pub fn extra_key(text: &str) -> Verdict {
     key(text)?;
     if text.to_ascii_lowercase().starts_with(OWNERSHIP_PREFIX) {
@@ -43,7 +43,7 @@ pub fn extra_key(text: &str) -> Verdict {
     Ok(())
 }
 
-/// Checks the number of a user's tags.
+/// Checks the number of tags that a user configures.
 pub fn extra_count(count: usize) -> Verdict {
     let max = TAGS_MAX - TAGS_RESERVED;
     if count <= max {

@@ -1,4 +1,4 @@
-//! Checks of text and numbers that the rules are built from.
+//! Checks of texts and numbers, from which the rules are built.
 
 use crate::{Verdict, Violation};
 
@@ -62,7 +62,8 @@ pub(crate) fn begins(what: &str, value: &str, allowed: impl Fn(char) -> bool, de
     Err(Violation::new(format!("`{value}` does not start with {described}, as required for {what}")))
 }
 
-/// Checks that a number is between `min` and `max`; `unit` follows the numbers (`" seconds"`), or is empty.
+/// Checks that a number is between `min` and `max`; `unit` follows the numbers in the message (such as `" seconds"`),
+/// or is empty.
 pub(crate) fn between(value: i64, min: i64, max: i64, unit: &str) -> Verdict {
     if (min..=max).contains(&value) {
         return Ok(());

@@ -1,5 +1,6 @@
-//! Acquires, writes, reads and releases the state of one workspace, while a second process is refused. Exits with 1 if
-//! anything unexpected happens. The bucket, with versioning, and the table must exist.
+//! Example of a session: writes and reads the snapshot of one workspace under the lease, and shows a refused second
+//! process, a takeover, an unlock, a conflicting write and a restore. It exits with 1 if anything unexpected happens.
+//! The bucket, with versioning enabled, and the table must exist.
 //!
 //! ```text
 //! AWS_ENDPOINT_URL=http://127.0.0.1:PORT AWS_ACCESS_KEY_ID=test AWS_SECRET_ACCESS_KEY=test \
@@ -39,7 +40,7 @@ async fn main() -> Done {
     println!("wrote and read serial {} of {}", stored.serial, location.url());
 
     let second = LeaseTable::new(&config, &location, timing).acquire(&AcquireOptions::new("another", "destroy")).await;
-    let refused = second.err().ok_or("a second process got the lease")?;
+    let refused = second.err().ok_or("a second process acquired the lease")?;
     expect(
         refused.class == Class::Locked && refused.message.contains(&options.who),
         "a failure that names the holder",
@@ -84,7 +85,7 @@ async fn take_over_from_dead_holder(leases: &LeaseTable, options: &AcquireOption
     Ok(())
 }
 
-/// Breaks the lease of a live holder, which detects it.
+/// Breaks the lease of a live holder and waits until the holder detects it.
 async fn unlock_live_holder(leases: &LeaseTable, options: &AcquireOptions) -> Done {
     let lease = leases.acquire(options).await?;
     leases.unlock(lease.id()).await?;
@@ -92,7 +93,7 @@ async fn unlock_live_holder(leases: &LeaseTable, options: &AcquireOptions) -> Do
     Ok(())
 }
 
-/// Shows that a write of another run in between is not overwritten.
+/// Shows that a session does not overwrite a snapshot that another run has written in the meantime.
 async fn detect_conflict(store: &Store, leases: &LeaseTable, options: &AcquireOptions) -> Done {
     let session = Session::open(store.clone(), leases, options, Events::none()).await?;
     let loaded = store.load().await?;
@@ -102,11 +103,11 @@ async fn detect_conflict(store: &Store, leases: &LeaseTable, options: &AcquireOp
     let refused = run(&session).await.err().ok_or("the snapshot of another run was overwritten")?;
     println!("did not overwrite the snapshot of another run: {refused}");
     expect(session.lost().is_some(), "a lost session")?;
-    expect(session.close().await.is_err(), "a session that could not store its changes")?;
+    expect(session.close().await.is_err(), "a failure to store the changes")?;
     expect(store.load().await?.snapshot == other, "the snapshot of the other run")
 }
 
-/// Restores an older version as the newest one.
+/// Restores the oldest version of the snapshot as the newest version.
 async fn restore_oldest_version(store: &Store, leases: &LeaseTable, options: &AcquireOptions) -> Done {
     let versions = store.versions().await?;
     let (newest, oldest) = versions.first().zip(versions.last()).ok_or("no versions")?;

@@ -1,20 +1,22 @@
-//! Check that a run uses the account and region of the recorded deployment.
+//! Check that a run uses the account and region that the snapshot records.
 
 use pb_engine::{Class, Failure, Snapshot};
 
-/// Account and region that a workspace is deployed to. Every write of the snapshot records them. A run with another
-/// account or region refuses the snapshot, because all resources in it would appear to have been deleted there.
+/// Account and region to which a run deploys a workspace. Every write of the snapshot records them. A run with another
+/// account or region refuses the snapshot, because in that account or region, all recorded resources would appear to
+/// have been deleted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AccountRegion {
-    /// Account of the credentials. `None` if it is unknown; it is then not compared.
+    /// Account of the credentials, or `None` if the account is unknown and therefore not compared.
     pub account: Option<String>,
     /// Configured region.
     pub region: String,
 }
 
 impl AccountRegion {
-    /// Checks that `snapshot` of `workspace` records no other account and no other region. A snapshot without resources
-    /// and without an unfinished run is accepted everywhere, so that a workspace can move after a destroy.
+    /// Checks that the snapshot of `workspace` records neither another account nor another region. A snapshot without
+    /// resources and without an unfinished run is accepted with any account and region, so that a workspace can move
+    /// after a destroy.
     ///
     /// # Errors
     /// `Refused`, with the recorded account and region and those of this run.
@@ -53,7 +55,7 @@ impl AccountRegion {
     }
 }
 
-/// Formats the known parts as `account 123456789012 in us-east-2`.
+/// Formats the known values, such as `account 123456789012 in us-east-2`.
 fn describe(account: Option<&String>, region: Option<&String>) -> String {
     match (account, region) {
         (Some(account), Some(region)) => format!("account {account} in {region}"),

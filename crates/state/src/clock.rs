@@ -3,17 +3,16 @@
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// Elapsed time since the clock was created, as this process measures it. Readings of different clocks are never
-/// compared.
+/// Clock of this process that measures the time since its creation. Readings of different clocks are never compared.
 ///
 /// The clock reads two sources and returns the larger elapsed time: tokio's clock, which tests can pause, and a system
 /// clock that advances while the machine is suspended. Tokio's clock is `CLOCK_MONOTONIC`, which on Linux does not
-/// advance during suspend (`clock_gettime(2)`); it does advance while a process is stopped by `SIGSTOP`. Neither
+/// advance during suspend (`clock_gettime(2)`); it does advance while a process is stopped by `SIGSTOP`. Neither source
 /// follows jumps of the wall clock.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Clock {
     tokio: Instant,
-    /// `None` if time is simulated.
+    /// Reading of the system clock at the creation of this clock; `None` if time is simulated.
     system: Option<Duration>,
 }
 
@@ -29,7 +28,7 @@ impl Clock {
     }
 }
 
-/// Reads the system clock that includes time in suspend.
+/// Reads the system clock that also advances while the machine is suspended.
 #[cfg(unix)]
 fn system() -> Duration {
     // On Apple's systems, `CLOCK_MONOTONIC` is the clock that advances during sleep.

@@ -1,5 +1,5 @@
-//! Fake HTTP endpoint of S3 and DynamoDB, as far as a snapshot and a lease need them, on tokio's clock. The clients
-//! under test are the real ones; tests inspect the requests that they send.
+//! Fake HTTP endpoint for the operations of S3 and DynamoDB that a snapshot and a lease need, on tokio's clock. The
+//! tests use the real AWS clients and inspect the requests that these clients send.
 
 mod expressions;
 mod listing;
@@ -64,7 +64,7 @@ impl Call {
 /// Fault of one request.
 #[derive(Clone, Debug)]
 pub(crate) enum Fault {
-    /// The request is answered with this status and code, and not executed.
+    /// The request is not executed, and the response has this status and error code.
     Refused(u16, &'static str),
     /// The request is executed, and the connection breaks before the response.
     AnswerLost,
@@ -102,7 +102,8 @@ impl FakeAws {
         LeaseTable::new(&self.config(), &Self::location(), Timing::default())
     }
 
-    /// Returns a configuration of clients for this fake. The SDK repeats a request once.
+    /// Returns the configuration of clients that send their requests to this fake. The SDK repeats a failed request
+    /// once.
     pub(crate) fn config(&self) -> SdkConfig {
         let connector = SharedHttpConnector::new(self.clone());
         SdkConfig::builder()
@@ -115,8 +116,8 @@ impl FakeAws {
             .build()
     }
 
-    /// Injects `fault` into the next request of `operation`. After several calls, the next requests have the faults in
-    /// this order.
+    /// Injects `fault` into the next request of `operation`. Faults from several calls apply to successive requests, in
+    /// the order of the calls.
     pub(crate) fn fault(&self, operation: &'static str, fault: Fault) {
         self.fault_containing(operation, "", fault);
     }
@@ -136,7 +137,7 @@ impl FakeAws {
         self.inner().omit_old_item = true;
     }
 
-    /// Executes writes regardless of their conditions, like a store that does not support them.
+    /// Executes writes regardless of their conditions, like a store that does not support conditions.
     pub(crate) fn ignore_conditions(&self) {
         self.inner().ignores_conditions = true;
     }
@@ -173,7 +174,7 @@ impl FakeAws {
         self.inner().versions.last().cloned().flatten()
     }
 
-    /// Writes the object as another run would, or deletes it.
+    /// Writes `bytes` to the object as another run would, or deletes the object if `bytes` is `None`.
     pub(crate) fn put(&self, bytes: Option<Vec<u8>>) {
         self.inner().versions.push(bytes);
     }
@@ -217,7 +218,8 @@ impl FakeAws {
     }
 }
 
-/// Counts a request as ended when dropped, even if its client has gone away.
+/// Guard for a request in flight, which counts the request as ended when it is dropped, even if the client has
+/// abandoned the request.
 struct InFlight<'a>(&'a FakeAws, &'static str);
 
 impl Drop for InFlight<'_> {
@@ -299,7 +301,7 @@ impl Inner {
             "GetObject" => self.get_object(call),
             "ListObjectVersions" => self.list(call),
             "GetItem" => {
-                assert_eq!(call.json()["ConsistentRead"], true, "the lease must be read consistently");
+                assert_eq!(call.json()["ConsistentRead"], true, "the lease must be read with strong consistency");
                 let answer = self.item.clone().map_or(json!({}), |item| json!({"Item": item}));
                 response(200, answer.to_string(), None)
             }
@@ -307,7 +309,7 @@ impl Inner {
         }
     }
 
-    /// Returns the entity tag of the latest version unless that is a deletion.
+    /// Returns the entity tag of the latest version, unless that version is a deletion.
     fn etag(&self) -> Option<String> {
         self.versions.last()?.as_ref().map(|_| format!("\"etag-{}\"", self.versions.len()))
     }

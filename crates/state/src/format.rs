@@ -1,4 +1,4 @@
-//! Encoding of a snapshot.
+//! Encoding of a snapshot as a JSON object with a checksum.
 //!
 //! ```json
 //! {
@@ -12,10 +12,10 @@
 //! }
 //! ```
 //!
-//! `account` and `region` are those of the resources. Snapshots of versions that did not record them lack both; the
-//! next write adds them.
+//! `account` and `region` are those of the resources. Snapshots that were written by a version that did not record them
+//! lack both fields; the next write adds them.
 //!
-//! The checksum is the SHA-256 of exactly these bytes, with zeros in place of the checksum. It therefore detects a
+//! The checksum is the SHA-256 of exactly the stored bytes, with zeros in place of the checksum. It therefore detects a
 //! change of any byte, including white space, and a later version can verify a snapshot without encoding it as an
 //! earlier version did.
 
@@ -26,13 +26,13 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 use std::fmt::Write;
 
-/// Number of the format that is written.
+/// Number of the format in which snapshots are written.
 const FORMAT: u64 = 1;
-/// Text before the checksum.
+/// Text with which every snapshot starts, up to the checksum.
 const HEAD: &str = "{\n  \"format\": 1,\n  \"checksum\": \"";
 /// Placeholder for the checksum while it is computed.
 const ZEROS: &str = "0000000000000000000000000000000000000000000000000000000000000000";
-/// Operation named by failures of decoding.
+/// Name of the operation in decoding failures.
 const READ: &str = "read the snapshot";
 
 #[derive(Serialize, Deserialize)]
@@ -45,7 +45,7 @@ struct Envelope<S> {
     snapshot: S,
 }
 
-/// Encodes `snapshot` of the workspace `owner`.
+/// Encodes `snapshot`, which belongs to the workspace `owner`.
 ///
 /// # Errors
 /// `Bug` if the snapshot cannot be represented in JSON.
@@ -63,7 +63,7 @@ pub fn encode(snapshot: &Snapshot, owner: &Ownership) -> Result<Vec<u8>, Failure
     let checksum = checksum(text.as_bytes());
     match text.strip_prefix(HEAD).and_then(|rest| rest.strip_prefix(ZEROS)) {
         Some(rest) => Ok(format!("{HEAD}{checksum}{rest}").into_bytes()),
-        None => Err(bug("its header is not the expected one".to_owned())),
+        None => Err(bug("it does not start with the expected header".to_owned())),
     }
 }
 
@@ -78,10 +78,10 @@ pub fn decode(bytes: &[u8], owner: &Ownership) -> Result<Snapshot, Failure> {
     parse_envelope(value, owner)
 }
 
-/// Decodes `bytes` like [`decode`], but ignores the checksum, because somebody may have edited them.
+/// Decodes `bytes` like [`decode`], but ignores the checksum, because a person may have edited the bytes.
 ///
 /// # Errors
-/// As [`decode`].
+/// The same as for [`decode`], except that a wrong checksum is accepted.
 pub fn decode_edited(bytes: &[u8], owner: &Ownership) -> Result<Snapshot, Failure> {
     parse_envelope(parse(bytes)?, owner)
 }
@@ -325,7 +325,7 @@ mod tests {
         assert_eq!((snapshot.scaled[&celery].count, snapshot.scaled[&celery].configured), (8, 4));
     }
 
-    /// A snapshot of a version that recorded the outcome of a release as text only.
+    /// A snapshot written by a version that recorded the outcome of a release only as text.
     #[test]
     fn format_1_with_an_interrupted_rollout_still_loads() {
         let snapshot = decode(include_bytes!("../tests/fixtures/format-1-interrupted.json"), &owner()).unwrap();

@@ -5,18 +5,19 @@
 //! 1. [`Session::open`] acquires the lease, with a fencing token above that of the snapshot, and then reads the
 //!    snapshot.
 //! 2. The session is the engine's [`Ledger`](pb_engine::Ledger): it stores the intents before the first write to AWS,
-//!    and each outcome soon after it happened. One writer has at most one write in flight.
+//!    and the outcome of each write soon after it is known. One writer has at most one write in flight.
 //! 3. [`Session::close`] stores pending changes and releases the lease.
 //!
 //! # Guarantees
 //!
-//! - Every write is conditional on the snapshot being the one that was read or written last. Nothing is overwritten.
-//! - A run that lost the lease, or cannot be sure to hold it, writes nothing more, and
+//! - Every write of the snapshot is conditional on the stored snapshot being the one that this run read or wrote last,
+//!   so no write of another run is overwritten.
+//! - A run that has lost the lease, or cannot be sure that it holds the lease, writes nothing more, and
 //!   [`Ledger::lost`](pb_engine::Ledger::lost) reports that at once.
-//! - The lease of a dead process is taken over after one lease time by the clock of the waiter. Clocks of two machines
-//!   are never compared.
-//! - A snapshot that was modified by another program, is truncated, or belongs to another workspace is refused, and so
-//!   is one that was deployed to another account or region if the [`Store`] has an [`AccountRegion`].
+//! - The lease of a dead process is taken over after one lease time, as measured by the waiter's clock. The clocks of
+//!   two machines are never compared.
+//! - A snapshot that was modified by another program, is truncated, or belongs to another workspace is refused. If the
+//!   [`Store`] has an [`AccountRegion`], a snapshot of another account or region is refused, too.
 //! - A store that ignores conditional writes is refused before the first write.
 //! - A refused run leaves the lease item and the snapshot unchanged, so repeating it does not bypass the refusal.
 

@@ -1,46 +1,48 @@
-//! Probe for conditional writes: a write whose condition cannot hold. A store that accepts it ignores conditions.
+//! Probe for conditional writes: a write whose condition cannot be met. A store that accepts the write ignores
+//! conditions.
 
 use crate::store::Store;
 use aws_sdk_s3::primitives::ByteStream;
 use aws_smithy_runtime_api::client::result::SdkError;
 use pb_engine::{Class, Failure};
 
-/// Body that a store ends up with if it ignores the condition. It is recognisably not a snapshot.
+/// Body of the probe, which a store keeps if it ignores the condition. The body cannot be mistaken for a snapshot.
 pub(crate) const BODY: &str = "{\"pb-deploy-probe\": \"a conditional write that this store should have refused\"}\n";
 /// Field that identifies [`BODY`].
 pub(crate) const FIELD: &str = "pb-deploy-probe";
 /// Entity tag that no object has: in the format of S3, but not the MD5 of any known content.
 const UNMATCHED_ETAG: &str = "\"00000000000000000000000000000000\"";
-/// Suffix of the key of the state for a probe beside it.
+/// Suffix that is appended to the key of the state to form the key of a probe without the lease.
 const PROBE_SUFFIX: &str = ".probe";
-/// Operation named by failures of this module.
+/// Name of the operation in the failures of this module.
 const OPERATION: &str = "check conditional writes";
 
-/// Response of a store to a write whose condition does not hold.
+/// Response of a store to a write whose condition is not met.
 #[derive(Debug, Clone)]
 pub enum ConditionalWrites {
     /// The store rejects the write, as Amazon S3 does.
     Enforced,
-    /// The store accepts the write or does not support conditions. Two runs could overwrite each other's state in it.
+    /// The store accepts the write or does not support conditions. In such a store, two runs could overwrite each
+    /// other's state.
     Ignored(Failure),
 }
 
 impl Store {
-    /// Probes the store beside the state with one write that must be rejected. A store that enforces conditions keeps
-    /// nothing of it; in one that does not, the written object is deleted again.
+    /// Probes the store with one write that it must reject, at a key other than that of the state. A store that
+    /// enforces conditions stores nothing. If the store accepts the write, the written object is deleted again.
     ///
     /// # Errors
-    /// Any error of S3 that is unrelated to conditions; the result is then unknown.
+    /// Any error of S3 that is unrelated to conditions; it is then unknown whether the store enforces conditions.
     pub async fn probe_conditional_writes(&self) -> Result<ConditionalWrites, Failure> {
         self.probe(&format!("{}{PROBE_SUFFIX}", self.location().key)).await
     }
 
-    /// Probes the store at the key of the state, which must not exist yet; this needs no further permission. Must be
-    /// called under the lease: in a store that ignores conditions, the probe would overwrite what another run has just
-    /// written.
+    /// Probes the store at the key of the state, which needs no further permission. The caller must hold the lease, and
+    /// the object must not exist yet: in a store that ignores conditions, the probe would overwrite what another run
+    /// has just written.
     ///
     /// # Errors
-    /// An explanation if conditions are ignored, and any error of S3.
+    /// `Refused` if the store ignores or does not support conditions, and any error of S3.
     pub(crate) async fn require_conditional_writes(&self) -> Result<(), Failure> {
         match self.probe(&self.location().key).await? {
             ConditionalWrites::Enforced => Ok(()),
@@ -48,8 +50,8 @@ impl Store {
         }
     }
 
-    /// Sends the probe with `If-Match`, the newer of the two conditions in use: a store that supports it also supports
-    /// `If-None-Match`.
+    /// Sends the probe with `If-Match`. Of the two conditions in use, it is the newer: a store that supports it also
+    /// supports `If-None-Match`.
     async fn probe(&self, key: &str) -> Result<ConditionalWrites, Failure> {
         let request = self.put_request(key, ByteStream::from_static(BODY.as_bytes()));
         let answer = request.if_match(UNMATCHED_ETAG).send().await;
@@ -73,8 +75,8 @@ impl Store {
             format!("; delete the object {key}, which this check wrote and could not delete: {failure}")
         });
         refused(format!(
-            "the store of bucket {bucket} ignores conditional writes: it accepted a write whose If-Match does not \
-             hold, so two runs could overwrite each other's state{}",
+            "the store of bucket {bucket} ignores conditional writes: it accepted a write whose If-Match was not \
+             met, so two runs could overwrite each other's state{}",
             left.unwrap_or_default()
         ))
     }

@@ -4,15 +4,15 @@ use crate::lease::{AcquireOptions, Fencing, Lease, LeaseTable};
 use crate::store::Store;
 use pb_engine::{Class, Failure, Snapshot};
 
-/// Maximum number of versions that are read to find the latest readable one.
+/// Maximum number of versions that are read to find the latest readable version.
 const MAX_VERSIONS: usize = 100;
 
 /// Writes version `id` of the snapshot as the newest version, under the lease, with a serial and a fencing token above
 /// those of all versions. The current object may be unreadable or deleted.
 ///
-/// A restore is the remedy if the lock table has lost its fencing token, so it also takes the lease from such a table.
-/// The token in the table is raised only after the snapshot was written: a failed restore, however often it is
-/// repeated, does not let the next deploy pass the check of the token.
+/// A restore is the remedy if the lock table has lost its fencing token, so it also takes the lease in such a table.
+/// The token in the table is raised only after the snapshot was written. A failed restore, however often it is
+/// repeated, therefore does not make the next deploy pass the check of the token.
 ///
 /// # Errors
 /// `Locked` if another run holds the lease, `NotFound` if there is no such version, `Refused` if the version cannot be
@@ -41,7 +41,7 @@ async fn write_restored(store: &Store, lease: &Lease, fencing: Fencing, id: &str
     let snapshot_fence = fence.max(snapshot.fence);
     snapshot.fence = match fencing {
         Fencing::Above(_) if lease.fence() > snapshot_fence => lease.fence(),
-        // The token of this lease may be that of an earlier holder who wrote under it.
+        // An earlier holder may have had the token of this lease and have written under it.
         _ => lease.fence().max(snapshot_fence).saturating_add(1),
     };
     store.record_account_region(&mut snapshot);
@@ -50,8 +50,8 @@ async fn write_restored(store: &Store, lease: &Lease, fencing: Fencing, id: &str
     Ok(snapshot)
 }
 
-/// Returns the highest serial and fencing token that were written. Each unreadable version counts as one write after
-/// the latest readable version.
+/// Returns the highest serial and the highest fencing token that were written. Each unreadable version that is newer
+/// than the latest readable version is assumed to have increased both by one.
 async fn highest_written(store: &Store) -> Result<(u64, u64), Failure> {
     let versions = store.versions().await?;
     for (unread, version) in (0_u64..).zip(versions.iter().take(MAX_VERSIONS)) {

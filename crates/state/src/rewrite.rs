@@ -1,4 +1,4 @@
-//! Manual changes of the snapshot.
+//! Manual changes to the snapshot.
 
 use crate::lease::{AcquireOptions, LeaseTable};
 use crate::session::Session;
@@ -6,11 +6,12 @@ use crate::store::Store;
 use pb_engine::{Events, Failure, Snapshot};
 
 /// Reads the snapshot under the lease, writes the result of `edit` as the newest version with a conditional write, and
-/// returns the stored snapshot. Serial and fencing token increase; those in the result of `edit` are ignored, except
-/// for a higher serial, which is kept.
+/// returns the stored snapshot. The serial and the fencing token increase. Their values in the result of `edit` are
+/// ignored, except that the stored serial also exceeds the serial in this result.
 ///
 /// # Errors
-/// `Locked` if another run holds the lease, any error of `edit`, and any error of AWS. The lease is then released.
+/// `Locked` if another run holds the lease, any error of `edit`, and any error of AWS. A lease that was acquired is
+/// then released.
 pub async fn rewrite(
     store: Store,
     leases: &LeaseTable,

@@ -1,4 +1,4 @@
-//! Access of one run to the state of a workspace: the lease, the snapshot, and the task that writes it.
+//! Access of one run to the state of a workspace: the lease, the snapshot, and the task that writes the snapshot.
 
 use crate::lease::{AcquireOptions, Fencing, Lease, LeaseTable};
 use crate::store::{Loaded, Store};
@@ -15,17 +15,18 @@ use tokio::time::sleep;
 /// # Flow
 ///
 /// Changes are made in memory. One task writes all pending changes at once whenever no write is in flight. Changes
-/// within 100 ms are coalesced into one write, unless a caller waits for it: until then, the stored intents tell what
-/// may exist.
+/// within 100 ms are coalesced into one write, unless a caller waits for the write. Until a change is stored, the
+/// stored intents tell which resources may exist.
 ///
 /// # Caveats
 ///
-/// A dropped session stores nothing more, and its lease expires after one lease time. Call [`close`](Self::close).
+/// A session that is dropped without [`close`](Self::close) stores nothing more, and its lease expires after one lease
+/// time.
 #[derive(Debug)]
 pub struct Session {
     shared: Arc<Shared>,
     lease: Arc<Lease>,
-    /// Task that writes the snapshot; it ends with the session.
+    /// Task that writes the snapshot; it ends when the session is dropped.
     writer: JoinSet<()>,
 }
 
@@ -36,9 +37,9 @@ struct Shared {
     store: Store,
     events: Events,
     state: Mutex<State>,
-    /// Notifies the writer of a change.
+    /// Notification to the writer that there is a change.
     changed: Notify,
-    /// Notifies the writer that a caller waits until the changes are stored.
+    /// Notification to the writer that a caller waits until the changes are stored.
     flush_requested: Notify,
     progress: watch::Sender<WriterProgress>,
 }
@@ -54,11 +55,12 @@ struct State {
     current: Snapshot,
     /// Stored snapshot and its entity tag.
     stored: Loaded,
-    /// Number of changes.
+    /// Number of changes so far.
     changes: u64,
     /// Number of changes that are stored.
     stored_changes: u64,
-    /// Failure of the first write that failed. It stays even if a later write succeeds, because the run must end.
+    /// Failure of the first write that failed. It is kept even if a later write succeeds, because the run must end in
+    /// any case.
     first_error: Option<Failure>,
 }
 
@@ -74,12 +76,14 @@ struct WriterProgress {
 impl Session {
     /// Acquires the lease, with a fencing token above that of the snapshot, and then reads the snapshot.
     ///
-    /// The snapshot is also read before the lease is acquired: an unusable snapshot, and a lock table whose token is
-    /// lower than that of the snapshot, are refused without a change of the table, however often the run is repeated.
+    /// The snapshot is also read before the lease is acquired. An unusable snapshot, or a lock table whose token is
+    /// lower than that of the snapshot, is therefore refused without any change to the table, however often the run is
+    /// repeated.
     ///
     /// # Errors
     /// `Locked` if another run holds the lease; `Refused` if the snapshot is unusable, was written under a later lease,
-    /// or is in a store that ignores conditional writes; and any error of AWS. The lease is then released.
+    /// or is in a store that ignores conditional writes; and any error of AWS. A lease that was acquired is then
+    /// released.
     pub async fn open(
         store: Store,
         leases: &LeaseTable,
@@ -91,7 +95,7 @@ impl Session {
         let loaded = match load_under_lease(&store, lease.fence()).await {
             Ok(loaded) => loaded,
             Err(failure) => {
-                // This failure is the one to report; a lease that cannot be released expires by itself.
+                // Only the first failure is reported. If the lease cannot be released, it expires by itself.
                 let _ = lease.release().await;
                 return Err(failure);
             }
@@ -120,7 +124,7 @@ impl Session {
     /// Returns the stored snapshot without acquiring the lease, for read-only callers.
     ///
     /// # Errors
-    /// As [`Store::load`].
+    /// The same as for [`Store::load`].
     pub async fn read_only(store: &Store) -> Result<Snapshot, Failure> {
         store.load().await.map(|loaded| loaded.snapshot)
     }
@@ -131,20 +135,20 @@ impl Session {
         self.shared.state().current.clone()
     }
 
-    /// Returns the lease.
+    /// Returns the lease under which the session writes.
     #[must_use]
     pub fn lease(&self) -> &Lease {
         &self.lease
     }
 
-    /// Stores pending changes and releases the lease. A lost lease is not changed.
+    /// Stores pending changes and releases the lease. If the lease is lost, the lock table is not changed.
     ///
     /// # Errors
-    /// The failure to store the changes, or else the failure to release the lease, which then expires after one lease
-    /// time.
+    /// The failure to store the changes, or, if they were stored, the failure to release the lease, which then expires
+    /// after one lease time.
     pub async fn close(mut self) -> Result<(), Failure> {
         let stored = self.flush().await;
-        // The writer shares the lease until it has ended.
+        // The writer has a reference to the lease until the writer has ended.
         self.writer.shutdown().await;
         match Arc::into_inner(self.lease) {
             Some(lease) => stored.and(lease.release().await),
@@ -152,10 +156,10 @@ impl Session {
         }
     }
 
-    /// Replaces the current snapshot by `snapshot` and stores it.
+    /// Replaces the current snapshot with `snapshot` and stores it.
     ///
     /// # Errors
-    /// The failure to store it.
+    /// The failure to store the snapshot.
     pub(crate) async fn replace(&self, snapshot: Snapshot) -> Result<(), Failure> {
         self.change(|current| {
             let (serial, fence) = (current.serial.max(snapshot.serial), current.fence);
@@ -164,7 +168,7 @@ impl Session {
         self.flush().await
     }
 
-    /// Changes the current snapshot.
+    /// Changes the current snapshot and notifies the writer.
     fn change(&self, change: impl FnOnce(&mut Snapshot)) {
         let mut state = self.shared.state();
         change(&mut state.current);
@@ -173,8 +177,8 @@ impl Session {
         self.shared.changed.notify_one();
     }
 
-    /// Waits until all changes so far are stored or storing them has failed. Changes that could not be stored before
-    /// are tried once more.
+    /// Waits until all changes so far are stored or could not be stored. Tries once more to store changes that could
+    /// not be stored before.
     async fn flush(&self) -> Result<(), Failure> {
         let goal = {
             let mut state = self.shared.state();
@@ -186,7 +190,7 @@ impl Session {
         self.shared.changed.notify_one();
         self.shared.flush_requested.notify_one();
         let mut progress = self.shared.progress.subscribe();
-        // This session owns the sender, so the channel is open.
+        // Waiting fails only if the channel is closed, but this session owns its sender.
         let _ = progress.wait_for(|progress| progress.ended || progress.changes >= goal).await;
         let state = self.shared.state();
         match &state.first_error {
@@ -258,7 +262,7 @@ impl Shared {
         (changes, Some(next))
     }
 
-    /// Records that `snapshot`, which contains `changes`, is stored.
+    /// Records that `snapshot`, which contains the first `changes` changes, is stored.
     fn mark_stored(&self, changes: u64, snapshot: Snapshot, etag: String) {
         let serial = snapshot.serial;
         let mut state = self.state();
@@ -303,7 +307,7 @@ async fn run_writer(shared: Arc<Shared>, lease: Arc<Lease>) {
     }
 }
 
-/// Writes `snapshot`, and returns it as it was written, with its entity tag.
+/// Writes `snapshot` and returns the written snapshot with its entity tag.
 async fn save(shared: &Shared, lease: &Lease, snapshot: Snapshot) -> Result<(Snapshot, String), Failure> {
     let allowed = || lease.lost().map_or(Ok(()), Err);
     let expected = shared.state().stored.etag.clone();
@@ -326,8 +330,8 @@ async fn save(shared: &Shared, lease: &Lease, snapshot: Snapshot) -> Result<(Sna
 }
 
 /// Rebases `snapshot` on an earlier write of this run that was abandoned without a response but was executed. Such a
-/// write is recognised by the fencing token, which no other run has. Returns the rebased snapshot and the entity tag
-/// that it replaces.
+/// write is recognised by the fencing token, which no other run has. Returns the rebased snapshot and the entity tag of
+/// the object that it must replace.
 ///
 /// # Errors
 /// `failure` if another run wrote the stored snapshot.
@@ -350,7 +354,7 @@ async fn rebase_on_own_write(
 /// enforces conditional writes.
 ///
 /// # Errors
-/// As [`Session::open`].
+/// The same as for [`Session::open`].
 async fn load_under_lease(store: &Store, fence: u64) -> Result<Loaded, Failure> {
     let loaded = check_fence(store.load().await?, fence)?;
     if loaded.etag.is_none() {
@@ -359,9 +363,9 @@ async fn load_under_lease(store: &Store, fence: u64) -> Result<Loaded, Failure> 
     Ok(loaded)
 }
 
-/// Returns the snapshot unless it was written under this lease or a later one. A table behind the snapshot was already
-/// detected before the lease was acquired, so the cause can only be another run that has written under the lease of
-/// another table since.
+/// Returns the snapshot if its fencing token is lower than `fence`, the token of this lease. A table behind the
+/// snapshot was already detected before the lease was acquired. Here, the cause of a higher token can therefore only be
+/// that another run, with a lease in another table, has written the snapshot since then.
 fn check_fence(loaded: Loaded, fence: u64) -> Result<Loaded, Failure> {
     let written = loaded.snapshot.fence;
     if written < fence {

@@ -15,11 +15,11 @@ use pb_engine::{Class, Failure, Snapshot};
 use std::time::Duration;
 use tokio::time::sleep;
 
-/// Maximum number of attempts of a write.
+/// Maximum number of attempts to write the snapshot.
 const WRITE_ATTEMPTS: u32 = 6;
 /// Pause after the first failed attempt; each later pause is twice as long as the previous one.
 const INITIAL_PAUSE: Duration = Duration::from_millis(200);
-/// Maximum number of pages of versions, with a thousand versions each.
+/// Maximum number of pages that are read of the list of versions; each page has up to a thousand versions.
 const MAX_PAGES: usize = 20;
 
 /// The stored snapshot of one workspace. Cheap to clone.
@@ -35,7 +35,8 @@ pub struct Store {
 pub struct Loaded {
     /// Snapshot; empty if there is none yet.
     pub snapshot: Snapshot,
-    /// Entity tag of the object. No two snapshots have the same one, because their serials or fencing tokens differ.
+    /// Entity tag of the object; `None` if there is no object. No two snapshots have the same entity tag, because their
+    /// serials or fencing tokens differ.
     pub etag: Option<String>,
 }
 
@@ -59,8 +60,8 @@ pub(crate) struct Object {
 }
 
 impl Store {
-    /// Creates a client for the snapshot at `location`, without a call to AWS. Endpoints other than AWS get the bucket
-    /// in the path.
+    /// Creates a client for the snapshot at `location`, without a call to AWS. For endpoints other than AWS, the URL
+    /// has the bucket name in its path.
     #[must_use]
     pub fn new(config: &SdkConfig, location: &StateLocation) -> Self {
         let custom = config.endpoint_url().is_some();
@@ -69,7 +70,7 @@ impl Store {
     }
 
     /// Returns the store for a run with `account_region`: snapshots of another account or region are refused, and
-    /// written snapshots record this one.
+    /// written snapshots record `account_region`.
     #[must_use]
     pub fn at(self, account_region: AccountRegion) -> Self {
         Self { account_region: Some(account_region), ..self }
@@ -88,7 +89,7 @@ impl Store {
         &self.location
     }
 
-    /// Reads the snapshot, or returns an empty one without an entity tag if there is none yet.
+    /// Reads the snapshot. If there is none yet, returns an empty snapshot without an entity tag.
     ///
     /// # Errors
     /// `Refused` if the object is not an intact snapshot of this workspace or belongs to another account or region, and
@@ -108,12 +109,12 @@ impl Store {
         Ok(self.get(None).await?.map(|object| object.bytes))
     }
 
-    /// Writes `snapshot` if the object still has the entity tag `expected`, or, if that is `None`, if there is no
+    /// Writes `snapshot` if the object still has the entity tag `expected`, or, if `expected` is `None`, if there is no
     /// object. Returns the new entity tag. Calls `allowed` before each request that writes.
     ///
     /// # Errors
-    /// `Locked` if another run changed the object, the error of `allowed`, and any error of S3. After an error other
-    /// than `Locked` and that of `allowed`, the snapshot may have been written.
+    /// `Locked` if another run changed the object, the error of `allowed`, and any error of S3. After any error other
+    /// than `Locked` or that of `allowed`, the snapshot may have been written.
     pub async fn save(
         &self,
         snapshot: &Snapshot,
@@ -171,7 +172,7 @@ impl Store {
         Ok(versions)
     }
 
-    /// Reads the version `id`.
+    /// Reads version `id` of the snapshot.
     ///
     /// # Errors
     /// `NotFound` if there is no such version, `Refused` if it is not an intact snapshot of this workspace or belongs
@@ -210,7 +211,7 @@ impl Store {
         }
     }
 
-    /// Builds a request that writes `body` at `key`, with the settings of all writes.
+    /// Builds a request that writes `body` to `key`, with the settings that all writes have.
     pub(crate) fn put_request(&self, key: &str, body: ByteStream) -> PutObjectFluentBuilder {
         let request = self.client.put_object().bucket(&self.location.bucket).key(key).body(body);
         request.content_type("application/json").server_side_encryption(ServerSideEncryption::Aes256)
@@ -223,8 +224,8 @@ impl Store {
         self.convert_response(answer, "s3:DeleteObject").map(drop)
     }
 
-    /// Sends one write request, which the SDK never repeats: before a repetition, the caller checks that it may still
-    /// write.
+    /// Sends one write request, which the SDK never repeats: the caller must check that it may still write before it
+    /// repeats the request.
     async fn put(&self, bytes: &[u8], expected: Option<&str>) -> Result<String, Failure> {
         let request = self.put_request(&self.location.key, ByteStream::from(bytes.to_vec()));
         let request = match expected {
@@ -238,10 +239,10 @@ impl Store {
         output.e_tag.ok_or_else(missing)
     }
 
-    /// Determines the effect of a failed write.
+    /// Determines whether a failed write has changed the object.
     ///
     /// # Errors
-    /// The reason why another attempt is useless.
+    /// The failure to report, if another attempt would be useless.
     async fn classify_failed_write(
         &self,
         failure: Failure,
@@ -259,8 +260,8 @@ impl Store {
             return Err(failure);
         }
         match self.get(None).await? {
-            // An earlier attempt whose response was lost. No other run writes these bytes, because of their fencing
-            // token.
+            // An earlier attempt wrote the object, and its response was lost. No other run writes these bytes, because
+            // they contain the fencing token of this run.
             Some(object) if object.bytes == bytes => Ok(FailedWrite::Written(object.etag)),
             found if found.as_ref().map(|object| object.etag.as_str()) == expected => Ok(FailedWrite::Retry(failure)),
             _ => Err(self.conflict(failure)),
@@ -281,7 +282,7 @@ impl Store {
             .hint("list the versions with `pb-deploy state versions`; a bucket without versioning keeps none")
     }
 
-    /// Converts the response of S3. A failure names the bucket and has a hint.
+    /// Converts a response of S3 into a result. A failure that concerns the bucket or its permissions has a hint.
     pub(crate) fn convert_response<T, E>(
         &self,
         answer: Result<T, SdkError<E, Response>>,
@@ -323,7 +324,7 @@ impl Store {
         let bucket = &self.location.bucket;
         let hint = "the state must be in the region of the deployment: correct `region` or `state.bucket`";
         let message = match region {
-            Some(region) => format!("bucket {bucket} is in region {region}, not in the configured one"),
+            Some(region) => format!("bucket {bucket} is in region {region}, not in the configured region"),
             None => format!("bucket {bucket} is in another region: {}", failure.message),
         };
         Failure { message, ..failure }.hint(hint)

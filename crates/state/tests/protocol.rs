@@ -1,6 +1,6 @@
-//! Random schedules of processes that compete for one lease and write one snapshot: requests are delayed, responses are
-//! lost, processes are suspended or die. The decisions are the pure functions of the protocol; table and bucket are
-//! minimal.
+//! Test of the lease protocol under random schedules. Processes compete for one lease and write one snapshot, while
+//! requests are delayed, responses are lost, and processes are suspended or die. The processes decide with the pure
+//! functions of the protocol; the table and the bucket are minimal models.
 
 use pb_state::Timing;
 use pb_state::protocol::{LeaseObservation, LeaseValidity, Waiter, WaiterAction};
@@ -10,22 +10,23 @@ use std::time::Duration;
 const PROCESSES: usize = 3;
 const TIMING: Timing = Timing { lease: Duration::from_secs(20), heartbeat: Duration::from_secs(5) };
 
-/// Next event of a schedule; the numbers are processes.
+/// Next event of a schedule; a `usize` is the index of a process.
 #[derive(Debug, Clone, Copy)]
 enum Event {
     /// This number of milliseconds passes.
     Pass(u64),
     /// A process takes its next step.
     Act(usize),
-    /// A process takes a step without faults: both of its requests are answered.
+    /// A process takes its next step without faults: its requests to the table and to the bucket are delivered and
+    /// answered.
     Step(usize),
     /// A request of the process reaches the table or the bucket.
     Deliver(usize),
-    /// The response reaches the process.
+    /// A response reaches the process.
     Answer(usize),
-    /// The response is lost, and the process abandons the request.
+    /// A response is lost, and the process abandons its request.
     Lose(usize),
-    /// A process dies and another one replaces it; its requests may still arrive.
+    /// A process dies and another process replaces it; the requests of the dead process may still arrive.
     Die(usize),
 }
 
@@ -42,14 +43,14 @@ fn events() -> impl Strategy<Value = Event> {
     ]
 }
 
-/// The item: its fencing token, and the holder with its number of heartbeats.
+/// Model of the lease item: the fencing token, and the holder with its number of heartbeats.
 #[derive(Debug, Default)]
 struct Table {
     fence: u64,
     holder: Option<(u64, u64)>,
 }
 
-/// The object: its entity tag, and the fencing token and serial that were written last.
+/// Model of the stored object: its entity tag, and the fencing token and serial that were written last.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 struct Object {
     etag: u64,
@@ -80,7 +81,7 @@ enum Answer {
     Conflict,
 }
 
-/// A pending request: id of its sender, time of sending, and the response once it was delivered.
+/// A pending request: the id of its sender, the time of sending, and the response once the request was delivered.
 #[derive(Debug, Clone)]
 struct PendingRequest {
     id: u64,
@@ -92,7 +93,7 @@ struct PendingRequest {
 #[derive(Debug)]
 struct Process {
     id: u64,
-    /// Difference of this process's clock to the model's clock.
+    /// Difference between this process's clock and the model's clock.
     clock_offset: Duration,
     waiter: Waiter,
     expired: Option<LeaseObservation>,
@@ -195,7 +196,7 @@ impl Process {
                 self.next_heartbeat = pending.sent + TIMING.heartbeat;
             }
             Answer::NotHolder => self.stopped = true,
-            // A snapshot with this process's token or a later one is refused.
+            // A snapshot with this process's token or a later token is refused.
             Answer::Object(object) => match self.validity {
                 Some((fence, _)) if object.fence < fence => self.last_read = Some(object),
                 _ => self.stopped = true,
@@ -215,7 +216,7 @@ struct Model {
     table: Table,
     object: Object,
     processes: Vec<Process>,
-    /// Requests of dead processes.
+    /// Requests whose senders have died or have abandoned them.
     orphaned_requests: Vec<PendingRequest>,
     next_id: u64,
     takeovers: usize,
@@ -337,7 +338,7 @@ impl Model {
         }
         let believed_fences = self.processes.iter().filter_map(|process| process.believed_fence(self.now));
         let believed_fences: Vec<u64> = believed_fences.collect();
-        assert!(believed_fences.len() <= 1, "fences {believed_fences:?} are held at once");
+        assert!(believed_fences.len() <= 1, "several valid leases, with the fencing tokens {believed_fences:?}");
     }
 
     fn slot(&mut self, index: usize, lease: bool) -> &mut Option<PendingRequest> {
@@ -357,7 +358,7 @@ impl Model {
                 return;
             }
         }
-        assert!(self.written >= goal, "nobody got the lease: {self:?}");
+        assert!(self.written >= goal, "the processes did not finish their writes: {self:?}");
     }
 }
 
@@ -376,7 +377,7 @@ proptest! {
     }
 }
 
-/// The random schedules are useful only if they reach takeovers and writes.
+/// The random schedules are a useful test only if they lead to takeovers and writes.
 #[test]
 fn schedules_reach_takeovers_and_writes() {
     use proptest::strategy::ValueTree;

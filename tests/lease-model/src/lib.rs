@@ -1,19 +1,23 @@
-//! The lease protocol in a model checker: every possible order of a few processes, their requests and the clock, with
-//! requests that arrive late or never, lost responses, processes that die, and processes that are suspended for any
-//! time. The decisions are those of `crates/state/src/lease/protocol.rs`, the file from which the tool is built.
+//! The lease protocol as a model for a model checker. The checker explores every possible order of the steps of a few
+//! processes, of their requests and of the clock, including requests that arrive late or never, lost responses,
+//! processes that die, and processes that are suspended for any length of time. The decisions of the protocol are not
+//! modeled: they are compiled from `crates/state/src/lease/protocol.rs`, the source file that pb-deploy itself uses.
 //!
-//! The table may lose its item, and with it the fencing token, at any moment. Then nothing in the table keeps two
-//! holders apart. The model checks that the snapshot does: no write follows one with a higher token, and a restore
-//! makes table and snapshot consistent again.
+//! The table may lose its item, and with it the fencing token, at any moment. After such a loss, nothing in the table
+//! prevents two processes from holding the lease at the same time. The model checks that the snapshot still protects
+//! the state: no write follows a write with a higher token, and a restore makes the table consistent with the snapshot
+//! again.
 //!
-//! Simplifications of the model, and why they lose nothing:
+//! The simplifications of the model, and the reasons why they hide no errors:
 //!
-//! - A response arrives at once or never. A process that receives it later equals one that is suspended after it has
-//!   received it.
-//! - Queries of the table and reads of the snapshot are one step. A late one equals one of a suspended process.
-//! - A waiter queries whenever the clock advances. One that queries less often waits for longer.
-//! - All clocks have the same rate. Their readings are never compared, so they do not matter; the margin covers the
-//!   difference of their rates, which is arithmetic.
+//! - A response arrives at once or never. A process that receives a response later behaves like a process that is
+//!   suspended after it has received the response.
+//! - A query of the table or a read of the snapshot is one step. A late query or read is equivalent to that of a
+//!   suspended process.
+//! - A waiter queries the table whenever the clock advances. A waiter that queries less often only waits longer.
+//! - All processes share one clock. The readings of different clocks are never compared, so their offsets do not
+//!   matter. The margin of the protocol covers the difference between the rates of real clocks; that is a matter of
+//!   arithmetic, not of the order of steps.
 
 pub mod model;
 #[path = "../../../crates/state/src/lease/protocol.rs"]
@@ -23,7 +27,8 @@ mod world;
 use protocol::Timing;
 use std::time::Duration;
 
-/// A lease of two ticks: others wait for two, and the holder trusts it until shortly before the second.
+/// A lease of two ticks: other processes wait for two ticks, and the holder trusts the lease until shortly before the
+/// second tick.
 pub const LEASE: Timing = Timing { lease: Duration::from_secs(2), heartbeat: Duration::from_secs(1) };
 
 /// Returns the time after a number of ticks.

@@ -1,45 +1,47 @@
 //! The possible steps of the model, and the properties that must hold in every state.
 
 use crate::at;
-use crate::protocol::{WaiterAction, Timing};
+use crate::protocol::{Timing, WaiterAction};
 use crate::world::{Request, Restore, State, World};
 use stateright::{Model, Property};
 
-/// The bounds of the model.
+/// The bounds that keep the model finite, and its variants.
 #[derive(Debug, Clone, Copy)]
 pub struct Bounds {
-    /// Number of processes that want the lease.
+    /// Number of processes that try to acquire the lease.
     pub processes: usize,
-    /// Number of ticks of the clock.
+    /// Maximum number of ticks of the clock.
     pub ticks: u64,
-    /// Number of requests that each process may send.
+    /// Maximum number of requests of each process.
     pub requests: usize,
-    /// Number of requests that are abandoned before they arrive, and then arrive late or never.
+    /// Maximum number of requests that are abandoned before they arrive, and then arrive late or never.
     pub late_requests: usize,
-    /// Number of lost responses.
+    /// Maximum number of lost responses.
     pub lost_responses: usize,
-    /// Number of holders that die.
+    /// Maximum number of holders that die.
     pub deaths: usize,
-    /// Number of times that the table loses the item, and with it the fencing token.
+    /// Maximum number of times that the table loses the item, and with it the fencing token.
     pub item_losses: usize,
-    /// Set if the token of the snapshot is checked: before the lease is acquired, by the table, and under the lease.
+    /// Set if the token of the snapshot is checked three times: before the lease is acquired, by the table when it
+    /// grants the lease, and again while the lease is held.
     pub checks_snapshot_token: bool,
-    /// Set if the first process restores the snapshot. It can then also acquire the lease in a table that has lost its
-    /// token.
+    /// Set if the first process restores the snapshot. This process can also acquire the lease in a table that has lost
+    /// its token.
     pub restores: bool,
-    /// Set if every process that can do something does it before the clock advances, so that none is suspended.
+    /// Set if the clock advances only when no process can take a step, so that no process is suspended.
     pub prompt: bool,
-    /// The time for which a holder trusts a heartbeat: the lease for which others wait, in a correct protocol.
+    /// The timing that determines for how long a holder trusts its lease. In a correct protocol, it is the same lease
+    /// for which other processes wait.
     pub trusted_timing: Timing,
 }
 
-/// The lease protocol within bounds.
+/// The model of the lease protocol within bounds.
 #[derive(Debug, Clone, Copy)]
 pub struct Protocol {
     bounds: Bounds,
 }
 
-/// A step of the model; numbers are indices of processes.
+/// A step of the model. The numbers are indices of processes, except in `ArriveLate`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Step {
     /// The clock advances.
@@ -56,22 +58,22 @@ pub enum Step {
     LoseResponse(usize),
     /// A process stops waiting for a response; the request may still arrive.
     Abandon(usize),
-    /// An abandoned request arrives.
+    /// An abandoned request, given by its index, arrives.
     ArriveLate(usize),
     /// A process dies.
     Die(usize),
-    /// The table loses the item.
+    /// The table loses the item of the lease.
     LoseItem,
 }
 
 impl Protocol {
-    /// Creates the protocol within `bounds`.
+    /// Creates the model within `bounds`.
     #[must_use]
     pub fn new(bounds: Bounds) -> Self {
         Self { bounds }
     }
 
-    /// Adds the steps that a process may take without a request in flight.
+    /// Adds the steps that a process without a request in flight may take.
     fn process_steps(&self, world: &World, process: usize, steps: &mut Vec<Step>) {
         let one = &world.processes[process];
         let mut send = |request| {
@@ -113,9 +115,9 @@ impl Protocol {
         }
     }
 
-    /// Returns the request of a process for a free lease; the snapshot is read just before. In a table that loses
-    /// nothing, the token is never behind the snapshot, which a property checks. The condition is omitted there,
-    /// because it would only add states.
+    /// Returns the request with which a process acquires a free lease. The process reads the snapshot immediately
+    /// before. If the table never loses its item, its token is never behind that of the snapshot (a property checks
+    /// this), so the request is sent without the condition on the token, which would only add states.
     fn take_request(&self, world: &World, process: usize) -> Request {
         if self.bounds.restores && process == 0 && world.fence < world.snapshot_token() {
             return Request::TakeWithoutRaise;
@@ -170,7 +172,7 @@ impl Model for Protocol {
                 let sender = &mut world.processes[process];
                 sender.sent += 1;
                 if request == Request::Release {
-                    // A process that releases the lease does nothing more under it and ignores the response.
+                    // A process that releases the lease sends no further requests and ignores the response.
                     sender.state = State::Finished;
                 }
                 sender.in_flight = Some((request, world.now));
@@ -226,7 +228,9 @@ impl Model for Protocol {
 
     fn properties(&self) -> Vec<Property<Self>> {
         let mut properties = vec![
-            Property::always("no write follows one with a higher token", |_, world: &World| world.writes.is_sorted()),
+            Property::always("no write follows a write with a higher token", |_, world: &World| {
+                world.writes.is_sorted()
+            }),
             Property::sometimes("one process writes after another", |_, world: &World| {
                 world.writes.windows(2).any(|pair| pair[0] < pair[1])
             }),
@@ -245,7 +249,8 @@ impl Model for Protocol {
                 },
             ));
         } else {
-            // Nothing in the table keeps two holders apart. The token of the snapshot still keeps the writes in order.
+            // Nothing in the table prevents two processes from holding the lease at the same time. The token of the
+            // snapshot still keeps the writes in order.
             properties.push(Property::sometimes("a table that has lost its token is refused", |_, world: &World| {
                 world.processes.iter().any(|process| process.state == State::Refused)
             }));

@@ -1,4 +1,4 @@
-//! The table, the bucket, and the processes that want to write.
+//! The state of the model: the table, the bucket, and the processes that want to write.
 
 use crate::protocol::{LeaseObservation, LeaseValidity, Timing, Waiter};
 use crate::{LEASE, at};
@@ -9,7 +9,7 @@ pub struct World {
     pub now: u64,
     /// The fencing token of the item in the table.
     pub fence: u64,
-    /// The holder of the lease, and its number of heartbeats.
+    /// The holder of the lease, and the number of its heartbeats.
     pub held: Option<(usize, u64)>,
     /// The snapshot: the tokens of the accepted writes, in order.
     pub writes: Vec<u64>,
@@ -25,59 +25,59 @@ pub struct World {
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Process {
     pub state: State,
-    /// The request in flight, and when it was sent.
+    /// The request in flight, and the tick at which it was sent.
     pub in_flight: Option<(Request, u64)>,
     pub sent: usize,
     /// Set if the process has held the lease.
     pub has_held: bool,
-    /// Set if the process has restored the snapshot and raised the table to it.
+    /// Set if the process has restored the snapshot and raised the token of the table to that of the snapshot.
     pub restored: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum State {
-    /// Wants the lease and has sent no request.
+    /// The process wants the lease and has sent no request for it.
     Idle,
-    /// Another process holds the lease.
+    /// The process waits, because another process holds the lease.
     Waiting(Waiter),
-    /// Has requested the lease and does not know the response.
+    /// The process has requested the lease and does not know the result.
     Unknown,
-    /// Holds the lease without having received the response: only a heartbeat confirms it.
+    /// The process holds the lease but did not receive the response. Only a heartbeat confirms that it holds the lease.
     Confirming(u64),
-    /// Holds the lease; `read` is the number of writes at the time when the snapshot was read.
+    /// The process holds the lease. `read` is the number of writes when the process read the snapshot.
     Holding {
         tenure: LeaseValidity,
         fence: u64,
         read: Option<usize>,
         restore: Restore,
     },
-    /// The token of the snapshot is higher than that of the table.
+    /// The process has given up, because the token of the snapshot was higher than that of the table.
     Refused,
-    /// Does nothing more.
+    /// The process does nothing more.
     Finished,
     Dead,
 }
 
-/// The progress of a restore, which acquires the lease without a token of its own.
+/// The progress of a restore, which acquires the lease without a new token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Restore {
-    /// The lease has a token of its own.
+    /// No restore: the lease was granted with a new token.
     No,
-    /// The snapshot is not written yet.
+    /// The restore has not written the snapshot yet.
     Begun,
-    /// The snapshot was written with this token, to which the table is to be raised.
+    /// The restore has written the snapshot with this token. The token of the table must still be raised to it.
     Wrote(u64),
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Request {
-    /// Acquires the lease if the granted token is higher than this one.
+    /// Acquires the lease with a new token, if that is higher than `least_token`.
     Take {
         least_token: u64,
     },
     /// Acquires the lease with the current token of the table.
     TakeWithoutRaise,
-    /// Raises the token.
+    /// Raises the token of the table to this token.
     Raise(u64),
     TakeOver(LeaseObservation),
     Heartbeat(u64),
@@ -167,8 +167,8 @@ impl World {
         Response::Granted(self.fence)
     }
 
-    /// Handles the response to `request`, which the process sent at `asked`. `trusted_timing` determines how long it
-    /// trusts a heartbeat.
+    /// Handles the response to `request`, which the process sent at the tick `asked`. `trusted_timing` determines for
+    /// how long the process trusts its lease.
     pub fn on_response(
         &mut self,
         process: usize,
@@ -220,7 +220,7 @@ impl World {
         };
     }
 
-    /// Handles a request whose response never arrived.
+    /// Handles a request whose response never arrives.
     pub fn on_abandoned(&mut self, process: usize, request: &Request) {
         let process = &mut self.processes[process];
         process.state = match (&process.state, request) {

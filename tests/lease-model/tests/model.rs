@@ -1,11 +1,11 @@
-//! Checks every order of the steps of the lease model; see the crate's documentation.
+//! Checks the properties of the lease model in every order of its steps; see the documentation of the crate.
 
 use pb_lease_model::model::{Bounds, Protocol};
 use pb_lease_model::protocol::Timing;
 use pb_lease_model::{LEASE, at};
 use stateright::{Checker, Model};
 
-/// Requests may be late for ever, and processes may be suspended for any time.
+/// Requests may arrive late or never, and processes may be suspended for any length of time.
 const ANY_ORDER: Bounds = Bounds {
     processes: 2,
     ticks: 5,
@@ -19,7 +19,7 @@ const ANY_ORDER: Bounds = Bounds {
     prompt: false,
     trusted_timing: LEASE,
 };
-/// The table loses its item at any moment.
+/// The table may lose its item once, at any moment.
 const LOST_TABLE: Bounds = Bounds { ticks: 3, late_requests: 1, deaths: 0, item_losses: 1, ..ANY_ORDER };
 
 fn check(bounds: Bounds) {
@@ -53,15 +53,16 @@ fn lost_table_is_recovered_by_a_restore() {
     check(Bounds { ticks: 2, lost_responses: 0, restores: true, ..LOST_TABLE });
 }
 
-/// The model can fail: without a check of the snapshot's token, a lost table lets a write overwrite a later one.
+/// The model detects errors: if the token of the snapshot is not checked, a table that has lost its item lets a write
+/// follow one with a higher token.
 #[test]
 fn model_finds_violation_without_snapshot_token_check() {
     let checker =
         Protocol::new(Bounds { checks_snapshot_token: false, ..LOST_TABLE }).checker().threads(2).spawn_bfs().join();
-    assert!(checker.discovery("no write follows one with a higher token").is_some());
+    assert!(checker.discovery("no write follows a write with a higher token").is_some());
 }
 
-/// The model can fail: it finds a holder that trusts its lease for longer than others wait.
+/// The model detects errors: it finds a holder that trusts its lease for longer than other processes wait.
 #[test]
 fn model_finds_violation_of_overlong_lease_trust() {
     let trusted_timing = Timing { lease: LEASE.lease + at(1), ..LEASE };

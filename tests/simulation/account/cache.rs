@@ -14,12 +14,12 @@ const NO_CACHE: &str = "ReplicationGroupNotFoundFault";
 const NO_SUBNETS: &str = "CacheSubnetGroupNotFoundFault";
 const NO_PARAMETERS: &str = "CacheParameterGroupNotFound";
 
-/// Returns the ARN for a resource type and a name. It identifies the resource.
+/// Returns the ARN for a resource type and a name. The ARN is the key of the resource in the account.
 fn arn(sort: &str, name: &str) -> String {
     format!("arn:aws:elasticache:{REGION}:{ACCOUNT}:{sort}:{name}")
 }
 
-/// Fields of a change of a replication group: their names in the request and in the stored body.
+/// Fields of a replication group that a call can change: their names in the request and in the stored body.
 const CHANGES: [(&str, &str); 5] = [
     ("ReplicationGroupDescription", "ReplicationGroupDescription"),
     ("EngineVersion", "EngineVersion"),
@@ -65,7 +65,7 @@ impl Account {
             "DescribeCacheClusters" => Ok(self.describe_clusters(call.text("CacheClusterId"))),
             "DeleteReplicationGroup" => self.delete_cache(call.text("ReplicationGroupId")),
             "ListTagsForResource" | "AddTagsToResource" | "RemoveTagsFromResource" => self.cache_tags(call),
-            other => panic!("unsupported call of ElastiCache: {other}"),
+            other => panic!("unsupported call to ElastiCache: {other}"),
         }
     }
 
@@ -119,7 +119,7 @@ impl Account {
         self.subnet_group(&id).map(|group| json!({"CacheSubnetGroup": group}))
     }
 
-    /// Returns the subnets with nodes of this subnet group.
+    /// Returns the subnets of this subnet group that contain nodes.
     fn nodes_of(&self, group: &str) -> Vec<String> {
         let caches: Vec<&String> = self
             .of_kind(CACHE)
@@ -139,7 +139,7 @@ impl Account {
         Ok(json!({"CacheSubnetGroups": {"CacheSubnetGroup": groups?}}))
     }
 
-    /// Deletes a group that no replication group uses.
+    /// Deletes a subnet group or parameter group, unless a replication group uses it.
     fn delete_unused_group(&mut self, kind: &str, id: &str, field: &str, name: &str, codes: (&str, &str)) -> Answer {
         self.get(kind, id, codes.0)?;
         if let Some((cache, _)) = self.of_kind(CACHE).find(|(_, cache)| cache.body[field] == name) {

@@ -20,7 +20,7 @@ impl Account {
                 Ok(json!({"HostedZones": {"HostedZone": [zone]}, "IsTruncated": "false", "MaxItems": "100"}))
             }
             "ListResourceRecordSets" => {
-                // The list starts at the name and continues with other names.
+                // The list starts at the requested name and continues with the names after it.
                 let from = format!("{}.", call.text("name"));
                 let sets = self.of_kind(RECORD).map(|(_, record)| record.body.clone());
                 let sets: Vec<Value> = sets.filter(|set| set["Name"].as_str() >= Some(from.as_str())).collect();
@@ -35,7 +35,7 @@ impl Account {
                     Some(created) => Ok(json!({"ChangeInfo": info(id, now >= *created + self.times.dns_change)})),
                 }
             }
-            other => panic!("unsupported call of Route 53: {other}"),
+            other => panic!("unsupported call to Route 53: {other}"),
         }
     }
 

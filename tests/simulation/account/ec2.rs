@@ -1,4 +1,4 @@
-//! EC2: VPCs, gateways and subnets; tags and filters of all kinds.
+//! EC2: VPCs, gateways and subnets, and the tags and filters of all resource kinds of EC2.
 
 use super::{Account, Answer, Refusal, Resource, Tags, refused, tag_list, tags_of};
 use crate::wire::Call;
@@ -309,7 +309,7 @@ pub fn associations(table: &Resource) -> impl Iterator<Item = &Value> {
     table.body["associationSet"]["item"].as_array().into_iter().flatten()
 }
 
-/// Returns the values of one filter.
+/// Returns the values of the filter `name`.
 fn filter(call: &Call, name: &str) -> Vec<String> {
     let filters = call.input["Filter"].as_array().map(Vec::as_slice).unwrap_or_default();
     let values = filters.iter().find(|filter| filter["Name"] == name).and_then(|filter| filter["Value"].as_array());

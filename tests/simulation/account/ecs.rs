@@ -30,7 +30,7 @@ fn invalid<T>(message: impl Into<String>) -> Result<T, Refusal> {
     refused("InvalidParameterException", message)
 }
 
-/// Fields of a service whose change starts another deployment.
+/// Fields of a service that start another deployment when they change.
 const DEPLOYS: [&str; 4] = ["taskDefinition", "networkConfiguration", "loadBalancers", "forceNewDeployment"];
 
 impl Account {
@@ -63,7 +63,7 @@ impl Account {
             "DescribeServices" => self.describe_services(call),
             "ListTasks" => Ok(json!({"taskArns": []})),
             "TagResource" | "UntagResource" => self.ecs_tags(call),
-            other => panic!("unsupported call of ECS: {other}"),
+            other => panic!("unsupported call to ECS: {other}"),
         }
     }
 
@@ -90,7 +90,7 @@ impl Account {
         json!({"clusters": found.collect::<Vec<_>>(), "failures": []})
     }
 
-    /// Returns the id of the cluster of a call, which must exist.
+    /// Returns the id of the cluster that the call names. The cluster must exist.
     fn in_cluster(&mut self, call: &Call) -> Result<String, Refusal> {
         let id = cluster_arn(call.text("cluster"));
         match self.get(CLUSTER, &id, "ClusterNotFoundException") {
@@ -220,7 +220,8 @@ impl Account {
         self.service(&id).map(|service| json!({"service": service}))
     }
 
-    /// Starts a deployment: new tasks, while those of the previous deployment stay until it has completed.
+    /// Starts a deployment: new tasks start, and the tasks of the previous deployment run until the new deployment has
+    /// completed.
     fn deploy(&mut self, id: &str) -> Result<(), Refusal> {
         let (now, rollout, serial) = (self.now(), self.times.rollout, self.serial());
         self.release_interfaces(id, rollout);

@@ -23,7 +23,7 @@ fn arn(rest: &str) -> String {
 
 /// Sets conditions and actions in the form in which DescribeRules returns them.
 fn rule_body(body: &mut Value, call: &Call) {
-    // The form parser replaces an object that contains only a list by the list.
+    // If an object contains only a list, the form parser replaces the object with the list.
     let config = |condition: &Value| {
         let mut condition = condition.clone();
         for field in ["HostHeaderConfig", "PathPatternConfig"] {
@@ -91,7 +91,7 @@ impl Account {
             }
             "DescribeTags" => self.elb_tags(call),
             "AddTags" | "RemoveTags" => self.elb_retag(call),
-            other => panic!("unsupported call of Elastic Load Balancing: {other}"),
+            other => panic!("unsupported call to Elastic Load Balancing: {other}"),
         }
     }
 
@@ -256,7 +256,7 @@ impl Account {
         Ok(json!({}))
     }
 
-    /// Returns one target for each task of the services that register with the group.
+    /// Returns one target for each task of the services that register their tasks with the group.
     fn target_health(&mut self, id: &str) -> Answer {
         self.get(TARGETS, id, NO_TARGETS)?;
         let (now, rollout, is_used) = (self.now(), self.times.rollout, self.load_balancer_of(id).is_some());
@@ -278,7 +278,7 @@ impl Account {
         Ok(json!({"TargetHealthDescriptions": members(targets)}))
     }
 
-    /// Returns the load balancer with a listener or a rule that forwards to this target group.
+    /// Returns the load balancer that has a listener or a rule that forwards to this target group.
     pub fn load_balancer_of(&self, targets: &str) -> Option<&Value> {
         let listens = |listener: &Resource| listener.body["DefaultActions"]["member"][0]["TargetGroupArn"] == targets;
         if let Some((_, listener)) = self.of_kind(LISTENER).find(|(_, listener)| listens(listener)) {
@@ -312,7 +312,7 @@ impl Account {
         Ok(json!({}))
     }
 
-    /// Sets all priorities at once: two rules can exchange theirs in one call.
+    /// Sets all priorities at once, so that two rules can exchange their priorities in one call.
     fn set_priorities(&mut self, call: &Call) -> Answer {
         let pairs = call.input["RulePriorities"].as_array().cloned().unwrap_or_default();
         let moved = |id: &str| pairs.iter().any(|pair| pair["RuleArn"] == id);

@@ -14,7 +14,7 @@ pub struct Interface {
     pub subnet: String,
     pub groups: Vec<String>,
     pub public: bool,
-    /// Time at which the interface is removed, once its owner is deleted.
+    /// Time at which the interface is removed; set when its owner no longer uses it.
     pub released_at: Option<Duration>,
 }
 

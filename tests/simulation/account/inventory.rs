@@ -8,10 +8,10 @@ use crate::process::owner;
 use pb_engine::{Address, Snapshot};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Tag with the content of a revision, which includes host names with ids.
+/// Tag with the content of a revision. Fingerprints omit it, because the content includes host names with ids.
 const CONTENT: &str = "pb-deploy:content";
 
-/// Replaces the number of each id in `line`, eight hexadecimal digits after a hyphen, by `#`.
+/// Replaces the number of each id in `line`, eight hexadecimal digits after a hyphen, with `#`.
 fn mask_ids(line: &str) -> String {
     let mut parts = line.split('-');
     let mut whole = parts.next().unwrap_or_default().to_owned();
@@ -25,8 +25,8 @@ fn mask_ids(line: &str) -> String {
 }
 
 impl Account {
-    /// Returns the resources that a client created. Resources that AWS creates with a VPC or a group, and inactive
-    /// ones, are omitted.
+    /// Returns the resources that a client created. Resources that AWS creates together with a VPC or a security group,
+    /// and inactive resources, are omitted.
     pub fn created_resources(&self) -> BTreeMap<&str, &super::Resource> {
         let comes_along = |resource: &super::Resource| {
             matches!(resource.kind, DEFAULT | RULE) && owner().address_from_tags(&resource.tags).is_none()

@@ -1,7 +1,6 @@
 //! A simulated AWS account in one region: its resources, and the rules by which it responds.
 //!
-//! Times are durations since the start of the account, so that an account can be copied and continue in another
-//! runtime.
+//! Times are durations since the start of the account, so that a copy of an account can continue in another runtime.
 
 mod cache;
 mod dns;
@@ -35,7 +34,7 @@ pub type Tags = BTreeMap<String, String>;
 /// Durations of AWS operations.
 #[derive(Debug, Clone, Copy)]
 pub struct Times {
-    /// Latency of a request, and again of its response.
+    /// Time that each request and each response takes to arrive.
     pub latency: Duration,
     /// Time until a write finds a new resource.
     pub write_visibility: Duration,
@@ -49,7 +48,7 @@ pub struct Times {
     pub rollout: Duration,
     pub draining: Duration,
     pub dns_change: Duration,
-    /// Time for which interfaces stay after their owner was deleted.
+    /// Time for which network interfaces exist after the deletion of their owner.
     pub interface_release: Duration,
 }
 
@@ -58,7 +57,8 @@ const fn seconds(seconds: u64) -> Duration {
 }
 
 impl Times {
-    /// Returns random times, each between 0.3 and 2 times as long, so that operations complete in different orders.
+    /// Returns these times, each except the latency multiplied by a random factor between 0.3 and 2, so that operations
+    /// complete in different orders.
     pub fn random(self) -> Self {
         let scaled = |time: Duration| time.mul_f64(0.3 + 1.7 * fastrand::f64());
         Self {
@@ -91,7 +91,8 @@ impl Times {
         interface_release: seconds(120),
     };
 
-    /// Published times with the long ones shortened: every wait still happens, and a case takes a third of the calls.
+    /// Published times of which the long ones are shortened: every wait still happens, but a case needs far fewer
+    /// calls.
     pub const SHORT: Self = Self {
         id_visibility: seconds(1),
         tag_visibility: seconds(3),
@@ -109,9 +110,9 @@ impl Times {
 /// A resource in the account.
 #[derive(Debug, Clone)]
 pub struct Resource {
-    /// Kind of the resource in the tool.
+    /// Resource kind, as the tool names it.
     pub kind: &'static str,
-    /// Response of a describe call, without fields that change by themselves.
+    /// Description of the resource in a response, without fields that change by themselves.
     pub body: Value,
     pub tags: Tags,
     pub created: Duration,
@@ -123,7 +124,7 @@ pub struct Resource {
     pub changed_at: Duration,
     /// Time at which the deletion completes, once it has started.
     pub deleted_at: Option<Duration>,
-    /// Set if the resource is deleted or deregistered but still described.
+    /// Set if the resource is deleted or deregistered but still returned by describe calls.
     pub inactive: bool,
 }
 
@@ -133,7 +134,7 @@ pub struct Refusal {
     pub status: u16,
     pub code: String,
     pub message: String,
-    /// Item whose condition was not met.
+    /// DynamoDB item that did not meet the condition.
     pub item: Option<Value>,
 }
 
@@ -148,10 +149,10 @@ pub fn refused<T>(code: &str, message: impl Into<String>) -> Result<T, Refusal> 
 #[derive(Debug, Clone)]
 pub struct Account {
     pub times: Times,
-    /// Resources by id, ARN or name, whichever identifies the kind.
+    /// Resources by id, ARN or name, whichever identifies resources of their kind.
     pub resources: BTreeMap<String, Resource>,
     pub interfaces: Vec<Interface>,
-    /// Times of DNS changes, by id.
+    /// Times at which DNS changes were made, by the id of the change.
     pub changes: BTreeMap<String, Duration>,
     /// Object with the snapshot: bytes and entity tag.
     pub object: Option<(Vec<u8>, String)>,
@@ -162,9 +163,9 @@ pub struct Account {
     pub next_serial: u64,
     /// Faults by the number of preceding calls.
     pub faults: BTreeMap<usize, Fault>,
-    /// Received calls.
+    /// Calls received so far.
     pub calls: Vec<ReceivedCall>,
-    /// Account before and after each call, if these are recorded.
+    /// Copies of the account before and after each call; `None` if no copies are recorded.
     pub around_calls: Option<Arc<Mutex<Vec<AccountAroundCall>>>>,
     pub started: Duration,
     pub clock: Option<Instant>,
@@ -203,7 +204,7 @@ impl Account {
         self.started + self.clock.get_or_insert_with(Instant::now).elapsed()
     }
 
-    /// Returns a copy that can continue in another runtime, without faults and recorded calls.
+    /// Returns a copy that can continue in another runtime, without the faults and the recorded calls.
     pub fn fork(&mut self) -> Self {
         let started = self.now();
         Self { started, clock: None, faults: BTreeMap::new(), calls: Vec::new(), around_calls: None, ..self.clone() }
@@ -223,7 +224,7 @@ impl Account {
         }
     }
 
-    /// Removes interfaces and resources whose deletion is complete; those of ECS stay, inactive.
+    /// Removes interfaces and resources whose deletion is complete. Deleted resources of ECS are kept as inactive.
     pub fn expire(&mut self) {
         let now = self.now();
         self.interfaces.retain(|interface| interface.released_at.is_none_or(|released_at| released_at > now));

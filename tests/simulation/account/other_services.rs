@@ -81,7 +81,7 @@ impl Account {
                 Ok(json!({"Role": {"Path": "/", "RoleName": name, "RoleId": "r", "Arn": arn, "CreateDate": date}}))
             }
             "GetCallerIdentity" => Ok(json!({"Account": ACCOUNT, "UserId": "u", "Arn": "arn:aws:iam::1:user/u"})),
-            other => panic!("unsupported call of {}: {other}", call.service),
+            other => panic!("unsupported call to {}: {other}", call.service),
         }
     }
 

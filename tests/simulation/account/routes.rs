@@ -20,7 +20,7 @@ impl Account {
                 call.input["SubnetId"] = subnet.unwrap_or_default();
                 self.associate(&call)
             }
-            other => panic!("unsupported call of EC2: {other}"),
+            other => panic!("unsupported call to EC2: {other}"),
         }
     }
 

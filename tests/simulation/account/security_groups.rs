@@ -5,7 +5,7 @@ use super::{Account, Answer, Refusal, Tags, refused, tag_list};
 use crate::wire::Call;
 use serde_json::{Value, json};
 
-/// Fields by which two rules of a group are the same.
+/// Fields that identify a rule of a group, together with the group to which the rule refers.
 const IDENTITY_FIELDS: [&str; 5] = ["isEgress", "ipProtocol", "fromPort", "toPort", "cidrIpv4"];
 
 impl Account {
@@ -18,7 +18,7 @@ impl Account {
             "RevokeSecurityGroupIngress" => self.revoke(call, false),
             "RevokeSecurityGroupEgress" => self.revoke(call, true),
             "ModifySecurityGroupRules" => self.modify_rules(call),
-            other => panic!("unsupported call of EC2: {other}"),
+            other => panic!("unsupported call to EC2: {other}"),
         }
     }
 
@@ -64,7 +64,7 @@ impl Account {
         }
     }
 
-    /// Returns the rules of a group that are the same as `requested`.
+    /// Returns the rules of a group that are identical to `requested`.
     fn same_rules(&self, group: &str, requested: &Value) -> Vec<String> {
         let same = |body: &Value| {
             body["groupId"] == group

@@ -17,12 +17,12 @@ impl Account {
             "PutObject" => self.put_object(call),
             "GetItem" => Ok(self.lease.as_ref().map_or(json!({}), |item| json!({"Item": item}))),
             "UpdateItem" => self.update_item(&call.input),
-            other => panic!("unsupported call of {}: {other}", call.service),
+            other => panic!("unsupported call to {}: {other}", call.service),
         }
     }
 
-    /// Executes a conditional write. It must contain an intact snapshot with a higher serial and no lower fencing
-    /// token.
+    /// Executes a conditional write. The body must be an intact snapshot with a higher serial, the same lineage and the
+    /// fencing token of the lease.
     fn put_object(&mut self, call: &Call) -> Answer {
         let etag = self.object.as_ref().map(|(_, etag)| etag.as_str());
         let met = match (call.input["if_match"].as_str(), call.input["if_none_match"].as_str()) {
@@ -44,7 +44,7 @@ impl Account {
         if let Some(before) = &self.stored {
             assert!(
                 next.serial > before.serial && next.fence >= before.fence,
-                "serial or fencing token of the snapshot decreased"
+                "the serial of the snapshot did not increase, or its fencing token decreased"
             );
             assert_eq!(next.lineage, before.lineage, "the lineage of the snapshot changed");
         }
@@ -71,7 +71,7 @@ impl Account {
     }
 }
 
-/// Expressions of one request.
+/// DynamoDB expressions of one request.
 struct Expressions<'a> {
     input: &'a Value,
 }

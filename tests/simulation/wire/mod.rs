@@ -1,4 +1,4 @@
-//! Protocols of AWS: requests of a client are parsed into a [`Call`], and results of the account are serialized into
+//! AWS protocols: requests of a client are parsed into a [`Call`], and results of the account are serialized into
 //! responses.
 
 mod request;

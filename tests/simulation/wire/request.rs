@@ -6,15 +6,15 @@ use serde_json::{Map, Value, json};
 /// Protocol of a service.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Protocol {
-    /// Form as the request, XML as the response.
+    /// Requests are forms, and responses are XML.
     Ec2,
-    /// Form as the request, XML as the response, with the result in an element of its own.
+    /// Requests are forms, and responses are XML with the result in an element of its own.
     Query,
     /// JSON in both directions.
     Json,
-    /// Methods and paths, XML in both directions.
+    /// Requests are identified by method and path; bodies are XML in both directions.
     RestXml,
-    /// S3: like `RestXml`, with bytes as bodies.
+    /// S3: like `RestXml`, but bodies are arbitrary bytes.
     S3,
 }
 
@@ -88,7 +88,7 @@ impl Call {
         self.input[field].as_str().unwrap_or_default()
     }
 
-    /// Returns a list of strings.
+    /// Returns a field that is a list of strings, or an empty list if it is missing.
     pub fn texts(&self, field: &str) -> Vec<String> {
         let items = self.input[field].as_array().map(Vec::as_slice).unwrap_or_default();
         items.iter().filter_map(|item| item.as_str().map(str::to_owned)).collect()
@@ -184,7 +184,7 @@ fn route53(method: &str, path: &str, body: &str) -> (String, Value) {
             });
             ("ChangeResourceRecordSets".to_owned(), input)
         }
-        other => panic!("unsupported call of Route 53: {other:?}"),
+        other => panic!("unsupported call to Route 53: {other:?}"),
     }
 }
 
@@ -193,7 +193,7 @@ fn s3(request: &HttpRequest) -> (String, Value) {
     let operation = match request.method() {
         "GET" => "GetObject",
         "PUT" => "PutObject",
-        other => panic!("unsupported call of S3: {other} {}", request.uri()),
+        other => panic!("unsupported call to S3: {other} {}", request.uri()),
     };
     (operation.to_owned(), json!({"if_match": header("if-match"), "if_none_match": header("if-none-match")}))
 }

@@ -8,8 +8,8 @@ use aws_smithy_types::body::SdkBody;
 use serde_json::{Value, json};
 use std::fmt::Write;
 
-/// Serializes the result of a successful call. A list in XML is `{"item": [..]}`, with the name of the repeated
-/// element.
+/// Serializes the result of a successful call. For XML, `output` contains a list as `{"item": [..]}`, where the key is
+/// the name of the repeated element.
 pub fn success(call: &Call, output: &Value) -> HttpResponse {
     let name = &call.operation;
     match call.protocol {

@@ -2,7 +2,7 @@
 
 use crate::http::Message;
 
-/// Calls of the services whose operations are identified by method and path: service, method, part of the path,
+/// Calls to the services whose operations are identified by method and path: service, method, part of the path,
 /// operation.
 const REST: [(&str, &str, &str, &str); 8] = [
     ("s3", "GET", "?versions", "ListObjectVersions"),
@@ -36,7 +36,7 @@ pub(crate) enum Format {
 }
 
 impl Call {
-    /// Identifies the call of a request.
+    /// Identifies the call that a request makes.
     pub(crate) fn parse(request: &Message) -> Self {
         let service = service(request).unwrap_or_else(|| "unknown".to_owned());
         let form =

@@ -1,4 +1,4 @@
-//! Checks of the account and the state after a run: no duplicates, no orphans, nothing missing.
+//! Checks of the account and the state after a run: no duplicates, no orphans, no missing resources.
 
 use crate::inventory::Inventory;
 use crate::{InventoryClient, Problem, TestConfig, TestWorkspace};
@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 /// Account and state after a clean run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Baseline {
-    /// Number of resources of each kind.
+    /// Number of resources of each resource kind.
     counts: BTreeMap<String, usize>,
     /// Addresses in ownership tags.
     owned: BTreeSet<String>,
@@ -33,7 +33,7 @@ impl Baseline {
     }
 }
 
-/// Checks that a deployment is complete and equal to that of a clean run.
+/// Checks that a deployment is complete and that the result is the same as after a clean run.
 ///
 /// # Errors
 /// All differences.
@@ -109,7 +109,7 @@ fn duplicates(inventory: &Inventory) -> Vec<String> {
 
 fn differences(what: &str, expected: &BTreeSet<String>, found: &BTreeSet<String>) -> Vec<String> {
     let missing = expected.difference(found).map(|address| format!("{address} is not {what}"));
-    let more = found.difference(expected).map(|address| format!("{address} is {what}, but is not part of a clean run"));
+    let more = found.difference(expected).map(|address| format!("{address} is {what}, but not after a clean run"));
     missing.chain(more).collect()
 }
 
@@ -142,9 +142,6 @@ mod tests {
     #[test]
     fn missing_and_unexpected_addresses_are_reported() {
         let (clean, now) = (["a".into(), "b".into()].into(), ["b".into(), "c".into()].into());
-        assert_eq!(
-            differences("owned", &clean, &now),
-            ["a is not owned", "c is owned, but is not part of a clean run"]
-        );
+        assert_eq!(differences("owned", &clean, &now), ["a is not owned", "c is owned, but not after a clean run"]);
     }
 }

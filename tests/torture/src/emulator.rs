@@ -1,4 +1,4 @@
-//! The local endpoint: its process, and the programs that it needs.
+//! Process of the local endpoint, and the paths of the programs that the tests run.
 
 use crate::Problem;
 use std::io::Read;
@@ -8,13 +8,14 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-/// Longest wait for the endpoint to start: importing moto takes seconds, and longer on a busy machine.
+/// Longest wait for the endpoint to start: importing moto takes some seconds, and more on a busy machine.
 const START_TIMEOUT: Duration = Duration::from_secs(120);
-/// Factor on the emulator's times: as fast as possible, but slow enough for every intermediate state to be observed.
+/// Factor that is applied to the emulator's durations: as fast as possible, but slow enough for every intermediate
+/// state to be observed.
 const TIME_FACTOR: &str = "0.1";
 static TEMP_DIRS: AtomicUsize = AtomicUsize::new(0);
 
-/// An endpoint. If it was started by this process, it ends with this value and with this process.
+/// A local endpoint. If this process started it, the endpoint ends when this value is dropped or this process ends.
 #[derive(Debug)]
 pub struct Emulator {
     /// URL of the endpoint.
@@ -22,7 +23,7 @@ pub struct Emulator {
     child: Option<Mutex<Child>>,
 }
 
-/// Returns the directory of the workspace's Cargo.toml.
+/// Returns the root directory of the repository.
 pub(crate) fn repository_root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).map(Path::to_path_buf).unwrap_or_default()
 }
@@ -34,7 +35,7 @@ pub(crate) fn target_dir() -> PathBuf {
     release.and_then(Path::parent).map_or_else(|| repository_root().join("target"), Path::to_path_buf)
 }
 
-/// Returns the path of the tool: `PB_DEPLOY_BIN`, or else the binary in the same target directory.
+/// Returns the path of the tool: `PB_DEPLOY_BIN`, or else the release binary in the target directory of this program.
 pub(crate) fn tool_path() -> Result<PathBuf, Problem> {
     let configured = std::env::var_os("PB_DEPLOY_BIN").map(PathBuf::from);
     let path = configured.unwrap_or_else(|| target_dir().join("release").join("pb-deploy"));
@@ -50,7 +51,7 @@ pub(crate) fn temp_dir(name: &str) -> Result<PathBuf, Problem> {
     Ok(folder)
 }
 
-/// Returns a command for the Python of the emulator's installation, without the user's AWS credentials.
+/// Returns a command that runs the Python of the emulator's installation, without the user's AWS credentials.
 pub(crate) fn python() -> Result<Command, Problem> {
     let home = target_dir().join("emulator");
     let found = std::fs::read_dir(&home).into_iter().flatten().flatten().map(|entry| entry.path());
@@ -70,7 +71,7 @@ pub(crate) fn python() -> Result<Command, Problem> {
 }
 
 impl Emulator {
-    /// Returns the endpoint that `PB_TEST_ENDPOINT` names, or else starts one.
+    /// Returns the endpoint that `PB_TEST_ENDPOINT` names, or starts an endpoint if the variable is not set.
     ///
     /// # Errors
     /// Fails if the endpoint is not installed or does not start.
@@ -102,7 +103,8 @@ impl Emulator {
         let end = Instant::now() + START_TIMEOUT;
         loop {
             if let Some(url) = std::fs::read_to_string(&ready).ok().filter(|url| url.ends_with('\n')) {
-                // The URL has been read, and the log matters only if the endpoint does not start.
+                // The directory is not needed any more: the URL has been read, and the log matters only if the endpoint
+                // does not start.
                 let _ = std::fs::remove_dir_all(&folder);
                 return Ok(Self { url: url.trim().to_owned(), child: Some(Mutex::new(child)) });
             }
@@ -121,7 +123,7 @@ impl Drop for Emulator {
     fn drop(&mut self) {
         if let Some(child) = self.child.take() {
             let mut child = child.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
-            // The endpoint has no data that must be kept.
+            // The endpoint can be killed, because it has no data that must be kept.
             let _ = child.kill().and_then(|()| child.wait());
         }
     }

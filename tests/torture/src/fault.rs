@@ -1,4 +1,4 @@
-//! Fault rules: the call to match, and the action on it.
+//! Fault rules: the call to match, and the action on this call.
 
 use crate::calls::{Call, Format, is_write};
 use crate::http::Message;
@@ -7,20 +7,21 @@ use std::time::Duration;
 /// Selection of one call.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum CallMatcher {
-    /// The n-th of all writes; the first is 1.
+    /// The n-th write of all writes, counted from 1.
     NthWrite(usize),
-    /// The n-th call of one `service:Action`; the first is 1.
+    /// The n-th call of one `service:Action`, counted from 1.
     NthCall(String, usize),
 }
 
 impl CallMatcher {
-    /// Matches the n-th call of a `service:Action`.
+    /// Creates a matcher for the `nth` call of the `service:Action` in `call`.
     #[must_use]
     pub fn nth(call: &str, nth: usize) -> Self {
         Self::NthCall(call.to_owned(), nth)
     }
 
-    /// Returns whether this matches the call `name`, which is the `write`-th write and the `nth` call of its action.
+    /// Returns whether this matches the call `name`, which is number `write` of all writes and number `nth` of the
+    /// calls of its action.
     pub(crate) fn matches(&self, name: &str, write: usize, nth: usize) -> bool {
         match self {
             Self::NthWrite(number) => is_write(name) && *number == write,

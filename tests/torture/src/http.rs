@@ -11,7 +11,7 @@ const RESPONSE_TIMEOUT: Duration = Duration::from_secs(120);
 /// A complete request or response.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Message {
-    /// First line.
+    /// First line: the request line or the status line.
     pub start: String,
     /// Headers as received.
     pub headers: Vec<(String, String)>,
@@ -20,17 +20,17 @@ pub struct Message {
 }
 
 impl Message {
-    /// Creates a response.
+    /// Creates a response with the content type `kind`.
     #[must_use]
     pub fn response(status: u16, kind: &str, body: String) -> Self {
         let headers = vec![("Content-Type".to_owned(), kind.to_owned())];
         Self { start: format!("HTTP/1.1 {status} Status"), headers, body: body.into_bytes() }
     }
 
-    /// Reads a message. Returns `None` if the connection has ended before it.
+    /// Reads a message. Returns `None` if the connection ends before the message starts.
     ///
     /// # Errors
-    /// Fails if the connection breaks within the message, or if it is not HTTP.
+    /// Fails if the connection breaks within the message, or if the message is not HTTP.
     pub(crate) fn read(reader: &mut impl BufRead, has_body: bool) -> Result<Option<Self>> {
         let Some(start) = line(reader)? else { return Ok(None) };
         let mut headers = Vec::new();
@@ -58,7 +58,7 @@ impl Message {
                 let begin = self.body.len();
                 self.body.resize(begin + size, 0);
                 reader.read_exact(&mut self.body[begin..])?;
-                // The line end after the chunk; after the last chunk, trailers up to an empty line.
+                // Skip the line end after the chunk or, after the last chunk, the trailers up to an empty line.
                 while line(reader)?.is_some_and(|text| size == 0 && !text.is_empty()) {}
                 if size == 0 {
                     return Ok(());
@@ -76,7 +76,7 @@ impl Message {
         self.headers.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
     }
 
-    /// Writes the complete message with its length. The response to a HEAD keeps the given length.
+    /// Writes the complete message with its length. The response to a HEAD request keeps its Content-Length header.
     ///
     /// # Errors
     /// Fails if the connection is broken.

@@ -22,11 +22,11 @@ pub struct Owned {
 pub struct Inventory {
     /// Resources with an ownership address, sorted.
     pub owned: Vec<Owned>,
-    /// Ids and names of all resources, by kind.
+    /// Ids and names of all resources, by resource kind.
     pub all: BTreeMap<String, Vec<String>>,
 }
 
-/// Client of the program that reads inventories. The program ends with this value.
+/// Client of `inventory_server.py`, the program that reads inventories. The program ends when this value is dropped.
 #[derive(Debug)]
 pub struct InventoryClient(Mutex<Program>);
 
@@ -38,7 +38,7 @@ struct Program {
 }
 
 impl InventoryClient {
-    /// Starts the program.
+    /// Starts `inventory_server.py`.
     ///
     /// # Errors
     /// Fails if the emulator's Python is not installed.
@@ -58,7 +58,7 @@ impl InventoryClient {
     /// Returns the contents of the account of `workspace`.
     ///
     /// # Errors
-    /// Fails if the program fails.
+    /// Fails if the program does not respond with a result.
     pub fn inventory(&self, workspace: &TestWorkspace) -> Result<Inventory, Problem> {
         let answer = self.ask(workspace, "inventory")?;
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
@@ -73,7 +73,7 @@ impl InventoryClient {
     /// Returns all versions of the snapshot, the oldest first, each with its entity tag and stored document.
     ///
     /// # Errors
-    /// Fails if the program fails.
+    /// Fails if the program does not respond with a result.
     pub fn versions(&self, workspace: &TestWorkspace) -> Result<Vec<(String, Value)>, Problem> {
         let answer = self.ask(workspace, "versions")?;
         let versions = answer.as_array().ok_or("inventory_server.py returned no versions")?;

@@ -1,5 +1,5 @@
-//! Fault injection for the binary: whichever process dies at whichever moment, nothing is orphaned, nothing is created
-//! twice, no state is overwritten, and running the command again completes it.
+//! Fault injection for the binary: no matter which process dies, and when, no resource is orphaned or created twice, no
+//! state is overwritten, and running the same command again completes the work.
 //!
 //! Each test has an account of its own in the local endpoint, and runs the real binary through a [`Proxy`] that
 //! refuses, throttles, loses or holds chosen calls.

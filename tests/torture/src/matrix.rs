@@ -1,9 +1,10 @@
-//! Every fault at every write, followed by the same command again.
+//! The matrix of cases: every fault at every write, after which the same command runs again.
 //!
 //! # Flow
 //!
-//! A clean deploy, update and destroy determine the calls. A *round* is one account with at most one case for each
-//! phase: the update starts from the final result of the deploy case, so that nothing is deployed only to be updated.
+//! A clean deploy, update and destroy determine the calls at which faults are injected. A *round* is one account with
+//! at most one case for each phase: the update starts from the final result of the deploy case, so that it needs no
+//! deploy of its own.
 
 mod case;
 mod round;
@@ -30,7 +31,7 @@ pub fn all_cases(points: &[(Phase, String, usize)]) -> Vec<Case> {
     cases.collect()
 }
 
-/// Returns `count` of the cases, chosen by a seed; each phase and each fault has its share.
+/// Returns `count` of the cases, chosen by a seed and distributed as evenly as possible over the phases and faults.
 #[must_use]
 pub fn sample(cases: &[Case], count: usize, seed: u64) -> Vec<Case> {
     let mut random = Random::new(seed);
@@ -65,7 +66,7 @@ fn rounds(cases: &[Case]) -> VecDeque<Round> {
 /// Runs the cases, one round at a time on each endpoint of the bench, and reports each case when it ends.
 ///
 /// # Errors
-/// Fails if the tests themselves do not work. A failed case is reported and is not an error.
+/// Fails if the cases cannot be run. A case that fails is reported and is not an error.
 pub fn run(
     bench: &TestBench,
     cases: &[Case],

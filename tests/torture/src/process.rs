@@ -57,14 +57,14 @@ pub struct RunResult {
     pub code: Option<i32>,
     /// Signal that ended the process.
     pub signal: Option<i32>,
-    /// Standard output.
+    /// Standard output of the process.
     pub stdout: String,
-    /// Standard error.
+    /// Standard error of the process.
     pub stderr: String,
 }
 
 impl RunningProcess {
-    /// Starts a command; its output goes to files with the name of `path` and other extensions.
+    /// Starts a command whose output goes to `path` with the extensions `out` and `err`.
     pub(crate) fn start(mut command: Command, description: String, path: &Path) -> Result<Self, Problem> {
         let (stdout, stderr) = (path.with_extension("out"), path.with_extension("err"));
         let create = |path: &Path| File::create(path).map_err(|e| format!("failed to write {}: {e}", path.display()));
@@ -97,7 +97,7 @@ impl RunningProcess {
         matches!(self.child.try_wait(), Ok(Some(_)) | Err(_))
     }
 
-    /// Waits until `condition` holds or the process has ended, and returns whether the condition holds.
+    /// Waits until `condition` is true or the process has ended, and returns whether the condition is true.
     ///
     /// # Errors
     /// Fails if neither happens within the longest duration of a run.
@@ -129,10 +129,10 @@ impl RunningProcess {
         self.ended()
     }
 
-    /// Waits for the end of the process.
+    /// Waits until the process has ended, and returns its result.
     ///
     /// # Errors
-    /// Fails if the process does not end; it is then killed.
+    /// Fails if the process does not end within the longest duration of a run; the process is then killed.
     pub fn ended(mut self) -> Result<RunResult, Problem> {
         let end = Instant::now() + RUN_TIMEOUT;
         while Instant::now() < end {
@@ -166,10 +166,10 @@ impl Drop for RunningProcess {
 }
 
 impl RunResult {
-    /// Returns itself if the exit code is `code`.
+    /// Returns this result if the exit code is `code`.
     ///
     /// # Errors
-    /// Fails for another exit code, with the standard error.
+    /// Fails with the standard error of the process if the exit code is not `code`.
     pub fn expect_code(self, code: i32) -> Result<Self, Problem> {
         if self.code == Some(code) { Ok(self) } else { Err(format!("expected exit code {code}: {self}")) }
     }

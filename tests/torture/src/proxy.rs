@@ -25,7 +25,7 @@ pub struct RecordedCall {
     pub etag: Option<String>,
 }
 
-/// A proxy for one process. It ends when this value is dropped, and then drops held calls.
+/// A proxy for one process. When this value is dropped, the proxy ends and held calls are dropped.
 #[derive(Debug)]
 pub struct Proxy {
     /// URL to which the process must send its calls.
@@ -63,7 +63,7 @@ pub struct HeldCall {
 impl HeldCall {
     /// Lets the call continue.
     pub fn release(self) {
-        // The proxy has dropped the call if it was held for too long.
+        // Sending fails only if the proxy has dropped the call, because the call was held for too long.
         let _ = self.release.send(());
     }
 }
@@ -88,7 +88,7 @@ impl Proxy {
                     return;
                 }
                 let shared = Arc::clone(&accepting);
-                // A connection breaks if the process has ended or if a rule requires it.
+                // The result is ignored: a connection breaks when the process ends or when a rule requires it.
                 std::thread::spawn(move || shared.serve(stream));
             }
         });
@@ -98,12 +98,12 @@ impl Proxy {
     /// Starts a proxy without rules.
     ///
     /// # Errors
-    /// As [`Proxy::start`].
+    /// The same as for [`Proxy::start`].
     pub fn pass_through(upstream: &str) -> Result<Self, Problem> {
         Self::start(upstream, Vec::new())
     }
 
-    /// Waits up to `moment` for a held call.
+    /// Waits for a held call, for up to `moment`.
     #[must_use]
     pub fn wait_for_held(&self, moment: Duration) -> Option<HeldCall> {
         self.held.recv_timeout(moment).ok()
@@ -141,7 +141,7 @@ impl Proxy {
 impl Drop for Proxy {
     fn drop(&mut self) {
         self.shared.state().closed = true;
-        // This connection wakes the accepting thread.
+        // This connection wakes the accepting thread, which then ends.
         let _ = TcpStream::connect(self.address);
     }
 }
@@ -162,7 +162,7 @@ impl Shared {
             let Some(answer) = answer else { break };
             answer.write(&mut writer, !head).ok()?;
         }
-        // The process must see the end of the connection, whatever is left of it.
+        // The process must see that the connection has ended. Shutting it down fails only if it is already broken.
         let _ = writer.shutdown(Shutdown::Both);
         Some(())
     }
@@ -193,7 +193,8 @@ impl Shared {
         }
     }
 
-    /// Records a call, and removes and returns the action of its rule, if any.
+    /// Records a call and removes the rule that matches it, if any. Returns the index of the record and the action of
+    /// the rule.
     fn record(&self, call: &Call) -> (usize, Option<FaultAction>) {
         let name = call.name();
         let mut state = self.state();

@@ -1,4 +1,5 @@
-//! Test workspace: an account of its own in the endpoint, a directory with a configuration, and the tool running in it.
+//! Test workspace: an account of its own in the endpoint, a directory with a configuration, and runs of the tool in
+//! this directory.
 
 use crate::emulator::{temp_dir, tool_path};
 use crate::process::{RunResult, RunningProcess};
@@ -17,11 +18,11 @@ static ACCOUNTS: AtomicU64 = AtomicU64::new(0);
 /// Configuration values that the tests change.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TestConfig {
-    /// Port of Flask. It is part of a name, so another port replaces the target group.
+    /// Port of Flask. It is part of the target group's name, so another port replaces the target group.
     pub port: u16,
     /// Number of workers.
     pub workers: u32,
-    /// Retention of logs in days; one call changes it.
+    /// Retention of logs in days; a single call changes it.
     pub retention: u32,
     /// Port that tasks may reach in addition to HTTPS.
     pub egress: u16,
@@ -34,7 +35,7 @@ impl TestConfig {
         Self { port: 5050, workers: 1, retention: 30, egress: 8443 }
     }
 
-    /// Returns a change of it, with which resources are replaced, created, deleted and updated.
+    /// Returns a changed configuration, for which an update replaces, creates, deletes and updates resources.
     #[must_use]
     pub fn changed() -> Self {
         Self { port: 6060, workers: 2, retention: 60, egress: 9443 }
@@ -71,12 +72,12 @@ wait_timeout = 60
     }
 }
 
-/// An account of its own in the endpoint with the prerequisites of a deploy, and a directory.
+/// A test workspace: an account of its own in the endpoint, with the prerequisites of a deploy, and a directory.
 #[derive(Debug)]
 pub struct TestWorkspace {
     /// URL of the endpoint.
     pub endpoint: String,
-    /// Account, which is also the access key.
+    /// Account id, which is also the access key id.
     pub account: String,
     /// Bucket of the state.
     pub bucket: String,
@@ -132,15 +133,15 @@ impl TestWorkspace {
         RunningProcess::start(command, format!("pb-deploy {}", arguments.join(" ")), &path)
     }
 
-    /// Runs the tool to its end, without a proxy.
+    /// Runs the tool, without a proxy, until it has exited.
     ///
     /// # Errors
-    /// Fails if the tool does not end.
+    /// Fails if the tool does not exit in time.
     pub fn run(&self, config: &TestConfig, arguments: &[&str]) -> Result<RunResult, Problem> {
         self.start(&self.endpoint, config, arguments)?.ended()
     }
 
-    /// Runs a deploy or destroy to completion. Repeats it if the machine was too slow for the short lease.
+    /// Runs a deploy or destroy to completion. Repeats the command if the machine was too slow for the short lease.
     ///
     /// # Errors
     /// Fails if the run fails for another reason.
@@ -158,7 +159,7 @@ impl TestWorkspace {
     /// Returns the snapshot, as read by `state show`.
     ///
     /// # Errors
-    /// Fails if the tool cannot read it.
+    /// Fails if the tool cannot read the snapshot.
     pub fn state(&self, config: &TestConfig) -> Result<Value, Problem> {
         self.json(config, &["state", "show", "staging", "--json"])
     }
@@ -176,7 +177,7 @@ impl TestWorkspace {
 
 impl Drop for TestWorkspace {
     fn drop(&mut self) {
-        // Remaining files take only a few kilobytes.
+        // Files that cannot be removed take only a few kilobytes.
         let _ = std::fs::remove_dir_all(&self.folder);
     }
 }

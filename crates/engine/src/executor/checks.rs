@@ -1,4 +1,4 @@
-//! The checks of a run. Each is waited for once the resources that it depends on are ready.
+//! The checks of a run. The run waits for each check once the resources that it depends on are ready.
 
 use super::Executor;
 use crate::check::CheckNode;
@@ -18,12 +18,12 @@ use tokio::time::Instant;
 /// The checks of a run that have started.
 #[derive(Default)]
 pub(super) struct Checks<'a> {
-    /// Their indices in the graph.
+    /// The indices of these checks in the graph.
     started: HashSet<usize>,
     pub running: FuturesUnordered<BoxFuture<'a, Ended>>,
 }
 
-/// The result of a check.
+/// The result of waiting for a check.
 pub(super) struct Ended {
     check: usize,
     since: Instant,
@@ -31,7 +31,7 @@ pub(super) struct Ended {
 }
 
 impl<'a> Executor<'a> {
-    /// Starts every due check whose resources are ready.
+    /// Starts the wait for every due check whose inputs are ready.
     pub(super) fn start_checks(&mut self) {
         if self.run.cancel.is_stopped() || self.ledger.lost().is_some() {
             return;
@@ -77,7 +77,7 @@ impl<'a> Executor<'a> {
         }
     }
 
-    /// Adds the due checks that were never started to the outcome.
+    /// Adds the due checks that were never started to the outcome, as skipped.
     pub(super) fn skip_checks(&mut self) {
         let graph = self.graph;
         for (index, check) in graph.checks.iter().enumerate() {

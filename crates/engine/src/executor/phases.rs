@@ -1,4 +1,4 @@
-//! The phases of a step: the calls of each, and their order.
+//! The phases of each task: their order, and the calls that they make.
 
 use super::{Executor, TaskResult};
 use crate::failure::{Class, Failure};
@@ -53,7 +53,7 @@ impl<'a> Executor<'a> {
         kind.interim_spec(step.before.as_ref(), spec).map_or_else(|| spec.clone(), |interim| interim.spec)
     }
 
-    /// Returns whether another task of the plan needs this one to be ready.
+    /// Returns whether another task of the plan needs the resource of this task to be ready.
     fn is_needed(&self, task: Task) -> bool {
         let needed = |(need, readiness): &(Task, Readiness)| *need == task && *readiness == Readiness::Ready;
         self.schedule.needs.values().any(|needs| needs.iter().any(needed))

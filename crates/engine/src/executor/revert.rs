@@ -1,4 +1,4 @@
-//! Deletion of resources that were created for a change which was rolled back.
+//! Deletion of resources that were created for a change that was rolled back.
 
 use super::Executor;
 use crate::event::Event;
@@ -16,7 +16,8 @@ use tokio::time::Instant;
 
 impl Executor<'_> {
     /// Deletes resources that this run created for dependents whose changes were rolled back, such as the rule for the
-    /// new port of a service whose rollout was rolled back. The predecessor still exists and is recorded again.
+    /// new port of a service whose rollout was rolled back. A predecessor of such a resource still exists and is
+    /// recorded again.
     pub(super) async fn revert_created(&mut self) {
         if self.run.cancel.is_stopped() || self.ledger.lost().is_some() {
             return;
@@ -29,8 +30,8 @@ impl Executor<'_> {
         }
     }
 
-    /// Returns whether a node was created in this run, in an empty place or next to a predecessor that still exists,
-    /// and the changes of all its dependents failed and were rolled back.
+    /// Returns whether this run created the resource of a node without deleting a predecessor, and the changes of all
+    /// its changed dependents failed and were rolled back.
     fn is_unneeded(&self, index: usize) -> bool {
         let is_created = self.reached.get(&Task::Apply(index)) == Some(&Readiness::Ready);
         if !is_created || self.started.contains(&Task::Delete(index)) || self.is_exchanged(index) {
@@ -46,8 +47,8 @@ impl Executor<'_> {
         is_new && users.iter().any(relies) && users.iter().all(|user| self.is_rolled_back(*user))
     }
 
-    /// Returns whether a node took over the resource of another address, or another node took over that of its own
-    /// address.
+    /// Returns whether the node took over the resource of another address, or another node took over the resource at
+    /// the address of this node.
     fn is_exchanged(&self, index: usize) -> bool {
         let id = |attrs: &Value| self.graph.nodes[index].kind.id(attrs);
         let created = self.values[index].as_ref().and_then(id);
@@ -82,7 +83,7 @@ impl Executor<'_> {
         let address = step.address.clone();
         let action = Action::Delete;
         if let Err(failure) = result {
-            // The next plan finds the resource.
+            // The outcome does not change: the next plan finds the resource.
             return self.run.events.send(Event::Failed { address, action, failure });
         }
         self.ledger.record(match (&step.before, &step.attrs) {

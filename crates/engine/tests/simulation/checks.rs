@@ -1,5 +1,5 @@
-//! Checks: a plan reads them, a run waits for them after the resources on which they depend, and they are never
-//! recorded.
+//! Checks: planning reads them, a run waits for them once the resources that they depend on are ready, and they are
+//! never recorded.
 
 use crate::stack::{LateLedger, lines, plan_with_scope, run_with_scope};
 use crate::world::{Attrs, Client, Fault, NET, SERVICE, Shared, Spec, owner};
@@ -14,7 +14,7 @@ use std::time::Duration;
 
 const PERIOD: Duration = Duration::from_secs(35);
 
-/// The condition that a service, identified by its id, is reached.
+/// The condition that a service, identified by its id, can be reached.
 #[derive(Default)]
 struct Reached {
     sick: AtomicBool,
@@ -57,7 +57,7 @@ fn spec(name: &str, uses: &str, size: u32) -> Spec {
     }
 }
 
-/// Returns a graph of a service of this size with a check, and a service without one.
+/// Returns a graph with a service of this size that has a check, and a service without a check.
 fn graph(world: &Shared, check: &Arc<Reached>, size: u32) -> Graph {
     let mut graph = Graph::new();
     let nets = graph.kind(Client::<NET>(Arc::clone(world)));
@@ -116,7 +116,7 @@ async fn check_is_due_when_the_run_changes_its_resource() {
     let changed = planned(&graph(&world, &check, 2), &ledger).await;
     assert_eq!((&changed.checks[0].verdict, changed.checks[0].due), (&Verdict::Holds, true));
     assert_eq!(changed.checks[0].about, [Address::new("fargate/web").unwrap()]);
-    // The worker is irrelevant for the check.
+    // The check does not depend on the worker.
     world.lock().unwrap().things.values_mut().find(|thing| thing.spec.name == "worker").unwrap().spec.size = 7;
     let besides = planned(&graph(&world, &check, 1), &ledger).await;
     assert_eq!((lines(&besides), besides.checks[0].due), (vec!["update fargate/worker".to_owned()], false));
@@ -188,7 +188,7 @@ async fn interrupted_check_leaves_the_run_incomplete() {
     let (outcome, ()) = tokio::join!(apply_plan(&graph, &plan, &ledger, &run), later);
     let outcome = outcome.unwrap();
     assert_eq!(outcome.failed[0].failure.class, Class::Interrupted);
-    // The run is stopped before it starts.
+    // The stop signal is already set when this run starts.
     let outcome = apply_plan(&graph, &plan, &ledger, &run).await.unwrap();
     assert_eq!(outcome.skipped[0].2, "the run was stopped");
     assert!(!outcome.is_complete() && outcome.is_applied());

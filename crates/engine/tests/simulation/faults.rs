@@ -1,5 +1,6 @@
 //! Faults at every write of a deploy, of an update with replacements, and of a destroy: the call is refused, throttled,
-//! or executed without a response, or the process dies before or after it. Then the same command is run again.
+//! or executed without a response, or the process dies before or after the call. Afterwards, the same command is run
+//! again.
 
 use crate::stack::{Config, FIRST, LateLedger, run};
 use crate::world::{Fault, Shared};
@@ -8,7 +9,8 @@ use pb_engine::Goal;
 
 const FAULTS: [Fault; 5] = [Fault::Refused, Fault::Throttled, Fault::AnswerLost, Fault::DiesBefore, Fault::DiesAfter];
 
-/// Runs `config` until it is complete, with one fault at write `at`. Returns the number of writes.
+/// Runs `goal` with `config` until the run is complete, with one fault at write number `at`. Returns the number of
+/// writes.
 async fn with_fault(
     world: &Shared,
     ledger: &LateLedger,
@@ -32,7 +34,7 @@ async fn with_fault(
     }
     run(world, ledger, config, Goal::Destroy).await.unwrap();
     let recorded = ledger.snapshot().resources;
-    assert!(recorded.is_empty(), "recorded after destroy, fault {fault:?} at {at}: {recorded:?}");
+    assert!(recorded.is_empty(), "still recorded after destroy, fault {fault:?} at {at}: {recorded:?}");
     let world = world.lock().unwrap();
     assert!(world.things.is_empty(), "left after destroy: {:?}", world.addresses());
     writes

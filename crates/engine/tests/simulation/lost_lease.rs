@@ -1,4 +1,4 @@
-//! A run that loses the lease, for example because it was suspended for too long, makes no further call, and the next
+//! A run that loses the lease, for example because it was suspended for too long, makes no further calls, and the next
 //! run finishes its work.
 
 use crate::stack::{self, FIRST, LateLedger, plan};
@@ -8,13 +8,13 @@ use futures_util::future::BoxFuture;
 use pb_engine::{Cancel, Class, Entry, Events, Failure, Goal, Intents, Ledger, Outcome, Run, apply_plan};
 use std::sync::Arc;
 
-/// A ledger that is lost after a number of writes to the world.
+/// A ledger that is lost once the world has received a number of writes.
 struct Losing {
     stored: LateLedger,
     world: Shared,
     at: usize,
-    /// The reason for the loss. Entries after the intents are stored only if the snapshot is refused, not if the lease
-    /// is lost.
+    /// The class of the failure that causes the loss. Entries after the intents are stored if the snapshot is refused
+    /// (`Refused`), but not if the lease is lost.
     why: Class,
 }
 
@@ -57,7 +57,7 @@ async fn lost_lease_prevents_further_calls() {
             let before = world.lock().unwrap().writes;
             let outcome = losing(&world, &ledger, goal, before + at, Class::Locked).await;
             let writes = world.lock().unwrap().writes - before;
-            assert!(writes <= at, "{goal:?}: {writes} writes, and the lease was lost after {at}");
+            assert!(writes <= at, "{goal:?}: {writes} writes, although the lease was lost after {at}");
             if outcome.is_complete() {
                 assert!(at > 10, "{at}");
                 break;
@@ -77,7 +77,7 @@ async fn refused_snapshot_keeps_intents_of_creates_in_flight() {
             assert!(at > 10, "{at}");
             break;
         }
-        // The next run finds what was created, and creates nothing twice.
+        // The next run finds the resources that were created, and creates none of them twice.
         change(&world, &ledger, &FIRST).await;
     }
 }

@@ -1,6 +1,6 @@
 //! The engine over a simulated cloud, on a paused clock.
 
-#![expect(clippy::unwrap_used, reason = "in tests this is how a test fails")]
+#![expect(clippy::unwrap_used, reason = "a panic makes the test fail")]
 
 mod checks;
 mod faults;
@@ -25,7 +25,7 @@ async fn deployed() -> (Shared, LateLedger) {
     (world, ledger)
 }
 
-/// Plans and applies `config`, and checks that nothing is left to do. Returns the lines of the plan.
+/// Plans and applies `config`, and checks that nothing is left to do. Returns the lines of the plan that was applied.
 async fn change(world: &Shared, ledger: &LateLedger, config: &Config) -> Vec<String> {
     let lines = lines(&plan(world, ledger, config, Goal::Deploy).await.unwrap());
     let outcome = run(world, ledger, config, Goal::Deploy).await.unwrap();
@@ -48,7 +48,8 @@ async fn assert_no_changes(world: &Shared, ledger: &LateLedger, config: &Config)
 async fn first_deploy_takes_as_long_as_the_critical_path() {
     let since = Instant::now();
     let (world, ledger) = deployed().await;
-    // The cache is ready after 300 s, then the service after 60 s; polls are at most 5 s apart, and calls take 40 ms.
+    // The cache takes 300 s to become ready, and then the service takes 60 s; polls are at most 5 s apart, and calls
+    // take 40 ms.
     assert!((360..373).contains(&since.elapsed().as_secs()), "{:?}", since.elapsed());
     assert_no_changes(&world, &ledger, &FIRST).await;
     assert_eq!(ledger.snapshot().outputs["url"], format!("{}.example", at(&world, "edge/balancer").first().unwrap()));
@@ -157,8 +158,8 @@ async fn destroy_takes_as_long_as_the_critical_path() {
     assert!(run(&world, &ledger, &FIRST, Goal::Destroy).await.unwrap().is_complete());
     assert!(world.lock().unwrap().things.is_empty());
     assert!(ledger.snapshot().resources.is_empty());
-    // The network interfaces of the load balancer linger for 120 s and block its group, and the group blocks the
-    // network.
+    // The network interfaces of the load balancer linger for 120 s and block the deletion of its security group, which
+    // blocks the deletion of the network.
     assert!((120..130).contains(&since.elapsed().as_secs()), "{:?}", since.elapsed());
 }
 

@@ -15,7 +15,7 @@ fn targets(texts: &[&str]) -> PlanScope {
     PlanScope { targets: addresses(texts), ..PlanScope::default() }
 }
 
-/// Changes one resource outside of the engine.
+/// Changes the size of one resource without the engine.
 fn resize(world: &Shared, name: &str, size: u32) {
     let mut world = world.lock().unwrap();
     let thing = world.things.values_mut().find(|thing| thing.spec.name == name).unwrap();
@@ -66,7 +66,7 @@ async fn target_is_destroyed_with_its_dependents() {
     assert!(run_with_scope(&world, &graph, &ledger, Goal::Destroy, &part).await.unwrap().is_complete());
     let left = ledger.snapshot();
     assert_eq!(left.resources.len(), world.lock().unwrap().things.len());
-    assert!(left.outputs.contains_key("url"), "the balancer still exists");
+    assert!(left.outputs.contains_key("url"), "the load balancer still exists");
     assert!(run(&world, &ledger, &FIRST, Goal::Deploy).await.unwrap().is_complete());
     assert_no_changes(&world, &ledger, &FIRST).await;
 }
@@ -110,7 +110,7 @@ async fn ignored_field_keeps_its_live_value() {
     let snapshot = ledger.snapshot();
     let observed = observe(&graph, &snapshot, &Arc::new(crate::world::owner()), &Cancel::never()).await.unwrap();
     assert_eq!(drift(&graph, &observed, &snapshot), []);
-    // Another change is applied and leaves the field alone, and so does a replacement.
+    // A replacement also keeps the live value of the field.
     let part = PlanScope { replace: addresses(&["fargate/celery"]), ..PlanScope::default() };
     assert!(run_with_scope(&world, &graph, &ledger, Goal::Deploy, &part).await.unwrap().is_complete());
     let sizes = |world: &Shared| {

@@ -1,4 +1,4 @@
-//! Preflight checks: when they run, and the steps that they see.
+//! Preflight checks: the plans for which they run, and the steps that they receive.
 
 use crate::deployed;
 use crate::stack::{Config, FIRST, LateLedger, graph, plan};
@@ -7,7 +7,7 @@ use futures_util::future::BoxFuture;
 use pb_engine::{Address, Cancel, Failure, Goal, PlanError, Planned, PreflightCheck, observe, preflight};
 use std::sync::{Arc, Mutex};
 
-/// Refuses every delete of a group, and notes the steps of other kinds.
+/// A preflight check that refuses every deletion of a group, and notes the steps of other resource kinds.
 #[derive(Clone, Default)]
 struct Probe(Arc<Mutex<Vec<String>>>);
 
@@ -27,7 +27,7 @@ impl PreflightCheck for Probe {
     }
 }
 
-/// Plans `config` and runs the preflight check on the plan. Returns the errors, and what the check has seen.
+/// Plans `config` and runs the preflight check on the plan. Returns the errors, and the steps that the check noted.
 async fn run_check(world: &Shared, ledger: &LateLedger, config: &Config, goal: Goal) -> (Vec<PlanError>, Vec<String>) {
     let (mut graph, probe) = (graph(world, config), Probe::default());
     graph.add_preflight_check(probe.clone());
@@ -54,7 +54,7 @@ async fn added_resources_exclude_destroy_before_create() {
     let (_, seen) = run_check(&world, &ledger, &FIRST, Goal::Deploy).await;
     assert_eq!(seen, ["groups 0 of 0", "edge/targets flask-5050", "redis/jobqr jobqr"]);
     let (world, ledger) = deployed().await;
-    // The target group gets another name; the cache keeps its name and is deleted first.
+    // The new target group has another name; the cache keeps its name, so the old cache is deleted first.
     let changed = Config { port: 8000, cache: "valkey", size: 2, ..FIRST };
     let (refused, seen) = run_check(&world, &ledger, &changed, Goal::Deploy).await;
     assert_eq!(refused, []);

@@ -1,4 +1,4 @@
-//! A stack with the shape of the real one over the simulated cloud, and the operations of a user.
+//! A stack in the simulated cloud with the structure of the real one, and the commands of a user.
 
 use crate::world::{
     Attrs, BALANCER, CACHE, Client, GROUP, LISTENER, NET, RECORD, RULE, SERVICE, Shared, Spec, TARGET, TASK, owner,
@@ -9,7 +9,7 @@ use pb_engine::{
 };
 use std::sync::{Arc, Mutex};
 
-/// The configuration.
+/// The configuration of the stack.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Config {
     pub size: u32,
@@ -112,7 +112,8 @@ fn build(world: &Shared, config: &Config) -> Result<Graph, Failure> {
     Ok(graph)
 }
 
-/// A ledger that stores the intents at once and everything else at the end of the run: a process that dies loses it.
+/// A ledger that stores the intents at once and all other entries at the end of the run, so that a process that dies
+/// loses them.
 #[derive(Default, Clone)]
 pub struct LateLedger {
     stored: Arc<Mutex<Snapshot>>,
@@ -124,7 +125,7 @@ impl LateLedger {
         self.stored.lock().unwrap().clone()
     }
 
-    /// Stores the entries, as the writer of a dying process may just have done.
+    /// Stores the waiting entries, as a process may do just before it dies.
     pub fn store(&self) {
         let mut stored = self.stored.lock().unwrap();
         self.waiting.lock().unwrap().drain(..).for_each(|entry| entry.apply(&mut stored));
@@ -176,7 +177,7 @@ pub async fn plan_with_scope(
     compute_plan(graph, &observed, &snapshot, goal, part).unwrap()
 }
 
-/// Plans and applies; `None` if the process died.
+/// Plans and applies `goal`. Returns `None` if the process died.
 pub async fn run(world: &Shared, ledger: &LateLedger, config: &Config, goal: Goal) -> Option<Outcome> {
     run_with_scope(world, &graph(world, config), ledger, goal, &PlanScope::default()).await
 }
@@ -205,7 +206,7 @@ pub async fn run_with_scope(
     outcome
 }
 
-/// Returns the steps of a plan that do something, one line each: `update edge/listener`.
+/// Returns the steps of a plan that do something, one line each, such as `update edge/listener`.
 pub fn lines(plan: &Plan) -> Vec<String> {
     let line = |step: &pb_engine::Step| {
         let word = match step.action {

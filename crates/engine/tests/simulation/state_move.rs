@@ -1,4 +1,4 @@
-//! A resource gets the address that it has in the changed configuration, and is otherwise unchanged.
+//! Moves: a resource is given the address that it has in the changed configuration, and is otherwise unchanged.
 
 use crate::stack::{Config, FIRST, LateLedger, graph, lines, plan};
 use crate::world::{Fault, Shared, at, owner};
@@ -28,7 +28,7 @@ async fn plan_workers(
     plan_move(&graph, &observed, &snapshot, &[(address(from), address(to))]).unwrap()
 }
 
-/// Moves the workers; `None` if the process died.
+/// Moves the workers to their new address. Returns `None` if the process died.
 async fn move_workers(world: &Shared, ledger: &LateLedger) -> Option<Outcome> {
     let moved = plan_workers(world, ledger, &RENAMED, (OLD, NEW)).await.ok()?;
     assert_eq!(lines(&moved.plan), ["move fargate/workers"]);
@@ -54,7 +54,7 @@ async fn renamed_address_is_moved_instead_of_replaced() {
     let (world, ledger) = deployed().await;
     let before = at(&world, OLD);
     let without_move = plan(&world, &ledger, &RENAMED, Goal::Deploy).await.unwrap();
-    assert!(lines(&without_move).contains(&format!("delete {OLD}")), "without a move it is deleted");
+    assert!(lines(&without_move).contains(&format!("delete {OLD}")), "without a move, the resource is deleted");
     assert!(move_workers(&world, &ledger).await.unwrap().is_complete());
     assert_eq!((at(&world, NEW), at(&world, OLD).len()), (before, 0));
     let recorded = ledger.snapshot().resources;
@@ -92,7 +92,11 @@ async fn impossible_state_move_is_refused_with_its_reason() {
         (&FIRST, (OLD, NEW), "no resource is configured at fargate/workers"),
         (&RENAMED, ("fargate/nothing", NEW), "no managed resource at this address"),
         (&FIRST, (OLD, "fargate/flask"), "fargate/flask already has a managed resource"),
-        (&RENAMED, ("fargate/task", NEW), "it is of kind sim.task, and fargate/workers is of kind sim.service"),
+        (
+            &RENAMED,
+            ("fargate/task", NEW),
+            "the resource is of kind sim.task, but fargate/workers is of kind sim.service",
+        ),
         (&FIRST, (OLD, OLD), "source and destination are the same address"),
     ] {
         let refused = plan_workers(&world, &ledger, config, pair).await.err().unwrap();
@@ -119,7 +123,7 @@ async fn state_move_takes_releases_and_scaled_count_along() {
     assert_eq!((step.action, step.from.as_ref()), (Action::Move, Some(&address(OLD))));
     let unrecorded = snapshot.resources[&address(OLD)].clone();
     let entry = pb_engine::Entry::Moved { from: address(OLD), to: address(NEW), unrecorded };
-    // Recorded twice, as when a run is repeated.
+    // The entry is applied twice, as when a run is repeated.
     entry.clone().apply(&mut snapshot);
     entry.apply(&mut snapshot);
     assert_eq!(snapshot.releases[0].services.keys().collect::<Vec<_>>(), [&address(NEW)]);

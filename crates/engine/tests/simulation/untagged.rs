@@ -1,5 +1,5 @@
-//! Only tags decide ownership: a recorded resource that has lost them is neither changed nor deleted until they are
-//! restored. The run waits for the tags of resources that were just created.
+//! Only tags decide ownership: a recorded resource that has lost its tags is neither changed nor deleted until they are
+//! restored. A run waits for the tags of resources that were just created.
 
 use crate::deployed;
 use crate::stack::{Config, FIRST, LateLedger, graph, lines, plan, plan_with_scope, run};
@@ -84,7 +84,7 @@ async fn adopt_restores_lost_tags() {
     let claims = Imports::from([(address("edge/balancer"), balancer), (address("net/vpc"), net)]);
     let takeover = adopt_imports(&world, &ledger, &claims).await;
     let actions: Vec<Action> = takeover.plan.steps.iter().map(|step| step.action).collect();
-    assert_eq!(actions, [Action::Adopt, Action::NoOp], "a tagged resource needs nothing");
+    assert_eq!(actions, [Action::Adopt, Action::NoOp], "a tagged resource needs no change");
     assert_eq!(takeover.restored, BTreeSet::from([address("edge/balancer")]));
     assert!(takeover.afterwards.unwrap().is_empty());
     assert_eq!(at(&world, "edge/balancer"), before);

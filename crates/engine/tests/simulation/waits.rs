@@ -1,4 +1,4 @@
-//! Waits and retries end within the limit of the graph, and report their reason once.
+//! Waits and retries end within the limit that is set for the graph, and report each reason once.
 
 use crate::deployed;
 use crate::stack::{FIRST, LateLedger, graph, plan_with_scope};
@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 const WITHIN: Duration = Duration::from_secs(60);
 
-/// Runs the stack. Returns the outcome and the reasons that were reported at `address`.
+/// Plans and applies `goal` with a limit on waits. Returns the outcome and the reasons that were reported at `address`.
 async fn run(world: &Shared, ledger: &LateLedger, goal: Goal, address: &'static str) -> (Outcome, Vec<String>) {
     let mut graph = graph(world, &FIRST);
     graph.wait_at_most(WITHIN);
@@ -32,7 +32,7 @@ async fn run(world: &Shared, ledger: &LateLedger, goal: Goal, address: &'static 
     (outcome, reported)
 }
 
-/// Adds an unmanaged rule that uses the queue's group.
+/// Adds an unmanaged rule that uses the security group of the queue.
 fn unmanaged_rule(world: &Shared) {
     let queue = at(world, "net/queue").pop_first().unwrap();
     let uses = BTreeMap::from([("group".to_owned(), queue)]);
@@ -45,7 +45,8 @@ fn unmanaged_rule(world: &Shared) {
 async fn refused_delete_ends_within_the_limit_and_reports_once() {
     let (world, ledger) = deployed().await;
     unmanaged_rule(&world);
-    // Some resources linger for longer than the limit: only the queue's group is examined.
+    // Other deletes also fail, because some resources linger for longer than the limit, so only the security group of
+    // the queue is examined.
     let since = Instant::now();
     let (outcome, reported) = run(&world, &ledger, Goal::Destroy, "net/queue").await;
     let failed = outcome.failed.iter().find(|failed| failed.address.as_str() == "net/queue").unwrap();

@@ -1,4 +1,5 @@
-//! A small cloud: resources with names, tags and references, and the rules of AWS for them. Every call can fail.
+//! A small simulated cloud: resources with names, tags and references, and the rules of AWS that apply to them. Every
+//! write can fail.
 
 use pb_engine::{
     Address, Backoff, Change, Class, Context, Failure, Found, Ownership, Progress, ReadScope, Resource, unknown,
@@ -10,17 +11,17 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep};
 
-/// The behavior of a kind.
+/// The behavior of a resource kind.
 pub struct Rules {
     pub kind: &'static str,
     pub blocks: &'static [&'static str],
-    /// Set if a second resource of the same name is refused.
+    /// Set if a second resource with the same name is refused.
     pub unique: bool,
-    /// Seconds from the create until the resource is ready.
+    /// Seconds from the creation of a resource until it is ready.
     pub ready_after_secs: u64,
-    /// Seconds for which a deleted resource keeps what it used in use.
+    /// Seconds for which a deleted resource still blocks the deletion of the resources that it used.
     pub lingers_secs: u64,
-    /// Set if each change gives the resource another name, as a task definition has revisions.
+    /// Set if each update creates a new revision of the resource with another id, as for a task definition.
     pub revisions: bool,
 }
 
@@ -28,7 +29,7 @@ const fn rules(kind: &'static str, blocks: &'static [&'static str]) -> Rules {
     Rules { kind, blocks, unique: true, ready_after_secs: 0, lingers_secs: 0, revisions: false }
 }
 
-/// Delays after which a read finds a new resource without a unique name.
+/// Delays after which a read finds a new resource without a unique name, by its id or by its tags.
 const SEEN_BY_ID: Duration = Duration::from_secs(2);
 const SEEN_BY_TAG: Duration = Duration::from_secs(5);
 
@@ -56,7 +57,7 @@ pub const KINDS: [Rules; 10] = [
     rules("sim.record", &[]),
 ];
 
-/// The spec of every kind.
+/// The spec that all resource kinds share.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Spec {
     pub name: String,
@@ -73,7 +74,7 @@ pub struct Spec {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Attrs {
     pub id: String,
-    /// Known once the resource is ready.
+    /// The endpoint, which is known once the resource is ready.
     pub endpoint: String,
 }
 
@@ -86,7 +87,7 @@ pub struct Thing {
     pub made: Instant,
 }
 
-/// A fault at one call.
+/// A fault at one write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
     Refused,
@@ -99,32 +100,33 @@ pub enum Fault {
 #[derive(Default)]
 pub struct World {
     pub things: BTreeMap<String, Thing>,
-    /// Deleted resources that still block what they used, with the time at which that ends.
+    /// Deleted resources that still block the deletion of the resources that they used, each with the time at which
+    /// this ends.
     lingering: Vec<(Instant, Thing)>,
     next: u32,
-    /// The faults by the number of the write.
+    /// The faults, by the number of the write at which they happen.
     pub faults: BTreeMap<usize, Fault>,
     pub writes: usize,
     pub log: Vec<String>,
     pub dead: bool,
     /// The time for which the tags of a new resource are invisible.
     pub tags_lag: Duration,
-    /// Notified when the process dies.
+    /// The notification that the process has died.
     pub death: Arc<Notify>,
 }
 
 pub type Shared = Arc<Mutex<World>>;
 
-/// The client of one kind.
+/// The client of one resource kind.
 pub struct Client<const K: usize>(pub Shared);
 
-/// Waits for ever: a dead process makes no call and receives no response.
+/// Waits forever: a dead process makes no calls and receives no responses.
 async fn dead<T>() -> T {
     std::future::pending().await
 }
 
 impl<const K: usize> Client<K> {
-    /// Makes one write: latency, faults, and `change` on the world.
+    /// Makes one write: waits for the latency, applies a fault if there is one, and applies `change` to the world.
     async fn write<T>(&self, name: &str, change: impl FnOnce(&mut World) -> Result<T, Failure>) -> Result<T, Failure> {
         sleep(Duration::from_millis(20)).await;
         let (fault, answer) = {
@@ -182,7 +184,7 @@ fn ready(thing: &Thing) -> bool {
     seen && thing.made.elapsed() >= Duration::from_secs(rules.ready_after_secs)
 }
 
-/// Returns the id in a reference: an id, a revision of it, or its endpoint.
+/// Returns the id in a reference, which is the id itself, an id with a revision, or an endpoint.
 fn target_of(reference: &str) -> &str {
     reference.split(['.', ':']).next().unwrap_or_default()
 }
@@ -249,7 +251,7 @@ impl<const K: usize> Resource for Client<K> {
         sleep(Duration::from_millis(40)).await;
         let world = self.0.lock().unwrap();
         let things = world.things.iter().filter(|(_, thing)| thing.kind == Self::KIND);
-        // A read shows the tags of a moment ago.
+        // The tags of a new resource are not visible at first.
         let tags = |thing: &Thing| match thing.made.elapsed() < world.tags_lag {
             true => BTreeMap::new(),
             false => thing.tags.clone(),
@@ -257,7 +259,7 @@ impl<const K: usize> Resource for Client<K> {
         let untagged = things.clone().filter_map(|(id, thing)| scope.untagged(&tags(thing), &Self::attrs(id, thing)));
         let untagged: Vec<Found<Self>> = untagged.collect();
         let found = things.filter_map(|(id, thing)| match scope.managed_address(&tags(thing), &[id]) {
-            // A resource without a unique name is visible after some seconds by its id, and later by its tags.
+            // A resource without a unique name becomes visible after some seconds by its id, and later by its tags.
             Some(_)
                 if !KINDS[K].unique
                     && (thing.made.elapsed() < SEEN_BY_ID
@@ -318,7 +320,7 @@ impl<const K: usize> Resource for Client<K> {
         assert!(!changes.is_empty(), "an update without a change");
         assert!(
             !changes.iter().any(|change| Self::requires_replacement(change.field())),
-            "an update of what cannot change"
+            "an update of an immutable field"
         );
         self.write("update", |world| {
             world.check_uses(spec)?;

@@ -1,4 +1,4 @@
-//! Unmanaged resources in a VPC that the plan deletes, or attached to it.
+//! Unmanaged resources that are in, or attached to, a VPC that the plan deletes.
 
 use aws_sdk_ec2::types::{AttachmentStatus, State, Tag, VpcPeeringConnection, VpcPeeringConnectionStateReasonCode};
 use futures_util::future::try_join_all;
@@ -8,26 +8,27 @@ use pb_engine::{Class, Failure, PlanError};
 use super::{Deletions, refusal};
 use crate::ec2::{Ec2, filter};
 
-/// A resource in a VPC, or attached to it.
+/// A resource that is in a VPC or attached to it.
 struct Content {
     vpc_id: String,
     id: String,
     tags: Vec<Tag>,
-    /// Resource and relation: `subnet subnet-1 is in it`.
+    /// The resource and its relation to the VPC, such as `subnet subnet-1 is in it`.
     what: String,
-    /// Command that removes the resource, without `aws ec2`.
+    /// AWS CLI command that removes the resource, without the leading `aws ec2`.
     command: String,
 }
 
-/// Creates the content `id` of a VPC. `what` contains `{}` for the id; `command` of the AWS CLI removes the resource
-/// and ends with the option for the id.
+/// Creates the content for the resource `id`; `None` if an id is missing. `what` contains `{}` in place of the id.
+/// `command` is the AWS CLI command that removes the resource, up to the option that takes the id.
 fn content(vpc_id: Option<&str>, id: Option<&str>, tags: &[Tag], what: &str, command: &str) -> Option<Content> {
     let (vpc_id, id, tags) = (vpc_id?.to_owned(), id?.to_owned(), tags.to_vec());
     let (what, command) = (what.replace("{}", &id), format!("{command} {id}"));
     Some(Content { vpc_id, id, tags, what, command })
 }
 
-/// Returns a refusal for each unmanaged content of the deleted VPCs. Makes no call if no VPC is deleted.
+/// Returns a refusal for each unmanaged resource that is in, or attached to, a deleted VPC. Makes no call if no VPC is
+/// deleted.
 pub(super) async fn blockers(
     ec2: &Ec2,
     deletions: &Deletions,
@@ -44,12 +45,12 @@ pub(super) async fn blockers(
     let unmanaged = found.into_iter().flatten().filter(|content| !is_managed(&content.id, &content.tags));
     let refusals = unmanaged.filter_map(|content| {
         let address = deletions.vpcs.get(&content.vpc_id)?;
-        Some(refusal(address, &content.what, &format!("remove that first: aws ec2 {}", content.command)))
+        Some(refusal(address, &content.what, &format!("first run: aws ec2 {}", content.command)))
     });
     Ok(refusals.collect())
 }
 
-/// Kind of content.
+/// Resource kind that can be in a VPC or attached to it.
 #[derive(Debug, Clone, Copy)]
 enum Kind {
     Subnet,
@@ -63,14 +64,16 @@ enum Kind {
 }
 
 impl Kind {
-    /// Returns whether pb-deploy manages no resource of this kind, so that a policy may not allow to read it.
+    /// Returns whether pb-deploy manages no resources of this kind. The policy of the caller might then not permit the
+    /// describe call.
     fn is_optional(self) -> bool {
         !matches!(self, Self::Subnet | Self::RouteTable | Self::Gateway)
     }
 }
 
-/// Returns the content of one kind. If it cannot be read because the caller lacks permission, or because the endpoint
-/// does not implement the call, there is none: AWS still refuses to delete the VPC.
+/// Returns the resources of one kind in, or attached to, the VPCs. Returns an empty list for an optional kind if the
+/// caller lacks the permission to read it, or if the endpoint does not implement the call: AWS still refuses to delete
+/// the VPC.
 async fn describe(ec2: &Ec2, kind: Kind, vpcs: &[String]) -> Result<Vec<Content>, Failure> {
     let found = match kind {
         Kind::Subnet => subnets(ec2, vpcs).await,
@@ -97,7 +100,7 @@ async fn subnets(ec2: &Ec2, vpcs: &[String]) -> Result<Vec<Content>, Failure> {
     Ok(all.collect())
 }
 
-/// The main route table is deleted with its VPC.
+/// Returns the route tables other than the main one, which AWS deletes with its VPC.
 async fn route_tables(ec2: &Ec2, vpcs: &[String]) -> Result<Vec<Content>, Failure> {
     let call = ec2.client.describe_route_tables().filters(filter("vpc-id", vpcs)).into_paginator().items().send();
     let all = call.try_collect().await.for_operation("ec2:DescribeRouteTables")?;
@@ -127,7 +130,7 @@ async fn gateways(ec2: &Ec2, vpcs: &[String]) -> Result<Vec<Content>, Failure> {
     Ok(attached.collect())
 }
 
-/// The default network ACL is deleted with its VPC.
+/// Returns the network ACLs other than the default one, which AWS deletes with its VPC.
 async fn acls(ec2: &Ec2, vpcs: &[String]) -> Result<Vec<Content>, Failure> {
     let call = ec2.client.describe_network_acls().filters(filter("vpc-id", vpcs)).into_paginator().items().send();
     let all = call.try_collect().await.for_operation("ec2:DescribeNetworkAcls")?;
@@ -168,7 +171,8 @@ async fn vpn_gateways(ec2: &Ec2, vpcs: &[String]) -> Result<Vec<Content>, Failur
     Ok(attached.collect())
 }
 
-/// A filter covers only one of the two sides of a connection, so all connections are listed.
+/// Returns the peering connections of the VPCs. A filter covers only one of the two sides of a connection, so all
+/// connections are listed.
 async fn peerings(ec2: &Ec2, vpcs: &[String]) -> Result<Vec<Content>, Failure> {
     use VpcPeeringConnectionStateReasonCode as Code;
     let call = ec2.client.describe_vpc_peering_connections().into_paginator().items().send();
@@ -184,15 +188,18 @@ async fn peerings(ec2: &Ec2, vpcs: &[String]) -> Result<Vec<Content>, Failure> {
         let sides = [connection.requester_vpc_info(), connection.accepter_vpc_info()];
         let deleted = sides.into_iter().flatten().filter_map(|side| side.vpc_id()).filter(|vpc| is_among(vpc, vpcs));
         deleted.filter_map(|vpc| {
-            let (what, command) =
-                ("VPC peering connection {} ends in it", "delete-vpc-peering-connection --vpc-peering-connection-id");
+            let (what, command) = (
+                "VPC peering connection {} connects it to another VPC",
+                "delete-vpc-peering-connection --vpc-peering-connection-id",
+            );
             content(Some(vpc), connection.vpc_peering_connection_id(), connection.tags(), what, command)
         })
     });
     Ok(ends.collect())
 }
 
-/// AWS has no filter by VPC for these gateways, so all are listed.
+/// Returns the egress-only internet gateways of the VPCs. AWS has no filter by VPC for these gateways, so all of them
+/// are listed.
 async fn egress_only(ec2: &Ec2, vpcs: &[String]) -> Result<Vec<Content>, Failure> {
     let call = ec2.client.describe_egress_only_internet_gateways().into_paginator().items().send();
     let all = call.try_collect().await.for_operation("ec2:DescribeEgressOnlyInternetGateways")?;

@@ -11,8 +11,8 @@ use crate::ec2::{Ec2, describe_by};
 use crate::interfaces::display_name;
 
 /// Names and groups by which the interfaces of managed load balancers, cache nodes and tasks are recognized. AWS gives
-/// such an interface a description and security groups, but no ownership tags; it lingers for minutes after its owner
-/// is gone.
+/// such an interface a description and security groups, but no ownership tags, and the interface lingers for minutes
+/// after its owner is gone.
 pub(super) struct KnownOwners {
     /// Security groups that are managed, or used by a managed resource.
     groups: BTreeSet<String>,
@@ -53,7 +53,7 @@ fn is_task(description: &str) -> bool {
     description.starts_with("arn:") && description.contains(":ecs:") && description.contains(":attachment/")
 }
 
-/// Returns a refusal for each unmanaged interface that uses a deleted resource.
+/// Returns a refusal for each unmanaged interface that uses a resource that the plan deletes.
 pub(super) async fn blockers(
     ec2: &Ec2,
     deletions: &Deletions,
@@ -68,15 +68,15 @@ pub(super) async fn blockers(
     Ok(unmanaged.filter_map(|interface| blocked(interface, deletions)).collect())
 }
 
-/// Returns whether the interface stays until somebody deletes it. An unused interface that AWS created for another
-/// service lingers until AWS deletes it.
+/// Returns whether the interface stays until somebody deletes it. An interface that AWS created for another service
+/// does not block a delete while it is unused, because AWS itself deletes it.
 fn blocks_deletion(interface: &NetworkInterface) -> bool {
     let managed = interface.requester_managed().unwrap_or_default();
     !managed || interface.status().is_none_or(|status| *status == NetworkInterfaceStatus::InUse)
 }
 
 /// Returns a refusal to delete the resource that the interface uses: its subnet, otherwise one of its groups, otherwise
-/// the internet gateway.
+/// the internet gateway; `None` if the plan deletes none of these.
 fn blocked(interface: &NetworkInterface, deletions: &Deletions) -> Option<PlanError> {
     let mut groups = interface.groups().iter().filter_map(|group| group.group_id());
     let public = interface.association().is_some_and(|association| association.public_ip().is_some());
@@ -98,7 +98,7 @@ fn remedy(interface: &NetworkInterface) -> String {
         }
         None => {
             let id = interface.network_interface_id().unwrap_or_default();
-            format!("delete that first: aws ec2 delete-network-interface --network-interface-id {id}")
+            format!("delete the interface first: aws ec2 delete-network-interface --network-interface-id {id}")
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Unmanaged resources that block a delete are named, managed ones are not.
+//! Tests that unmanaged resources that block a delete are named, and that managed resources are not.
 
 use super::*;
 use crate::testing::{has_filter, managed_tags};
@@ -72,7 +72,7 @@ fn groups_by(filter: &'static str, groups: Vec<LiveGroup>) -> Rule {
 async fn unmanaged_groups_and_rules_are_named_with_a_remedy() {
     let bastion = || group("sg-9", "bastion", "vpc-1");
     let managed = group("sg-web", "w-flask", "vpc-1");
-    // A group created a moment ago was not observed, but carries the ownership tags.
+    // A group that was created after the read is not among the observed ones, but carries the ownership tags.
     let new = LiveGroup::builder().group_id("sg-7").vpc_id("vpc-1").set_tags(Some(managed_tags())).build();
     let default = group("sg-3", "default", "vpc-1");
     let within = groups_by("vpc-id", vec![managed.clone(), new, default, bastion()]);
@@ -97,11 +97,11 @@ async fn unmanaged_groups_and_rules_are_named_with_a_remedy() {
     assert_eq!(
         lines(&found),
         [
-            "net/flask_group: rule sgr-1 of security group bastion (sg-9) has it as source; revoke the rule: \
+            "net/flask_group: rule sgr-1 of security group bastion (sg-9) references it as source; revoke the rule: \
              aws ec2 revoke-security-group-ingress --group-id sg-9 --security-group-rule-ids sgr-1",
-            "net/lb_group: rule sgr-3 of security group peer (sg-8) has it as destination; revoke the rule: \
+            "net/lb_group: rule sgr-3 of security group peer (sg-8) references it as destination; revoke the rule: \
              aws ec2 revoke-security-group-egress --group-id sg-8 --security-group-rule-ids sgr-3",
-            "net/vpc: security group bastion (sg-9) is in it; delete that first: \
+            "net/vpc: security group bastion (sg-9) is in it; delete the group first: \
              aws ec2 delete-security-group --group-id sg-9",
         ]
     );
@@ -175,7 +175,8 @@ async fn unmanaged_interfaces_block_the_resources_that_they_use() {
         elsewhere("eni-6", "sg-other", false),
     ]);
     let owner = "delete the resource that owns the interface";
-    let delete = |id: &str| format!("delete that first: aws ec2 delete-network-interface --network-interface-id {id}");
+    let delete =
+        |id: &str| format!("delete the interface first: aws ec2 delete-network-interface --network-interface-id {id}");
     assert_eq!(
         found.await,
         [
@@ -265,7 +266,7 @@ async fn each_unmanaged_resource_in_a_vpc_is_named() {
         let all = vec![peering("pcx-1", "vpc-2", "vpc-3"), peering("pcx-9", "vpc-2", "vpc-1")];
         DescribeVpcPeeringConnectionsOutput::builder().set_vpc_peering_connections(Some(all)).build()
     });
-    let line = |what: &str, command: &str| format!("net/vpc: {what}; remove that first: aws ec2 {command}");
+    let line = |what: &str, command: &str| format!("net/vpc: {what}; first run: aws ec2 {command}");
     assert_eq!(
         contents(peerings).await,
         [
@@ -279,7 +280,7 @@ async fn each_unmanaged_resource_in_a_vpc_is_named() {
             line("VPC endpoint vpce-9 is in it", "delete-vpc-endpoints --vpc-endpoint-ids vpce-9"),
             line("VPN gateway vgw-9 is attached to it", "detach-vpn-gateway --vpc-id vpc-1 --vpn-gateway-id vgw-9"),
             line(
-                "VPC peering connection pcx-9 ends in it",
+                "VPC peering connection pcx-9 connects it to another VPC",
                 "delete-vpc-peering-connection --vpc-peering-connection-id pcx-9"
             ),
             line(

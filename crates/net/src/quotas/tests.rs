@@ -1,4 +1,4 @@
-//! Room in a group for the rules of a plan, with typed responses of EC2.
+//! Tests of the room in a group for the rules that a plan adds, with typed EC2 responses.
 
 use super::*;
 use crate::testing::{filters_by_tags, has_filter};
@@ -13,7 +13,7 @@ use futures_util::future::BoxFuture;
 use pb_aws::mock_client;
 use pb_engine::{Graph, Ownership, PlanError, PreflightCheck, Standalone};
 
-/// Refuses whatever exceeds the default quota, with the numbers.
+/// Preflight check that refuses every usage above the default quota, with the numbers in the message.
 struct Check(Ec2);
 
 impl PreflightCheck for Check {
@@ -48,13 +48,14 @@ fn rule(id: &str, port: i32, peer: &str, out: bool) -> LiveRule {
     .build()
 }
 
-/// Returns `count` unmanaged rules that differ in their ports.
+/// Returns `count` unmanaged rules with different ports.
 fn others(count: i32, peer: &str, out: bool) -> Vec<LiveRule> {
     (0..count).map(|number| rule(&format!("sgr-{number}"), 9000 + number, peer, out)).collect()
 }
 
-/// Plans another port for the rule of a group that contains `others` too, and keeps all of these or none. Returns the
-/// refusal, if any, and the number of reads of the group's rules.
+/// Plans a change of the port of the managed rule in a group that also contains the unmanaged rules `others`. The plan
+/// revokes all of `others` unless `keep` is set. Returns the refusal, if any, and the number of reads of the group's
+/// rules.
 async fn port_change(others: Vec<LiveRule>, keep: bool, peer: &'static str) -> (Option<String>, usize) {
     let group = LiveGroup::builder().group_id("sg-1").group_name("w-flask").vpc_id("vpc-1").description("web");
     let group = group.set_tags(Some(owned("net/flask_group"))).build();

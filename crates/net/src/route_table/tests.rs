@@ -70,7 +70,7 @@ async fn route_table_create_sends_a_token_and_takes_over_subnets() {
     let take = mock!(Client::replace_route_table_association)
         .match_requests(|r| r.association_id() == Some("rtbassoc-9") && r.route_table_id() == Some("rtb-1"))
         .then_output(|| ReplaceRouteTableAssociationOutput::builder().build());
-    // For a moment, a describe call misses the new table.
+    // For a moment, a describe call does not return the new table.
     let visible = mock!(Client::describe_route_tables)
         .match_requests(|r| has_filter(r.filters(), "route-table-id", "rtb-1"))
         .sequence()
@@ -128,7 +128,7 @@ async fn route_table_update_calls_only_what_changed() {
 async fn route_table_is_disassociated_before_its_delete() {
     let existing = mock!(Client::describe_route_tables)
         .then_output(|| tables("rtb-1", vec![], vec![association("rtbassoc-1", "subnet-1")]));
-    // The subnet was deleted in the meantime, and the association with it.
+    // The subnet was deleted in the meantime, together with its association.
     let gone = refusal("InvalidAssociationID.NotFound", "The association ID 'rtbassoc-1' does not exist");
     let disassociate = mock!(Client::disassociate_route_table).sequence().http_status(400, gone).build();
     let delete = mock!(Client::delete_route_table).then_output(|| DeleteRouteTableOutput::builder().build());

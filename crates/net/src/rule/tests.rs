@@ -1,4 +1,4 @@
-//! Requests of each operation, and the AWS rules that they rely on.
+//! Tests of the requests of each operation, and of the behavior of AWS on which the operations rely.
 
 use super::*;
 use crate::testing::{
@@ -56,7 +56,7 @@ fn visible() -> Rule {
     rule.then_output(|| live(5050, Some(managed_tags())))
 }
 
-/// The group of the rule is managed.
+/// Responds with the group of the rule, which is managed.
 fn group() -> Rule {
     mock!(Client::describe_security_groups).then_output(|| {
         let group = SecurityGroup::builder().group_id("sg-1").set_tags(Some(managed_tags())).build();
@@ -84,18 +84,18 @@ async fn rule_create_sends_one_permission_with_its_own_tags() {
         })
         .then_output(|| AuthorizeSecurityGroupIngressOutput::builder().set_security_group_rules(Some(made())).build());
     let client = mock_client!(aws_sdk_ec2, [&none, &visible, &group, &same, &create]);
-    // An equivalent rule without the ownership tags in a managed group is no obstacle: the update of the group revokes
-    // it.
+    // An equivalent rule without ownership tags in a managed group does not prevent the create: the update of the group
+    // revokes that rule.
     let made = standalone(SecurityGroupRule::new(client.into()), spec()).deploy().await.unwrap();
     assert_eq!(made.resources.values().next().unwrap().attrs["id"], "sgr-1");
 }
 
-/// An interrupted run created the rule. A managed rule for the same port and from another peer does not matter, and
-/// nothing has to be waited for.
+/// An interrupted run has created the rule. A managed rule for the same port with another peer is not mistaken for it,
+/// and nothing has to be waited for.
 #[tokio::test(start_paused = true)]
 async fn existing_rule_is_found_among_rules_of_the_same_port() {
     let asked = AtomicUsize::new(0);
-    // The rule is visible by its tags from the second call on.
+    // From the second call on, the rule is found by its tags.
     let by_tags = mock!(Client::describe_security_group_rules).match_requests(|r| filters_by_tags(r.filters()));
     let by_tags = by_tags.then_compute_output(move |_| match asked.fetch_add(1, Ordering::Relaxed) {
         0 => DescribeSecurityGroupRulesOutput::builder().build(),
@@ -124,7 +124,8 @@ async fn existing_rule_is_found_among_rules_of_the_same_port() {
     assert_eq!(create.num_calls(), 1, "the create was retried");
 }
 
-/// Two web services have exchanged their ports: the rule that one needs exists at the address of the other.
+/// Two web services have exchanged their ports: the rule that one service needs exists at the address of the other
+/// service.
 #[tokio::test(start_paused = true)]
 async fn rule_of_another_address_is_taken_over() {
     let taken = Arc::new(AtomicBool::new(false));

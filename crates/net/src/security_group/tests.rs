@@ -1,4 +1,4 @@
-//! Requests of each operation, and the AWS rules that they rely on.
+//! Tests of the requests of each operation, and of the behavior of AWS on which the operations rely.
 
 use super::*;
 use crate::testing::{
@@ -48,7 +48,7 @@ fn visible() -> Rule {
     rule.then_output(|| groups("sg-1", "vpc-1", true))
 }
 
-/// One managed rule, and one that somebody added.
+/// Responds with a managed rule and a rule that somebody added.
 fn rules() -> Rule {
     let rule =
         mock!(Client::describe_security_group_rules).match_requests(|r| has_filter(r.filters(), "group-id", "sg-1"));
@@ -135,7 +135,7 @@ async fn unmanaged_rule_is_planned_and_only_it_is_revoked() {
     assert_eq!(revoke.num_calls(), 1);
 }
 
-/// A group of a failed run may be invisible to an update call although a describe call has returned it.
+/// A group that a failed run created may be invisible to an update call although a describe call has returned it.
 #[tokio::test(start_paused = true)]
 async fn rule_in_a_group_not_visible_yet_is_revoked_later() {
     let (existing, visible, rules) = (managed_group(), visible(), rules());
@@ -156,7 +156,7 @@ async fn rule_whose_tags_become_visible_late_is_not_revoked() {
     });
     let (early, late) = (early.build(), rules());
     let client = mock_client!(aws_sdk_ec2, [&existing, &visible, &early, &late]);
-    // A revoke call would match no rule of the mock, and panic.
+    // A revoke call would match no rule of the mock client, which would then panic.
     standalone(SecurityGroup::new(client.into()), spec()).deploy().await.unwrap();
     assert_eq!(late.num_calls(), 1);
 }

@@ -3,13 +3,13 @@
 use pb_aws::{Access, connect};
 use std::error::Error;
 
-/// Returns the SDK configuration of the environment.
+/// Returns the SDK configuration from the environment.
 pub async fn config() -> aws_types::SdkConfig {
     let region = std::env::var("AWS_REGION").unwrap_or_else(|_| "us-east-2".to_owned());
     connect(&Access { region, ..Access::default() }).await
 }
 
-/// Returns the ids of a subnet and a security group: the command line arguments, or those of the default VPC.
+/// Returns the ids of a subnet and a security group: those on the command line, or otherwise those of the default VPC.
 #[expect(clippy::allow_attributes, reason = "not every example uses all of this")]
 #[allow(dead_code)]
 pub async fn subnet_and_group(config: &aws_types::SdkConfig) -> Result<(String, String), Box<dyn Error>> {

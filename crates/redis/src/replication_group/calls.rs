@@ -1,4 +1,4 @@
-//! Calls shared by several operations of the kind.
+//! AWS calls shared by several operations of the resource kind.
 
 use super::observed::{attrs_of, spec_of, status};
 use super::{DESCRIBE, ReplicationGroup, ReplicationGroupAttrs, ReplicationGroupSpec, VISIBILITY_TIMEOUT};
@@ -35,7 +35,7 @@ impl ReplicationGroup {
         let address = match tags {
             Some(tags) => scope.managed_address(tags, &[id]),
             None => {
-                what = format!("{what} (tags not readable while it is {})", status(group));
+                what = format!("{what} (its tags cannot be read while it is {})", status(group));
                 self.address_without_tags(scope, id, wanted.map(|(address, _)| address), member).await?
             }
         };
@@ -57,8 +57,8 @@ impl ReplicationGroup {
         }))
     }
 
-    /// Returns the address of a group whose tags cannot be read: it is managed if it is recorded, or if its subnet
-    /// group carries our ownership tags.
+    /// Returns the address of a group whose tags cannot be read, if the group counts as managed: it is recorded, or it
+    /// is desired and its subnet group carries this workspace's ownership tags.
     async fn address_without_tags(
         &self,
         scope: &ReadScope<Self>,
@@ -80,15 +80,15 @@ impl ReplicationGroup {
         Ok(is_managed.then(|| wanted.clone()))
     }
 
-    /// Refuses to delete a group that has lost its ownership tags. They could not be read if the group was not
-    /// available when it was observed.
+    /// Refuses to delete a group that has lost its ownership tags. The plan does not show such a loss if the group was
+    /// not available when it was read, because its tags could not be read then.
     pub(super) async fn check_ownership(&self, cx: &Context, attrs: &ReplicationGroupAttrs) -> Result<(), Failure> {
         const CALL: &str = "elasticache:ListTagsForResource";
         let id = &attrs.id;
         let Some(tags) = tags::read(&self.client, &attrs.arn).await? else {
             let Some(group) = self.find(id).await? else { return Ok(()) };
             let message = format!("the tags of replication group {id} cannot be read while it is {}", status(&group));
-            // A group whose creation failed has no readable tags.
+            // The tags of a group whose creation failed never become readable.
             let is_readable_later = !matches!(status(&group), "create-failed" | "deleting");
             let failure = Failure::new(Class::NotReady, CALL, message);
             return if is_readable_later { Err(failure) } else { Ok(()) };
@@ -101,14 +101,15 @@ impl ReplicationGroup {
         Err(Failure::new(Class::Unmanaged, CALL, message))
     }
 
-    /// Interprets "already exists": an id stays in use while its group is being deleted.
+    /// Classifies the failure "already exists": it is temporary if the existing group is being deleted, because an id
+    /// stays in use until its group is gone.
     pub(super) async fn explain_exists(&self, id: &str, failure: Failure) -> Result<Failure, Failure> {
         let deleting = self.find(id).await?.is_none_or(|group| status(&group) == "deleting");
         Ok(if deleting { failure.class(Class::NotReady) } else { failure })
     }
 
-    /// Waits until an accepted change is visible, so that `available` means that it was applied. A timeout is no error:
-    /// the next plan shows the remaining difference.
+    /// Waits until an accepted change is visible, so that the status `available` then means that the change was
+    /// applied. A timeout is not an error: the next plan shows the remaining difference.
     pub(super) async fn wait_until_visible(&self, cx: &Context, spec: &ReplicationGroupSpec) -> Result<(), Failure> {
         let seen = cx.wait(DESCRIBE, VISIBILITY_TIMEOUT, || async {
             let Some(group) = self.find(&spec.id).await? else { return Ok(Progress::Ready(())) };
@@ -154,8 +155,8 @@ impl ReplicationGroup {
     }
 }
 
-/// Returns success for a call that had nothing to change, because a preceding one took effect and its response was
-/// lost. (ElastiCache API: IncreaseReplicaCount, DecreaseReplicaCount)
+/// Treats the failure of a call that had nothing to change as success: a preceding call took effect, and its response
+/// was lost. (ElastiCache API: IncreaseReplicaCount, DecreaseReplicaCount)
 fn ignore_no_operation(answer: Result<(), Failure>) -> Result<(), Failure> {
     match answer {
         Err(failure) if failure.is("NoOperationFault") => Ok(()),
@@ -163,8 +164,8 @@ fn ignore_no_operation(answer: Result<(), Failure>) -> Result<(), Failure> {
     }
 }
 
-/// Classifies the failure of a modification. It is temporary while the group is being created or changed. Changes that
-/// the engine rejects, such as an earlier version, fail permanently.
+/// Classifies the failure of a modification. The failure is temporary while the group is being created or changed.
+/// Changes that the engine rejects, such as an earlier version, fail permanently.
 pub(super) fn modify_failure(failure: Failure) -> Failure {
     if tags::is_unavailable(&failure) {
         failure.class(Class::NotReady)

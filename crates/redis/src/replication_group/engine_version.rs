@@ -1,8 +1,9 @@
 //! Comparison of configured engine versions with those that AWS reports.
 
-/// Converts a version that AWS reports into the form of a spec: `wanted` if it means the same (`7.1` and `6.x` are
-/// reported as `7.1.0` and `6.2.6`), otherwise major and minor number from 6 on, where AWS chooses the patch, and the
-/// full version before 6. (ElastiCache user guide: Engine versions and upgrading)
+/// Converts a version that AWS reports into the form that a spec uses. Returns `wanted` if the reported version matches
+/// it (AWS reports `7.1` as `7.1.0`, and `6.x` as `6.2.6`). Otherwise, returns only the major and minor version from
+/// version 6 on, where AWS chooses the patch version, and the full version before 6. (ElastiCache user guide: Engine
+/// versions and upgrading)
 pub(super) fn normalize(reported: &str, wanted: Option<&str>) -> String {
     if let Some(wanted) = wanted
         && matches_version(wanted, reported)
@@ -19,8 +20,8 @@ fn matches_version(wanted: &str, reported: &str) -> bool {
     wanted.split('.').all(|part| parts.next().is_some_and(|reported| part == "x" || part == reported))
 }
 
-/// Returns whether one version is earlier than another, compared as far as both are given; `x` stands for any number
-/// and is not earlier.
+/// Returns whether `version` is earlier than `other`. Only the parts that both versions specify are compared; `x` means
+/// any number, and is therefore not earlier.
 pub(super) fn is_earlier(version: &str, other: &str) -> bool {
     let numbers = |text: &str| -> Vec<u32> { text.split('.').map_while(|part| part.parse().ok()).collect() };
     let (version, other) = (numbers(version), numbers(other));

@@ -13,7 +13,7 @@ pub(super) fn status(group: &ReplicationGroup) -> &str {
 }
 
 /// Returns the live spec. Values that AWS does not report (for a group that is being created, the port and at first the
-/// members) are taken from `wanted`, so that they are no change. Pending modifications count as the live values.
+/// members) are taken from `wanted`, so that they do not show as changes. Pending modifications count as live values.
 pub(super) fn spec_of(
     group: &ReplicationGroup,
     member: Option<&CacheCluster>,
@@ -82,7 +82,7 @@ pub(super) fn attrs_of(
     }
 }
 
-/// Returns the member that represents all of them.
+/// Returns the first member of the group, which represents all members.
 pub(super) fn member_of<'a>(group: &ReplicationGroup, clusters: &'a [CacheCluster]) -> Option<&'a CacheCluster> {
     clusters.iter().find(|cluster| cluster.replication_group_id() == group.replication_group_id())
 }
@@ -91,7 +91,8 @@ fn endpoint(group: &ReplicationGroup) -> Option<&Endpoint> {
     group.node_groups().first().and_then(|nodes| nodes.primary_endpoint())
 }
 
-/// Returns the port, once an endpoint exists. An endpoint without a port, or with port 0, does not exist yet.
+/// Returns the port; `None` until an endpoint exists. An endpoint that AWS reports without a port, or with port 0, does
+/// not exist yet.
 fn port(group: &ReplicationGroup, member: Option<&CacheCluster>) -> Option<i32> {
     let node = || member.and_then(|member| member.cache_nodes().first()).and_then(|node| node.endpoint());
     let reported = endpoint(group).and_then(Endpoint::port).or_else(|| node().and_then(Endpoint::port));

@@ -95,7 +95,7 @@ fn clusters(member: CacheCluster) -> Rule {
         .then_output(move || DescribeCacheClustersOutput::builder().cache_clusters(member.clone()).build())
 }
 
-/// Responds with one status after the other, and repeats the last; an empty one means "not found".
+/// Responds with one status after the other, and then repeats the last status. An empty status means "not found".
 fn statuses(statuses: &'static [&'static str]) -> Rule {
     let next = Mutex::new(0);
     mock!(Client::describe_replication_groups).then_compute_response(move |call| {
@@ -136,7 +136,7 @@ fn matches_spec(call: &CreateReplicationGroupInput) -> bool {
         && call.cache_parameter_group_name() == Some("staging-jobqr-redis7")
         && call.cache_subnet_group_name() == Some("staging-jobqr")
         && call.security_group_ids() == ["sg-1"]
-        // The defaults of both depend on the engine.
+        // The defaults of this setting and the next depend on the engine.
         && call.at_rest_encryption_enabled() == Some(false)
         && call.auto_minor_version_upgrade() == Some(false)
         && call.automatic_failover_enabled() == Some(false)
@@ -150,7 +150,8 @@ fn create() -> Rule {
 
 #[tokio::test(start_paused = true)]
 async fn replication_group_create_sends_its_spec_and_waits() {
-    // The read, not visible yet, two polls while it is created.
+    // The responses to the read, to a poll while the group is not visible yet, to two polls during its creation, and to
+    // the last poll.
     let (statuses, create, clusters) =
         (statuses(&["", "", "creating", "creating", "available"]), create(), clusters(member().build()));
     let snapshot = stack_of(spec(), &[&statuses, &create, &clusters]).deploy().await.unwrap();
@@ -170,7 +171,8 @@ async fn deployed_replication_group_needs_no_change() {
 
 #[tokio::test(start_paused = true)]
 async fn group_that_is_being_created_is_only_waited_for() {
-    // No endpoint, no members yet, and unreadable tags: its subnet group is managed.
+    // The group has no endpoint yet, and its tags cannot be read. It counts as managed because its subnet group is
+    // managed.
     let statuses = statuses(&["creating"]);
     let clusters = clusters(member().set_engine_version(None).set_cache_parameter_group(None).build());
     let tags = mock!(Client::list_tags_for_resource).then_compute_response(|call| match call.resource_name() {
@@ -211,7 +213,8 @@ async fn replication_group_update_sends_changed_fields_and_waits() {
         })
         .then_output(|| ModifyReplicationGroupOutput::builder().build());
     let wanted = ReplicationGroupSpec { node_type: "cache.m7g.large".to_owned(), ..spec() };
-    // The read; then still `available` for one poll, because the change is not visible at once.
+    // The response to the read, then once more `available`, because the change is not visible at once, then the
+    // progress of the change.
     let statuses = statuses(&["available", "available", "modifying", "modifying", "available"]);
     let (clusters, tags) = (clusters(member().build()), managed_tags());
     stack_of(wanted, &[&statuses, &clusters, &tags, &modify]).deploy().await.unwrap();
@@ -220,7 +223,7 @@ async fn replication_group_update_sends_changed_fields_and_waits() {
 
 #[tokio::test(start_paused = true)]
 async fn existing_replica_is_no_failure() {
-    // A preceding call added it, and its response was lost.
+    // A preceding call added the replica, and its response was lost.
     let increase = mock!(Client::increase_replica_count)
         .match_requests(|call| call.new_replica_count() == Some(1))
         .then_error(|| IncreaseReplicaCountError::generic(error_metadata("NoOperationFault")));
@@ -253,7 +256,8 @@ async fn create_waits_while_a_group_with_the_id_is_deleted() {
         .error(|| CreateReplicationGroupError::generic(error_metadata("ReplicationGroupAlreadyExists")))
         .output(|| CreateReplicationGroupOutput::builder().replication_group(group("creating")).build())
         .build();
-    // The read leaves it out; the refused create finds out why; then it exists.
+    // The read leaves out the group because it is being deleted. The create, which is refused, finds the same reason.
+    // Then the new group is available.
     let (statuses, clusters) = (statuses(&["deleting", "deleting", "available"]), clusters(member().build()));
     stack_of(spec(), &[&statuses, &clusters, &taken]).deploy().await.unwrap();
     assert_eq!(taken.num_calls(), 2);
@@ -288,7 +292,7 @@ async fn group_delete_waits_until_allowed_and_until_gone() {
     assert_eq!((delete.num_calls(), statuses.num_calls()), (2, 5));
 }
 
-/// The tags cannot be read while the group is modified; their loss is found when it is available.
+/// The tags cannot be read while the group is being modified. Their loss is found when the group is available.
 #[tokio::test(start_paused = true)]
 async fn delete_of_a_group_that_lost_its_tags_is_refused() {
     let delete =

@@ -2,7 +2,7 @@
 
 use crate::{Verdict, Violation};
 
-/// Placeholder, in stored and displayed values, for a value from AWS that looks like a secret.
+/// Placeholder that replaces a value from AWS that looks like a secret, wherever the value is stored or displayed.
 pub const REDACTED: &str = "(hidden: it looks like a secret)";
 
 /// Remedy for a secret in plain text.
@@ -11,7 +11,8 @@ const REMEDY: &str = "store it in Secrets Manager or Parameter Store, and put it
 /// Reason why a secret in plain text is refused.
 const READERS: &str = "anyone who can read the configuration, the state or the task definition could read it";
 
-/// Endings of the names of secret variables: in any case, with `_`, `-` or `.` between words.
+/// Endings of the names of variables that contain secrets. Upper and lower case are equivalent, and so are `_`, `-` and
+/// `.` between words.
 const SECRET_NAME_ENDINGS: [&str; 21] = [
     "PASSWORD",
     "PASSWD",
@@ -36,13 +37,13 @@ const SECRET_NAME_ENDINGS: [&str; 21] = [
     "SIGNING_KEY",
 ];
 
-/// Last words of such names that are too short to match within a word.
+/// Endings of such names that have to be a word of their own, because they are too short to be matched within a word.
 const SECRET_LAST_WORDS: [&str; 2] = ["PASS", "PWD"];
 
-/// Variables in which a shell keeps its directory.
+/// Variables in which a shell keeps its current and its previous directory.
 const DIRECTORY_VARIABLES: [&str; 2] = ["PWD", "OLDPWD"];
 
-/// Values that are never secrets, whatever the name; compared without case.
+/// Values that are never secrets, whatever the name of the variable; compared case-insensitively.
 const HARMLESS_VALUES: [&str; 11] = ["", "true", "false", "yes", "no", "on", "off", "0", "1", "none", "null"];
 
 /// Prefixes of the keys and tokens of well-known services, with the minimum number of characters that follow.
@@ -69,8 +70,8 @@ const TOKEN_PREFIXES: [(&str, usize); 19] = [
     ("SG.", 40),
 ];
 
-/// Checks that a variable in plain text is no secret, by its name and its value. Anyone who can read the configuration,
-/// the state or the task definition can read it. The message does not contain the value.
+/// Checks, by its name and its value, that a variable in plain text does not contain a secret: anyone who can read the
+/// configuration, the state or the task definition can read the value. The message does not contain the value.
 pub fn plain_variable(name: &str, value: &str) -> Verdict {
     let named = is_secret_name(name) && !is_harmless(value) && !value.contains(REDACTED);
     match named.then_some("has the name of a secret").or_else(|| secret_kind(value)) {
@@ -79,8 +80,8 @@ pub fn plain_variable(name: &str, value: &str) -> Verdict {
     }
 }
 
-/// Checks that an argument of a command contains no secret, as [`plain_variable`] does. An assignment in it
-/// (`--password=x`, `A_TOKEN=x`) is checked like a variable.
+/// Checks that an argument of a command does not contain a secret, as [`plain_variable`] does for a variable. An
+/// assignment in the argument (`--password=x`, `A_TOKEN=x`) is checked like a variable.
 pub fn plain_word(word: &str) -> Verdict {
     match secret_kind(word) {
         Some(kind) => {
@@ -90,8 +91,8 @@ pub fn plain_word(word: &str) -> Verdict {
     }
 }
 
-/// Returns a text for display with every word redacted that looks like a secret, or the whole text if the secret is
-/// longer than a word.
+/// Redacts a text for display: every word that looks like a secret, or the whole text if the secret is longer than a
+/// word.
 #[must_use]
 pub fn redact_text(text: &str) -> String {
     if secret_kind(text).is_none() {
@@ -109,7 +110,7 @@ pub fn may_contain_secret(line: &str) -> bool {
     names.any(|name| is_secret_name(name) || name.eq_ignore_ascii_case("secrets")) || secret_kind(line).is_some()
 }
 
-/// Returns whether a variable of this name holds a secret.
+/// Returns whether a variable with this name presumably contains a secret.
 #[must_use]
 pub fn is_secret_name(name: &str) -> bool {
     let name = name.to_ascii_uppercase().replace(['-', '.'], "_");
@@ -118,7 +119,8 @@ pub fn is_secret_name(name: &str) -> bool {
     short || SECRET_NAME_ENDINGS.iter().any(|end| name.ends_with(end))
 }
 
-/// Returns whether a value is empty, a flag, a file path, or a reference that the application or the shell resolves.
+/// Returns whether a value is empty, a flag such as `true`, a file path, or a reference that the application or the
+/// shell resolves.
 fn is_harmless(value: &str) -> bool {
     let is_path = value.starts_with('/') && !value.contains(char::is_whitespace);
     HARMLESS_VALUES.iter().any(|flag| value.eq_ignore_ascii_case(flag))
@@ -127,7 +129,8 @@ fn is_harmless(value: &str) -> bool {
         || is_placeholder(value)
 }
 
-/// Returns whether a value is to be filled in: `$NAME`, `${NAME}`, `$(command)`, `%(name)s`, `{name}` or `<name>`.
+/// Returns whether a value is a placeholder that is filled in later: `$NAME`, `${NAME}`, `$(command)`, `%(name)s`,
+/// `{name}` or `<name>`.
 fn is_placeholder(value: &str) -> bool {
     let variable = value.strip_prefix('$').and_then(|rest| rest.chars().next());
     variable.is_some_and(|c| c.is_ascii_uppercase() || "{(".contains(c))
@@ -136,7 +139,7 @@ fn is_placeholder(value: &str) -> bool {
         || (value.starts_with('<') && value.contains('>'))
 }
 
-/// Returns what a value reveals, as the predicate of a sentence.
+/// Returns the kind of secret that a value contains, as the predicate of a sentence; `None` if it contains none.
 fn secret_kind(value: &str) -> Option<&'static str> {
     if value.contains(REDACTED) {
         return Some("has a hidden value, which looks like a secret");
@@ -165,7 +168,7 @@ fn has_password(value: &str) -> bool {
         let end = rest.find(|c: char| "\"'".contains(c) || c.is_whitespace()).unwrap_or(rest.len());
         let Some((user, rest)) = rest[..end].split_once(':') else { return false };
         let Some((password, _)) = rest.split_once('@') else { return false };
-        // Without a user, this is the port of a host, and the rest may contain an `@`.
+        // If the URL has no user, this is the port of its host, and the rest of the URL may contain an `@`.
         let is_port =
             password.split(['/', '?', '#']).next().is_some_and(|port| port.bytes().all(|b| b.is_ascii_digit()));
         let is_port = is_port && password.contains(['/', '?', '#']);
@@ -183,7 +186,8 @@ fn assigns_secret(value: &str) -> bool {
     })
 }
 
-/// Returns whether a word has three parts in Base64, of which the first two are JSON. (RFC 7519)
+/// Returns whether a word is a JSON Web Token: it has three parts in Base64, of which the first two are JSON. (RFC
+/// 7519)
 fn is_jwt(word: &str) -> bool {
     let parts: Vec<&str> = word.split('.').collect();
     matches!(parts.as_slice(), [head, body, _] if head.starts_with("eyJ") && body.starts_with("eyJ"))

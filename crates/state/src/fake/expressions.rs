@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-/// Expressions of one request, with its names and values.
+/// Expressions of one request, with the names and values that they use.
 pub(super) struct Expressions<'a> {
     condition: &'a str,
     change: &'a str,

@@ -4,7 +4,8 @@ use super::{Call, FakeAws, Inner, response};
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 
 impl Inner {
-    /// Lists two versions per page, including one of another object whose key starts with that of the snapshot.
+    /// Lists two versions per page, including a version of another object whose key starts with the key of the
+    /// snapshot.
     pub(super) fn list(&self, call: &Call) -> HttpResponse {
         let key = FakeAws::location().key;
         let mut entries = vec![(format!("{key}.bak"), "x".to_owned(), true)];

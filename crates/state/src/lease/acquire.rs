@@ -10,24 +10,24 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::sleep;
 
-/// Maximum number of requests to take the lease while responses are lost.
+/// Maximum number of requests to take the lease if their responses are lost.
 const TAKE_ATTEMPTS: u32 = 3;
-/// Operation named by failures of this module.
+/// Name of the operation in the failures of this module.
 const OPERATION: &str = "acquire the lock";
 
-/// Identity of the run that acquires a lease, and the limits of its wait.
+/// Identity of the run that acquires a lease, and the limits of its wait for the lease.
 #[derive(Clone)]
 pub struct AcquireOptions {
-    /// Person, machine and process, for other people to read: `ana@build-7, pid 4711`.
+    /// Person, machine and process, to be shown to other people: `ana@build-7, pid 4711`.
     pub who: String,
     /// Operation of the run, such as `deploy`.
     pub operation: String,
-    /// Longest wait for a live holder. Detecting whether the holder is alive takes up to one lease time, even if this
-    /// is zero.
+    /// Longest time to wait until a live holder releases the lease. Even if it is zero, the run needs up to one lease
+    /// time to detect whether the holder is alive.
     pub lock_timeout: Duration,
-    /// Cancels the wait.
+    /// Cancellation of the wait.
     pub cancel: Cancel,
-    /// Callback with the holder that the run waits for, called once per holder. Must not block.
+    /// Callback that receives the holder for which the run waits, called once per holder. It must not block.
     pub on_wait: Arc<dyn Fn(&Holder) + Send + Sync>,
 }
 
@@ -53,8 +53,9 @@ impl fmt::Debug for AcquireOptions {
 }
 
 impl LeaseTable {
-    /// Acquires the lease, immediately if it is free. A live holder is reported within about one heartbeat interval;
-    /// the lease of a holder without a heartbeat during a whole lease time is taken over.
+    /// Acquires the lease, immediately if it is free. If the holder sends no heartbeat for a whole lease time, its
+    /// lease is taken over. With a lock timeout of zero, the call fails within about one heartbeat interval if the
+    /// holder is alive.
     ///
     /// # Errors
     /// `Locked` if another run holds the lease, `Interrupted` if the wait was cancelled, and any error of the table.
@@ -62,10 +63,12 @@ impl LeaseTable {
         self.acquire_with_fencing(options, Fencing::Above(0)).await
     }
 
-    /// Acquires the lease like [`acquire`](Self::acquire), with the fencing token that `fencing` requires.
+    /// Acquires the lease like [`acquire`](Self::acquire), and checks and changes the fencing token as `fencing`
+    /// requires.
     ///
     /// # Errors
-    /// `Refused` if the token in the table is too low; the table is then unchanged. Otherwise as `acquire`.
+    /// `Refused` if the token in the table is too low; the table is then unchanged. All other errors are those of
+    /// `acquire`.
     pub(crate) async fn acquire_with_fencing(
         &self,
         options: &AcquireOptions,
@@ -82,8 +85,8 @@ impl LeaseTable {
             let holder = match self.take_resolving_lost_responses(&id, options, attempted.as_ref(), fencing).await? {
                 UpdateOutcome::Applied(fence) => return Ok(Lease::new(self.clone(), id, fence, clock, sent_at)),
                 UpdateOutcome::Rejected(Some(holder)) if holder.id == id => {
-                    // An earlier request was executed. Others have observed the lease since then, so only a heartbeat
-                    // restarts its time.
+                    // An earlier request of this run was executed, but its response was lost. Other runs may have
+                    // observed the lease since then, so only a heartbeat restarts its time.
                     let sent_at = clock.now();
                     match self.heartbeat(&id, holder.fence).await? {
                         UpdateOutcome::Applied(fence) => {
@@ -94,7 +97,8 @@ impl LeaseTable {
                 }
                 UpdateOutcome::Rejected(holder) => holder,
             };
-            // Without a holder, the lease was released between the observation and the takeover.
+            // If there is no holder, the lease was released between the observation and the takeover, and the next
+            // request can take it.
             if let Some(holder) = holder {
                 match waiter.observe(holder.observation(), clock.now()) {
                     WaiterAction::Poll => {}
@@ -112,7 +116,7 @@ impl LeaseTable {
         }
     }
 
-    /// Requests the lease. If the response is lost, reads the holder before it repeats the request.
+    /// Requests the lease. If the response is lost, reads the holder before repeating the request.
     async fn take_resolving_lost_responses(
         &self,
         id: &str,

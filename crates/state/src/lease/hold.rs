@@ -10,14 +10,14 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
-/// Operation named by failures of this module.
+/// Name of the operation in the failures of this module.
 const OPERATION: &str = "renew the lock";
 
 /// A held lease. It sends heartbeats in the background until it is released, dropped or lost.
 #[derive(Debug)]
 pub struct Lease {
     held: Arc<HeldLease>,
-    /// Task that sends the heartbeats; it ends with the lease.
+    /// Task that sends the heartbeats; it ends when the lease is dropped.
     heartbeats: JoinSet<()>,
 }
 
@@ -27,7 +27,7 @@ struct HeldLease {
     id: String,
     clock: Clock,
     state: Mutex<State>,
-    /// Held during a request that depends on the fencing token or changes it.
+    /// Mutex that is locked during each request that depends on the fencing token or changes it.
     token_guard: tokio::sync::Mutex<()>,
     lost: watch::Sender<Option<Failure>>,
 }
@@ -64,8 +64,9 @@ impl Lease {
         self.held.state().fence
     }
 
-    /// Returns why the lease is lost, or `None` while it is held. It also counts as lost if that cannot be determined,
-    /// because this process was suspended for too long or its heartbeats failed. A lost lease is never held again.
+    /// Returns the reason why the lease is lost, or `None` while it is held. The lease also counts as lost if this
+    /// process cannot be sure that it holds the lease, because the process was suspended for too long or its heartbeats
+    /// failed. A lost lease stays lost.
     #[must_use]
     pub fn lost(&self) -> Option<Failure> {
         self.held.lost()
@@ -84,7 +85,7 @@ impl Lease {
         }
     }
 
-    /// Raises the fencing token to `fence` if it is lower.
+    /// Raises the fencing token of the lease, in the table and in this process, to `fence` if it is lower.
     pub(crate) async fn raise_to(&self, fence: u64) -> Result<(), Failure> {
         if self.fence() >= fence {
             return Ok(());
@@ -92,7 +93,8 @@ impl Lease {
         let _guard = self.held.token_guard.lock().await;
         match self.held.table.raise(&self.held.id, fence).await? {
             UpdateOutcome::Applied(raised) => self.held.state().fence = raised,
-            // The SDK repeats a request whose response was lost, so an earlier attempt may have been executed.
+            // The SDK repeats a request if its response is lost. The table rejects the repetition if it has executed
+            // the first attempt.
             UpdateOutcome::Rejected(Some(holder)) if holder.id == self.held.id => {
                 self.held.state().fence = holder.fence
             }
@@ -101,7 +103,7 @@ impl Lease {
         Ok(())
     }
 
-    /// Releases the lease if it is still held. A lost lease is not changed.
+    /// Releases the lease if it is still held. If the lease is lost, the table is not changed.
     ///
     /// # Errors
     /// Any error of the table. The lease then expires after one lease time.
@@ -169,7 +171,7 @@ impl HeldLease {
         Some(self.mark_lost(expired))
     }
 
-    /// Marks the lease as lost and returns the first reason for it.
+    /// Marks the lease as lost for the reason `why`, unless it is lost already, and returns the first reason.
     fn mark_lost(&self, why: Failure) -> Failure {
         self.lost.send_if_modified(|lost| {
             let first = lost.is_none();

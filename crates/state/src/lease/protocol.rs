@@ -1,49 +1,52 @@
-//! Decisions of a waiter and of a holder of the lease. Pure functions: nothing here reads a clock or makes a call.
+//! Decisions of a waiter and of a holder of the lease. All functions are pure: none reads a clock or makes a call.
 //!
 //! # Flow
 //!
-//! The lease is one item in a table. The item is never deleted, and the table checks a condition for each change of it:
+//! The lease is one item in a table. The item is never deleted, and each change of it has a condition, which the table
+//! checks:
 //!
 //! | change | condition | sets |
 //! |---|---|---|
 //! | take | nobody holds the lease; fence ≥ that of the snapshot | holder; fence + 1; beat 0 |
 //! | take over | item matches the [`LeaseObservation`]; fence ≥ that of the snapshot | holder; fence + 1; beat 0 |
-//! | take or take over, to restore with a table behind the snapshot | the same without the snapshot | holder; beat 0 |
+//! | take or take over, for a restore with a table behind the snapshot | as above, without the fence | holder; beat 0 |
 //! | raise, after the restore | the caller holds the lease; the fence is lower | fence |
 //! | heartbeat | the caller holds the lease, with the fence that it was granted | beat + 1 |
 //! | release | the caller holds the lease | no holder |
 //!
-//! Here `fence` is the attribute with the fencing token and `beat` the one with the number of heartbeats.
+//! Here, `fence` is the attribute that contains the fencing token, and `beat` is the attribute that contains the number
+//! of heartbeats.
 //!
 //! A run that wants to write reads the snapshot first and sends the fencing token of the snapshot with its request for
-//! the lease. A table that was re-created, and whose token is lower than that of the snapshot, therefore grants nothing
-//! and stays unchanged, however often it is asked. Only a restore takes the lease in such a table. It does not increase
-//! the token, writes the snapshot under a token above all others, and then raises the token in the table to it. If the
-//! restore ends before that, the table is behind the snapshot as before.
+//! the lease. The token in a re-created table is lower than that of the snapshot. Such a table therefore never grants
+//! the request and stays unchanged, however often the request is repeated. Only a restore takes the lease in such a
+//! table. The restore does not increase the token when it takes the lease. It writes the snapshot under a token above
+//! all others, and then raises the token in the table to that token. If the restore ends before it raises the token,
+//! the table is still behind the snapshot.
 //!
-//! A run that learns that it holds the lease in another way than by the response to its own request, because that
-//! response was lost, sends a heartbeat before it relies on the lease: waiters have observed the lease since the
-//! request was executed.
+//! If the response to its request is lost, a run may learn only from the item that it holds the lease. It then sends a
+//! heartbeat before it relies on the lease, because waiters may have observed the lease since the request was executed.
 //!
 //! A delayed request to take the lease may be executed after its sender has held the lease and lost it. The item then
 //! names the sender again, with another token. A heartbeat for the earlier acquisition is rejected, because it carries
-//! its token.
+//! the token of that acquisition.
 //!
 //! # Guarantees
 //!
-//! - The fencing token only increases, so no two acquisitions that write under their token have the same one. A restore
-//!   does not write under the token of its acquisition.
-//! - A granted token is above that of the snapshot. The snapshot is read again under the lease: if two tables are in
-//!   use, another run may have written under a later token in the meantime.
-//! - A waiter takes over no earlier than one lease time after it received an observation, and only if the item still
-//!   matches it. The holder sent that heartbeat earlier and counts from the time of sending, so it stopped one margin
-//!   earlier.
-//! - At most one holder at a time therefore considers its lease valid, as long as the *rates* of no two clocks differ
-//!   by more than the margin within one lease time. The *readings* of clocks are never compared.
+//! - The fencing token never decreases, and every acquisition increases it, except for a restore with a table behind
+//!   the snapshot, which does not write under the token of its acquisition. Therefore, no two acquisitions write under
+//!   the same token.
+//! - A granted token is above that of the snapshot. The snapshot is read again under the lease, because another run may
+//!   have written it under a later token in the meantime if two tables are in use.
+//! - A waiter takes the lease over no earlier than one lease time after it received an observation, and only if the
+//!   item still matches the observation. The holder sent the observed heartbeat earlier and counts from the time of
+//!   sending, so it stops at least one margin before the takeover.
+//! - At most one holder at a time therefore considers its lease valid, as long as the *rates* of any two clocks differ
+//!   by at most the margin per lease time. The *readings* of clocks are never compared.
 //!
 //! # Assumptions
 //!
-//! Times are durations since an arbitrary moment that the process chose, by a clock that never goes backwards.
+//! Each process measures time as the duration since an arbitrary moment, with a clock that never goes backwards.
 
 use std::time::Duration;
 
@@ -64,7 +67,7 @@ impl Default for Timing {
 }
 
 impl Timing {
-    /// Returns by how much earlier than a waiter may take over the holder stops: a quarter of the lease.
+    /// Returns the time between the moment at which the holder stops and the earliest takeover: a quarter of the lease.
     #[must_use]
     pub fn margin(self) -> Duration {
         self.lease / 4
@@ -77,12 +80,13 @@ impl Timing {
     }
 }
 
-/// State of the lease item. A holder is considered dead if it stays the same for a whole lease time.
+/// State of the lease item, as a waiter read it. If the item does not change for a whole lease time, its holder is
+/// considered dead.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct LeaseObservation {
     /// Id of the holder, which is different for each acquisition.
     pub holder: String,
-    /// Fencing token.
+    /// Fencing token of the lease.
     pub fence: u64,
     /// Number of heartbeats since the acquisition.
     pub heartbeats: u64,
@@ -93,7 +97,7 @@ pub struct LeaseObservation {
 pub enum WaiterAction {
     /// Read the item again after the polling interval.
     Poll,
-    /// Take the lease over if it still matches this observation.
+    /// Take the lease over if the item still matches this observation.
     TakeOver(LeaseObservation),
     /// Give up, because the holder is alive.
     GiveUp,
@@ -116,8 +120,8 @@ impl Waiter {
 
     /// Returns the next action after the item was observed. `now` is the time at which the response was received.
     ///
-    /// An unchanged item is watched for a whole lease time, even beyond the timeout, because only then it is known
-    /// whether the holder is alive. A waiter therefore ends within its timeout plus two lease times.
+    /// A waiter watches an unchanged item for a whole lease time, even beyond the timeout, because only then is it
+    /// known whether the holder is alive. The wait therefore ends within the timeout plus two lease times.
     pub fn observe(&mut self, observation: LeaseObservation, now: Duration) -> WaiterAction {
         match &self.last {
             Some((last, since)) if *last == observation => {
@@ -144,7 +148,7 @@ pub struct LeaseValidity {
 }
 
 impl LeaseValidity {
-    /// Creates the validity of a lease whose request was sent at `sent_at` and granted.
+    /// Creates the validity of a lease that was granted by a request sent at `sent_at`.
     #[must_use]
     pub fn new(timing: Timing, sent_at: Duration) -> Self {
         let term = timing.lease.saturating_sub(timing.margin());

@@ -14,9 +14,9 @@ use std::collections::HashMap;
 use std::fmt;
 use std::time::SystemTime;
 
-/// Attributes of the item besides its key. All but `fence` exist only while the lease is held.
+/// Attributes of the item other than its key. All but `fence` exist only while the lease is held.
 const ATTRIBUTES: [&str; 6] = ["fence", "holder", "who", "operation", "since", "beat"];
-/// Update expression that releases the lease. The fencing token stays.
+/// Update expression that releases the lease and keeps the fencing token.
 const REMOVE: &str = "REMOVE #holder, #who, #operation, #since, #beat";
 
 type Item = HashMap<String, AttributeValue>;
@@ -37,13 +37,13 @@ pub struct LeaseTable {
 pub struct Holder {
     /// Id of this acquisition of the lease; `unlock` requires it.
     pub id: String,
-    /// Person and machine.
+    /// Person, machine and process.
     pub who: String,
     /// Operation of the run, such as `deploy`.
     pub operation: String,
-    /// Time of the acquisition by the holder's clock, in RFC 3339. For people only.
+    /// Time of the acquisition by the holder's clock, in RFC 3339. It is only shown to people.
     pub since: String,
-    /// Fencing token.
+    /// Fencing token of the lease.
     pub fence: u64,
     /// Number of heartbeats since the acquisition.
     #[serde(rename = "beat")]
@@ -62,22 +62,22 @@ impl fmt::Display for Holder {
     }
 }
 
-/// Condition on the fencing token in the table for taking the lease, and the change of the token.
+/// Condition on the fencing token in the table under which the lease is taken, and the change of the token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Fencing {
-    /// The token increases by one, and must then exceed this token of the snapshot. A table with a lower token is not
-    /// the table that the snapshot was written under; it refuses the request and stays unchanged.
+    /// The token increases by one, and must then exceed the given token of the snapshot. A table with a lower token
+    /// does not belong to the snapshot; it rejects the request and stays unchanged.
     Above(u64),
-    /// The token stays as it is. For a restore, which writes under a token that it chooses and afterwards raises the
-    /// token in the table to it.
+    /// The token does not change. This is for a restore, which writes under a token that it chooses, and then raises
+    /// the token in the table to that token.
     Keep,
 }
 
 /// Outcome of a conditional update.
 pub(super) enum UpdateOutcome {
-    /// The update was applied, with the resulting fencing token.
+    /// The update was applied; this is the resulting fencing token.
     Applied(u64),
-    /// The condition was not met, with the current holder.
+    /// The condition was not met; this is the current holder, if any.
     Rejected(Option<Holder>),
 }
 
@@ -85,7 +85,7 @@ impl LeaseTable {
     /// Creates a client for the lease of the workspace at `location`, without a call to AWS.
     #[must_use]
     pub fn new(config: &SdkConfig, location: &StateLocation, timing: Timing) -> Self {
-        // A heartbeat that takes longer than the heartbeat interval is useless; sending another is better.
+        // A heartbeat that takes longer than the heartbeat interval is useless; it is better to send another heartbeat.
         let timeouts = TimeoutConfig::builder()
             .connect_timeout(timing.heartbeat)
             .operation_attempt_timeout(timing.heartbeat)
@@ -102,8 +102,9 @@ impl LeaseTable {
         }
     }
 
-    /// Returns the table with leases that use only tokio's clock, which a simulation can pause. In system time, a
-    /// simulated minute takes milliseconds, or, on a busy machine, longer than a lease.
+    /// Returns the table with leases that measure time only with tokio's clock, which a simulation can pause. The
+    /// system clock does not follow a simulation: by that clock, a simulated minute takes milliseconds, or, on a busy
+    /// machine, longer than a lease.
     #[doc(hidden)]
     #[must_use]
     pub fn simulated(self) -> Self {
@@ -146,8 +147,8 @@ impl LeaseTable {
         answer.map(|answer| answer.item).map_err(|failure| self.explain(failure))
     }
 
-    /// Takes the lease from holder `id`, for a person who knows that the holder is dead or must stop. The holder
-    /// detects this with its next heartbeat and writes nothing more.
+    /// Releases the lease of holder `id` on behalf of a person who knows that the holder is dead or must stop. The
+    /// holder detects this with its next heartbeat and writes nothing more.
     ///
     /// # Errors
     /// `NotFound` if nobody holds the lease, `Refused` if another run holds it, and any error of the table.
@@ -163,9 +164,9 @@ impl LeaseTable {
         }
     }
 
-    /// Takes the lease as holder `id` if it is free, or takes it over if it still matches the observation `expired`.
-    /// The outcome is a rejection with this run's own id if an earlier request was executed and its response was lost:
-    /// the SDK repeats such a request.
+    /// Takes the lease as holder `id` if it is free, or, if `expired` is given, takes the lease over if the item still
+    /// matches that observation. The outcome is a rejection that names this run as the holder if an earlier attempt was
+    /// executed and its response was lost, because the SDK then repeats the request.
     ///
     /// # Errors
     /// `Refused` if the fencing token does not satisfy `fencing`, and any error of the table.
@@ -232,15 +233,15 @@ impl LeaseTable {
         ))
     }
 
-    /// Sends a heartbeat of holder `id`, whose lease was granted with the fencing token `fence`. With another token in
-    /// the table it is another acquisition: the lease had ended, and a delayed earlier request of the same run took it
-    /// again.
+    /// Sends a heartbeat of holder `id`, whose lease was granted with the fencing token `fence`. If the token in the
+    /// table differs, it belongs to another acquisition, and the heartbeat is rejected: the lease had ended, and a
+    /// delayed earlier request of the same run has taken it again.
     pub(super) async fn heartbeat(&self, id: &str, fence: u64) -> Result<UpdateOutcome, Failure> {
         let values = vec![(":me", text(id)), (":fence", number(fence)), (":one", number(1))];
         self.update("SET #beat = #beat + :one", "#holder = :me AND #fence = :fence", values).await
     }
 
-    /// Releases the lease of holder `id`; the fencing token stays.
+    /// Releases the lease of holder `id` and keeps the fencing token.
     pub(super) async fn release(&self, id: &str) -> Result<UpdateOutcome, Failure> {
         self.update(REMOVE, "#holder = :me", vec![(":me", text(id))]).await
     }
@@ -266,7 +267,8 @@ impl LeaseTable {
             .condition_expression(condition)
             .return_values(ReturnValue::AllNew)
             .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
-        // DynamoDB has hundreds of reserved words, and refuses a name that is defined but not used.
+        // DynamoDB has hundreds of reserved words, so the expressions use placeholders as attribute names. It refuses a
+        // placeholder that is defined but not used.
         for attribute in ATTRIBUTES {
             let name = format!("#{attribute}");
             if change.contains(&name) || condition.contains(&name) {
@@ -282,7 +284,7 @@ impl LeaseTable {
         {
             return Ok(UpdateOutcome::Rejected(match refused.item() {
                 Some(item) => holder(item)?,
-                // Some implementations of DynamoDB's protocol do not return the item.
+                // Some DynamoDB-compatible endpoints do not return the item.
                 None => self.peek().await?,
             }));
         }
@@ -336,7 +338,7 @@ fn string_attribute(item: &Item, name: &str) -> Option<String> {
 fn number_attribute(item: &Item, name: &str) -> Result<u64, Failure> {
     let found = item.get(name).and_then(|value| value.as_n().ok()).and_then(|digits| digits.parse().ok());
     found.ok_or_else(|| {
-        let message = format!("the item has no number `{name}`: it was modified outside of pb-deploy");
+        let message = format!("the item has no numeric attribute `{name}`: it was modified outside of pb-deploy");
         Failure::new(Class::Refused, "read the lock", message).hint("delete the item from the lock table")
     })
 }

@@ -16,7 +16,7 @@ async fn refused(table: &LeaseTable) -> Failure {
     table.acquire(&AcquireOptions::new("ben@build", "destroy")).await.unwrap_err()
 }
 
-/// Item of another process that holds the lease and sends no heartbeats.
+/// Returns the item of another process, which holds the lease and sends no heartbeats.
 fn dead(fence: u64) -> serde_json::Value {
     json!({
         "LockID": {"S": "pb-deploy:states/api/staging/state.json"}, "fence": {"N": fence.to_string()},
@@ -243,7 +243,7 @@ async fn suspended_process_detects_its_lost_lease_first() {
         take(&aws.leases()).await
     };
     let calls = aws.calls("UpdateItem").len();
-    // No task runs in between: the clock jumps, and then the holder checks its lease.
+    // The clock jumps, and the holder checks its lease before any other task runs.
     advance(16 * SECOND).await;
     let lost = lease.lost().unwrap();
     assert!(lost.message.contains("was suspended for too long"), "{lost}");
@@ -265,8 +265,7 @@ async fn lost_lease_names_the_new_holder() {
     assert_eq!(aws.item().unwrap()["holder"]["S"], "d", "the lease of the other run was changed");
 }
 
-/// Another run took over and released the lease; then a request of this run to take the lease arrived that was sent
-/// long ago.
+/// Another run took the lease over and released it. Then an old, delayed request of this run to take the lease arrived.
 #[tokio::test(start_paused = true)]
 async fn delayed_acquire_does_not_extend_an_expired_lease() {
     let aws = FakeAws::default();
@@ -278,7 +277,7 @@ async fn delayed_acquire_does_not_extend_an_expired_lease() {
     let start = Instant::now();
     let lost = lease.until_lost().await;
     assert!(start.elapsed() <= 6 * SECOND && lost.message.contains("writes nothing more"), "{lost}");
-    assert_eq!(aws.item().unwrap()["beat"]["N"], "0", "a heartbeat of the expired lease extended another one");
+    assert_eq!(aws.item().unwrap()["beat"]["N"], "0", "a heartbeat of the expired lease extended another lease");
 }
 
 #[tokio::test(start_paused = true)]
@@ -309,7 +308,7 @@ async fn lease_granted_without_a_response_is_recognised() {
         assert_eq!(
             aws.item().unwrap()["beat"]["N"],
             "1",
-            "no heartbeat was sent, though others have observed the lease since it was granted"
+            "no heartbeat was sent, though other runs may have observed the lease since it was granted"
         );
     }
 }
@@ -322,7 +321,7 @@ async fn takeover_without_a_response_is_recognised() {
     let lease = take(&aws.leases()).await;
     assert_eq!((lease.fence(), aws.item().unwrap()["fence"]["N"].as_str()), (2, Some("2")));
     let takeovers = aws.calls("UpdateItem").into_iter().filter(|call| call.json().to_string().contains(":expired"));
-    assert_eq!(takeovers.count(), 2, "one without a response, and one that detected it");
+    assert_eq!(takeovers.count(), 2, "one without a response, and one that detected the first");
 }
 
 #[tokio::test(start_paused = true)]
@@ -351,5 +350,5 @@ async fn table_errors_are_explained() {
     }
     let aws = FakeAws::default();
     aws.set_item(json!({"holder": {"S": "x"}, "fence": {"S": "many"}}));
-    assert!(refused(&aws.leases()).await.message.contains("no number `fence`"));
+    assert!(refused(&aws.leases()).await.message.contains("no numeric attribute `fence`"));
 }

@@ -1,4 +1,4 @@
-//! Tests of refusals when a session is opened, which repeating the attempt does not bypass.
+//! Tests of the cases in which opening a session is refused and repeating the attempt does not bypass the refusal.
 
 use super::Session;
 use crate::account_region::AccountRegion;
@@ -66,7 +66,8 @@ async fn expired_lease_behind_the_snapshot_is_not_taken_over() {
     }
 }
 
-/// With two lock tables in use, the snapshot that is read under the lease has a later token than the one read before.
+/// If two lock tables are in use, the snapshot that is read under the lease can have a later token than the snapshot
+/// that was read before.
 #[tokio::test(start_paused = true)]
 async fn token_of_another_table_is_refused_under_the_lease() {
     let aws = FakeAws::default();
@@ -128,7 +129,7 @@ async fn store_that_ignores_conditions_is_refused_before_writing() {
         assert_eq!(aws.object(), None, "the probe was not deleted");
         assert!(!aws.item().unwrap().contains_key("holder"), "the lease was not released");
     }
-    // A probe that cannot be deleted is named, and is never mistaken for a state.
+    // The failure names a probe object that cannot be deleted, and the object is never mistaken for a snapshot.
     aws.fault("DeleteObject", Fault::Refused(403, "AccessDenied"));
     let failure = try_open(&aws).await.unwrap_err();
     assert!(failure.message.contains("delete the object api/staging/state.json, which this check wrote"), "{failure}");
@@ -173,7 +174,7 @@ async fn account_and_region_are_recorded_with_the_next_write() {
     aws.put_snapshot(&deployed());
     let here = || account_region("111111111111", "us-east-2");
     open_at(&aws, here()).await.unwrap().close().await.unwrap();
-    assert_eq!(aws.calls("PutObject").len(), 0, "a snapshot without account and region is not rewritten only for them");
+    assert_eq!(aws.calls("PutObject").len(), 0, "a snapshot was written only to record the account and region");
     let session = open_at(&aws, here()).await.unwrap();
     session
         .begin(Intents { plan: "p".into(), operation: "deploy".into(), steps: Vec::new(), written: false })

@@ -194,7 +194,7 @@ async fn writes_are_coalesced_without_delaying_flush() {
         sleep(Duration::from_millis(9)).await;
     }
     sleep(SECOND).await;
-    assert_eq!(aws.writes().len(), 2, "the intents, and ten changes");
+    assert_eq!(aws.writes().len(), 2, "one write for the intents, and one for ten changes");
     assert_eq!(aws.snapshot().unwrap().resources.len(), 10);
     session.record(put(10));
     let start = Instant::now();

@@ -170,7 +170,7 @@ async fn versions_are_listed_and_loaded() {
     let store = aws.store();
     let versions = store.versions().await.unwrap();
     let ids: Vec<&str> = versions.iter().map(|version| version.id.as_str()).collect();
-    assert_eq!(ids, ["v3", "v2", "v1", "v0"], "not all pages, or other keys");
+    assert_eq!(ids, ["v3", "v2", "v1", "v0"], "pages are missing, or other keys are included");
     assert_eq!((versions[0].latest, versions[1].latest), (true, false));
     assert_eq!((versions[0].written.as_str(), versions[0].bytes), ("2026-01-02T03:04:05Z", 9));
     assert_eq!(store.version("v1").await.unwrap(), snapshot(2));
@@ -242,7 +242,7 @@ async fn conditional_writes_are_probed_beside_the_state() {
 fn lock_id_never_collides_with_a_terraform_lock() {
     let location = FakeAws::location();
     let id = location.lock_id();
-    // Terraform's lock ids are `BUCKET/KEY` and `BUCKET/KEY-md5`; the name of a bucket contains no colon.
+    // Terraform's lock ids are `BUCKET/KEY` and `BUCKET/KEY-md5`, and bucket names contain no colon.
     assert!(id.split('/').next().unwrap().contains(':'), "{id}");
     let other = crate::StateLocation {
         owner: Ownership { workspace: "production".into(), ..location.owner.clone() },

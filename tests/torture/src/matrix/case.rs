@@ -12,7 +12,7 @@ pub enum Phase {
     Deploy,
     /// A deploy of a change that replaces a resource.
     Update,
-    /// A destroy.
+    /// A destroy of the workspace.
     Destroy,
 }
 
@@ -21,11 +21,11 @@ pub enum Phase {
 pub enum Fault {
     /// The call is refused.
     Refused,
-    /// The call is answered with 503, once.
+    /// The response to the call is 503, once.
     Throttled,
     /// The call is executed, and its response is lost.
     AnswerLost,
-    /// The call is executed, and answered with 500.
+    /// The call is executed, and the response is 500.
     FailedAfter,
     /// The process is killed before the call is executed.
     KilledBefore,
@@ -40,7 +40,7 @@ pub struct Case {
     pub phase: Phase,
     /// `service:Action` of the call.
     pub call: String,
-    /// Number of the call among those of this action, from 1.
+    /// Number of the call among the calls of this action, counted from 1.
     pub nth: usize,
     /// Fault at the call.
     pub fault: Fault,
@@ -50,7 +50,7 @@ impl Phase {
     /// All phases, in the order of a round.
     pub const ALL: [Self; 3] = [Self::Deploy, Self::Update, Self::Destroy];
 
-    /// Returns the command of the tool.
+    /// Returns the command of the tool that the phase runs.
     #[must_use]
     pub fn command(self) -> &'static str {
         if self == Self::Destroy { "destroy" } else { "deploy" }
@@ -64,7 +64,7 @@ impl Phase {
 }
 
 impl Fault {
-    /// All faults.
+    /// All faults, in the order of the report.
     pub const ALL: [Self; 6] =
         [Self::Refused, Self::Throttled, Self::AnswerLost, Self::FailedAfter, Self::KilledBefore, Self::KilledAfter];
 
@@ -87,7 +87,7 @@ impl Fault {
 }
 
 impl Case {
-    /// Returns the rule for the proxy.
+    /// Returns the rule with which the proxy injects the fault.
     #[must_use]
     pub fn rule(&self) -> FaultRule {
         FaultRule { at: CallMatcher::nth(&self.call, self.nth), action: self.fault.action() }
@@ -138,7 +138,7 @@ impl FromStr for Case {
         match (phases.as_slice(), nth.parse(), faults.as_slice()) {
             ([phase], Ok(nth), [fault]) => Ok(Self { phase: *phase, call: (*call).to_owned(), nth, fault: *fault }),
             _ => Err(format!(
-                "`{text}` is not a case; expected deploy|update|destroy SERVICE:ACTION N FAULT, with a fault of {:?}",
+                "`{text}` is not a case; expected deploy|update|destroy SERVICE:ACTION N FAULT; FAULT is one of {:?}",
                 Fault::ALL.map(|fault| fault.to_string())
             )),
         }

@@ -1,4 +1,4 @@
-//! One account with at most one fault in each phase, each followed by the same command again.
+//! One account with at most one fault in each phase. After each fault, the same command runs again.
 
 use super::CaseResult;
 use super::case::{Case, Phase};
@@ -25,9 +25,9 @@ pub struct Verdict {
 pub enum Outcome {
     /// The run with the fault continued and completed.
     Survived,
-    /// The run with the fault did not complete; repeating the command did.
+    /// The run with the fault did not complete, but the repeated command did.
     Repaired,
-    /// The run did not make this call, or lost its short lease before it because the machine was too slow.
+    /// The run did not make this call, or lost its short lease before the call because the machine was too slow.
     NotReached,
     /// A check failed.
     Failed,
@@ -53,7 +53,7 @@ impl TestBench {
     /// Runs each phase without a fault on the first endpoint.
     ///
     /// # Errors
-    /// Fails if such a run fails.
+    /// Fails if a run without a fault fails.
     pub fn new(endpoints: &[String], lease_seconds: u32) -> Result<Self, Problem> {
         let endpoint = |url: &String| Ok(BenchEndpoint { url: url.clone(), inventory: InventoryClient::start()? });
         let endpoints = endpoints.iter().map(endpoint).collect::<Result<Vec<BenchEndpoint>, Problem>>()?;
@@ -81,7 +81,7 @@ impl TestBench {
         Ok(bench)
     }
 
-    /// Returns the endpoints.
+    /// Returns the endpoints of the bench.
     #[must_use]
     pub fn endpoints(&self) -> &[BenchEndpoint] {
         &self.endpoints
@@ -93,17 +93,17 @@ impl TestBench {
         self.baselines.get(&phase)
     }
 
-    /// Returns the writes of clean runs: phase, `service:Action`, and the number of the call among those of this
+    /// Returns the writes of clean runs: phase, `service:Action`, and the number of the call among the calls of this
     /// action.
     #[must_use]
     pub fn points(&self) -> &[(Phase, String, usize)] {
         &self.points
     }
 
-    /// Runs the cases of a round. Returns the results, and the cases that could not run because an earlier one failed.
+    /// Runs the cases of a round. Returns the results, and the cases that could not run because an earlier case failed.
     ///
     /// # Errors
-    /// Fails if the tests themselves do not work.
+    /// Fails if the cases cannot be run.
     pub fn round(&self, endpoint: &BenchEndpoint, cases: &[Case]) -> Result<(Vec<CaseResult>, Vec<Case>), Problem> {
         let workspace = TestWorkspace::new(&endpoint.url, self.lease_seconds)?;
         let context = RoundContext { bench: self, endpoint, workspace: &workspace };
@@ -113,11 +113,12 @@ impl TestBench {
             let later = cases.iter().any(|case| case.phase > phase);
             let verdict = match case {
                 Some(case) => context.judge(case),
-                // An update without a case is needed only for later phases.
+                // An update without a fault is needed only if a later phase has a case.
                 None if phase == Phase::Update && !later => continue,
                 None => match context.finish(phase) {
                     Ok(()) => continue,
-                    // Every deploy is followed by a destroy: a failure of that destroy counts for the deploy's case.
+                    // The failure of a phase without a case, such as the final destroy, counts as a failure of the case
+                    // before it.
                     Err(problem) => Verdict {
                         outcome: Outcome::Failed,
                         problem: format!("the {phase} afterwards failed: {problem}"),
@@ -156,7 +157,7 @@ impl RoundContext<'_> {
         }
     }
 
-    /// Runs a phase with its fault.
+    /// Runs the phase of a case with its fault.
     fn run_with_fault(&self, case: &Case) -> Result<Outcome, Problem> {
         let proxy = Proxy::start(&self.endpoint.url, vec![case.rule()])?;
         let (ended, killed) = self.run_until_fault(case, &proxy)?;
@@ -196,7 +197,7 @@ impl RoundContext<'_> {
         Err(format!("the run did not reach its fault:\n{}", running.stderr()))
     }
 
-    /// Runs a phase to its end and checks that the result equals that of a clean run.
+    /// Runs a phase to completion and checks that the result is the same as after a clean run.
     fn finish(&self, phase: Phase) -> Result<(), Problem> {
         let config = phase.config();
         self.workspace

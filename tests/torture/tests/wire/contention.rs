@@ -1,4 +1,4 @@
-//! Many processes that compete for one workspace, some of which are killed.
+//! Test of many processes that compete for one workspace. Some of the processes are killed.
 
 use crate::{endpoint, ensure, held};
 use pb_torture::{
@@ -8,28 +8,29 @@ use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-/// Duration of the lease in seconds. Longer than elsewhere: twenty waiting processes keep the endpoint busy, and the
-/// holder's heartbeats must still succeed.
+/// Duration of the lease in seconds. It is longer than in other tests, because twenty waiting processes keep the
+/// endpoint busy and the holder's heartbeats must still succeed.
 const LEASE: u32 = 6;
-/// Log retention in days that each process configures. CloudWatch allows all of these values, and one call changes it.
+/// Log retention in days that each process configures. CloudWatch allows all of these values, and a single call changes
+/// the retention.
 const RETENTION_DAYS: [u32; 20] =
     [1, 3, 5, 7, 14, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288];
-/// Number of processes that are killed once and start again.
+/// Number of processes that are killed once and then started again.
 const KILLED_PROCESSES: usize = 7;
 
 /// Moment at which a process is killed.
 #[derive(Debug, Clone)]
 enum Kill {
-    /// At a call.
+    /// At the call that the rule holds.
     At(FaultRule),
-    /// After this number of milliseconds, whatever the process does then.
+    /// After this number of milliseconds, whatever the process is doing then.
     Later(u64),
 }
 
 /// Writes of one attempt of a process: the entity tag of each write that S3 accepted.
 type Writes = Vec<String>;
 
-/// Chooses the processes to kill, and when.
+/// Chooses the processes to kill, and the moment for each.
 fn kills(seed: u64) -> BTreeMap<usize, Kill> {
     let mut random = Random::new(seed);
     let at = |call: &str, nth, action| Kill::At(FaultRule { at: CallMatcher::nth(call, nth), action });
@@ -119,7 +120,9 @@ fn run_contention(seed: u64) -> Result<(), Problem> {
     check_one_writer_per_fence(&versions[before..], &attempts)?;
     let complete: BTreeSet<u64> = versions.iter().filter_map(|(_, version)| retention(version)).collect();
     let lost: Vec<u32> = RETENTION_DAYS.into_iter().filter(|days| !complete.contains(&u64::from(*days))).collect();
-    ensure(lost.is_empty(), || format!("updates of processes that exited with 0 are in no version: {lost:?}"))?;
+    ensure(lost.is_empty(), || {
+        format!("these updates are in no version, but their processes exited with 0: {lost:?}")
+    })?;
 
     workspace.finish(&TestConfig::initial(), "deploy")?;
     workspace.run(&TestConfig::initial(), &["plan", "staging", "--detailed-exitcode"])?.expect_code(0)?;
@@ -165,12 +168,12 @@ fn check_one_writer_per_fence(versions: &[(String, Value)], attempts: &[Writes])
         format!("{acknowledged} writes were acknowledged, but there are {found} versions")
     })?;
     let shared: Vec<_> = writers.iter().filter(|(_, attempts)| attempts.len() != 1).collect();
-    ensure(shared.is_empty(), || format!("fencing tokens of more than one process: {shared:?}"))?;
+    ensure(shared.is_empty(), || format!("fencing tokens that more than one process used: {shared:?}"))?;
     let distinct: BTreeSet<usize> = writers.values().flatten().copied().collect();
     ensure(distinct.len() == writers.len(), || "a process wrote under two fencing tokens".to_owned())
 }
 
-/// `PB_TORTURE_SEED` selects other processes and moments.
+/// `PB_TORTURE_SEED` selects other processes to kill and other moments.
 #[test]
 fn twenty_competing_processes_lose_no_update() {
     let seed = std::env::var("PB_TORTURE_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(1);

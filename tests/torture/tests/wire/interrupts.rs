@@ -1,5 +1,5 @@
-//! Ctrl-C and SIGTERM: after the first signal, running calls complete, are recorded, and the lease is released; the
-//! second ends the process at once.
+//! Ctrl-C and SIGTERM: after the first signal, running calls complete and are recorded, and the lease is released; the
+//! second signal ends the process at once.
 
 use crate::{LEASE, deployed_baseline, endpoint, ensure, held};
 use pb_torture::{
@@ -10,8 +10,8 @@ use pb_torture::{
 const DEPLOY: [&str; 3] = ["deploy", "staging", "--yes"];
 const STATUS: [&str; 3] = ["status", "staging", "--json"];
 const STOPPING: &str = "stopping: no new steps are started";
-/// Duration of leases that need not expire, in seconds: other tests keep the endpoint busy, and heartbeats must
-/// succeed.
+/// Duration in seconds of leases that need not expire. It is long, because other tests keep the endpoint busy and
+/// heartbeats must still succeed.
 const LONG_LEASE: u32 = 20;
 
 fn hold(call: &str, action: FaultAction) -> Vec<FaultRule> {
@@ -63,7 +63,7 @@ fn sigterm_records_a_resource_just_created() {
     }
 }
 
-/// Checks that after two signals the process ends before its call has a response, and that the next run repairs the
+/// Checks that, after two signals, the process ends before its call is answered, and that the next run repairs the
 /// result.
 fn check_second_signal(signals: [Signal; 2]) -> Result<(), Problem> {
     let (endpoint, config) = (endpoint()?, TestConfig::initial());
@@ -95,7 +95,7 @@ fn interrupt_and_sigterm_count_as_two_signals() {
     }
 }
 
-/// Checks that a process that waits for the lease stops waiting and changes nothing.
+/// Checks that, after a signal, a process that waits for the lease stops waiting and changes nothing.
 fn check_signal_while_waiting() -> Result<(), Problem> {
     let (endpoint, config) = (endpoint()?, TestConfig::initial());
     let (workspace, inventory_client) = (TestWorkspace::new(endpoint, LONG_LEASE)?, InventoryClient::start()?);

@@ -1,4 +1,5 @@
-//! Fault injection for the binary. Each test starts what it needs: a local endpoint, and an account in it.
+//! Tests of the binary with injected faults. The tests share a local endpoint, and each test has accounts of its own in
+//! it.
 
 mod contention;
 mod interrupts;
@@ -11,7 +12,8 @@ use pb_torture::{Baseline, Emulator, HeldCall, Problem, Proxy, RunningProcess};
 use std::sync::OnceLock;
 use std::time::Duration;
 
-/// Duration of leases in these tests, in seconds: short enough to wait for, long enough for a busy machine.
+/// Duration of leases in these tests, in seconds: short enough for tests that wait until a lease expires, and long
+/// enough for a busy machine.
 const LEASE: u32 = 4;
 
 /// Returns the endpoint that these tests share. It ends with this process.

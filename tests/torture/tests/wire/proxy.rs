@@ -1,6 +1,6 @@
 //! Tests of the proxy: each fault has its documented effect.
 
-#![expect(clippy::unwrap_used, reason = "helpers of tests")]
+#![expect(clippy::unwrap_used, reason = "test helpers may panic")]
 
 use pb_torture::{CallMatcher, FaultAction, FaultRule, Problem, Proxy, RecordedCall, exchange};
 use std::io::{BufRead, BufReader, Read, Write};
@@ -57,7 +57,7 @@ fn proxy_with(action: FaultAction) -> (Proxy, Arc<AtomicUsize>) {
     (Proxy::start(&url, vec![FaultRule { at: CallMatcher::nth("ec2:CreateVpc", 2), action }]).unwrap(), count)
 }
 
-/// Makes three calls. Returns the response to the second one, and the number of calls that the endpoint received.
+/// Makes three calls. Returns the response to the second call, and the number of calls that the endpoint received.
 fn second_call(action: FaultAction) -> (Option<String>, usize) {
     let (proxy, count) = proxy_with(action);
     assert!(call(&proxy.url).unwrap().contains("done"));
@@ -102,8 +102,8 @@ fn delayed_call_is_answered() {
     assert_eq!(count, 3);
 }
 
-/// Holds the first call. Returns the number of calls that the endpoint received while the call was held and after it
-/// was released or dropped, and the response.
+/// Holds the first call, and then releases it if `go` is set, or drops it otherwise. Returns the number of calls that
+/// the endpoint had received while the call was held, the number at the end, and the response.
 fn call_while_held(action: FaultAction, go: bool) -> (usize, usize, Option<String>) {
     let (url, count) = upstream();
     let proxy = Proxy::start(&url, vec![FaultRule { at: CallMatcher::NthWrite(1), action }]).unwrap();

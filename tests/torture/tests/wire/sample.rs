@@ -1,10 +1,10 @@
-//! A sample of the matrix; `cargo xtask torture` runs all of it.
+//! Test of a sample of the matrix; `cargo xtask torture` runs the complete matrix.
 
 use crate::bench;
 use pb_torture::Problem;
 use pb_torture::matrix::{Case, CaseResult, Outcome, all_cases, run, sample};
 
-/// Number of cases; each phase and each fault has its share.
+/// Number of cases, distributed as evenly as possible over the phases and faults.
 const CASES: usize = 12;
 
 fn failures(results: &[CaseResult]) -> Result<(), Problem> {
@@ -33,8 +33,8 @@ fn sample_of_the_matrix_passes() {
     }
 }
 
-/// A destroy was killed after it deleted a resource and before that was recorded: the next destroy found nothing to
-/// delete and kept the record forever.
+/// A destroy was killed after it had deleted a resource and before the deletion was recorded. The next destroy found
+/// nothing to delete, and kept the record forever.
 #[test]
 fn deletion_unrecorded_by_a_killed_destroy_is_forgotten() {
     let case = "destroy ec2:DisassociateRouteTable 1 killed-after".parse();

@@ -1,4 +1,4 @@
-//! A process that is suspended for longer than its lease and then resumes.
+//! Tests of a process that is suspended for longer than its lease and then resumes.
 
 use crate::{LEASE, deployed_baseline, endpoint, ensure, held};
 use pb_torture::{
@@ -7,8 +7,8 @@ use pb_torture::{
 };
 use std::time::Duration;
 
-/// Waits until the process has no pending request but the held one and its heartbeats: a request that it was writing
-/// when it was stopped is sent afterwards, like one that the network delays.
+/// Waits until the process has no pending requests except the held call and its heartbeats. If the process were stopped
+/// while it sends another request, it would complete that request when it resumes, as if the network had delayed it.
 fn wait_until_quiet(proxy: &Proxy) {
     let count = || proxy.writes().iter().filter(|seen| seen.call != "dynamodb:UpdateItem").count();
     let mut before = usize::MAX;
@@ -18,8 +18,8 @@ fn wait_until_quiet(proxy: &Proxy) {
     }
 }
 
-/// Suspends a deploy after `call` was executed and before its response arrives. Another deploy takes over and
-/// completes; then the first deploy resumes.
+/// Suspends a deploy after the call number `nth` of `call` was executed and before the response arrives. Another deploy
+/// takes over and completes; then the first deploy resumes.
 fn check_suspension_at(call: &str, nth: usize) -> Result<(), Problem> {
     let (endpoint, config) = (endpoint()?, TestConfig::initial());
     let (workspace, inventory_client) = (TestWorkspace::new(endpoint, LEASE)?, InventoryClient::start()?);
@@ -41,7 +41,7 @@ fn check_suspension_at(call: &str, nth: usize) -> Result<(), Problem> {
     first.send(Signal::Continue)?;
     held.release();
     let first = first.ended()?;
-    // The table rejects a heartbeat that was pending, because another run holds the lease.
+    // A heartbeat that was pending is harmless: the table rejects it, because another run holds the lease.
     let is_harmless =
         |seen: &RecordedCall| !is_write(&seen.call) || (seen.call == "dynamodb:UpdateItem" && seen.status == 400);
     let after: Vec<RecordedCall> =
