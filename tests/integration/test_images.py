@@ -201,7 +201,7 @@ def test_missing_tag_is_refused_at_plan(shared: TestWorkspace, source: str) -> N
     since = shared.mark()
     for command in (["plan", "staging"], ["deploy", "staging", "--yes"]):
         result = shared.run(*command, *arguments).expect_exit(1)
-        assert f'the repository {REPOSITORY} has no image "none"' in result.err and "push it" in result.err, result
+        assert f'the repository {REPOSITORY} has no image "none"' in result.err and "push the image" in result.err, result
     assert shared.mutations(since) == []
     shared.configure({"services": {"flask": {"tag": None}}})
     shared.assert_no_changes()
