@@ -180,7 +180,10 @@ def test_adopt_and_forget_of_invalid_resource_are_refused(staging: TestWorkspace
         staging.run("adopt", "staging", *arguments, "--yes").expect_exit(64)
     record = staging.run("forget", "staging", "edge/record", "--yes").expect_exit(1)
     assert "is managed as long as its load balancer is" in record.err
-    assert "no managed resource at this address" in staging.run("forget", "staging", "net/nothing", "--yes").expect_exit(1).err
+    assert (
+        "no managed resource at this address"
+        in staging.run("forget", "staging", "net/nothing", "--yes").expect_exit(1).err
+    )
     assert staging.writes(since) == []
     staging.assert_no_changes()
 
@@ -232,7 +235,9 @@ def test_adopt_keeps_standalone_cache_node_beside_new_group(workspace: TestWorks
     }  # fmt: skip
     path.write_text(json.dumps(state), encoding="utf-8")
     shown = workspace.run("adopt", "staging", "--from-terraform", str(path), "--yes").expect_exit()
-    assert "aws_elasticache_cluster.queue" in shown.err and "a standalone cache node and the jobs in it" in shown.err, shown
+    assert "aws_elasticache_cluster.queue" in shown.err and "a standalone cache node and the jobs in it" in shown.err, (
+        shown
+    )
     assert "redis/jobqr" not in ids_by_address(workspace)
     changes = workspace.plan().changes
     assert changes["redis/jobqr"] == "create" and not {"delete", "delete_first", "create_first"} & set(changes.values())

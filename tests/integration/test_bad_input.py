@@ -214,13 +214,9 @@ def test_missing_profile_in_environment_is_refused(minimal: TestWorkspace) -> No
 
 def test_profile_option_overrides_keys_in_environment(minimal: TestWorkspace) -> None:
     profiles = minimal.folder / "profiles"
-    profiles.write_text(
-        f"[site]\naws_access_key_id = {minimal.account}\naws_secret_access_key = x\n", encoding="utf-8"
-    )
+    profiles.write_text(f"[site]\naws_access_key_id = {minimal.account}\naws_secret_access_key = x\n", encoding="utf-8")
     env: dict[str, str | None] = {"AWS_SHARED_CREDENTIALS_FILE": str(profiles), "AWS_ACCESS_KEY_ID": "000000000001"}
-    result = minimal.run(
-        "plan", "staging", "--profile", "site", env=env, timeout=QUICK_TIMEOUT_SECONDS
-    ).expect_exit()
+    result = minimal.run("plan", "staging", "--profile", "site", env=env, timeout=QUICK_TIMEOUT_SECONDS).expect_exit()
     assert f"account {minimal.account}" in result.out + result.err
     assert_recorded(
         "another profile",

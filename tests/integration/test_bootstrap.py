@@ -106,7 +106,9 @@ def test_bootstrap_refuses_unsuitable_table_and_bucket(empty: TestWorkspace) -> 
     since = empty.mark()
     result = empty.run("bootstrap", "staging", "--yes").expect_exit(1)
     assert "the table has the key `id S`" in result.err, result
-    assert "the bucket is in eu-west-1 and its contents cannot be moved; change `region` or `state.bucket`" in result.err
+    assert (
+        "the bucket is in eu-west-1 and its contents cannot be moved; change `region` or `state.bucket`" in result.err
+    )
     assert empty.mutations(since) == []
 
 

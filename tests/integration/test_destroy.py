@@ -137,7 +137,7 @@ def test_destroy_succeeds_after_deploy_was_denied_a_call(
 def test_destroy_requires_no_execution_role(workspace: TestWorkspace) -> None:
     workspace.deploy()
     workspace.configure({"roles": {"execution": "a-role-that-is-gone"}})
-    assert "role \"a-role-that-is-gone\" not found" in workspace.run("plan", "staging").expect_exit(1).err
+    assert 'role "a-role-that-is-gone" not found' in workspace.run("plan", "staging").expect_exit(1).err
     workspace.destroy()
     assert workspace.inventory.remains() == {}
 

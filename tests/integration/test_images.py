@@ -88,7 +88,8 @@ def test_services_without_image_are_listed_by_plan_and_status(own_images: TestWo
 
     text = own_images.run("plan", "staging", "--detailed-exitcode").expect_exit(2).out
     assert (
-        "No changes, but 2 services are not deployed: image not pushed yet.\n" in text and "match the configuration" not in text
+        "No changes, but 2 services are not deployed: image not pushed yet.\n" in text
+        and "match the configuration" not in text
     ), text
     assert f"flask: not deployed: image not pushed  {uri}:flask\n" in text, text
     saved = (
@@ -201,7 +202,9 @@ def test_missing_tag_is_refused_at_plan(shared: TestWorkspace, source: str) -> N
     since = shared.mark()
     for command in (["plan", "staging"], ["deploy", "staging", "--yes"]):
         result = shared.run(*command, *arguments).expect_exit(1)
-        assert f'the repository {REPOSITORY} has no image "none"' in result.err and "push the image" in result.err, result
+        assert f'the repository {REPOSITORY} has no image "none"' in result.err and "push the image" in result.err, (
+            result
+        )
     assert shared.mutations(since) == []
     shared.configure({"services": {"flask": {"tag": None}}})
     shared.assert_no_changes()

@@ -191,10 +191,7 @@ def test_status_shows_image_age_and_drift(staging: TestWorkspace) -> None:
     assert staging.run("status", "staging", "--json").expect_exit().json()["drift"] == {
         "differ": 1, "outside": 1, "unknown": None,
     }  # fmt: skip
-    assert (
-        "1 resource differs from the configuration (1 changed"
-        in staging.run("status", "staging").expect_exit().out
-    )
+    assert "1 resource differs from the configuration (1 changed" in staging.run("status", "staging").expect_exit().out
     staging.deploy()
     staging.assert_no_changes()
 

@@ -73,7 +73,9 @@ def test_crash_loop_that_ecs_does_not_count_fails_the_rollout(staging: TestWorks
     staging.configure({"services": {key: {"image": image("crash"), "breaker_threshold": 2}}})
     result = staging.run("deploy", "staging", "--yes").expect_exit(1)
     assert f"roll out staging-{key}: " in result.err and "started and exited with an error" in result.err, result
-    assert f"{key} exited with code 1" in result.err and "log: fatal: the worker ended with status 1" in result.err, result
+    assert f"{key} exited with code 1" in result.err and "log: fatal: the worker ended with status 1" in result.err, (
+        result
+    )
     assert "Deployed" not in result.err and result.out == "", result
     if "rolling back requires another rollout" in result.err:
         # All tasks ran for a moment, and ECS counts that as a completed rollout.
@@ -106,9 +108,10 @@ def test_wait_does_not_stop_a_failing_rollout(staging: TestWorkspace) -> None:
     staging.run("deploy", "staging", "--yes", "--no-wait").expect_exit()
     since = staging.mark()
     result = staging.run("wait", "staging").expect_exit(1)
-    assert "1 task started and exited with an error" in result.err or "tasks started and exited with an error" in result.err, (
-        result
-    )
+    assert (
+        "1 task started and exited with an error" in result.err
+        or "tasks started and exited with an error" in result.err
+    ), result
     assert "the rollout continues in ECS" in result.err and staging.writes(since) == [], result
     configure_flask(staging, image=image("good"))
     staging.deploy()

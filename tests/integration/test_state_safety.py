@@ -262,7 +262,9 @@ def test_state_of_another_region_is_refused_with_both_names(workspace: TestWorks
     )
     workspace.configure({"region": OTHER_REGION})
     result = workspace.run("plan", "staging").expect_exit(1)
-    assert f"is in region {region}, not in the configured region" in result.err, "the bucket is still in the first region"
+    assert f"is in region {region}, not in the configured region" in result.err, (
+        "the bucket is still in the first region"
+    )
     checks = workspace.run("doctor", "staging", "--json").expect_exit(1).json()["checks"]
     (check,) = [check for check in checks if check["name"] == "state/bucket"]
     assert f"the bucket is in {region} and its contents cannot be moved; change `region`" in check["found"], check
@@ -289,7 +291,9 @@ def test_state_of_another_account_is_refused_with_both_names(workspace: TestWork
     )
     other = str(SystemRandom().randrange(10**11, 10**12))
     region = workspace.config["region"]
-    message = f"staging is deployed to account {workspace.account} in {region}, but this run uses account {other} in {region}"
+    message = (
+        f"staging is deployed to account {workspace.account} in {region}, but this run uses account {other} in {region}"
+    )
     assert_every_command_refused(workspace, message, "AWS_PROFILE", {"AWS_ACCESS_KEY_ID": other})
     workspace.assert_no_changes()
 

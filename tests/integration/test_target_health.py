@@ -77,7 +77,9 @@ def test_unhealthy_targets_fail_each_deploy_until_healthy(unhealthy: TestWorkspa
 
 def test_plan_status_and_wait_agree_about_unhealthy_targets(unhealthy: TestWorkspace, proxy: FaultProxy) -> None:
     plan = unhealthy.run("plan", "staging", "--detailed-exitcode", url=proxy.url).expect_exit(2)
-    assert "No changes. All 33 resources match the configuration." in plan.out and "1 check is failing:" in plan.out, plan
+    assert "No changes. All 33 resources match the configuration." in plan.out and "1 check is failing:" in plan.out, (
+        plan
+    )
     assert UNHEALTHY in plan.out and "10.0.1.9:5050" in plan.out, plan
     unhealthy.run("plan", "staging", url=proxy.url).expect_exit(0)
     markdown = unhealthy.run("plan", "staging", "--markdown", url=proxy.url).expect_exit().out
