@@ -29,7 +29,7 @@ SERVICES: dict[str, dict[str, Operation]] = {
     "elasticache": elasticache.OPERATIONS,
     "application-autoscaling": {},
 }
-#: Rules for LocalStack's moto. The rules of Route 53 are missing because they need a newer moto, and LocalStack has a
+#: Rules for LocalStack's moto. The Route 53 rules are missing because they need a newer moto, and LocalStack has a
 #: Route 53 of its own.
 RULES = (interfaces, ec2, elbv2, ecs, elasticache, quota_rules, simple_services, caching)
 

@@ -1,4 +1,4 @@
-"""Tests of the rules of Route 53, CloudWatch Logs, ECR, IAM, S3 and DynamoDB."""
+"""Tests of the rules for Route 53, CloudWatch Logs, ECR, IAM, S3 and DynamoDB."""
 
 from __future__ import annotations
 

@@ -160,7 +160,7 @@ def test_scale_and_restart_with_invalid_arguments_are_refused(staging: TestWorks
     staging.run("restart", "staging", "celry", "--yes").expect_exit(64)
     assert "Nothing to do." in staging.run("scale", "staging", "flask=1", "--yes").expect_exit().err
     assert staging.mutations(since) == []
-    assert "no service of production is deployed" in staging.run("restart", "production", "--yes").expect_exit(1).err
+    assert "no services are deployed in production" in staging.run("restart", "production", "--yes").expect_exit(1).err
     staging.assert_no_changes()
 
 

@@ -103,7 +103,7 @@ impl Resource for HostedZone {
         Ok(found)
     }
 
-    /// Creates the zone. All attempts of a run use the same caller reference, by which Route 53 recognizes a repeated
+    /// Creates the zone. All attempts of a run use the same caller reference, by which Route 53 recognises a repeated
     /// call.
     async fn create(&self, cx: &Context, spec: &HostedZoneSpec) -> Result<HostedZoneAttrs, Failure> {
         let call = self.client.create_hosted_zone().name(&spec.name).caller_reference(cx.client_token());

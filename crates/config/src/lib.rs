@@ -8,7 +8,7 @@
 //!
 //! # Guarantees
 //!
-//! - Every workspace of a [`Config`] satisfies all rules of AWS that can be checked without calling AWS.
+//! - Every workspace of a [`Config`] satisfies all AWS rules that can be checked without calling AWS.
 //! - All problems of a file are reported at once, each with file, line, column, the text of the line, and a hint.
 //! - A value that looks like a secret is refused and never shown in a report; secrets are accepted only as references
 //!   under `secrets`.

@@ -292,7 +292,7 @@ pub struct Service {
     pub max_percent: i32,
     /// Enables the circuit breaker, which ends a rollout after too many failed tasks and rolls back.
     pub breaker: bool,
-    /// Number of failed tasks after which the circuit breaker ends a rollout; `None` means the default of ECS.
+    /// Number of failed tasks after which the circuit breaker ends a rollout; `None` means the ECS default.
     pub breaker_threshold: Option<i32>,
     /// Allows shells in the tasks of the service.
     pub execute_command: bool,

@@ -1,4 +1,4 @@
-//! Checks of specs against the rules of AWS; values that are not known yet are skipped.
+//! Checks of specs against the AWS rules; values that are not known yet are skipped.
 
 use crate::tags::Tags;
 use pb_engine::is_unknown;

@@ -99,7 +99,7 @@ impl Clusters {
         }
     }
 
-    /// Returns `failure` with a message that names the services and tasks that block the delete of the cluster.
+    /// Returns `failure` with a message that names the services and tasks that block the deletion of the cluster.
     async fn name_blockers(&self, name: &str, failure: Failure) -> Failure {
         let services = self.client.list_services().cluster(name).max_results(100).send().await;
         let tasks = self.client.list_tasks().cluster(name).send().await;

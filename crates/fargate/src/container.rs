@@ -33,7 +33,7 @@ pub struct ContainerSpec {
     pub ports: BTreeSet<u16>,
     /// Log configuration; if absent, the output is discarded.
     pub log: Option<LogSpec>,
-    /// Time from SIGTERM to SIGKILL, in seconds; if absent, the default of Fargate.
+    /// Time from SIGTERM to SIGKILL, in seconds; if absent, the Fargate default.
     pub stop_timeout: Option<i32>,
     /// `true` if the container runs an init process that forwards signals and reaps orphaned processes.
     pub init_process: bool,

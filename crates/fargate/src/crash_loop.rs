@@ -25,9 +25,9 @@ const QUIET_PERIOD: Duration = Duration::from_secs(30);
 
 /// Default threshold of the circuit breaker, in percent of the tasks. (ECS API: ThresholdConfiguration)
 const DEFAULT_PERCENT: i32 = 50;
-/// Lower bound of a bounded threshold, in tasks. (ECS API: ThresholdConfiguration)
+/// Lower bound of a `BOUNDED_PERCENT` threshold, in tasks. (ECS API: ThresholdConfiguration)
 const MIN_FAILURES: i32 = 3;
-/// Upper bound of a bounded threshold, in tasks. (ECS API: ThresholdConfiguration)
+/// Upper bound of a `BOUNDED_PERCENT` threshold, in tasks. (ECS API: ThresholdConfiguration)
 const MAX_FAILURES: i32 = 200;
 
 /// Returns the stopped tasks of the expected deployment, latest first; an empty list if they cannot be read.

@@ -11,7 +11,7 @@ use serde::Serialize;
 /// A log line.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct LogLine {
-    /// Id of the log event, by which a line that was read twice is recognized.
+    /// Id of the log event, by which a line that was read twice is recognised.
     #[serde(skip)]
     pub id: String,
     /// Time of the line, in milliseconds since 1970.

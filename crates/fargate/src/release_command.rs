@@ -252,8 +252,8 @@ impl Resource for ReleaseCommands {
         recorded.task_definition != found.task_definition
     }
 
-    /// Finds a release command if the revision in use carries the mark, or if its task is running or succeeded within
-    /// the last hour. Returns a recorded release command whose task failed with the revision `never`, so that the next
+    /// Finds a release command if the revision in use carries the mark, or if the command's task is running or
+    /// succeeded within the last hour. Returns a recorded release command whose task failed with the revision `never`, so that the next
     /// deploy runs it again.
     async fn read(&self, scope: &ReadScope<Self>) -> Result<Vec<Found<Self>>, Failure> {
         let mut found = Vec::new();

@@ -81,7 +81,7 @@ pub struct BreakerSpec {
     pub enable: bool,
     /// `true` if ECS rolls back to the last completed deployment when the circuit breaker ends a rollout.
     pub rollback: bool,
-    /// Number of failed tasks that ends a rollout; if absent, the default of ECS: half of the desired count, from 3 to
+    /// Number of failed tasks that ends a rollout; if absent, the ECS default: half of the desired count, from 3 to
     /// 200.
     pub threshold: Option<ThresholdSpec>,
 }
@@ -199,8 +199,8 @@ pub(crate) fn deployment(spec: &ServiceSpec, explicit: bool) -> Result<Deploymen
         .build())
 }
 
-/// Returns `Disabled` if `max_percent` leaves no room for Availability Zone rebalancing, otherwise `None`, which means
-/// the default of ECS. Rebalancing starts a task before it stops another, so ECS refuses it without that room. (ECS
+/// Returns `Disabled` if `max_percent` leaves no room for Availability Zone rebalancing, otherwise `None` for
+/// the ECS default. Rebalancing starts a task before it stops another, so ECS refuses it without that room. (ECS
 /// developer guide: Balancing a service across Availability Zones)
 pub(crate) fn rebalancing(spec: &ServiceSpec) -> Option<AvailabilityZoneRebalancing> {
     (spec.max_percent <= 100).then_some(AvailabilityZoneRebalancing::Disabled)

@@ -34,7 +34,7 @@ pub struct WorkloadSpec {
     pub max_percent: i32,
     /// `true` if the circuit breaker ends a rollout after too many failed tasks and rolls back.
     pub breaker: bool,
-    /// Number of failed tasks after which the circuit breaker ends a rollout; if absent, the default of ECS.
+    /// Number of failed tasks after which the circuit breaker ends a rollout; if absent, the ECS default.
     pub breaker_threshold: Option<i32>,
     /// `true` if ECS Exec can open a shell in the tasks, for which the task role needs permissions.
     pub execute_command: bool,

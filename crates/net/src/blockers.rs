@@ -109,7 +109,7 @@ impl ManagedParts {
     }
 }
 
-/// Returns the refusal of a plan in which `blocker` prevents the delete of the resource at `address`.
+/// Returns the refusal of a plan because `blocker` prevents the deletion of the resource at `address`.
 fn refusal(address: &Address, blocker: &str, remedy: &str) -> PlanError {
     PlanError { address: address.clone(), why: format!("it has to be deleted, but {blocker}; {remedy}") }
 }

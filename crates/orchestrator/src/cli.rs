@@ -337,7 +337,7 @@ pub enum StateCommand {
         #[command(flatten)]
         consent: Consent,
     },
-    /// Move existing resources to the address that the configuration has for them; their names in AWS do not change
+    /// Move existing resources to their addresses in the configuration; their names in AWS do not change
     Mv {
         workspace: String,
         /// Current address of a resource, or the old key of a service to move all resources of the service

@@ -21,7 +21,7 @@ use std::time::Duration;
 /// Port of the load balancer's listener.
 const HTTP: u16 = 80;
 
-/// Idle timeout of the load balancer in seconds; the default of AWS.
+/// Idle timeout of the load balancer in seconds; the AWS default.
 const IDLE_TIMEOUT_SECS: i32 = 60;
 
 /// Builds the graph of one workspace: network, queue, load balancer, services.

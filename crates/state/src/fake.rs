@@ -156,7 +156,7 @@ impl FakeAws {
         self.calls("PutObject").into_iter().filter(|call| call.body != crate::probe::BODY.as_bytes()).collect()
     }
 
-    /// Returns the largest number of writes of the object that were in flight at the same time.
+    /// Returns the largest number of writes to the object that were in flight at the same time.
     pub(crate) fn max_concurrent_writes(&self) -> usize {
         self.inner().max_concurrent_writes
     }

@@ -37,7 +37,7 @@ impl Lock {
     /// of the workspace admits only one run at a time.
     ///
     /// # Errors
-    /// `Locked` if another holder has one of the locks, and the errors of AWS. After a failure, no acquired lock
+    /// `Locked` if another holder has one of the locks, and the AWS errors. After a failure, no acquired lock
     /// remains.
     pub async fn acquire(
         config: &SdkConfig,
@@ -89,7 +89,7 @@ impl Lock {
     /// lock is still released.
     ///
     /// # Errors
-    /// The errors of AWS; the lock then remains until it is removed with `terraform force-unlock`.
+    /// The AWS errors; the lock then remains until it is removed with `terraform force-unlock`.
     pub async fn release(self) -> Result<(), Failure> {
         self.release_both().await
     }

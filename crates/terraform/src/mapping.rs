@@ -38,7 +38,7 @@ pub struct ImportCandidate {
     pub terraform: String,
 }
 
-/// Resource that is not imported, or only as part of another resource.
+/// Resource that is not imported, or is imported only as part of another resource.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct NotImported {
     /// Address in Terraform.

@@ -41,7 +41,7 @@ impl Source {
     /// Reads the state.
     ///
     /// # Errors
-    /// `NotFound` if the state does not exist or the file cannot be read, and the errors of S3.
+    /// `NotFound` if the state does not exist or the file cannot be read, and the S3 errors.
     pub async fn read(&self, config: &SdkConfig) -> Result<Vec<u8>, Failure> {
         match self {
             Self::File(path) => std::fs::read(path).map_err(|error| {

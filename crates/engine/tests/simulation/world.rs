@@ -1,4 +1,4 @@
-//! A small simulated cloud: resources with names, tags and references, and the rules of AWS that apply to them. Every
+//! A small simulated cloud: resources with names, tags and references, and the AWS rules that apply to them. Every
 //! write can fail.
 
 use pb_engine::{
@@ -11,7 +11,7 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep};
 
-/// The behavior of a resource kind.
+/// The behaviour of a resource kind.
 pub struct Rules {
     pub kind: &'static str,
     pub blocks: &'static [&'static str],

@@ -10,7 +10,7 @@ use super::{Deletions, refusal};
 use crate::ec2::{Ec2, describe_by};
 use crate::interfaces::display_name;
 
-/// Names and groups by which the interfaces of managed load balancers, cache nodes and tasks are recognized. AWS gives
+/// Names and groups by which the interfaces of managed load balancers, cache nodes and tasks are recognised. AWS gives
 /// such an interface a description and security groups, but no ownership tags, and the interface lingers for minutes
 /// after its owner is gone.
 pub(super) struct KnownOwners {

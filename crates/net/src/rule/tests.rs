@@ -1,4 +1,4 @@
-//! Tests of the requests of each operation, and of the behavior of AWS on which the operations rely.
+//! Tests of the requests of each operation, and of the behaviour of AWS on which the operations rely.
 
 use super::*;
 use crate::testing::{

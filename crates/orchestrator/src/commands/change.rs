@@ -51,8 +51,8 @@ impl DeployedWorkspace {
         let StateContext { store, snapshot, .. } = StateContext::open(&aws, &workspace).await?;
         recorded_names::use_recorded_names(&mut workspace, &snapshot);
         if !snapshot.resources.values().any(|record| record.kind == SERVICE) {
-            let hint = format!("deploy it: pb-deploy deploy {name}");
-            return Err(Error::other(format!("no service of {name} is deployed"), hint));
+            let hint = format!("deploy the workspace: pb-deploy deploy {name}");
+            return Err(Error::other(format!("no services are deployed in {name}"), hint));
         }
         Ok(Self { workspace, aws, location, store, snapshot })
     }

@@ -111,7 +111,7 @@ pub fn step(address: &Address, kind: &str, action: Action, live: Option<&Live>) 
 /// Converts a spec from JSON.
 ///
 /// # Errors
-/// A spec that this version does not understand.
+/// A spec without the fields of `S`, which is a bug.
 pub fn typed<S: serde::de::DeserializeOwned>(spec: &Value) -> Result<S, Error> {
     serde_json::from_value(spec.clone())
         .map_err(|e| Error::other(format!("cannot read a spec: {e}"), "this is a bug in pb-deploy"))
