@@ -1,4 +1,4 @@
-"""Capabilities of an endpoint, measured before the tests: a test that needs a missing one is skipped and listed."""
+"""An endpoint's capabilities, measured before the tests; tests that need a missing one are skipped and listed."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ DEPLOYS = (
     "s3-if-match", "dynamodb-conditions", "ec2-rules", "ecs-converges", "elasticache-endpoint", "elb-active",
     "route53-records", "ecr", "logs",
 )  # fmt: skip
-#: Number of probes that run at the same time. With more, a busy machine answers none of them in time.
+#: Number of probes that run at the same time. With more probes, a busy machine answers none of them in time.
 MAX_PARALLEL_PROBES = 6
-#: Capabilities of AWS: all but an account for each test and an image that is built to fail.
+#: AWS's capabilities: all except a separate account for each test and an image whose tasks always fail.
 AWS_CAPABILITIES = {name: "" for name in PROBES} | {
     "accounts": "on AWS all tests share one account: only those of test_live.py run there",
     "ecs-breaker": "there is no image with the tag `fail`",
@@ -29,17 +29,17 @@ AWS_CAPABILITIES = {name: "" for name in PROBES} | {
 
 
 def measure(url: str) -> dict[str, str]:
-    """Returns the capabilities by name, each with the reason why the endpoint lacks it, empty if it has it."""
+    """Returns, by capability name, the reason why the endpoint lacks the capability; empty if the endpoint has it."""
     with ThreadPoolExecutor(MAX_PARALLEL_PROBES) as pool:
         return dict(zip(PROBES, pool.map(lambda name: missing_reason(url, PROBES[name]), PROBES), strict=True))
 
 
 class EndpointUnavailable(Exception):
-    """An endpoint that is down or too slow. Its capabilities are unknown, so no test may be skipped for them."""
+    """An endpoint that is down or too slow. Its capabilities are unknown, so no test may be skipped because of them."""
 
 
 def missing_reason(url: str, probe: Callable[[Aws], None]) -> str:
-    """Returns the reason why the endpoint fails a probe; empty if it passes."""
+    """Returns the reason why the endpoint fails a probe; empty if the endpoint passes."""
     account = str(random.SystemRandom().randrange(10**11, 10**12))
     try:
         probe(Aws(url, account))
@@ -59,7 +59,7 @@ def missing_capabilities(needed: tuple[str, ...], measured: dict[str, str]) -> l
     """Returns the needed capabilities that the endpoint lacks, each with the reason."""
     unknown = sorted(set(needed) - set(measured))
     if unknown:
-        raise ValueError(f"no probe measures {', '.join(unknown)}: there are {', '.join(measured)}")
+        raise ValueError(f"no probe measures {', '.join(unknown)}; the capabilities are {', '.join(measured)}")
     return [f"{name} ({measured[name]})" for name in needed if measured[name]]
 
 

@@ -26,16 +26,16 @@ EMULATORS_MAX = 4
 _report = Report()
 #: Probers that send requests during the rollouts of a test.
 _watch = Watch()
-#: Files with the slowest tests, in the order in which they start. A slow test that starts last prolongs the run.
+#: Files with the slowest tests, in the order in which they start: a slow test that starts last prolongs the run.
 LONGEST = ("test_terraform", "test_untagged", "test_killed", "test_release_command", "test_cost", "test_services")
-#: Cleanup of everything that was started for the tests.
+#: Actions that stop and clean up everything that was started for the tests.
 _cleanup = contextlib.ExitStack()
-#: The measured endpoint itself, without the observer that the tests may call it through.
+#: URL of the measured endpoint itself; the tests may call the endpoint through an observer instead.
 _measured_urls: list[str] = []
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Prepares and measures the endpoint, in the controller process that starts all workers."""
+    """Prepares the endpoint and measures its capabilities, in the controller process that starts all workers."""
     config.addinivalue_line("markers", "needs(*capabilities): skips the test if the endpoint lacks one of them")
     config.addinivalue_line("markers", "sample: also runs on the second endpoint of a normal test run")
     config.addinivalue_line("markers", "unserved(reason): sends no requests during the rollouts of the test")
@@ -70,16 +70,16 @@ def pytest_configure(config: pytest.Config) -> None:
 # Must run before pytest-xdist reads the groups.
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Groups the tests of a file that share a fixture, so that they run in one process and in their order. All other
-    tests run in any process, the slowest files first.
+    """Groups the tests of a file that share a fixture, so that they run in one process and in the file's order. All
+    other tests run in any process, starting with the slowest files.
 
-    With PB_TEST_SAMPLE, only the tests of the sample run; the others are skipped and counted.
+    With PB_TEST_SAMPLE, only the tests in the sample run; all other tests are skipped and counted.
     """
     sampled = bool(os.environ.get("PB_TEST_SAMPLE"))
     items.sort(key=lambda item: LONGEST.index(item.path.stem) if item.path.stem in LONGEST else len(LONGEST))
     for item in items:
         if sampled and not item.get_closest_marker("sample"):
-            item.add_marker(pytest.mark.skip(reason="not of the sample: `cargo xtask test --target ...` runs them all"))
+            item.add_marker(pytest.mark.skip(reason="not in the sample: `cargo xtask test --target ...` runs them all"))
         info = getattr(item, "_fixtureinfo", None)
         definitions = info.name2fixturedefs if info else {}
         if any(name != "new_workspace" and fixtures[-1].scope == "module" for name, fixtures in definitions.items()):
@@ -88,7 +88,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.hookimpl(wrapper=True, trylast=True)
 def pytest_runtest_call(item: pytest.Item) -> Generator[None, None, None]:
-    """Fails a test if a request failed during its rollouts, and reports which revisions answered."""
+    """Fails a test if a request failed during the test's rollouts, and reports which revisions answered."""
     if is_watched(item):
         _watch.begin()
     try:
@@ -102,7 +102,7 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, None, None]:
 
 
 def is_watched(item: pytest.Item) -> bool:
-    """Returns whether requests are sent during the rollouts of a test: not if its mark `unserved` gives a reason."""
+    """Returns whether requests are sent during a test's rollouts: they are not if the test is marked `unserved`."""
     if mark := item.get_closest_marker("unserved"):
         (reason,) = mark.args
         assert reason, "the mark `unserved` needs a reason"
@@ -120,13 +120,13 @@ def start_emulator() -> str:
 
 
 def worker_endpoint(urls: list[str]) -> str:
-    """Returns the endpoint of this worker: the workers are distributed over the endpoints."""
+    """Returns this worker's endpoint: the workers are distributed over the endpoints."""
     number = os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")
     return urls[int(number) % len(urls)].rstrip("/")
 
 
 def restore_environment(variables: dict[str, str | None]) -> None:
-    """Restores environment variables; None removes one."""
+    """Restores environment variables; a value of None removes the variable."""
     for name, value in variables.items():
         os.environ.pop(name, None)
         if value is not None:
@@ -149,7 +149,7 @@ def _needs(request: pytest.FixtureRequest) -> None:
 
 @pytest.fixture(scope="session")
 def url() -> str:
-    """The URL of the endpoint. On AWS there is none: only the live tests may run there."""
+    """Returns the URL of the endpoint. Skips the test on an endpoint with one account, such as AWS."""
     capabilities.require("accounts")
     assert BINARY.exists(), f"{BINARY} not found: build it, or set PB_TEST_BINARY"
     return worker_endpoint(os.environ["PB_TEST_ENDPOINT"].split())
@@ -175,20 +175,20 @@ def new_workspace(url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterato
 
 @pytest.fixture
 def workspace(new_workspace: Callable[[], TestWorkspace]) -> TestWorkspace:
-    """A workspace in its own account with the prerequisites of a deploy, and a folder with a configuration."""
+    """Returns a workspace with an account of its own, the prerequisites of a deploy, and a configuration folder."""
     return new_workspace()
 
 
 @pytest.fixture
 def proxy(url: str) -> Iterator[FaultProxy]:
-    """A proxy between the tool and the endpoint that can hold and refuse calls and lose their responses."""
+    """Yields a proxy between the tool and the endpoint that can hold and refuse calls and lose their responses."""
     with FaultProxy(url) as proxy:
         yield proxy
 
 
 @pytest.fixture
 def batches(url: str) -> Iterator[BatchProxy]:
-    """A proxy between the tool and the endpoint that forwards calls in batches."""
+    """Yields a proxy between the tool and the endpoint that forwards calls in batches."""
     with BatchProxy(url) as batches:
         yield batches
 
@@ -200,8 +200,9 @@ def _shared() -> list[TestWorkspace]:
 
 @pytest.fixture
 def staging(new_workspace: Callable[[], TestWorkspace], _shared: list[TestWorkspace]) -> Iterator[TestWorkspace]:
-    """A staging workspace, deployed with the configuration of the repository. The tests of a file share it unless one
-    fails or leaves changes. Each starts with the same configuration deployed, and must not depend on an earlier test.
+    """Yields a staging workspace, deployed with this repository's configuration. The tests of a file share it unless
+    one of them fails or leaves changes. Each test starts with this configuration deployed, and must not depend on
+    earlier tests.
     """
     workspace = _shared.pop() if _shared else new_workspace()
     workspace.reset()

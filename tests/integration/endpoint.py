@@ -1,4 +1,4 @@
-"""The AWS endpoint of the tests: the emulator's process, its control interface, and boto3 clients for one account."""
+"""The tests' AWS endpoint: the emulator process, its control interface, and boto3 clients for one account."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def stop(process: subprocess.Popen[bytes]) -> None:
 
 
 def control(url: str, path: str, body: Any = None) -> Any:
-    """Calls a control endpoint of the emulator and returns its answer."""
+    """Calls a control endpoint of the emulator and returns the response."""
     data = json.dumps(body).encode() if body is not None else None
     with urllib.request.urlopen(urllib.request.Request(f"{url}/_pb/{path}", data), timeout=30) as answer:
         return json.loads(answer.read())
@@ -63,7 +63,7 @@ def has_journal(url: str) -> bool:
 
 
 def answer_sources(url: str) -> Any:
-    """Returns which code answered the calls, if the endpoint has several: LocalStack's own or that of our plugin."""
+    """Returns which code answered the calls, if the endpoint distinguishes LocalStack's own code from our plugin's."""
     try:
         return control(url, "served")
     except (OSError, ValueError):
@@ -71,7 +71,7 @@ def answer_sources(url: str) -> Any:
 
 
 class Aws:
-    """Boto3 clients of one account, by service: `aws.ec2.describe_vpcs()`."""
+    """Boto3 clients for one account, one attribute per service: `aws.ec2.describe_vpcs()`."""
 
     def __init__(self, url: str, account: str, region: str = REGION) -> None:
         self.url, self.account, self.region = url, account, region

@@ -1,4 +1,4 @@
-"""A proxy between the tool and the endpoint that injects faults: it holds and refuses calls and loses responses."""
+"""A fault-injecting proxy between the tool and the endpoint: it holds or refuses calls, or loses their responses."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from urllib.parse import parse_qs, urlparse
 SIGNED_SERVICE = re.compile(r"Credential=[^/]+/\d{8}/[^/]+/([^/]+)/aws4_request")
 UNLIMITED = 1_000_000
 HOP_BY_HOP_HEADERS = {"connection", "keep-alive", "transfer-encoding", "content-length", "host"}
-#: Operations of the REST services, which are identified by method and path.
+#: Operations of the REST services, which are identified by HTTP method and path.
 REST_OPERATIONS = [
     ("s3", "PUT", re.compile(r"^/[^/]+/.+"), "PutObject"),
     ("s3", "GET", re.compile(r"^/[^/]+/.+"), "GetObject"),
@@ -26,12 +26,12 @@ REST_OPERATIONS = [
 
 @dataclass
 class Interception:
-    """A call that the proxy intercepts, and how many times."""
+    """A call that the proxy intercepts, with the number of times."""
 
     call: str
-    #: `before`: held before it reaches the endpoint; `after`: executed, its response held; `lose`: executed, and the
-    #: connection closed without a response; `refuse`: not executed, `response` returned instead; `drop`: not executed,
-    #: and the connection closed without a response.
+    #: Treatment of the call. `before`: it is held before it reaches the endpoint. `after`: it is executed and its
+    #: response is held. `lose`: it is executed and the connection is closed without a response. `refuse`: it is not
+    #: executed and `response` is returned. `drop`: it is not executed and the connection is closed without a response.
     mode: str
     response: tuple[int, bytes] = (503, b"")
     times: int = 1
@@ -53,12 +53,12 @@ class Server(ThreadingHTTPServer):
     """An HTTP server that accepts the concurrent calls of all tests."""
 
     daemon_threads = True
-    # With the default of 5, the kernel drops the rest of a burst and resets connections that it has already accepted.
+    # With the default of 5, the kernel drops the rest of a burst of connections, and resets some already accepted.
     request_queue_size = 512
 
 
 class FaultProxy:
-    """A server that forwards every call, except those for which a test has added an interception."""
+    """A server that forwards every call, except calls for which a test has added an interception."""
 
     def __init__(self, upstream: str) -> None:
         self.upstream = urlparse(upstream).netloc
@@ -85,15 +85,15 @@ class FaultProxy:
         return self._add(Interception(call, "after", times=UNLIMITED))
 
     def lose_response(self, call: str) -> Interception:
-        """Executes the next `service:Action`, and loses its response."""
+        """Executes the next call of `service:Action`, and loses its response."""
         return self._add(Interception(call, "lose"))
 
     def refuse(self, call: str, status: int, body: bytes, times: int = 1, body_contains: bytes = b"") -> Interception:
-        """Answers the next calls of `service:Action` (with `body_contains` in their body) without executing them."""
+        """Answers the next calls of `service:Action` whose bodies contain `body_contains`, without executing them."""
         return self._add(Interception(call, "refuse", (status, body), times, body_contains))
 
     def drop(self, interception: Interception) -> None:
-        """Drops a call that is held before the endpoint: it is never executed."""
+        """Drops a call that is held before it reaches the endpoint, so that it is never executed."""
         interception.mode = "drop"
         interception.release()
 
@@ -105,11 +105,11 @@ class FaultProxy:
             interception.release()
 
     def control(self, target: str) -> bytes | None:
-        """Returns the proxy's own response as JSON; None if the request is to be forwarded to the endpoint."""
+        """Returns the proxy's own response in JSON; None if the request must be forwarded to the endpoint."""
         return None
 
     def on_response(self, method: str, target: str, headers: dict[str, str], body: bytes, status: int) -> None:
-        """Handles a response of the endpoint; subclasses record it."""
+        """Does nothing with the endpoint's response; subclasses record it."""
 
     def _add(self, interception: Interception) -> Interception:
         with self._lock:
@@ -117,7 +117,7 @@ class FaultProxy:
         return interception
 
     def take(self, call: str, body: bytes = b"") -> Interception | None:
-        """Returns the interception for a call, and counts it; None if the call is to be forwarded."""
+        """Returns the interception for a call, and decrements its count; None if the call must be forwarded."""
         with self._lock:
             for interception in self._interceptions:
                 if interception.call == call and interception.times > 0 and interception.body_contains in body:
@@ -127,7 +127,7 @@ class FaultProxy:
 
 
 class BatchProxy(FaultProxy):
-    """A proxy that holds every call until a test releases the batch: calls of one batch do not wait for each other."""
+    """A proxy that holds calls until a test releases the batch: calls in a batch do not depend on each other."""
 
     def __init__(self, upstream: str) -> None:
         super().__init__(upstream)
@@ -143,14 +143,14 @@ class BatchProxy(FaultProxy):
         return interception
 
     def batch(self, count: int, seconds: float = 60.0) -> list[str]:
-        """Waits for exactly this many calls, releases them, and returns them sorted."""
+        """Waits until exactly this many calls are held, releases them, and returns their names, sorted."""
         with self._changed:
             complete = self._changed.wait_for(lambda: len(self._held) >= count, seconds)
             held, self._held = self._held, []
         calls = sorted(interception.call for interception in held)
         for interception in held:
             interception.release()
-        assert complete and len(calls) == count, f"{len(calls)} calls at once, not {count}: {calls}"
+        assert complete and len(calls) == count, f"{len(calls)} calls were held at once, not {count}: {calls}"
         return calls
 
     def release_all(self) -> None:
@@ -205,7 +205,7 @@ def handler(proxy: FaultProxy) -> type[BaseHTTPRequestHandler]:
                 if self.command != "HEAD":
                     self.wfile.write(content)
             except OSError:
-                # The tool was killed in the meantime.
+                # The tool was killed before it could receive the response.
                 self.close_connection = True
 
         def log_message(self, *_: Any) -> None:
@@ -217,7 +217,7 @@ def handler(proxy: FaultProxy) -> type[BaseHTTPRequestHandler]:
 
 
 def read_body(request: BaseHTTPRequestHandler) -> bytes:
-    """Reads the whole body, sent with a length or in chunks."""
+    """Reads the whole body, whether it is sent with a length or in chunks."""
     if "chunked" in request.headers.get("Transfer-Encoding", "").lower():
         parts: list[bytes] = []
         while size := int(request.rfile.readline().split(b";")[0], 16):

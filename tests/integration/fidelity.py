@@ -9,7 +9,7 @@ from typing import Any
 from botocore.model import Shape
 from models import Request, UnknownMember, parsed_input
 
-#: Format of a value of each type where it is sent as text.
+#: Text format of the values of each type, for protocols that send values as text.
 TEXT_FORMATS = {
     "integer": re.compile(r"-?\d+"),
     "long": re.compile(r"-?\d+"),
@@ -17,7 +17,7 @@ TEXT_FORMATS = {
     "double": re.compile(r"-?\d+(\.\d+)?([eE][+-]?\d+)?"),
     "float": re.compile(r"-?\d+(\.\d+)?([eE][+-]?\d+)?"),
 }
-#: Python types of a JSON value of each type.
+#: Accepted Python types of a parsed JSON value, by the type in the model.
 JSON_TYPES: dict[str, tuple[type, ...]] = {
     "structure": (dict,), "map": (dict,), "list": (list,), "string": (str,), "character": (str,),
     "integer": (int, str), "long": (int, str), "double": (int, float, str), "float": (int, float, str),
@@ -26,7 +26,7 @@ JSON_TYPES: dict[str, tuple[type, ...]] = {
 
 
 def violations(request: Request) -> list[str]:
-    """Returns the violations of its operation's model in a request."""
+    """Returns the violations in a request of the model of its operation."""
     try:
         values = parsed_input(request)
     except (UnknownMember, ValueError) as error:
@@ -37,7 +37,7 @@ def violations(request: Request) -> list[str]:
 
 
 def value_problems(shape: Shape, value: Any, path: str) -> list[str]:
-    """Returns the violations in a value and in everything inside it."""
+    """Returns the violations in a value and in the values nested in it."""
     kinds = JSON_TYPES.get(shape.type_name, (object,))
     if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
         return [f"{path}: {value!r} is no {shape.type_name}"]
@@ -61,13 +61,13 @@ def value_problems(shape: Shape, value: Any, path: str) -> list[str]:
     else:
         members = []
     for member, item, member_path in members:
-        # A null in JSON counts as absent.
+        # A JSON null counts as an absent member.
         problems += value_problems(member, item, member_path) if item is not None else []
     return problems
 
 
 def limit_problems(shape: Shape, value: Any, path: str) -> list[str]:
-    """Returns the violations of enumerations, lengths, ranges and patterns."""
+    """Returns the violations of the limits of a shape: enumeration, length, range and pattern."""
     metadata, problems = shape.metadata, []
     allowed = metadata.get("enum")
     if allowed and value not in allowed:
@@ -86,7 +86,7 @@ def limit_problems(shape: Shape, value: Any, path: str) -> list[str]:
 
 @functools.cache
 def pattern(text: str) -> re.Pattern[str]:
-    """Compiles a model's pattern. Models use Java's syntax, whose Unicode classes Python's `re` lacks."""
+    """Compiles a pattern of a model. Models use Java's syntax, which has Unicode classes that Python's `re` lacks."""
     for java, python in ((r"\p{L}", r"\w"), (r"\p{Z}", r"\s"), (r"\p{N}", r"\d")):
         text = text.replace(java, python)
     return re.compile(text)

@@ -1,4 +1,4 @@
-"""Workspaces of the tests: an account, a folder with a configuration, and the tool that runs in it."""
+"""The tests' workspaces: an account, a folder with a configuration, and runs of the tool in that folder."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ from inventory import AccountInventory
 BINARY = Path(os.environ.get("PB_TEST_BINARY", ROOT / "target" / "release" / "pb-deploy"))
 #: Timeout of one run. No successful run takes that long; the tool's own `wait_timeout` is 60 s in these tests.
 TIMEOUT_SECONDS = 120
-#: Calls with which the tool writes its state and its lease.
+#: Calls that write the tool's state and lease.
 STATE_WRITES = {"s3:PutObject", "dynamodb:UpdateItem"}
-#: Options with which a successful deploy does not prove that everything serves.
+#: Options with which a deploy can succeed although not every service is serving requests.
 PARTIAL_OPTIONS = {"--target", "--no-wait", "--refresh-only"}
 
 
 def until(condition: Callable[[], Any], seconds: float = 30.0) -> Any:
-    """Waits until a condition returns a true value, and returns that value."""
+    """Waits until a condition returns a truthy value, and returns that value."""
     deadline = time.monotonic() + seconds
     while not (value := condition()):
         assert time.monotonic() < deadline, f"not within {seconds} s"
@@ -40,7 +40,7 @@ def until(condition: Callable[[], Any], seconds: float = 30.0) -> Any:
 
 
 def restore_sigint() -> None:
-    """Restores the default action of SIGINT, which tests in the background ignore and the tool would inherit."""
+    """Restores the default action of SIGINT: background processes ignore it, and the tool would inherit that."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
@@ -62,8 +62,8 @@ class Result:
         return f"exit {self.code}\n--- stdout\n{self.out}\n--- stderr\n{self.err}"
 
     def expect_exit(self, code: int = 0) -> Result:
-        """Returns the result itself after asserting its exit code."""
-        assert self.code == code, f"exit {code} was expected, not:\n{self}"
+        """Asserts the exit code and returns the result itself."""
+        assert self.code == code, f"exit {code} was expected, but the result is:\n{self}"
         return self
 
     @property
@@ -72,15 +72,15 @@ class Result:
         return self.out + self.err
 
     def json(self) -> Any:
-        """Returns the JSON document on stdout."""
+        """Returns the JSON document that was printed on stdout."""
         return json.loads(self.out)
 
     def lines(self) -> list[dict[str, Any]]:
-        """Returns the JSON lines on stdout."""
+        """Returns the JSON lines that were printed on stdout."""
         return [json.loads(line) for line in self.out.splitlines()]
 
     def events(self) -> list[dict[str, Any]]:
-        """Returns the events on stdout, each checked against the schema."""
+        """Returns the events that were printed on stdout, after checking each against its schema."""
         events = self.lines()
         for event in events:
             schemas.event(event)
@@ -109,7 +109,7 @@ class Running:
         return Result(code, *self._output())
 
     def output_so_far(self) -> Result:
-        """Returns the output so far; the exit code is -1."""
+        """Returns the output so far, with -1 as the exit code."""
         return Result(-1, *self._output())
 
     def _output(self) -> tuple[str, str]:
@@ -126,7 +126,7 @@ class Running:
 
 
 class TestWorkspace:
-    """An account with a configuration, and the commands of the tool in it."""
+    """An account with a configuration, and the tool's commands in it."""
 
     #: Tells pytest that this is not a test class, despite its name.
     __test__ = False
@@ -135,11 +135,11 @@ class TestWorkspace:
         self.url, self.account, self.folder = url, account, folder
         self.aws = Aws(url, account)
         self.inventory = AccountInventory(self.aws)
-        #: Configuration that a test starts with.
+        #: Configuration that each test starts with.
         self.initial_config = repository_configuration(account)
         self.config = self.initial_config
         self.config_file = folder / "pb_deploy.toml"
-        #: Position in the journal at which a test last found nothing to change.
+        #: Journal position at which a test last found that a deploy would change nothing.
         self._unchanged_at: int | None = None
         self._running: list[Running] = []
         #: Hook that is called with the arguments of each run before it starts; `conftest.py` starts probers in it.
@@ -147,7 +147,7 @@ class TestWorkspace:
         self.configure({})
 
     def create_prerequisites(self) -> None:
-        """Creates the prerequisites: what a deploy looks up and never creates."""
+        """Creates the prerequisites: the resources that a deploy looks up but never creates."""
         aws, state = self.aws, self.config["state"]
         aws.s3.create_bucket(
             Bucket=state["bucket"], CreateBucketConfiguration={"LocationConstraint": self.config["region"]}
@@ -165,7 +165,7 @@ class TestWorkspace:
         aws.iam.create_role(RoleName=self.config["roles"]["execution"], AssumeRolePolicyDocument=document)
 
     def configure(self, changes: Table) -> None:
-        """Changes the configuration and writes it; None removes a key."""
+        """Changes the configuration and writes it; a value of None removes its key."""
         self.config = merged(self.config, changes)
         self.config_file.write_text(toml(self.config), encoding="utf-8")
 
@@ -179,7 +179,7 @@ class TestWorkspace:
         self._unchanged_at = None
 
     def mark_unchanged(self) -> None:
-        """Records that the account matches the configuration, so that another test can reuse it."""
+        """Records that the account matches the configuration, so that the next test can start without a deploy."""
         self._unchanged_at = self.mark()
 
     def is_unchanged(self) -> bool:
@@ -189,7 +189,7 @@ class TestWorkspace:
         )
 
     def environment(self, changes: dict[str, str | None] | None = None) -> dict[str, str]:
-        """Returns an environment without the variables of the person who runs the tests; None removes a variable."""
+        """Returns an environment without the user's variables, with these changes; None removes a variable."""
         variables: dict[str, str | None] = {
             "PATH": os.environ["PATH"],
             "HOME": str(self.folder),
@@ -251,7 +251,7 @@ class TestWorkspace:
         return Plan(self.run("plan", workspace, "--json", *arguments).expect_exit().json())
 
     def assert_no_changes(self, workspace: str = "staging") -> None:
-        """Asserts that another deploy finds no changes and makes no mutating call."""
+        """Asserts that another deploy finds no changes and makes no mutating calls."""
         since = self.mark()
         result = self._start(("deploy", workspace, "--yes")).result().expect_exit()
         assert "No changes" in result.err, result
@@ -260,7 +260,7 @@ class TestWorkspace:
             self.mark_unchanged()
 
     def restore(self) -> None:
-        """Deploys the initial configuration, and asserts that it leaves no changes, whatever failed before."""
+        """Deploys the initial configuration after a failure of any kind, and asserts that no changes remain."""
         self.config = self.initial_config
         self.configure({})
         self.deploy()
@@ -268,7 +268,7 @@ class TestWorkspace:
 
     @contextlib.contextmanager
     def paused_rollouts(self) -> Iterator[None]:
-        """Pauses services and tasks: they make no progress inside the context."""
+        """Pauses rollouts: services and tasks make no progress inside the context."""
         control(self.url, "rollouts", {"account": self.account, "paused": True})
         try:
             yield
@@ -291,13 +291,13 @@ class TestWorkspace:
         return [f"{entry['service']}:{entry['action']}" for entry in self._tool_requests(since)]
 
     def mutations(self, since: int = 0) -> list[str]:
-        """Returns the tool's mutating calls since a position, in order, without refused writes to S3."""
+        """Returns the tool's mutating calls since a position, in order, except refused writes to S3."""
         calls = [
             (f"{entry['service']}:{entry['action']}", entry["status"])
             for entry in self._tool_requests(since)
             if entry["mutating"]
         ]
-        # A refused PutObject changed nothing: the tool makes one to check that the store honours conditions.
+        # A refused PutObject changes nothing: the tool makes such a call to check that the store honours conditions.
         return [call for call, status in calls if not (call == "s3:PutObject" and status >= 300)]
 
     def refusals(self, since: int = 0) -> list[str]:
@@ -307,7 +307,7 @@ class TestWorkspace:
         ]
 
     def writes(self, since: int = 0) -> list[str]:
-        """Returns the tool's mutating calls since a position except writes of state and lease, sorted."""
+        """Returns the tool's mutating calls since a position, sorted, except writes of the state and the lease."""
         return sorted(call for call in self.mutations(since) if call not in STATE_WRITES)
 
     def _tool_requests(self, since: int) -> Iterable[dict[str, Any]]:
@@ -327,7 +327,7 @@ class TestWorkspace:
         return json.loads(answer["Body"].read())
 
     def put_state(self, body: bytes, workspace: str = "staging") -> None:
-        """Writes an object at the key of the snapshot."""
+        """Stores these bytes as the snapshot."""
         self.aws.s3.put_object(Bucket=self.config["state"]["bucket"], Key=self.state_key(workspace), Body=body)
 
     def lock_id(self, workspace: str = "staging") -> str:
@@ -337,7 +337,7 @@ class TestWorkspace:
     def run_in_terminal(
         self, *arguments: str, answer: str, prompt: str = ": ", interrupt_when: Callable[[], bool] | None = None
     ) -> Result:
-        """Runs the tool in a terminal and types an answer at its prompt; sends Ctrl-C once `interrupt_when` is true."""
+        """Runs the tool in a terminal, and answers its prompt or sends Ctrl-C once `interrupt_when` returns true."""
         require_deploys(arguments)
         self.before_run(arguments)
         master, slave = pty.openpty()
@@ -386,15 +386,15 @@ class Plan:
 
     @property
     def changes(self) -> dict[str, str]:
-        """Actions by address, without no-ops: `create`, `update`, `delete`, `delete_first`, `create_first`, `await`."""
+        """Actions by address, except no-ops: `create`, `update`, `delete`, `delete_first`, `create_first`, `await`."""
         actions = {address: step["action"].get("order") or step["action"]["do"] for address, step in self.steps.items()}
         return {address: action for address, action in actions.items() if action != "no_op"}
 
     def fields(self, address: str) -> dict[str, tuple[Any, Any]]:
-        """Returns the changed fields at an address, each with its values before and after."""
+        """Returns the changed fields of the resource at an address, each with its values before and after."""
         changes = self.steps[address].get("changes", [])
         return {change["path"]: (change.get("before"), change.get("after")) for change in changes}
 
     def origin(self, address: str) -> str | None:
-        """Returns the origin of a change: `configuration`, `drift`, `both`."""
+        """Returns the origin of a change: `configuration`, `drift` or `both`."""
         return self.steps[address].get("origin")

@@ -11,7 +11,7 @@ from endpoint import Aws
 Resources = dict[str, dict[str, Any]]
 T = TypeVar("T")
 
-#: Fields that change by themselves or repeat other fields.
+#: Fields that AWS changes by itself, or that repeat other fields.
 VOLATILE = {
     "events", "deployments", "runningCount", "pendingCount", "activeServicesCount", "runningTasksCount",
     "pendingTasksCount", "ResponseMetadata", "storedBytes", "creationTime", "createdAt",
@@ -23,12 +23,12 @@ ID = re.compile(r"\b[a-z]+-[0-9a-f]{17}\b|(?<=/)[0-9a-f]{16}\b")
 
 
 class AccountInventory:
-    """Resources of an account, each kind as a dictionary by name or id, without the default VPC and its contents."""
+    """The resources in an account, without the default VPC and its contents: one dictionary by name or id per kind."""
 
     def __init__(self, aws: Aws) -> None:
         self.aws = aws
         self._default: set[str] | None = None
-        #: Leaves out tags and attributes that need one call per resource, when only names and ids are read.
+        #: True while only names and ids are read: tags and attributes that need a call per resource are left out.
         self._names_only = False
 
     # Network.
@@ -65,7 +65,7 @@ class AccountInventory:
         return self._in_vpcs("describe_security_groups", "SecurityGroups", "GroupId")
 
     def rules(self) -> Resources:
-        """Returns the rules of the security groups by id."""
+        """Returns security group rules by id."""
         groups = self.groups()
         found = self.aws.all("ec2", "describe_security_group_rules", "SecurityGroupRules")
         return {r["SecurityGroupRuleId"]: r for r in found if r["GroupId"] in groups}
@@ -106,7 +106,7 @@ class AccountInventory:
         return named
 
     def cache_parameter_groups(self) -> Resources:
-        """Returns cache parameter groups by name, with their changed parameters."""
+        """Returns cache parameter groups by name, with the parameters that differ from the defaults."""
         found = self.aws.all("elasticache", "describe_cache_parameter_groups", "CacheParameterGroups")
         named = {
             g["CacheParameterGroupName"]: g for g in found if not g["CacheParameterGroupName"].startswith("default.")
@@ -213,7 +213,7 @@ class AccountInventory:
                     found[f"{record['Name']} {record['Type']}"] = record
         return found
 
-    # All kinds.
+    # All resource kinds.
 
     KINDS = (
         "vpcs", "gateways", "subnets", "route_tables", "groups", "rules", "interfaces", "replication_groups",
@@ -222,7 +222,7 @@ class AccountInventory:
     )  # fmt: skip
 
     def everything(self) -> dict[str, Resources]:
-        """Returns the resources of all kinds."""
+        """Returns all resources, by kind."""
         return {kind: getattr(self, kind)() for kind in self.KINDS}
 
     def names(self) -> dict[str, list[str]]:
@@ -234,7 +234,7 @@ class AccountInventory:
             self._names_only = False
 
     def remains(self) -> dict[str, list[str]]:
-        """Returns the names and ids of the resources that exist, by kind: empty if there are none."""
+        """Returns the names and ids of all resources by kind, without the kinds of which no resource exists."""
         return {kind: names for kind, names in self.names().items() if names}
 
     def counts(self) -> dict[str, int]:
@@ -242,11 +242,11 @@ class AccountInventory:
         return {kind: len(names) for kind, names in self.names().items() if kind != "interfaces"}
 
     def _to_describe(self, resources: Iterable[T]) -> list[T]:
-        """Returns the resources whose details need a call for each: none if only names and ids are read."""
+        """Returns the resources for which further calls must read the details: none if only names and ids are read."""
         return [] if self._names_only else list(resources)
 
     def managed_resources(self) -> list[tuple[str, str]]:
-        """Returns address and id of each resource that carries ownership tags."""
+        """Returns the address and the id of each resource that carries ownership tags."""
         found = []
         for kind in self.KINDS:
             for identity, resource in getattr(self, kind)().items():
@@ -256,9 +256,9 @@ class AccountInventory:
         return sorted(found)
 
     def by_name_tag(self, kind: str, name: str) -> Any:
-        """Returns the only resource of a kind with this Name tag."""
+        """Returns the only resource of a kind that has this Name tag."""
         found = [resource for resource in getattr(self, kind)().values() if tags_of(resource).get("Name") == name]
-        assert len(found) == 1, f"{len(found)} of {kind} are called {name}"
+        assert len(found) == 1, f"{len(found)} {kind} have the name {name}"
         return found[0]
 
     def interfaces_of(self, service: str) -> list[dict[str, Any]]:
@@ -275,8 +275,8 @@ def tags_of(resource: dict[str, Any]) -> dict[str, str]:
 
 
 def normalized(value: Any, names: dict[str, str] | None = None) -> Any:
-    """Returns a value without volatile fields and with its lists sorted. With `names`, ids are replaced by these
-    names, and all other ids that AWS assigns by `<id>`."""
+    """Returns a value without volatile fields and with its lists sorted. If `names` is given, ids are replaced with
+    these names, and all other ids that AWS assigns with `<id>`."""
     if isinstance(value, dict):
         return {key: normalized(item, names) for key, item in value.items() if key not in VOLATILE}
     if isinstance(value, list):

@@ -1,4 +1,4 @@
-"""Recorded messages, compared exactly after values that differ between runs are replaced by placeholders."""
+"""Recorded messages, compared exactly once placeholders have replaced the values that differ between runs."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 from harness import Result, TestWorkspace
 
 SNAPSHOTS = Path(__file__).resolve().parent / "snapshots"
-#: Records messages instead of comparing them.
+#: True if messages are recorded instead of compared.
 RECORD = bool(os.environ.get("PB_TEST_RECORD"))
 UNSTABLE = [
     (re.compile(r"\x1b\[[0-9;?]*[a-zA-Z]"), ""),
@@ -26,7 +26,7 @@ UNSTABLE = [
 def assert_recorded(
     name: str, workspace: TestWorkspace, result: Result, placeholders: dict[str, str] | None = None
 ) -> None:
-    """Asserts that exit code and output are as recorded under this name."""
+    """Asserts that the exit code and the output match those recorded under this name."""
     text = f"exit {result.code}\n"
     text += f"--- stdout\n{result.out}" if result.out else ""
     text += f"--- stderr\n{result.err}" if result.err else ""

@@ -1,4 +1,4 @@
-"""Requests interpreted with the services' published models: their operations and inputs."""
+"""Interpretation of requests by the services' published models: their operations and inputs."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import botocore.session
 from botocore.model import OperationModel, ServiceModel, Shape
 
 CREDENTIAL = re.compile(r"Credential=([^/,\s]+)/\d{8}/([^/]+)/([^/]+)/aws4_request")
-#: Names of models by the name that requests are signed for, where the two differ.
+#: Names of models, by the service name in the request signature, where the two differ.
 MODEL_NAMES = {"elasticloadbalancing": "elbv2", "monitoring": "cloudwatch", "tagging": "resourcegroupstaggingapi"}
 NAMESPACE = re.compile(r"\{[^}]*\}")
 
@@ -33,19 +33,19 @@ class Request:
         self.path, self.query_text = urlsplit(self.target).path, urlsplit(self.target).query
         self.query = parse_qs(self.query_text, keep_blank_values=True)
         match = CREDENTIAL.search(self.headers.get("authorization", ""))
-        #: Access key, region and service of the signature.
+        #: The access key, region and service in the signature.
         self.key, self.region, self.service = match.groups() if match else ("", "", "unknown")
 
     @functools.cached_property
     def form(self) -> dict[str, str]:
-        """The form parameters, as EC2 and the query protocol send them."""
+        """The form parameters that requests of EC2 and of the query protocol contain."""
         if not self.headers.get("content-type", "").startswith("application/x-www-form-urlencoded"):
             return {}
         return dict(parse_qsl(self.body.decode("utf-8"), keep_blank_values=True))
 
     @functools.cached_property
     def operation(self) -> OperationModel | None:
-        """The operation; None if the model has no matching one."""
+        """The operation; None if no operation in the model matches."""
         model = service_model(self.service)
         if model is None:
             return None
@@ -57,20 +57,20 @@ class Request:
 
     @property
     def action(self) -> str:
-        """The name of the operation; method and path if it is unknown."""
+        """The name of the operation; the method and the path if the operation is unknown."""
         return self.operation.name if self.operation else f"{self.method} {self.path}"
 
 
 @functools.cache
 def service_model(service: str) -> ServiceModel | None:
-    """Returns the model of a service, by the name that requests are signed for; None if there is none."""
+    """Returns the model of the service with this name in request signatures; None if there is no such model."""
     session = botocore.session.get_session()
     name = MODEL_NAMES.get(service, service)
     return session.get_service_model(name) if name in session.get_available_services() else None
 
 
 def operation_by_path(model: ServiceModel, request: Request) -> OperationModel | None:
-    """Returns the operation of a REST request by method and path; of several, the one with most required parameters."""
+    """Returns the operation of a REST request by method and path: of several, the one with most required parameters."""
     candidates = []
     for operation, pattern, needed in path_templates(model, request.method):
         if pattern.fullmatch(request.path) and all(
@@ -81,7 +81,7 @@ def operation_by_path(model: ServiceModel, request: Request) -> OperationModel |
 
 
 def has_parameter(request: Request, where: str, name: str, value: str) -> bool:
-    """Returns whether a request has a query parameter or header, with this value if one is given."""
+    """Returns whether a request has a header or query parameter; if a value is given, the parameter must have it."""
     if where == "header":
         return name.lower() in request.headers
     return name in request.query and (not value or value in request.query[name])
@@ -89,7 +89,7 @@ def has_parameter(request: Request, where: str, name: str, value: str) -> bool:
 
 @functools.cache
 def path_templates(model: ServiceModel, method: str) -> list[tuple[OperationModel, re.Pattern[str], list[Any]]]:
-    """Returns the operations of a method, each with its path pattern and its required query parameters and headers."""
+    """Returns the operations with an HTTP method, each with its path pattern, required parameters and headers."""
     found = []
     for name in model.operation_names:
         operation = model.operation_model(name)
@@ -117,11 +117,11 @@ def path_pattern(path: str) -> re.Pattern[str]:
 
 
 class UnknownMember(Exception):
-    """An operation or a member of a request that the model lacks."""
+    """An operation, or a member of a request, that is missing from the model."""
 
 
 def parsed_input(request: Request) -> dict[str, Any]:
-    """Returns the input of a request's operation."""
+    """Returns the parsed input of a request's operation."""
     operation = request.operation
     if operation is None:
         raise UnknownMember(f"{request.service} has no operation for {request.method} {request.target}")
@@ -130,14 +130,14 @@ def parsed_input(request: Request) -> dict[str, Any]:
         return {}
     if protocol in ("query", "ec2"):
         return form_input(shape, request.form, protocol)
-    # A service may support several protocols; a request that names its operation in a header is JSON.
+    # A service may support several protocols; a request that names its operation in a header uses JSON.
     if protocol == "json" or request.headers.get("x-amz-target"):
         return json.loads(request.body or b"{}")
     return rest_input(operation, shape, request)
 
 
 def form_input(shape: Shape, form: dict[str, str], protocol: str) -> dict[str, Any]:
-    """Returns the input in a form."""
+    """Returns the input that a form contains."""
     parameters = {name: value for name, value in form.items() if name not in ("Action", "Version")}
     found = form_value(shape, "", parameters, protocol)
     if parameters:
@@ -146,7 +146,7 @@ def form_input(shape: Shape, form: dict[str, str], protocol: str) -> dict[str, A
 
 
 def form_value(shape: Shape, prefix: str, parameters: dict[str, str], protocol: str) -> Any:
-    """Removes the value at a prefix from a form and returns it; None if there is none."""
+    """Removes the value at a prefix from a form and returns the value; None if there is no such value."""
     if shape.type_name == "structure":
         found = {}
         for name, member in shape.members.items():
@@ -163,7 +163,7 @@ def form_value(shape: Shape, prefix: str, parameters: dict[str, str], protocol: 
 
 
 def form_name(name: str, member: Shape, protocol: str) -> str:
-    """Returns the name of a member in a form. The members of a flattened list have the name of the list."""
+    """Returns the form parameter name of a member. The members of a flattened list have the name of the list."""
     serialization = member.serialization
     if protocol == "ec2":
         own = serialization.get("name", name)
@@ -219,7 +219,7 @@ def rest_input(operation: OperationModel, shape: Shape, request: Request) -> dic
 
 
 def xml_value(shape: Shape, element: Xml.Element) -> Any:
-    """Returns a value in XML."""
+    """Returns the value of an XML element."""
     if shape.type_name == "structure":
         return xml_members(shape.members, element)
     if shape.type_name == "list":
@@ -228,7 +228,7 @@ def xml_value(shape: Shape, element: Xml.Element) -> Any:
 
 
 def xml_members(members: dict[str, Shape], element: Xml.Element) -> dict[str, Any]:
-    """Returns the members of a structure in XML."""
+    """Returns the members of the structure in an XML element."""
     names = {m.serialization.get("name", n): n for n, m in members.items()}
     found: dict[str, Any] = {}
     for child in element:

@@ -1,4 +1,4 @@
-"""A journal of the tool's calls for endpoints that keep none, with the control interface of the emulator's journal."""
+"""A journal of the tool's calls, for endpoints without one; its control interface is that of the emulator's journal."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ READ_ONLY = re.compile(r"^(Describe|List|Get|Head|BatchGet)")
 
 
 class Observer(FaultProxy):
-    """A proxy that keeps a journal of all calls that the endpoint answered."""
+    """A proxy that keeps a journal of all calls that the endpoint has answered."""
 
     def __init__(self, upstream: str) -> None:
         super().__init__(upstream)

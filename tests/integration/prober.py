@@ -1,4 +1,4 @@
-"""A client that sends a request every 20 ms through a listener and keeps the answers."""
+"""A client that sends a request through a listener every 20 ms and keeps the answers."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from harness import TestWorkspace, until
 
 INTERVAL_SECONDS = 0.02
 TIMEOUT_SECONDS = 10.0
-#: Number of requests that must be answered before a test changes anything.
+#: Number of requests that must have an outcome before a test changes anything.
 WARMUP_REQUESTS = 3
 
 
@@ -28,7 +28,7 @@ class Answer:
 
 
 def address(workspace: TestWorkspace, name: str = "staging", port: int = 80, seconds: float = 30.0) -> str:
-    """Waits until a listener of a workspace's load balancer answers, and returns its address."""
+    """Waits until a workspace's load balancer has a listener that answers, and returns the listener's address."""
     owner = {"account": workspace.account, "region": workspace.aws.region}
     control(workspace.url, "data-plane", owner)
     query = "&".join(f"{key}={value}" for key, value in owner.items())
@@ -39,7 +39,7 @@ def address(workspace: TestWorkspace, name: str = "staging", port: int = 80, sec
             for listener in control(workspace.url, f"listeners?{query}")["listeners"]
             if listener["Port"] == port
         ]
-        # An adopted load balancer keeps its name, which need not contain the workspace's.
+        # An adopted load balancer keeps its name, which need not contain the workspace's name.
         named = [listener for listener in on_port if f"/{name}-" in listener["LoadBalancerArn"]] or on_port[:1]
         return str(named[0]["Address"]) if named else None
 
@@ -47,7 +47,7 @@ def address(workspace: TestWorkspace, name: str = "staging", port: int = 80, sec
 
 
 def ask(where: str, host: str, path: str) -> tuple[str, str]:
-    """Sends a request and returns the revision that answered and the failure, one of them empty."""
+    """Sends a request. Returns the revision that answered and the failure; one of the two is empty."""
     connection = http.client.HTTPConnection(where, timeout=TIMEOUT_SECONDS)
     try:
         return ask_on(connection, host, path)
@@ -56,7 +56,7 @@ def ask(where: str, host: str, path: str) -> tuple[str, str]:
 
 
 def ask_on(connection: http.client.HTTPConnection, host: str, path: str) -> tuple[str, str]:
-    """Sends a request like `ask`, on a connection that stays open unless there is no answer."""
+    """Sends a request and returns the same as `ask`, on a connection that stays open unless there is no answer."""
     try:
         connection.request("GET", path, headers={"Host": host})
         answer = connection.getresponse()
@@ -66,11 +66,11 @@ def ask_on(connection: http.client.HTTPConnection, host: str, path: str) -> tupl
         connection.close()
         return "", f"no answer: {error!r}"
     except (ValueError, KeyError) as error:
-        return "", f"no answer of a task: {error!r}"
+        return "", f"the response did not come from a task: {error!r}"
 
 
 class Prober:
-    """A client that sends requests for a host and a path, from `start` to `stop` or inside a `with` block."""
+    """A client that sends requests for a host and a path, between `start` and `stop` or inside a `with` block."""
 
     def __init__(self, workspace: TestWorkspace, host: str = "", path: str = "/", where: str = "") -> None:
         self.where, self.host, self.path = where or address(workspace), host or str(workspace.config["hostname"]), path
@@ -79,7 +79,7 @@ class Prober:
         self._thread = threading.Thread(target=self._send, daemon=True)
 
     def start(self) -> Prober:
-        """Starts to send requests, and returns when the first ones are answered."""
+        """Starts sending requests, and returns when the first of them have an outcome."""
         self._thread.start()
         until(lambda: len(self.answers) >= WARMUP_REQUESTS)
         return self
@@ -102,7 +102,7 @@ class Prober:
         connection.close()
 
     def until_answered_by(self, service: str) -> None:
-        """Waits until a service of staging answers."""
+        """Waits until this service of staging answers."""
         until(lambda: self.answers[-1].revision.startswith(f"staging-{service}:"))
 
     @property
@@ -117,13 +117,13 @@ class Prober:
         return [revision for revision, _ in groupby(answer.revision for answer in self.answers if answer.revision)]
 
     def report(self) -> str:
-        """Returns the numbers of requests and failures, the first five failures, and the revisions that answered."""
+        """Returns the number of requests and of failures, the first five failures, and the revisions that answered."""
         counts = f"{self.host}{self.path}: {len(self.failures)} of {len(self.answers)} requests failed"
         return "\n  ".join([counts, *self.failures[:5], f"answered by: {', '.join(self.revisions) or 'nobody'}"])
 
     def served(self) -> list[str]:
         """Asserts that no request failed, and returns the revisions that answered."""
-        assert len(self.answers) > WARMUP_REQUESTS, "no request since the first ones"
+        assert len(self.answers) > WARMUP_REQUESTS, "no request was sent after the first ones"
         assert self.failures == [], self.report()
         return self.revisions
 

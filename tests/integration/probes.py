@@ -14,7 +14,7 @@ WAIT_SECONDS = 20.0
 
 
 class Missing(Exception):
-    """A capability that the endpoint lacks: it behaves differently from AWS."""
+    """A capability that the endpoint lacks because it behaves differently from AWS."""
 
 
 def expect_refusal(call: Callable[..., Any], *codes: str, **parameters: Any) -> ClientError:
@@ -25,11 +25,11 @@ def expect_refusal(call: Callable[..., Any], *codes: str, **parameters: Any) -> 
         if error.response["Error"]["Code"] in codes:
             return error
         raise Missing(f"{error.operation_name} answers {error.response['Error']['Code']}, not {codes[0]}") from None
-    raise Missing(f"{call.__name__} is done where AWS answers {codes[0]}")
+    raise Missing(f"{call.__name__} succeeds where AWS answers {codes[0]}")
 
 
 def eventually(read: Callable[[], Any], what: str) -> Any:
-    """Reads until the result is a true value, and returns it."""
+    """Reads repeatedly until the result is truthy, and returns the result."""
     end = time.monotonic() + WAIT_SECONDS
     while not (found := read()):
         if time.monotonic() > end:
@@ -97,11 +97,11 @@ def create_service(aws: Aws, net: Net, image: str, **settings: Any) -> Callable[
 def accounts(aws: Aws) -> None:
     """Checks that a 12-digit access key selects its own account."""
     if (account := aws.sts.get_caller_identity()["Account"]) != aws.account:
-        raise Missing(f"the access key {aws.account} is account {account}")
+        raise Missing(f"the access key {aws.account} selects account {account}")
 
 
 def s3_if_match(aws: Aws) -> None:
-    """Checks that a write with a failed condition is refused."""
+    """Checks that a write whose condition is not met is refused."""
     bucket = f"probe-{aws.account}"
     aws.s3.create_bucket(Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": aws.region})
     put = aws.s3.put_object
@@ -112,20 +112,20 @@ def s3_if_match(aws: Aws) -> None:
 
 
 def s3_regions(aws: Aws) -> None:
-    """Checks that a bucket answers only in its own region, and that the redirect names that region."""
+    """Checks that a bucket answers only in its own region, and that redirects from other regions name that region."""
     bucket = f"region-{aws.account}"
     aws.s3.create_bucket(Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": aws.region})
     elsewhere = Aws(aws.url, aws.account, "eu-west-1")
-    # Marks the request as redirected, because boto3 would follow the redirect.
+    # Boto3 does not follow the redirect of a request that is already marked as redirected.
     events = elsewhere.s3.meta.events
     events.register("before-call.s3", lambda params, **_: params["context"]["s3_redirect"].update(redirected=True))
     error = expect_refusal(elsewhere.s3.get_object, "PermanentRedirect", Bucket=bucket, Key="k")
     if error.response["ResponseMetadata"]["HTTPHeaders"].get("x-amz-bucket-region") != aws.region:
-        raise Missing("a redirect does not name the region of the bucket")
+        raise Missing("a redirect does not name the bucket's region")
 
 
 def require_control(aws: Aws, path: str, body: dict[str, Any]) -> None:
-    """Fails unless the endpoint has this control endpoint of our emulator."""
+    """Raises `Missing` unless the endpoint has this control endpoint of our emulator."""
     try:
         control(aws.url, path, body)
     except (OSError, ValueError) as error:
@@ -133,7 +133,7 @@ def require_control(aws: Aws, path: str, body: dict[str, Any]) -> None:
 
 
 def s3_stand_in(aws: Aws) -> None:
-    """Checks that the endpoint can imitate a store that ignores conditions."""
+    """Checks that the endpoint can imitate a store that ignores conditional writes."""
     require_control(aws, "s3", {"bucket": f"stand-in-{aws.account}", "without_conditions": True})
 
 
@@ -148,7 +148,7 @@ def data_plane(aws: Aws) -> None:
 
 
 def dynamodb_conditions(aws: Aws) -> None:
-    """Checks that an update with a failed condition is refused and returns the existing item."""
+    """Checks that an update whose condition is not met is refused, and that the error contains the existing item."""
     table = {"TableName": "probe"}
     aws.dynamodb.create_table(
         **table, KeySchema=[{"AttributeName": "LockID", "KeyType": "HASH"}], BillingMode="PAY_PER_REQUEST",
@@ -191,7 +191,7 @@ def sg_dependency(aws: Aws) -> None:
 
 
 def interfaces(aws: Aws) -> None:
-    """Checks that load balancers have network interfaces, and that these keep a subnet from being deleted."""
+    """Checks that load balancers have network interfaces, which prevent the deletion of their subnets."""
     net = Net(aws)
     create_balancer(aws, net)
     response = aws.ec2.describe_network_interfaces(Filters=[{"Name": "vpc-id", "Values": [net.vpc]}])
@@ -215,7 +215,7 @@ def elb_active(aws: Aws) -> None:
 
 def elb_rules(aws: Aws) -> None:
     """Checks that a load balancer needs two subnets and has one listener per port, and that deletion protection and
-    listeners keep AWS from deleting load balancers and target groups."""
+    listeners prevent the deletion of load balancers and target groups."""
     net = Net(aws)
     codes = ("ValidationError", "InvalidConfigurationRequest")
     expect_refusal(create_balancer, *codes, aws=aws, net=net, Subnets=net.subnets[:1])
@@ -231,23 +231,23 @@ def elb_rules(aws: Aws) -> None:
 
 
 def ecs_converges(aws: Aws) -> None:
-    """Checks that the task of a service runs and its deployment completes."""
+    """Checks that a service's task runs and that its deployment completes."""
     read = create_service(aws, Net(aws), "app:1")
     completed = lambda s: s["runningCount"] == 1 and s["deployments"][0].get("rolloutState") == "COMPLETED"  # noqa: E731
     eventually(lambda: completed(read()), "no service runs")
 
 
 def ecs_breaker(aws: Aws) -> None:
-    """Checks that the rollout of an image whose tasks exit fails (the tag `:fail`, as in our emulator)."""
+    """Checks that a rollout fails if the tasks of its image exit, as they do with our emulator's tag `:fail`."""
     read = create_service(aws, Net(aws), "app:fail")
     eventually(lambda: read()["deployments"][0].get("rolloutState") == "FAILED", "no rollout of `:fail` fails")
 
 
 def ecs_threshold(aws: Aws) -> None:
-    """Checks that a service keeps the threshold of its circuit breaker, which older models do not have."""
+    """Checks that a service keeps its circuit breaker threshold, which older API models lack."""
     breaker = create_service(aws, Net(aws), "app:1")()["deploymentConfiguration"]["deploymentCircuitBreaker"]
     if breaker.get("thresholdConfiguration") != {"type": "COUNT", "value": 2}:
-        raise Missing("a service does not keep the threshold of its circuit breaker")
+        raise Missing("a service does not keep its circuit breaker threshold")
 
 
 def target_health(aws: Aws) -> None:
@@ -287,7 +287,7 @@ def elasticache_endpoint(aws: Aws) -> None:
 
 
 def elasticache_parameters(aws: Aws) -> None:
-    """Checks that a parameter group of a family lists its changed parameters."""
+    """Checks that a cache parameter group lists its changed parameters."""
     group, cache = {"CacheParameterGroupName": "probe"}, aws.elasticache
     cache.create_cache_parameter_group(**group, CacheParameterGroupFamily="redis7", Description="probe")
     value = {"ParameterName": "maxmemory-policy", "ParameterValue": "noeviction"}
@@ -310,7 +310,7 @@ def record_change(aws: Aws, identity: str, action: str, value: str = "192.0.2.1"
 
 
 def route53_records(aws: Aws) -> None:
-    """Checks that records are created, listed from a name on, and deleted."""
+    """Checks that records can be created, listed from a given name onwards, and deleted."""
     identity = create_zone(aws)
     change = aws.route53.change_resource_record_sets(**record_change(aws, identity, "UPSERT"))["ChangeInfo"]
     eventually(
@@ -320,12 +320,12 @@ def route53_records(aws: Aws) -> None:
         HostedZoneId=identity, StartRecordName="a.probe.org", StartRecordType="A", MaxItems="1"
     )["ResourceRecordSets"]
     if [record["Name"] for record in listed] != ["a.probe.org."]:
-        raise Missing("a list from a name on does not start there")
+        raise Missing("a list from a given name onwards does not start there")
     aws.route53.change_resource_record_sets(**record_change(aws, identity, "DELETE"))
 
 
 def route53_rules(aws: Aws) -> None:
-    """Checks that creating an existing record is refused, and that a delete must repeat the record."""
+    """Checks that creating an existing record is refused, and that a delete must specify the record's exact values."""
     identity = create_zone(aws)
     aws.route53.change_resource_record_sets(**record_change(aws, identity, "CREATE"))
     call = aws.route53.change_resource_record_sets
@@ -334,7 +334,7 @@ def route53_rules(aws: Aws) -> None:
 
 
 def ecr(aws: Aws) -> None:
-    """Checks that repositories with scan on push keep the tags of their create call."""
+    """Checks that repositories with scan on push have the tags of their create call."""
     tags = [{"Key": "a", "Value": "b"}]
     repository = aws.ecr.create_repository(
         repositoryName="probe", tags=tags, imageScanningConfiguration={"scanOnPush": True}
@@ -354,7 +354,7 @@ def logs(aws: Aws) -> None:
 
 
 def tag_index(aws: Aws) -> None:
-    """Checks that the tagging API lists the resources of other services, under AWS's resource types."""
+    """Checks that the tagging API lists other services' resources, and filters them by AWS's resource types."""
     tags = {"Key": "index", "Value": "probe"}
     aws.logs.create_log_group(logGroupName="probe", tags={"index": "probe"})
     aws.ecr.create_repository(repositoryName="probe", tags=[tags])

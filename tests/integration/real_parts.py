@@ -21,14 +21,14 @@ from endpoint import ROOT
 
 APP = ROOT / "examples" / "app"
 CACHE_FOLDER = ROOT / "target" / "real-parts"
-#: Debian packages of the server, with the libraries that a minimal system lacks.
+#: Debian packages with the Redis server and the libraries that a minimal system lacks.
 PACKAGES = ("redis-server", "redis-tools", "liblzf1", "libjemalloc2")
 INSTALL_SECONDS = 600
 
 
 @contextlib.contextmanager
 def exclusive_lock() -> Iterator[None]:
-    """Locks the folder, so that one process at a time installs something in it."""
+    """Locks the folder, so that only one process at a time installs something in it."""
     CACHE_FOLDER.mkdir(parents=True, exist_ok=True)
     with (CACHE_FOLDER / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -36,14 +36,14 @@ def exclusive_lock() -> Iterator[None]:
 
 
 def run(*command: str, cwd: Path | None = None) -> None:
-    """Runs a program, and raises an error with its output if it fails."""
+    """Runs a program, and raises an error with the program's output if it fails."""
     result = subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=INSTALL_SECONDS, check=False)
     if result.returncode:
         raise RuntimeError(f"{' '.join(command)} failed:\n{result.stdout}{result.stderr}")
 
 
 def redis_folder() -> Path:
-    """Returns a folder with `redis-server`: the system's, or one with the unpacked Debian packages."""
+    """Returns the folder that contains `redis-server`: a system folder, or one with the unpacked Debian packages."""
     for name in ("redis-server", "valkey-server"):
         if found := shutil.which(name):
             return Path(found).parent
@@ -71,7 +71,7 @@ def unpack(folder: Path) -> None:
     try:
         run("apt-get", "download", *PACKAGES, cwd=downloads)
     except RuntimeError:
-        # A new system has no package lists yet.
+        # A freshly installed system has no package lists yet.
         run("apt-get", "update")
         run("apt-get", "download", *PACKAGES, cwd=downloads)
     for package in downloads.glob("*.deb"):
@@ -107,7 +107,7 @@ def listens(port: int) -> bool:
 
 
 def ask(port: int, path: str, body: bytes | None = None) -> tuple[int, bytes]:
-    """Sends an HTTP request and returns status and body; the status is 0 if there is no answer."""
+    """Sends an HTTP request and returns the status and the body; the status is 0 if there is no response."""
     request = urllib.request.Request(f"http://127.0.0.1:{port}{path}", body, {"Content-Type": "application/json"})
     try:
         with urllib.request.urlopen(request, timeout=10) as answer:

@@ -1,4 +1,4 @@
-"""Report of the scenarios: a JSON file from which `cargo xtask test` prints its table."""
+"""The test report: a JSON file from which `cargo xtask test` prints its table of scenarios."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-#: Number of lines kept of a failed test's output. The last lines contain the failure.
+#: Number of lines that are kept of a failed test's output. The last lines contain the failure.
 FAILURE_LINES = 60
 
 
@@ -22,7 +22,7 @@ class Report:
         self._failures: dict[str, str] = {}
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """Records the end of a phase of a test: a test has failed if any of its phases has."""
+        """Records the outcome of one phase of a test: a test has failed if any of its phases has failed."""
         name, outcome = report.nodeid, self._outcomes.get(report.nodeid)
         if report.failed:
             self._outcomes[name] = "failed"
@@ -36,7 +36,7 @@ class Report:
             self._outcomes[name] = "passed"
 
     def document(self, answered: object = None) -> dict[str, object]:
-        """Returns the scenarios and the reasons for skips with their counts, and the failures with their output."""
+        """Returns the test counts of each scenario, the number of skips for each reason, and the failures' output."""
         scenarios: dict[str, Counter[str]] = {}
         for name, outcome in self._outcomes.items():
             file = Path(name.split("::", 1)[0]).stem.removeprefix("test_")
@@ -51,6 +51,6 @@ class Report:
         }
 
     def write(self, file: Path, answered: object) -> None:
-        """Writes the report if any test ran."""
+        """Writes the report if any test has run."""
         if self._outcomes:
             file.write_text(json.dumps(self.document(answered), indent=1) + "\n", encoding="utf-8")

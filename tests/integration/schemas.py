@@ -1,4 +1,4 @@
-"""The JSON schemas of the repository, compiled."""
+"""Validators compiled from the repository's JSON schemas."""
 
 from __future__ import annotations
 
@@ -43,14 +43,14 @@ def _definition(file: str, name: str) -> Validate:
 
 
 def document(name: str) -> Validate:
-    """Returns the validator of a query's document, such as `state_list`."""
+    """Returns the validator of the document that a read-only command prints, such as `state_list`."""
     return _definition("documents.json", name)
 
 
 def event(line: dict[str, Any]) -> None:
-    """Checks one line of a run's JSON output."""
+    """Checks one line of a run's JSON output against its schema."""
     names = {entry["$ref"].rsplit("/", 1)[-1] for entry in load("events.json")["oneOf"]}
-    assert line["event"] in names, f"an event that the schema does not have: {line}"
+    assert line["event"] in names, f"an event that is missing from the schema: {line}"
     _definition("events.json", line["event"])(line)
 
 

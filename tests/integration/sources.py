@@ -1,4 +1,4 @@
-"""AWS API actions that the tool can call, extracted from its sources."""
+"""AWS API actions that the tool can call, extracted from its source code."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import botocore.session
 from botocore import xform_name
 from endpoint import ROOT
 
-#: Names of the models of SDK crates, where the two differ.
+#: Names of the service models, by the name of the SDK crate, where the two differ.
 MODEL_NAMES = {
     "elasticloadbalancingv2": "elbv2", "cloudwatchlogs": "logs", "applicationautoscaling": "application-autoscaling",
     "resourcegroupstagging": "resourcegroupstaggingapi", "servicequotas": "service-quotas",
@@ -18,8 +18,8 @@ METHOD_CALL = re.compile(r"\.([a-z0-9_]+)\(\)")
 
 
 def callable_actions(called: set[str]) -> set[str]:
-    """Returns the `service:Action` of each call in the sources. If several services of a crate have an action
-    (`tag_resource`), only those in `called` count, if there are any."""
+    """Returns the `service:Action` of each call in the source code. If several services that a crate uses have the same
+    action (`tag_resource`), only the actions in `called` are returned, or all of them if none is in `called`."""
     actions: set[str] = set()
     session = botocore.session.get_session()
     for manifest in sorted((ROOT / "crates").glob("*/Cargo.toml")):

@@ -2,8 +2,8 @@
 
     PB_LIVE_ACCOUNT=123456789012 PB_LIVE_CONFIG=live.toml PYTHON sweep.py [--remove]
 
-Exit code 0 if nothing is left, 1 if something is left or cannot be removed, 69 if PB_LIVE_ACCOUNT does not name the
-account or a setting is missing.
+The exit code is 0 if no resource is left, 1 if one is left or cannot be removed, and 69 if PB_LIVE_ACCOUNT does not
+name the account or a setting is missing.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def sweep(environment: dict[str, str], remove: bool) -> int:
                 print(f"{name}: removed")
                 remaining -= 1
     if not remaining:
-        print(f"nothing is left of live tests in account {account}, region {base['region']}")
+        print(f"no resources of live tests remain in account {account}, region {base['region']}")
     return 1 if remaining else 0
 
 

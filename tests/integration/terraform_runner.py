@@ -1,4 +1,4 @@
-"""Runner of the installed Terraform on the stack in `terraform/`."""
+"""Runs of the installed Terraform with the stack in `terraform/`."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from typing import Any
 from harness import TestWorkspace
 
 STACK = Path(__file__).parent / "terraform"
-#: Folder with the AWS provider, so that it need not be downloaded.
+#: Folder that contains the AWS provider, so that the provider need not be downloaded.
 PLUGIN_FOLDER = Path(os.environ.get("PB_TEST_TERRAFORM_PLUGINS", "/opt/tf-plugins"))
 STATE_KEY = "terraform.tfstate"
 
 
 def unavailable_reason() -> str | None:
-    """Returns the reason why Terraform cannot run here; None if it can."""
+    """Returns the reason why Terraform cannot run on this machine; None if it can."""
     if os.environ.get("PB_TEST_TERRAFORM") == "0":
         return "PB_TEST_TERRAFORM=0"
     if shutil.which("terraform") is None:
@@ -29,7 +29,7 @@ def unavailable_reason() -> str | None:
 
 
 class Terraform:
-    """A Terraform configuration whose state is in the account of a workspace."""
+    """A Terraform configuration whose state is stored in a workspace's account."""
 
     def __init__(self, workspace: TestWorkspace, **variables: str) -> None:
         self.workspace, self.folder = workspace, workspace.folder / "terraform"
@@ -49,7 +49,7 @@ class Terraform:
         self.run("workspace", "new", "staging")
 
     def run(self, *arguments: str) -> str:
-        """Runs a Terraform command, which must succeed, and returns its output."""
+        """Runs a Terraform command, asserts that it succeeds, and returns its output."""
         environment = self.workspace.environment(
             {
                 "TF_CLI_CONFIG_FILE": str(self.folder / "cli.tfrc"),

@@ -12,7 +12,7 @@ from harness import TestWorkspace, until
 from inventory import normalized
 
 FORMAT_3 = ROOT / "crates" / "terraform" / "tests" / "fixtures" / "format-3.json"
-#: The calls that an import may make, besides those for state and lease.
+#: Mutating calls that an import may make, apart from those for the state and the lease.
 TAGGING = {"CreateTags", "AddTags", "AddTagsToResource", "TagResource"}
 UNTAG_CALLS = {"DeleteTags", "RemoveTags", "RemoveTagsFromResource", "UntagResource"}
 LOCK_CALLS = {"dynamodb:PutItem", "dynamodb:DeleteItem", "s3:DeleteObject"}
@@ -36,7 +36,7 @@ def ids_by_address(workspace: TestWorkspace) -> dict[str, str]:
 
 
 def without_ownership_tags(contents: Any) -> str:
-    """Returns the contents of an account as JSON, without ownership tags and fields that change by themselves."""
+    """Returns the contents of an account in JSON, without ownership tags and fields that AWS changes by itself."""
 
     def strip_ownership_tags(value: Any) -> Any:
         if isinstance(value, list):
@@ -58,7 +58,7 @@ def without_ownership_tags(contents: Any) -> str:
 
 
 def forget_all(workspace: TestWorkspace) -> dict[str, str]:
-    """Forgets all recorded resources and returns the ids that they had, by address."""
+    """Forgets all recorded resources and returns their ids by address."""
     ids = ids_by_address(workspace)
     since = workspace.mark()
     workspace.run("forget", "staging", *ids, "--yes").expect_exit()
@@ -81,7 +81,7 @@ def test_adopt_by_id_restores_forgotten_resources_unchanged(staging: TestWorkspa
     before = without_ownership_tags(staging.inventory.everything())
     ids = forget_all(staging)
     assert without_ownership_tags(staging.inventory.everything()) == before
-    assert "Nothing to destroy" in staging.destroy().err, "no resource is managed after forget"
+    assert "Nothing to destroy" in staging.destroy().err, "no resource is managed after `forget`"
     since = staging.mark()
     pairs = [f"{address}={identity}" for address, identity in ids.items()]
     result = staging.run("adopt", "staging", *pairs, "--yes").expect_exit()
@@ -104,7 +104,7 @@ def test_adopt_from_terraform_format_3_includes_all_rules(workspace: TestWorkspa
     assert "a-secret-that-nobody-may-see" not in shown.text
     workspace.run("adopt", "staging", "--from-terraform", str(path), "--yes").expect_exit()
     assert "a-secret-that-nobody-may-see" not in json.dumps(workspace.state_object())
-    # Terraform does not manage the default security group of a VPC.
+    # Terraform does not manage the default security group of the VPC.
     assert workspace.plan().changes == {"net/default_group": "create"}
     workspace.deploy()
     assert ids_by_address(workspace) == ids
@@ -113,7 +113,7 @@ def test_adopt_from_terraform_format_3_includes_all_rules(workspace: TestWorkspa
 
 
 def lock_item(workspace: TestWorkspace, key: str, operation: str) -> dict[str, Any]:
-    """Returns a lock item in the form that Terraform stores."""
+    """Returns a lock item in the form in which Terraform stores it."""
     info = {"ID": "7f0e", "Operation": operation, "Info": "", "Who": "ana@build", "Version": "1.11.4",
             "Created": "2026-11-22T10:00:00Z", "Path": key}  # fmt: skip
     return {"LockID": {"S": f"{workspace.config['state']['bucket']}/{key}"}, "Info": {"S": json.dumps(info)}}
@@ -140,7 +140,7 @@ def test_adopt_respects_takes_and_releases_terraform_lock(workspace: TestWorkspa
         "locks were requested, and no resource was tagged"
     )
 
-    # The Terraform lock of a killed pb-deploy run: the free lease shows that no run is in progress.
+    # The Terraform lock is left over from a killed pb-deploy run: the free lease shows that no run is in progress.
     dynamodb.put_item(TableName=table, Item=lock_item(workspace, key, "pb-deploy adopt pb-deploy/staging"))
     digest = {"LockID": {"S": f"{bucket}/{key}-md5"}, "Digest": {"S": "0" * 32}}
     dynamodb.put_item(TableName=table, Item=digest)
@@ -160,7 +160,7 @@ def test_adopt_respects_takes_and_releases_terraform_lock(workspace: TestWorkspa
     items = dynamodb.scan(TableName=table)["Items"]
     assert not [item for item in items if item["LockID"]["S"] == f"{bucket}/{key}"]
     assert workspace.aws.s3.get_object(Bucket=bucket, Key=key)["Body"].read() == body
-    # A second import finds that all resources are managed already.
+    # A second import finds that all resources are already managed.
     assert "already managed" in workspace.run(*adopt).expect_exit().err
 
 
@@ -203,7 +203,7 @@ def test_adopt_without_approval_changes_nothing(staging: TestWorkspace) -> None:
 
 
 def create_standalone_node(workspace: TestWorkspace, group: str) -> dict[str, Any]:
-    """Replaces the replication group by a standalone cache node, as older stacks have it, and returns the node."""
+    """Replaces the replication group with a standalone cache node, as in older stacks, and returns the node."""
     cache = workspace.aws.elasticache
     cache.delete_replication_group(ReplicationGroupId="staging-jobqr")
     until(lambda: not cache.describe_cache_clusters()["CacheClusters"])

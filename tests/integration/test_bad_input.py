@@ -1,4 +1,4 @@
-"""Invalid input: each case has its message recorded in `snapshots/`, its exit code, and no mutating call."""
+"""Invalid input: each case prints its message recorded in `snapshots/`, exits with its code, and changes nothing."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from fault_proxy import FaultProxy
 from harness import TestWorkspace
 from messages import assert_recorded
 
-#: Upper limit for each of these commands, because none of them may wait for a missing resource.
+#: Upper limit for the duration of each command, because no command may wait for a missing resource.
 QUICK_TIMEOUT_SECONDS = 20.0
 
 BASE = """\
@@ -32,7 +32,7 @@ WORKSPACES = """
 [workspace.staging]
 """
 
-#: The section between the required keys and the workspaces, by snapshot name.
+#: Text that is inserted between the required keys and the workspaces of the configuration, by snapshot name.
 CONFIGURATIONS = {
     "unknown key": "[redis]\nprot = 6400\n",
     "unknown key in a workspace": "[workspace.staging.services.celery]\ncuont = 2\n",
@@ -52,7 +52,7 @@ CONFIGURATIONS = {
 
 
 def configure(workspace: TestWorkspace, section: str = "") -> None:
-    """Writes a minimal configuration with stable line numbers, because messages quote them."""
+    """Writes a minimal configuration whose line numbers do not change, because messages quote them."""
     text = BASE.replace("ACCOUNT", workspace.account) + ("\n" + section if section else "") + WORKSPACES
     text = text.replace("[workspace.staging]\n", "") if "[workspace.staging." in section else text
     workspace.config_file.write_text(text, encoding="utf-8")
@@ -67,7 +67,7 @@ def minimal(workspace: TestWorkspace) -> TestWorkspace:
 
 @pytest.fixture(scope="module")
 def untouched(new_workspace: Callable[[], TestWorkspace]) -> TestWorkspace:
-    """Returns a workspace that is shared by the tests that make no AWS call."""
+    """Returns a workspace that is shared by the tests in which the tool makes no AWS calls."""
     return new_workspace()
 
 
@@ -271,7 +271,7 @@ def test_empty_endpoint_url_is_refused(minimal: TestWorkspace, source: str) -> N
 
 
 def envelope(**changes: object) -> bytes:
-    """Returns a snapshot with a valid checksum, which is computed over the text with zeros in its place."""
+    """Returns a snapshot with a valid checksum, computed over the text with zeros in place of the checksum."""
     fields = {
         "format": 1, "checksum": "0" * 64, "stack": "pb-deploy", "workspace": "staging",
         "snapshot": {"lineage": "l", "serial": 1, "fence": 1, "resources": {}}, **changes,

@@ -12,7 +12,7 @@ from harness import Result, TestWorkspace, until
 
 
 def vpc_of(workspace: TestWorkspace) -> str:
-    """Returns the id of the VPC of the workspace."""
+    """Returns the id of the workspace's VPC."""
     return str(workspace.state_object()["snapshot"]["resources"]["net/vpc"]["attrs"]["id"])
 
 
@@ -31,7 +31,7 @@ def assert_refused(workspace: TestWorkspace, *commands: list[str]) -> Result:
 
 
 def reasons_by_address(result: Result) -> dict[str, str]:
-    """Returns the reasons of the refusals by address, with several reasons of one address on separate lines."""
+    """Returns the reasons for the refusals by address, with multiple reasons for an address on separate lines."""
     reasons: dict[str, str] = {}
     for address, reason in re.findall(r"(net/\w+):? (it has to be deleted, but .*)", result.err):
         reasons[address] = f"{reasons.get(address, '')}{reason}\n"

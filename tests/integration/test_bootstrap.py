@@ -1,4 +1,4 @@
-"""Prerequisites of a first deploy: `bootstrap` creates missing ones and uses existing ones."""
+"""Prerequisites of a first deploy: `bootstrap` uses those that exist and creates those that are missing."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ def empty(url: str, tmp_path: Path) -> Iterator[TestWorkspace]:
 
 
 def statements(workspace: TestWorkspace) -> list[dict[str, Any]]:
-    """Returns the statements of the policy of the state bucket."""
+    """Returns the statements of the state bucket's policy."""
     policy = workspace.aws.s3.get_bucket_policy(Bucket=workspace.config["state"]["bucket"])
     return list(json.loads(policy["Policy"])["Statement"])
 
 
 def assert_bucket_is_protected(workspace: TestWorkspace) -> None:
-    """Asserts that the state bucket is versioned, encrypted, private and refuses plain HTTP."""
+    """Asserts that the state bucket is versioned, encrypted and private, and refuses plain HTTP."""
     s3, name = workspace.aws.s3, workspace.config["state"]["bucket"]
     assert s3.get_bucket_versioning(Bucket=name)["Status"] == "Enabled"
     (rule,) = s3.get_bucket_encryption(Bucket=name)["ServerSideEncryptionConfiguration"]["Rules"]

@@ -1,4 +1,4 @@
-"""Subnets of a running cache node, which stay in its subnet group, and `forget` after a failed run."""
+"""Subnets of running cache nodes, which stay in their subnet group; and `forget` after a failed run."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def resources(workspace: TestWorkspace) -> dict[str, Any]:
 
 
 def recreate_cache_in_second_zone(workspace: TestWorkspace) -> list[str]:
-    """Recreates the cache as some Terraform stacks have it: both subnets in its group, and the node in the second zone.
+    """Recreates the cache as in some Terraform stacks: both subnets in its group, and the node in the second zone.
 
     Returns the arguments with which `adopt` imports it.
     """
@@ -43,7 +43,7 @@ def recreate_cache_in_second_zone(workspace: TestWorkspace) -> list[str]:
 
 
 def tag_list(tags: dict[str, str]) -> list[dict[str, str]]:
-    """Returns tags in the form of the ElastiCache API."""
+    """Returns tags in the form that the ElastiCache API accepts."""
     return [{"Key": key, "Value": value} for key, value in tags.items()]
 
 
@@ -62,7 +62,7 @@ def test_deploy_after_adopt_keeps_subnet_of_cache_node(workspace: TestWorkspace)
     workspace.deploy()
     workspace.assert_no_changes()
     assert subnet_count(workspace) == 2
-    # An update of another field of the subnet group keeps its subnets.
+    # An update of another field does not remove subnets from the group.
     name = resources(workspace)["redis/subnets"]["attrs"]["name"]
     workspace.aws.elasticache.modify_cache_subnet_group(CacheSubnetGroupName=name, CacheSubnetGroupDescription="other")
     workspace.deploy()
@@ -81,7 +81,7 @@ def test_forget_after_failed_deploy_keeps_other_intents(workspace: TestWorkspace
     assert "finish it first" in workspace.run("adopt", "staging", "net/vpc=vpc-1", "--yes").expect_exit(1).err
     workspace.run("forget", "staging", "redis/subnets", "--yes").expect_exit()
     assert "redis/subnets" not in resources(workspace)
-    assert workspace.state_object()["snapshot"]["intents"] == intents, "the intents of the failed run stay recorded"
+    assert workspace.state_object()["snapshot"]["intents"] == intents, "the failed run's intents remain recorded"
     addresses = [step["address"] for step in intents["steps"]]
     workspace.run("forget", "staging", *addresses, "--yes").expect_exit()
     assert "intents" not in workspace.state_object()["snapshot"], "no intent of the failed run remains"

@@ -1,4 +1,4 @@
-"""Measured capabilities of an endpoint, tests that are skipped without them, and recorded calls."""
+"""Measured capabilities of an endpoint, skipping of tests that need missing capabilities, and recording of calls."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def test_capabilities_of_deploy_are_measured() -> None:
 
 def test_probe_reports_call_that_aws_would_refuse(workspace: TestWorkspace) -> None:
     create = workspace.aws.ec2.create_vpc
-    with pytest.raises(Missing, match="is done where AWS answers InvalidVpc.Range"):
+    with pytest.raises(Missing, match="succeeds where AWS answers InvalidVpc.Range"):
         expect_refusal(create, "InvalidVpc.Range", CidrBlock="10.0.0.0/16")
     with pytest.raises(Missing, match="answers InvalidVpc.Range, not NoSuchCode"):
         expect_refusal(create, "NoSuchCode", CidrBlock="10.0.0.0/8")
@@ -104,7 +104,7 @@ def test_report_names_skipped_and_failed_tests(pytester: pytest.Pytester, tmp_pa
 
 
 class CollectedItem:
-    """Stand-in for a collected pytest item, as the collection hook uses it."""
+    """Stand-in for a collected pytest item, with the attributes that the collection hook uses."""
 
     path = Path("test_some.py")
 
@@ -114,7 +114,7 @@ class CollectedItem:
         self.marks, self.added = marks, []  # type: ignore[var-annotated]
 
     def get_closest_marker(self, name: str) -> str | None:
-        """Returns the marker if the test has it."""
+        """Returns the marker with this name if the test has it."""
         return name if name in self.marks else None
 
     def add_marker(self, mark: pytest.MarkDecorator) -> None:
@@ -128,7 +128,7 @@ def test_sample_runs_only_marked_tests(monkeypatch: pytest.MonkeyPatch) -> None:
     conftest.pytest_collection_modifyitems([marked, other])  # type: ignore[list-item]
     assert marked.added == []
     (skip,) = other.added
-    assert skip.name == "skip" and "not of the sample" in skip.kwargs["reason"]
+    assert skip.name == "skip" and "not in the sample" in skip.kwargs["reason"]
 
 
 def test_tests_sharing_a_fixture_get_the_same_group() -> None:
@@ -141,7 +141,7 @@ def test_tests_sharing_a_fixture_get_the_same_group() -> None:
 
 
 def test_tests_sharing_a_fixture_run_in_one_process(pytester: pytest.Pytester) -> None:
-    """Runs the real pytest-xdist with the collection hook: pytest 9.2 with pytest-xdist 3.8 silently ignores groups."""
+    """Uses the real pytest-xdist with the hook, because version 3.8 silently ignores groups in pytest 9.2."""
     pytester.makeconftest(
         f"""
         import importlib.util, sys

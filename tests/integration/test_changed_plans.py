@@ -1,4 +1,4 @@
-"""Plans that have changed once the lease is held: they are shown again, and refused if they delete more."""
+"""Plans that differ once the lease is held: they are shown again, or refused if they delete more."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ CHANGED = "The plan has changed since it was shown:"
 
 
 def colleague_deploy(workspace: TestWorkspace, changes: Table) -> list[str]:
-    """Returns the arguments of a deploy by a colleague whose configuration has these changes."""
+    """Returns the arguments of a deploy by another user whose configuration has these changes."""
     (workspace.folder / "colleague.toml").write_text(toml(merged(workspace.config, changes)), encoding="utf-8")
     return ["deploy", "staging", "--yes", "--config", "colleague.toml"]
 
 
 @contextmanager
 def held_before_lock(workspace: TestWorkspace, proxy: FaultProxy, *arguments: str) -> Iterator[Running]:
-    """Yields a run that has shown its plan and is held before it acquires the lease until the block ends."""
+    """Yields a run that has shown its plan, and keeps it from acquiring the lease until the block ends."""
     held_call = proxy.hold_before("dynamodb:UpdateItem")
     running = workspace.start(*arguments, url=proxy.url)
     held_call.wait()

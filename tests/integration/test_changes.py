@@ -1,4 +1,4 @@
-"""Single changes of the configuration: plan and deploy contain exactly this change."""
+"""Single changes to the configuration: the plan contains, and the deploy makes, exactly the expected changes."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ NTP = {"protocol": "udp", "port": 123, "cidr": "0.0.0.0/0", "description": "cloc
 
 
 def flask(**changes: Any) -> Table:
-    """Returns a configuration change of the web service."""
+    """Returns a configuration change that affects the web service."""
     return {"services": {"flask": changes}}
 
 
 def celery(**changes: Any) -> Table:
-    """Returns a configuration change of the workers."""
+    """Returns a configuration change that affects the workers."""
     return {"services": {"celery": changes}}
 
 
 def balancer(**changes: Any) -> Table:
-    """Returns a configuration change of the load balancer."""
+    """Returns a configuration change that affects the load balancer."""
     return {"load_balancer": changes}
 
 
-#: Configuration change, planned actions by address, and mutating calls besides those for state and lease.
+#: Configuration change, planned actions by address, and mutating calls apart from those for the state and the lease.
 IN_PLACE: dict[str, tuple[Table, dict[str, str], list[str]]] = {
     "count": (celery(count=2), {"fargate/celery": "update"}, ["ecs:UpdateService"]),
     "two counts": (
@@ -114,16 +114,16 @@ IN_PLACE: dict[str, tuple[Table, dict[str, str], list[str]]] = {
 }
 
 
-#: Additional configuration that is deployed before a change.
+#: Configuration that is deployed before a change, by the name of the change.
 DEPLOYED_FIRST = {"replaced egress rule": {"network": {"egress": [HTTPS, POSTGRES]}}}
-#: Capabilities of the endpoint that a change needs.
+#: Capabilities of the endpoint that a change needs, by the name of the change.
 NEEDS = {"circuit breaker threshold": ["ecs-threshold"]}
 #: One change per AWS service.
 SAMPLE = {"count", "image tag", "health path", "added egress rule", "log retention", "node type"}
 
 
 def marked(name: str) -> Any:
-    """Returns the name of a change as a parameter, with marks for the needed capabilities and for the sample."""
+    """Returns a change's name as a test parameter, with marks for the needed capabilities and for the sample."""
     sample = [pytest.mark.sample] if name in SAMPLE else []
     return pytest.param(name, marks=[pytest.mark.needs(*NEEDS.get(name, [])), *sample])
 

@@ -1,4 +1,4 @@
-"""Snapshots, saved plans and JSON output of released versions, which stay readable and fit the schemas."""
+"""Snapshots, saved plans and JSON output of released versions, which remain readable and match the schemas."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ PLANS = sorted(FIXTURES.glob("*/*.plan"), key=lambda file: file.name)
 
 
 def is_subset(old: Any, new: Any) -> bool:
-    """Returns whether a new document has all fields of an old one with the same values; it may have more fields."""
+    """Returns whether a new document has all fields of an old one with the same values, and possibly further fields."""
     if isinstance(old, dict) and isinstance(new, dict):
         return all(key in new and is_subset(value, new[key]) for key, value in old.items())
     return old == new
@@ -36,7 +36,7 @@ def test_old_snapshot_loads(workspace: TestWorkspace, file: Path) -> None:
     assert listed == sorted(old["resources"])
     assert workspace.run("state", "show", "staging", "net/vpc").expect_exit().json() == old["resources"]["net/vpc"]
     workspace.run("history", "staging").expect_exit()
-    assert workspace.plan().steps, "the resources do not exist in this account, so all are planned"
+    assert workspace.plan().steps, "the resources do not exist in this account, so the plan creates all of them"
 
 
 @pytest.mark.parametrize("file", PLANS, ids=lambda file: f"{file.parent.name}-{file.stem}")
@@ -66,5 +66,5 @@ def test_recorded_documents_and_events_cover_the_schemas() -> None:
     missing = {entry["$ref"].rsplit("/", 1)[-1] for entry in schemas.load("events.json")["oneOf"]} - {
         e["event"] for e in lines
     }
-    # The first version wrote the log of `run` to stdout unchanged, without an event.
+    # The first version wrote the task log of `run` to stdout as it was, not in `log` events.
     assert missing == {"log"}

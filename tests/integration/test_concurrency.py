@@ -74,13 +74,13 @@ def test_unlocked_holder_makes_no_further_writes(workspace: TestWorkspace, proxy
     assert "staging is unlocked" in workspace.run("unlock", "staging", lock_id).expect_exit().err
     assert "nobody holds the lock" in workspace.run("unlock", "staging", "anything").expect_exit(1).err
     assert workspace.run("status", "staging", "--json").expect_exit().json()["lock"] is None
-    # Two refused writes: the second `unlock`, and the next heartbeat of the holder, which may already have been sent.
+    # Two writes are refused: the second `unlock`, and the holder's next heartbeat, which may already have been sent.
     until(lambda: workspace.refusals(since).count("dynamodb:UpdateItem") == 2)
     since = workspace.mark()
     held.release()
     lost = first.result().expect_exit(3)
     assert "broken with `pb-deploy unlock`" in lost.err, lost
-    # The process may have ended while its call was still in progress. No other call may follow.
+    # The call may have been in progress when the process exited. No other mutating call may follow.
     assert set(workspace.mutations(since)) <= {"elasticache:CreateReplicationGroup"}
     until(lambda: "staging-jobqr" in workspace.inventory.replication_groups())
     workspace.deploy()

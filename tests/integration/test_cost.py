@@ -1,4 +1,4 @@
-"""Cost of a run in countable units: instructions, memory and calls, never seconds."""
+"""Cost of a run, measured in instructions, memory and calls rather than in seconds."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ from configuration import Table, image
 from harness import BINARY, TestWorkspace
 
 MIB = 1024 * 1024
-#: Limits of the peak resident memory of a process, with the default services, and with a hundred more worker pools. Most of it
-#: are pages of the program itself.
+#: Limits of the peak resident memory of a process, with the default services and with a hundred additional worker
+#: pools. Most of this memory holds pages of the program itself.
 MEMORY_MAX = 42 * MIB
 POOLS_MEMORY_MAX = 70 * MIB
-#: Limits of the instructions of a plan without changes and of `--version`: 1.5 times the measured 65 and 2 million.
+#: Maximum instruction counts of a plan without changes and of `--version`: 1.5 times the measured 65 and 2 million.
 PLAN_MAX = 98_000_000
 VERSION_MAX = 3_000_000
 #: Number of worker pools in addition to the two default services.
 POOLS = 100
-#: Number of workspaces in one account: more of them do not change the calls of one plan.
+#: Number of workspaces in one account, which must not affect the calls of one workspace's plan.
 WORKSPACES = 4
 
 
 def count_instructions(workspace: TestWorkspace, *arguments: str) -> int:
-    """Returns the number of instructions of a run, counted by callgrind."""
+    """Returns the number of instructions that a run executes, counted by callgrind."""
     if shutil.which("valgrind") is None:
         pytest.skip("valgrind is not installed, so instructions cannot be counted")
     out = workspace.folder / "callgrind.out"
@@ -80,7 +80,7 @@ def test_commands_stay_within_memory_limit(workspace: TestWorkspace) -> None:
 
 
 def pools(count: int) -> Table:
-    """Returns a configuration with this many worker pools of one task each, because a subnet has some 250 addresses."""
+    """Returns a configuration with worker pools of only one task each, because a subnet has about 250 addresses."""
     pool = {"kind": "worker", "count": 1, "image": image("next")}
     return {"services": {f"pool{number}": {**pool, "queues": [f"q{number}"]} for number in range(count)}}
 
@@ -98,9 +98,9 @@ def test_pools_add_only_documented_calls_and_little_memory(workspace: TestWorksp
     added_calls = {
         call: count - calls_before[call] for call, count in calls_after.items() if count != calls_before[call]
     }
-    # The tag index returns pages of a hundred resources or, at some endpoints, of a hundred tags.
+    # A page of the tag index contains a hundred resources or, at some endpoints, a hundred tags.
     assert added_calls.pop("tagging:GetResources", 1) <= POOLS // 20, added_calls
-    # DescribeTaskDefinition accepts one task definition, DescribeServices up to ten services.
+    # DescribeTaskDefinition accepts only one task definition, DescribeServices up to ten services.
     services = POOLS + 2
     assert added_calls == {"ecs:DescribeTaskDefinition": POOLS, "ecs:DescribeServices": -(-services // 10) - 1}, (
         added_calls

@@ -1,4 +1,4 @@
-"""Resources of `deploy production` in an empty account, field by field, and the differences of staging."""
+"""Resources that `deploy production` creates in an empty account, field by field, and staging's differences."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ ANYWHERE = "0.0.0.0/0"
 
 @dataclass
 class Deployed:
-    """A deployed workspace and all resources of its account."""
+    """A deployed workspace and all resources in its account."""
 
     workspace: TestWorkspace
     name: str
@@ -30,7 +30,7 @@ class Deployed:
         """Returns the only resource of a kind with the name or Name tag `WORKSPACE-suffix`."""
         name = f"{self.name}-{suffix}"
         matches = {k: v for k, v in self.resources[kind].items() if name in (k, tags_of(v).get("Name"))}
-        assert len(matches) == 1, f"{list(matches)} of {kind} are called {name}"
+        assert len(matches) == 1, f"{list(matches)} in {kind} have the name {name}"
         return next(iter(matches.values()))
 
     def group_ids(self) -> dict[str, str]:
@@ -39,7 +39,7 @@ class Deployed:
 
 
 def deploy_and_read(workspace: TestWorkspace, name: str) -> Deployed:
-    """Deploys a workspace and reads all resources of its account."""
+    """Deploys a workspace and reads all resources in its account."""
     result = workspace.deploy(name)
     return Deployed(
         workspace, name, result, {kind: getattr(workspace.inventory, kind)() for kind in workspace.inventory.KINDS}
@@ -48,13 +48,13 @@ def deploy_and_read(workspace: TestWorkspace, name: str) -> Deployed:
 
 @pytest.fixture(scope="module")
 def production(new_workspace: Callable[[], TestWorkspace]) -> Deployed:
-    """Returns production, deployed once for this file."""
+    """Returns the production workspace, deployed once for this file."""
     return deploy_and_read(new_workspace(), "production")
 
 
 @pytest.fixture(scope="module")
 def staging(new_workspace: Callable[[], TestWorkspace]) -> Deployed:
-    """Returns staging, deployed once for this file in another account."""
+    """Returns the staging workspace, deployed once for this file in another account."""
     return deploy_and_read(new_workspace(), "staging")
 
 

@@ -91,7 +91,7 @@ def test_destroy_succeeds_after_image_fails_to_start(workspace: TestWorkspace) -
     workspace.configure({"services": {"flask": {"image": image("fail"), "breaker_threshold": 3}}})
     result = workspace.run("deploy", "staging", "--yes").expect_exit(1)
     assert "fargate/flask: failed:" in result.err, result
-    assert "Essential container in task exited" in result.err, "the message contains the stop reason of the tasks"
+    assert "Essential container in task exited" in result.err, "the message contains the tasks' stop reason"
     assert "Fix the error and run `pb-deploy deploy staging` again" in result.err
     workspace.destroy()
     assert workspace.inventory.remains() == {}

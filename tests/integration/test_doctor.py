@@ -13,7 +13,7 @@ def checks(workspace: TestWorkspace, code: int) -> dict[str, dict[str, Any]]:
     """Runs `doctor` and returns its checks by name."""
     since = workspace.mark()
     document = workspace.run("doctor", "staging", "--json").expect_exit(code).json()
-    # Permissions are checked by a simulation, which changes nothing.
+    # The calls that simulate permissions change nothing.
     assert set(workspace.mutations(since)) <= {"iam:SimulatePrincipalPolicy"}
     assert document["ready"] == (code == 0)
     return {check["name"]: check for check in document["checks"]}

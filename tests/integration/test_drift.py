@@ -15,16 +15,16 @@ from inventory import ID, normalized, tags_of
 
 @dataclass
 class ExternalChange:
-    """A change outside of pb-deploy and the planned actions that it causes, by address."""
+    """A change made outside of pb-deploy, and the planned actions that it causes, by address."""
 
     apply: Callable[[TestWorkspace], Any]
     planned: dict[str, str]
-    #: Reason why no request is answered until the repair; empty if requests are answered.
+    #: Reason why requests fail until the repair; empty if they succeed.
     unserved: str = ""
 
 
 def permission(port: int, cidr: str = "203.0.113.0/24") -> list[dict[str, Any]]:
-    """Returns a permission of a security group in the form of the EC2 API."""
+    """Returns a security group permission in the form that the EC2 API accepts."""
     return [{"IpProtocol": "tcp", "FromPort": port, "ToPort": port, "IpRanges": [{"CidrIp": cidr}]}]
 
 
@@ -231,7 +231,7 @@ SAMPLE = {
 
 
 def marked(name: str) -> Any:
-    """Returns the name of a change as a parameter, marked if it interrupts service or belongs to the sample."""
+    """Returns the name of a change as a test parameter, marked if the change interrupts service or is in the sample."""
     reason = EXTERNAL_CHANGES[name].unserved
     marks = [pytest.mark.unserved(reason)] if reason else []
     return pytest.param(name, marks=[*marks, *([pytest.mark.sample] if name in SAMPLE else [])])
@@ -262,7 +262,7 @@ def test_plan_marks_drift_as_changed_outside(staging: TestWorkspace) -> None:
 
 
 def comparable(workspace: TestWorkspace) -> list[str]:
-    """Returns all managed resources as lines of text, with addresses instead of ids, which a repair may change."""
+    """Returns all resources as lines of text, with addresses instead of ids, because a repair may change ids."""
     everything = workspace.inventory.everything()
     del everything["interfaces"]
     names = {
@@ -279,6 +279,6 @@ def comparable(workspace: TestWorkspace) -> list[str]:
 
 
 def assert_same(before: list[str], after: list[str]) -> None:
-    """Fails with a diff if the lines differ."""
+    """Fails the test with a diff if the lines differ."""
     if before != after:
         pytest.fail("\n".join(difflib.unified_diff(before, after, "before", "after", lineterm="", n=4)))

@@ -1,4 +1,4 @@
-"""Conformity of all requests of a deploy, updates and a destroy with the published models of the services."""
+"""Conformity of all requests of a deploy, of updates and of a destroy with the services' published models."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from sources import callable_actions
 
 LISTED, NAME = re.compile(r"^\| ([a-z0-9-]+) \|(.*`.*)$", re.MULTILINE), re.compile(r"`(\w+)`")
 DOCUMENT = ROOT / "docs" / "api-actions.md"
-#: Configuration changes that together update or replace every kind of resource.
+#: Configuration changes that together update or replace resources of every kind.
 UPDATES = [
     {
         "services": {
@@ -56,7 +56,7 @@ permissions a command needs.
 
 @pytest.fixture(scope="module")
 def requests(new_workspace: Callable[[], TestWorkspace], url: str) -> list[Request]:
-    """Returns all requests from the first plan to the destroy of a workspace."""
+    """Returns all requests from a workspace's first plan to its destroy."""
     workspace = new_workspace()
     with Observer(url) as observer:
         workspace.run("plan", "staging", url=observer.url).expect_exit()
@@ -92,7 +92,7 @@ def test_api_actions_document_is_complete(requests: list[Request]) -> None:
 
 
 def document(used: set[str], in_sources: set[str]) -> str:
-    """Returns the document: actions by service that read, that change something, and that occur only in the sources."""
+    """Returns the document: each service's actions that read, that change something, and that were not called."""
     lines = ["| service | reads | changes | other commands, drift, failures |", "|---|---|---|---|"]
     for service in sorted({name.partition(":")[0] for name in in_sources}):
         cells: list[list[str]] = [[], [], []]
@@ -117,7 +117,7 @@ def json_request(target: str, body: str) -> Request:
 
 
 def test_violations_of_service_models_are_detected() -> None:
-    """Checks one request for each kind of violation, so that none is missed."""
+    """Checks one invalid request for each kind of violation, so that no kind is missed."""
     redis = "Action=CreateReplicationGroup&ReplicationGroupId=a&ReplicationGroupDescription=b"
     create = "AmazonEC2ContainerServiceV20141113.CreateService"
     dns = "Credential=1/20260101/r/route53/aws4_request"

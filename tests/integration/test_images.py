@@ -15,7 +15,7 @@ REPOSITORY = "staging-celeryflask"
 
 
 def push(workspace: TestWorkspace, tag: str, content: str = "") -> str:
-    """Pushes an image to the repository of the workspace and returns its digest."""
+    """Pushes an image to the workspace's repository and returns the image's digest."""
     kind = "application/vnd.oci.image.manifest.v1+json"
     manifest = json.dumps({"schemaVersion": 2, "mediaType": kind, "annotations": {"content": content or tag}})
     answer = workspace.aws.ecr.put_image(repositoryName=REPOSITORY, imageManifest=manifest, imageTag=tag)
@@ -30,7 +30,7 @@ def running_image(workspace: TestWorkspace, key: str) -> str:
 
 
 def untagged_image_limit(workspace: TestWorkspace) -> int:
-    """Returns the number of untagged images that the lifecycle policy of the repository keeps."""
+    """Returns the number of untagged images that the repository's lifecycle policy keeps."""
     policy = json.loads(workspace.aws.ecr.get_lifecycle_policy(repositoryName=REPOSITORY)["lifecyclePolicyText"])
     (rule,) = policy["rules"]
     assert (rule["selection"]["tagStatus"], rule["selection"]["countType"]) == ("untagged", "imageCountMoreThan")
@@ -39,7 +39,7 @@ def untagged_image_limit(workspace: TestWorkspace) -> int:
 
 @pytest.fixture
 def own_images(workspace: TestWorkspace) -> TestWorkspace:
-    """Returns a workspace whose images are in its own repository."""
+    """Returns a workspace that is configured to use images in its own repository."""
     workspace.configure(OWN_IMAGES)
     return workspace
 
@@ -156,7 +156,7 @@ def test_stand_in_images_are_deployed_in_one_run(own_images: TestWorkspace) -> N
 
 @pytest.fixture(scope="module")
 def pushed(new_workspace: Callable[[], TestWorkspace]) -> TestWorkspace:
-    """Returns a deployed staging workspace that runs images of its own repository."""
+    """Returns a deployed staging workspace whose images have been pushed to its own repository."""
     workspace = new_workspace()
     workspace.initial_config = merged(workspace.initial_config, OWN_IMAGES)
     workspace.configure(OWN_IMAGES)
@@ -167,7 +167,7 @@ def pushed(new_workspace: Callable[[], TestWorkspace]) -> TestWorkspace:
 
 @pytest.fixture
 def shared(pushed: TestWorkspace) -> TestWorkspace:
-    """Returns the same workspace, reset to its initial configuration before each test."""
+    """Returns the workspace of `pushed`, reset to its initial configuration before each test."""
     pushed.reset()
     return pushed
 

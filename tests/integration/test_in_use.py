@@ -1,4 +1,4 @@
-"""Plans compare with the revision in use, even if later revisions are registered."""
+"""Comparison of plans with the revision in use, even if later revisions are registered."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ IMAGE_FIELD = "containers.flask.image"
 
 
 def deploy_image(workspace: TestWorkspace, tag: str) -> str:
-    """Deploys an image and returns the revision that was registered for it."""
+    """Deploys an image and returns the revision that the deploy registers."""
     configure_flask(workspace, image=image(tag))
     workspace.deploy()
     return revision(workspace)
 
 
 def assert_no_differences(workspace: TestWorkspace) -> None:
-    """Asserts that there is neither change nor drift, and that a deploy does not restart tasks."""
+    """Asserts that there are no changes and no drift, and that a deploy does not restart tasks."""
     deployment = service(workspace)["deployments"][0]["id"]
     assert "No changes" in workspace.run("plan", "staging", "--detailed-exitcode").expect_exit(0).out
     assert workspace.run("drift", "staging", "--json").expect_exit(0).json()["drift"] == []
@@ -41,7 +41,7 @@ def test_rollback_to_configured_image_leaves_no_changes(staging: TestWorkspace) 
     configure_flask(staging, image=image("v2"))
     since = staging.mark()
     staging.deploy()
-    assert revision(staging) == second, "the existing revision is used again"
+    assert revision(staging) == second, "the existing revision is reused"
     assert "ecs:RegisterTaskDefinition" not in staging.mutations(since)
     staging.assert_no_changes()
 
@@ -112,6 +112,6 @@ def test_release_command_is_not_repeated_after_rollback(workspace: TestWorkspace
     configure_flask(workspace, image=image("v2"))
     workspace.deploy()
     assert revision(workspace) == second and len(release_tasks(workspace)) == 2, (
-        "the release command has run for both revisions before"
+        "the release command has already run for both revisions"
     )
     workspace.assert_no_changes()

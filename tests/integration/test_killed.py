@@ -15,7 +15,7 @@ COMPLETE = {
     "services": 2, "task_definitions": 2, "balancers": 1, "target_groups": 1, "listeners": 1, "records": 1,
 }  # fmt: skip
 
-#: Creates whose response is lost: those that AWS would repeat, and one per service.
+#: Create calls whose response is lost: calls that would create a duplicate if repeated, and one call per service.
 CREATES = [
     "ec2:CreateVpc", "ec2:CreateInternetGateway", "ec2:CreateSubnet", "ec2:CreateSecurityGroup",
     "elasticache:CreateReplicationGroup", "elasticloadbalancing:CreateLoadBalancer", "ecs:RegisterTaskDefinition",
@@ -24,19 +24,19 @@ CREATES = [
 
 
 def kill(workspace: TestWorkspace, proxy: FaultProxy, call: str, when: str) -> None:
-    """Kills a deploy at a call: before the endpoint receives it, or after its execution but before the response."""
+    """Kills a deploy during a call: before the endpoint receives it, or after its execution but before the response."""
     stop = proxy.hold_before(call) if when == "before" else proxy.hold_after(call)
     running = workspace.start("deploy", "staging", "--yes", url=proxy.url)
     stop.wait()
     running.kill()
     if when == "before":
-        # A held call that was not sent yet is dropped.
+        # The held call has not reached the endpoint yet, and must not be executed later.
         proxy.drop(stop)
     proxy.release_all()
     workspace.run("unlock", "staging", workspace.lock_id()).expect_exit()
 
 
-#: Calls of a deploy at which it is killed; `tests/torture` covers every call.
+#: Calls during which a deploy is killed; `tests/torture` covers every call.
 MOMENTS = [
     "s3:PutObject", "ec2:CreateVpc", "ec2:CreateSubnet", "elasticache:CreateReplicationGroup",
     "elasticloadbalancing:CreateLoadBalancer", "ecs:RegisterTaskDefinition", "ecs:CreateService",
@@ -46,9 +46,9 @@ MOMENTS = [
 def run_after_kills(
     new_workspace: Callable[[], TestWorkspace], url: str, command: str, when: str
 ) -> dict[str, TestWorkspace]:
-    """Kills a deploy at each of these calls, then runs a command in all workspaces at once and returns them by call.
+    """Kills a deploy at each call, then runs a command in all workspaces at once. Returns the workspaces by call.
 
-    The runs are concurrent because they mostly wait for resources that AWS may not show yet.
+    The runs are concurrent because most of their time is spent waiting for resources that AWS may not show yet.
     """
     workspaces = {}
     for call in MOMENTS:

@@ -1,4 +1,4 @@
-"""Lifecycle of one workspace, on AWS with `--target aws` and otherwise on the endpoint of the other tests."""
+"""Lifecycle of one workspace: on AWS with `--target aws`, otherwise on the endpoint that the other tests use."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ deploys = pytest.mark.needs(*DEPLOYS)
 
 
 def client(service: str, workspace: Live) -> Any:
-    """Returns a client for the account of the workspace."""
+    """Returns a client for the workspace's account."""
     url = workspace.environment.get("AWS_ENDPOINT_URL")
     keys: dict[str, Any] = {}
     if url:
@@ -32,7 +32,7 @@ def client(service: str, workspace: Live) -> Any:
 
 
 def aws_workspace(folder: Path) -> Live:
-    """Returns a workspace on AWS, in the account that its owner named."""
+    """Returns a workspace on AWS, in the account that PB_LIVE_ACCOUNT names."""
     environment = dict(os.environ)
     base = live.base_configuration(environment)
     account = boto3.Session().client("sts", region_name=base["region"]).get_caller_identity()["Account"]
@@ -41,7 +41,7 @@ def aws_workspace(folder: Path) -> Live:
 
 
 def endpoint_workspace(workspace: TestWorkspace) -> Live:
-    """Returns a workspace in an account of this endpoint."""
+    """Returns a live test's workspace in an account at the tests' endpoint."""
     return Live(live.new_workspace(), workspace.config, workspace.account, workspace.folder, workspace.environment())
 
 
@@ -111,10 +111,10 @@ def test_live_workspace_lifecycle_succeeds(live_workspace: Live) -> None:
 
 def test_live_account_must_be_named_explicitly() -> None:
     for environment, message in (
-        ({}, "has to name the account"),
+        ({}, "must name the account"),
         ({live.ACCOUNT: "12"}, "12 digits"),
         ({live.ACCOUNT: "999999999999"}, "credentials are for account 123456789012"),
-        ({live.ACCOUNT: "123456789012", "AWS_ENDPOINT_URL_S3": "http://x"}, "something else than AWS"),
+        ({live.ACCOUNT: "123456789012", "AWS_ENDPOINT_URL_S3": "http://x"}, "use only AWS itself"),
     ):
         with pytest.raises(live.Refused, match=message):
             live.check_account(environment, "123456789012")
@@ -135,7 +135,7 @@ def test_live_workspace_is_separate_from_user_workspaces() -> None:
 
 
 class ScriptedLive(Live):
-    """A workspace whose commands exit with given codes."""
+    """A workspace whose commands only return given exit codes."""
 
     def __init__(self, **codes: list[int]) -> None:
         self.workspace, self.account, self.codes = "t-0123abcd", "123456789012", codes
@@ -162,7 +162,7 @@ def test_live_workspace_is_removed_after_failures() -> None:
 def run_sweeper(
     workspace: TestWorkspace, *arguments: str, account: str | None = None
 ) -> subprocess.CompletedProcess[str]:
-    """Runs the sweeper in the account of a workspace."""
+    """Runs the sweeper in a workspace's account."""
     environment = {
         **workspace.environment(), live.ACCOUNT: account or workspace.account, live.CONFIG: str(workspace.config_file),
         "PB_SWEEP_ENDPOINT": workspace.url, "AWS_DEFAULT_REGION": workspace.aws.region, "PYTHONDONTWRITEBYTECODE": "1",

@@ -19,7 +19,7 @@ MOVED = {
 
 
 def deploy_and_rename(workspace: TestWorkspace) -> dict[str, str]:
-    """Deploys a service, renames its key in the configuration, and returns the recorded ids by address."""
+    """Deploys a service, renames its key in the configuration, and returns the recorded ids by old address."""
     workspace.configure({"services": {"api": API}})
     workspace.deploy()
     ids = ids_by_address(workspace)
@@ -47,7 +47,7 @@ def test_state_mv_moves_service_without_recreating_it(workspace: TestWorkspace) 
     assert without_ownership_tags(workspace.inventory.everything()) == before
     assert ids_by_address(workspace) == {MOVED.get(address, address): identity for address, identity in ids.items()}
 
-    # The service keeps its name in ECS.
+    # The service keeps its ECS name, which contains the old key.
     services = {service["name"]: service for service in workspace.run("status", "staging", "--json").json()["services"]}
     assert services["staging-api"]["running"] == 1 and "staging-backend" not in services
     assert set(workspace.plan().changes.values()) == {"update"}
@@ -66,7 +66,7 @@ def test_state_mv_moves_service_without_recreating_it(workspace: TestWorkspace) 
     workspace.deploy(code=1)
     (last,) = workspace.run("status", "staging", "--json").expect_exit().json()["unserved"]
     assert (last["service"], last["revision"]) == ("staging-api", "staging-api:3"), (
-        "a failed release of the renamed service is shown as well"
+        "a failed release of the renamed service is shown, too"
     )
     workspace.destroy()
     assert workspace.inventory.remains() == {}

@@ -1,4 +1,4 @@
-"""Runs without changes, which make no mutating call and as few calls as possible."""
+"""Runs without changes, which make no mutating calls and as few calls as possible."""
 
 from __future__ import annotations
 
@@ -47,11 +47,11 @@ def test_destroy_in_empty_account_does_nothing(workspace: TestWorkspace) -> None
     assert workspace.mutations() == []
 
 
-#: Calls that need no earlier response: caller identity, state, prerequisites, and resources with ownership tags.
+#: Calls that need no earlier response: for caller identity, state, prerequisites, and resources by ownership tags.
 FIRST_ROUND_CALLS = [
     "iam:GetRole", "route53:ListHostedZonesByName", "s3:GetObject", "sts:GetCallerIdentity", "tagging:GetResources",
 ]  # fmt: skip
-#: Number of calls of a plan without changes.
+#: Number of calls that a plan without changes makes.
 PLAN_CALLS = 33
 
 

@@ -1,4 +1,4 @@
-"""Commands that need no AWS (`init`, `fmt`, `graph`), and the agreement of the documents in `docs/` with the tool."""
+"""Commands that do not call AWS (`init`, `fmt`, `graph`), and agreement of the documents in `docs/` with the tool."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ DOCS = ROOT / "docs"
 
 @pytest.fixture(scope="module")
 def offline(new_workspace: Callable[[], TestWorkspace]) -> TestWorkspace:
-    """Returns a workspace whose tests use its folder only."""
+    """Returns a workspace of which the tests use only the folder."""
     return new_workspace()
 
 
@@ -94,7 +94,7 @@ def test_graph_needs_no_credentials(offline: TestWorkspace) -> None:
     edges = {(edge["from"], edge["to"]) for edge in document["edges"]}
     assert ("net/tasks_subnet", "net/vpc") in edges and ("edge/listener", "edge/balancer") in edges
     assert {address for edge in edges for address in edge} <= set(document["nodes"]) and len(document["nodes"]) == 34
-    # 33 resources and the target health check, which has no dependents.
+    # The 34 nodes are 33 resources and the target health check. No node depends on the check.
     assert ("edge/flask_health", "fargate/flask") in edges and "edge/flask_health" not in {to for _, to in edges}
     dot = offline.run("graph", "staging", env=dict(NO_ENDPOINT)).expect_exit().out
     assert dot.startswith('digraph "staging" {') and '"net/tasks_subnet" -> "net/vpc";' in dot
@@ -176,7 +176,7 @@ def test_json_documents_are_documented(workspace: TestWorkspace) -> None:
 
 
 def keys(document: Any) -> set[str]:
-    """Returns the fields of a document and of its nested lists, except those below keys that users choose."""
+    """Returns the keys of a document and of its nested lists and tables, except below keys that users choose."""
     if isinstance(document, list):
         return set().union(*(keys(item) for item in document))
     if not isinstance(document, dict):

@@ -18,7 +18,7 @@ LOG_GROUP = "staging-pb_workers"
 
 @pytest.fixture
 def deployed(staging: TestWorkspace) -> Iterator[TestWorkspace]:
-    """Returns a deployed staging workspace, and asserts after the test that it is unchanged."""
+    """Yields a deployed staging workspace, and asserts after the test that it is unchanged."""
     yield staging
     staging.assert_no_changes()
 
@@ -116,7 +116,7 @@ def test_run_stops_its_task_on_ctrl_c(deployed: TestWorkspace) -> None:
 
 
 def install_plugin(folder: Path) -> Path:
-    """Writes a stand-in for the Session Manager plugin, which records its arguments. Returns its folder."""
+    """Writes a stand-in for the Session Manager plugin that records its arguments. Returns the stand-in's folder."""
     bin_folder = folder / "bin"
     bin_folder.mkdir(exist_ok=True)
     file = bin_folder / "session-manager-plugin"

@@ -1,4 +1,4 @@
-"""Plan options: `--target`, `--replace`, `--refresh-only`, `ignore_changes`; and the report of drift."""
+"""Plan options: `--target`, `--replace`, `--refresh-only`, `ignore_changes`; and the drift report."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Security group rules at both ends of the connection to the queue, which services wait for."""
+"""Security group rules for both ends of the connection to the queue: services wait until both exist."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Preflight checks of service quotas: a plan that would exceed one is refused, and nothing is changed.
+"""Preflight checks of service quotas: a plan that would exceed a quota is refused, and nothing is changed.
 
-A port change creates security group rules before it deletes the old ones. Another web service needs a target group and
-a listener rule.
+A port change creates security group rules before it deletes the old ones. An additional web service
+needs a target group and a listener rule.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ pytestmark = pytest.mark.needs("quotas")
 GROUP_RULES, TARGET_GROUPS = "L-0EA8095F", "L-B22855CB"
 BALANCER_RULES, BALANCER_TARGETS = "L-7EED9B64", "L-822D1B1B"
 PORT: Table = {"services": {"flask": {"port": 8000}}}
-#: Web service on the port of the first one, which therefore needs no security group rules.
+#: Second web service. It uses the same port as the first one, so it needs no security group rules of its own.
 API: Table = {"services": {"api": {"kind": "web", "image": image("api"), "paths": ["/api/*"]}}}
 FULL = "has 60 of 60 inbound rules, and would have 61 before this plan deletes any"
 
 
 def set_preconditions(workspace: TestWorkspace, **preconditions: Any) -> None:
-    """Sets preconditions of this account through the control endpoint of the emulator."""
+    """Sets preconditions of the workspace's account through the emulator's control endpoint."""
     control(
         workspace.url,
         "preconditions",
@@ -37,12 +37,12 @@ def set_preconditions(workspace: TestWorkspace, **preconditions: Any) -> None:
 
 
 def set_quota(workspace: TestWorkspace, code: str, value: int) -> None:
-    """Sets the applied value of a quota of the account."""
+    """Sets the account's applied value of a quota."""
     set_preconditions(workspace, quotas={code: value})
 
 
 def fill_group(workspace: TestWorkspace, address: str, is_outbound: bool = False, count: int = 59) -> str:
-    """Adds unmanaged rules to a managed group, which has one rule of its own. Returns the id of the group."""
+    """Adds unmanaged rules to a managed security group, which has one managed rule. Returns the id of the group."""
     group = id_of(workspace, address)
     blocks = {"IpRanges": [{"CidrIp": "192.0.2.0/24"}]}
     rules = [{"IpProtocol": "udp", "FromPort": p, "ToPort": p, **blocks} for p in range(9000, 9000 + count)]
@@ -56,14 +56,14 @@ def fill_group(workspace: TestWorkspace, address: str, is_outbound: bool = False
 
 
 def deploy_ignoring_unmanaged_rules(workspace: TestWorkspace, address: str = "net/flask_group") -> None:
-    """Deploys a stack that ignores unmanaged rules of a group, then configures another port."""
+    """Deploys a stack that ignores unmanaged rules in a security group, then configures another port."""
     workspace.configure({"ignore_changes": [f"{address}.unmanaged_rules"]})
     workspace.deploy()
     workspace.configure(PORT)
 
 
 def assert_refused(workspace: TestWorkspace, *words: str) -> None:
-    """Asserts that `plan` and `deploy` are refused with these words and change nothing."""
+    """Asserts that `plan` and `deploy` are refused with a message that contains these words, and change nothing."""
     since = workspace.mark()
     for command in (["plan", "staging"], ["deploy", "staging", "--yes"]):
         result = workspace.run(*command).expect_exit(1)
@@ -150,7 +150,7 @@ def test_web_service_beyond_target_group_quota_is_refused(workspace: TestWorkspa
 
 
 def add_rules(workspace: TestWorkspace, groups: list[str]) -> list[str]:
-    """Adds an unmanaged rule to the managed listener for each of these target groups. Returns the ARNs of the rules."""
+    """Adds an unmanaged rule for each of these target groups to the managed listener. Returns the ARNs of the rules."""
     elb, listener = workspace.aws.elbv2, next(iter(workspace.inventory.listeners()))
     return [
         elb.create_rule(

@@ -1,4 +1,4 @@
-"""Comparison of the sample in README.md with the output of the tool. PB_TEST_RECORD=1 records the sample."""
+"""Comparison of the sample in README.md with the tool's output. PB_TEST_RECORD=1 records the sample."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from messages import RECORD
 
 README = ROOT / "README.md"
 SAMPLE = re.compile(r"```console\n(.*?)```\n", re.DOTALL)
-#: Command of a sample. `--local` gives the tool the endpoint, with an image for every tag. The lines of xtask itself
-#: about the endpoint are not part of the sample.
+#: Command of a sample. `--local` lets the tool use the local endpoint, at which every image tag exists. The lines that
+#: xtask itself prints about the endpoint are not part of the sample.
 COMMAND = re.compile(r"^\$ (?P<shown>cargo xtask (?P<arguments>.*) --local\b(?P<more>.*))$")
 #: Replacement for omitted lines in a sample.
 ELLIPSIS = "..."
-#: Number of resources that the sample shows of all its plans.
+#: Number of resources that the sample shows from all of its plans together.
 SHOWN_RESOURCES = 1
-#: Steps that the sample shows of a run. Each depends on the one before it, so their order is always the same.
+#: Steps that the sample shows from a run. Each depends on the one before it, so their order is always the same.
 SHOWN_STEPS = ("net/vpc", "redis/jobqr", "fargate/flask")
 STEP = re.compile(r"^  (?P<address>[a-z_]+/\w+): ")
 UNSTABLE = [
@@ -30,10 +30,10 @@ UNSTABLE = [
 
 
 def excerpt(output: str) -> list[str]:
-    """Returns the lines of an output that the sample shows.
+    """Returns those lines of an output that the sample shows.
 
     These are the first resource of a plan, the last line of some steps, and all lines that are not indented.
-    An ellipsis replaces the others and the blank lines around them.
+    An ellipsis replaces all other lines, with the blank lines around them.
     """
     lines = output.rstrip("\n").split("\n")
     resources = 0
@@ -51,7 +51,7 @@ def excerpt(output: str) -> list[str]:
 
 
 def tidy(lines: list[str]) -> list[str]:
-    """Returns the lines with adjacent ellipses and the blank lines next to them merged into one ellipsis."""
+    """Returns the lines with one ellipsis in place of adjacent ellipses and the blank lines next to them."""
     text = re.sub(r"(?:^\n)*(?:^\.\.\.\n(?:^\n)*)+", f"{ELLIPSIS}\n", "\n".join([*lines, ""]), flags=re.MULTILINE)
     return text.splitlines()
 
@@ -59,7 +59,7 @@ def tidy(lines: list[str]) -> list[str]:
 def normalised(lines: list[str]) -> list[str]:
     """Returns the lines with placeholders for values that differ from run to run.
 
-    Steps run in parallel, so ellipses and blank lines are omitted.
+    Steps run in parallel, which changes the positions of ellipses and blank lines, so both are omitted.
     """
     stable = []
     for line in lines:
@@ -78,7 +78,7 @@ def sample() -> list[str]:
 
 @pytest.fixture
 def local(workspace: TestWorkspace) -> TestWorkspace:
-    """Returns a workspace whose account is prepared as by `--local`, with the configuration of this repository."""
+    """Returns a workspace with this repository's configuration, in an account prepared as `--local` does it."""
     control(
         workspace.url,
         "preconditions",

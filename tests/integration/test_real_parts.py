@@ -1,4 +1,4 @@
-"""Registered task definitions run as processes, with a real Redis server and real Celery workers."""
+"""Registered task definitions, run as processes with a real Redis server and real Celery workers."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from real_parts import APP, LoggedProcess, application_folder, ask, free_port, l
 
 WORKER = ["celery", "--app", "shop.queue", "worker", "--loglevel", "INFO", "--concurrency", "1"]
 BEAT = ["celery", "--app", "shop.queue", "beat", "--loglevel", "INFO", "--schedule", "schedule"]
-#: Limit for the start of a process. Python and Celery start slowly if many processes start at once.
+#: Maximum time until a process is ready. Python and Celery start slowly if many processes start at once.
 START_SECONDS = 90.0
 
 
@@ -65,13 +65,13 @@ def registered_containers(workspace: TestWorkspace) -> dict[str, dict[str, Any]]
 
 
 def environment(path: str, folder: Path, container: dict[str, Any]) -> dict[str, str]:
-    """Returns the variables of a minimal system and those of the task definition."""
+    """Returns the environment variables of a minimal system and of the container definition."""
     variables = {pair["name"]: pair["value"] for pair in container["environment"]}
     return {"PATH": path, "HOME": str(folder), "PYTHONDONTWRITEBYTECODE": "1", "PYTHONPATH": str(APP), **variables}
 
 
 def submit(port: int, request: str, body: dict[str, Any]) -> Callable[[], Any]:
-    """Submits a job. Returns a function that returns its outcome, or None until it has succeeded."""
+    """Submits a job. Returns a function that returns the job's result, or None while the job has not succeeded."""
     status, answer = ask(port, request, json.dumps(body).encode())
     assert status == 202
     identity = json.loads(answer)["id"]
@@ -116,9 +116,9 @@ def test_registered_task_definitions_run_with_real_queue(deployed: TestWorkspace
         assert until(submit(port, "/sums", {"x": 19, "y": 23}), START_SECONDS)["result"] == 42
         report = until(submit(port, "/reports", {"seconds": 0.1}), START_SECONDS)["result"]
         pools = {name: running[name].process.pid for name in ("staging-celery", "staging-reports")}
-        assert os.getpgid(report["worker"]) == pools["staging-reports"], "each queue has its pool"
+        assert os.getpgid(report["worker"]) == pools["staging-reports"], "each queue has its own pool"
 
-        # A rollout stops a worker in the same way: it finishes its current job and exits with 0.
+        # A rollout stops a worker with SIGTERM, too: the worker finishes its current job and exits with 0.
         busy = submit(port, "/reports", {"seconds": 3})
         until(lambda: running["staging-reports"].output().count("received") == 2, START_SECONDS)
         os.kill(pools["staging-reports"], signal.SIGTERM)
@@ -133,17 +133,17 @@ def test_registered_task_definitions_run_with_real_queue(deployed: TestWorkspace
 
 @pytest.fixture
 def local(tmp_path: Path, path: str) -> Iterator[TestWorkspace]:
-    """Returns a configured workspace without AWS: calls would not reach an endpoint."""
+    """Yields a configured workspace without AWS: no endpoint would receive its calls."""
     workspace = TestWorkspace("http://127.0.0.1:9", "123456789012", tmp_path)
     workspace.configure({"redis": {"port": free_port()}, "services": services(free_port())})
-    # Without a command of its own, `celery` has the one of the stage `celery` in the Dockerfile.
+    # Without a configured command, `celery` runs the command of the stage `celery` in the Dockerfile.
     workspace.configure({"services": {"celery": {"command": None, "image": None}, "beat": None}})
     yield workspace
     workspace.end()
 
 
 def start_local(workspace: TestWorkspace, path: str, *arguments: str) -> Any:
-    """Starts `local up` without AWS credentials and endpoint in its environment."""
+    """Starts `local up` with neither AWS credentials nor an AWS endpoint in its environment."""
     variables = {"PATH": path, "PYTHONDONTWRITEBYTECODE": "1"}
     unset: dict[str, str | None] = dict.fromkeys(("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_ENDPOINT_URL"))
     return workspace.start("local", "up", "staging", "--app", str(APP), *arguments, env={**unset, **variables})

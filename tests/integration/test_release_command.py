@@ -45,7 +45,7 @@ def test_release_command_runs_once_per_revision_before_rollout(workspace: TestWo
 
     workspace.configure({"services": {"celery": {"count": 2}}})
     workspace.deploy()
-    assert len(release_tasks(workspace)) == 1, "its service has no new revision"
+    assert len(release_tasks(workspace)) == 1, "no second release command runs, because its service has no new revision"
     workspace.configure({"services": {"flask": {"image": image("next")}}})
     assert workspace.plan().changes["fargate/before"] == "update"
     workspace.deploy()
@@ -66,7 +66,7 @@ def test_failed_release_command_stops_rollout_with_reason(workspace: TestWorkspa
     assert "ecs:UpdateService" not in workspace.mutations(since)
     assert revisions(workspace) == revisions_before
 
-    # A second deploy runs the failed command again; once it succeeds, the rollout starts.
+    # A second deploy runs the failed command again. The rollout starts only once the command succeeds.
     since = workspace.mark()
     workspace.deploy(code=1)
     assert len(release_tasks(workspace)) == 2

@@ -1,7 +1,7 @@
 """Repair of broken routing by a deploy and by a rollback.
 
 Routing is broken if a listener, rule or port leads to no task of the service. Older versions of pb-deploy could
-leave it in this condition.
+leave routing in this condition.
 """
 
 from __future__ import annotations
@@ -27,18 +27,18 @@ class Misrouting:
     apply: Callable[[TestWorkspace], None]
     service: str
     failure: str
-    #: Action of the repairing deploy by address.
+    #: Actions of the deploy that repairs the routing, by address.
     repaired: dict[str, str]
 
 
 def image_changes(tag: str) -> Table:
-    """Returns a configuration in which both web services run an image."""
+    """Returns a configuration in which both web services run this image."""
     api = {"kind": "web", "hosts": ["api"], "port": 8080}
     return {"services": {"flask": image_settings(tag), "api": {**api, **image_settings(tag)}}}
 
 
 def image_settings(tag: str) -> Table:
-    """Returns the settings that both services have in common."""
+    """Returns the settings that both services share."""
     return {"image": image(tag), "breaker_threshold": 1}
 
 
@@ -52,7 +52,7 @@ def shared_workspace(new_workspace: Callable[[], TestWorkspace]) -> TestWorkspac
 
 @pytest.fixture
 def web_services(shared_workspace: TestWorkspace) -> TestWorkspace:
-    """Deploys the shared workspace, so that each test begins with the same resources."""
+    """Deploys the shared workspace again, so that each test begins with the same resources."""
     shared_workspace.reset()
     return shared_workspace
 
@@ -83,7 +83,7 @@ def misroute_rule(workspace: TestWorkspace) -> None:
 
 
 def open_wrong_port(workspace: TestWorkspace) -> None:
-    """Changes the port of the managed security group rules for the first service."""
+    """Changes the port in the first service's managed security group rules."""
     ec2 = workspace.aws.ec2
     for rule in [rule for rule in workspace.inventory.rules().values() if rule["FromPort"] == 5050]:
         direction = "egress" if rule["IsEgress"] else "ingress"
@@ -113,7 +113,7 @@ each_misrouting = pytest.mark.parametrize(
 
 
 def break_routing(workspace: TestWorkspace, misrouting: Misrouting) -> None:
-    """Breaks the routing to a service, checks that requests fail, and waits until none of its targets is healthy."""
+    """Breaks the routing to a service, checks that requests fail, and waits until the service has no healthy target."""
     misrouting.apply(workspace)
     assert probe(workspace, misrouting.service).startswith(misrouting.failure), probe(workspace, misrouting.service)
     until(lambda: "healthy" not in target_states(workspace, misrouting.service))
@@ -133,7 +133,7 @@ def probe(workspace: TestWorkspace, key: str) -> str:
 
 
 def assert_served(workspace: TestWorkspace) -> None:
-    """Asserts that requests to each service are answered by the revision in use."""
+    """Asserts that each service's revision in use answers the requests to that service."""
     for key in ("flask", "api"):
         assert probe(workspace, key) == revision(workspace, key), key
 

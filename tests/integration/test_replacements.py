@@ -11,7 +11,7 @@ STABLE_KINDS = ("vpcs", "gateways", "subnets", "groups", "rules", "replication_g
 
 
 def deploy_replacement(workspace: TestWorkspace, change: Table) -> Plan:
-    """Plans and deploys a change. Asserts that nothing is duplicated and no change is left. Returns the plan."""
+    """Plans and deploys a change. Asserts that no resource is duplicated and no change remains. Returns the plan."""
     before = workspace.inventory.counts()
     workspace.configure(change)
     plan = workspace.plan()
@@ -34,7 +34,7 @@ def test_flask_port_change_replaces_security_group_rules(staging: TestWorkspace)
     assert plan.changes["fargate/flask"] == "update"
     rules = {address: change for address, change in plan.changes.items() if address.startswith("net/")}
     assert rules == {"net/lb_out_flask": "create_first", "net/flask_in_lb": "create_first"}, rules
-    # A target group can have targets on both ports, so only its tag changes.
+    # A target group can have targets on the old and the new port, so only its Name tag changes.
     assert {address for address in plan.changes if address.startswith("edge/")} <= {"edge/targets"}
     assert set(plan.fields("edge/targets")) == {"tags.Name"}
     (new,) = staging.inventory.target_groups().values()

@@ -1,4 +1,4 @@
-"""Rollback, history, scale, restart and status: writing commands hold the lease and are recorded like a deploy."""
+"""Rollback, history, scale, restart and status: commands that write hold the lease and are recorded like a deploy."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def test_rollback_restores_previous_revision_until_next_deploy(staging: TestWork
     result = staging.run("rollback", "staging", "--yes").expect_exit()
     assert f"fargate/flask: {second} -> {first}" in result.err and "The next deploy will use" in result.err, result
     assert (revision(staging), revision(staging, "celery")) == (first, celery), (
-        "celery had no release and keeps its revision"
+        "celery was not part of the last release, so it keeps its revision"
     )
     assert staging.writes(since) == ["ecs:UpdateService"]
     last = recorded_releases(staging)[-1]
@@ -43,7 +43,7 @@ def test_rollback_restores_previous_revision_until_next_deploy(staging: TestWork
     plan = staging.plan()
     assert plan.changes == {"fargate/flask_task": "update", "fargate/flask": "update"}
     assert plan.fields("fargate/flask_task") == {"containers.flask.image": (image("one"), image("two"))}
-    assert plan.origin("fargate/flask") == "configuration", "a rollback is no drift"
+    assert plan.origin("fargate/flask") == "configuration", "a rollback is not drift"
     staging.deploy()
     assert revision(staging) == second
     staging.assert_no_changes()

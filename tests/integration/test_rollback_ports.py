@@ -1,4 +1,4 @@
-"""Rollbacks across a port change: the path from the load balancer to the tasks is rolled back with the service."""
+"""Rollbacks across a port change: the security group rules for the port are rolled back with the service."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ from harness import Result, TestWorkspace, until
 
 
 def configure_flask(workspace: TestWorkspace, **changes: Any) -> None:
-    """Changes the web service and sets its circuit breaker threshold to 1."""
+    """Changes the configuration of the web service and sets its circuit breaker threshold to 1."""
     workspace.configure({"services": {"flask": {"breaker_threshold": 1, **changes}}})
 
 
@@ -26,7 +26,7 @@ def revision(workspace: TestWorkspace, key: str = "flask") -> str:
     return str(service(workspace, key)["taskDefinition"].rsplit("/", 1)[-1])
 
 
-#: Expected fragments of the message by image tag, which selects the failure.
+#: Expected fragments of the message, by image tag; the tag selects the failure.
 FAILURES: dict[str, list[str]] = {
     "missing": ["stopped: ", "CannotPullContainerError"],
     "fail": [
@@ -39,7 +39,7 @@ FAILURES: dict[str, list[str]] = {
 }  # fmt: skip
 
 
-#: Failures in which tasks of the rollout stop. Stopped tasks of earlier rollouts are not reported.
+#: Failures in which tasks of the rollout stop, so that the message lists stopped tasks, but none of earlier rollouts.
 FAILURES_AFTER_START = {"missing", "fail", "unhealthy", "oom"}
 
 
@@ -78,7 +78,7 @@ def test_crash_loop_that_ecs_does_not_count_fails_the_rollout(staging: TestWorks
     )
     assert "Deployed" not in result.err and result.out == "", result
     if "rolling back requires another rollout" in result.err:
-        # All tasks ran for a moment, and ECS counts that as a completed rollout.
+        # All tasks were running for a moment, and ECS therefore considers the rollout completed.
         shown = staging.run("status", "staging").expect_exit().out
         assert "failed, although ECS completed the rollout: " in shown or "does not serve: " in shown, shown
         assert f"{key} is already on the new revision. To undo: `pb-deploy rollback staging`" in result.err, result
@@ -180,7 +180,7 @@ def test_rollout_without_waiting_is_confirmed_by_wait(staging: TestWorkspace, ta
 
 
 def interrupt_endless_rollout(workspace: TestWorkspace, *arguments: str) -> Result:
-    """Interrupts a deploy during a rollout that never ends. Returns the result of the deploy."""
+    """Interrupts a deploy during a rollout that never ends, and returns the result of the deploy."""
     configure_flask(workspace, image=image("unhealthy"), breaker=False)
     run = workspace.start("deploy", "staging", "--yes", *arguments)
     until(lambda: len(service(workspace)["deployments"]) == 2)
@@ -198,7 +198,7 @@ def test_interrupted_deploy_stops_its_rollouts_in_parallel(staging: TestWorkspac
     held, since = proxy.hold_after("ecs:StopServiceDeployment"), staging.mark()
     run.interrupt()
     held.wait()
-    # Neither call has been answered: the second one does not wait for the result of the first.
+    # The second service's rollout is stopped before the call for the first service has been answered.
     until(lambda: staging.calls(since).count("ecs:StopServiceDeployment") == 2)
     held.release()
     result = run.result().expect_exit(130)
@@ -215,7 +215,7 @@ def start_endless_rollout(workspace: TestWorkspace) -> None:
 
 
 def is_restart_in_progress(workspace: TestWorkspace) -> bool:
-    """Returns whether the restart has begun and is recorded as not completed."""
+    """Returns whether a restart has begun and is recorded as incomplete."""
     record = workspace.state_object()["snapshot"]["resources"]["fargate/flask"]
     return record["attrs"]["deployment"] == service(workspace)["deployments"][0]["id"] and not record["settled"]
 

@@ -1,4 +1,4 @@
-"""Saved plans, which apply once and only to what they are bound to; and recovery from lost or outdated snapshots."""
+"""Saved plans, applicable once and only while all that they are bound to is unchanged; lost and outdated snapshots."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from harness import TestWorkspace
 
 
 def save_plan(workspace: TestWorkspace, *arguments: str) -> str:
-    """Saves a plan. Returns the name of its file."""
+    """Saves a plan and returns the name of its file."""
     result = workspace.run("plan", "staging", "--out", "a.plan", *arguments).expect_exit()
     assert "apply a.plan" in result.err
     return "a.plan"

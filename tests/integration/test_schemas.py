@@ -1,4 +1,4 @@
-"""Published schemas: they accept what the tool reads and writes, and refuse what it refuses."""
+"""Published schemas: they accept what the tool reads and writes, and refuse what the tool refuses."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from schemas import SCHEMAS, refuses
 
 SECRET = "wJalrXUtnFEMIK7MDENGbPxRfiCYEXAMPLEKEY"
 TOKEN = "FwoGZXIvYXdzEJrSessionTokenForTests"
-#: Command of each document. A failed command prints the document `error` instead.
+#: Command that prints each document. A command that fails prints the document `error` instead.
 QUERIES = {
     "doctor": "doctor staging",
     "drift": "drift staging",

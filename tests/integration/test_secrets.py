@@ -17,7 +17,7 @@ ROLE, POLICY = "roles/execution", "pb-deploy.staging.us-east-2.secrets"
 
 
 def create_secrets(workspace: TestWorkspace) -> dict[str, str]:
-    """Creates a secret and a parameter in the account. Returns their references by variable."""
+    """Creates a secret and a parameter in the account. Returns references to them, by environment variable."""
     secret = workspace.aws.secretsmanager.create_secret(
         Name="app/db", SecretString=json.dumps({"password": SECRET_VALUE})
     )["ARN"]
@@ -27,13 +27,13 @@ def create_secrets(workspace: TestWorkspace) -> dict[str, str]:
 
 
 def role_check(workspace: TestWorkspace) -> dict[str, Any]:
-    """Returns the check of the execution role in the report of `doctor`."""
+    """Returns the execution role's check from the report of `doctor`."""
     checks = workspace.run("doctor", "staging", "--json").expect_exit().json()["checks"]
     return next(check for check in checks if check["name"] == ROLE)
 
 
 def role_policies(workspace: TestWorkspace) -> dict[str, list[dict[str, Any]]]:
-    """Returns the statements of the inline policies of the execution role, by policy name."""
+    """Returns the statements of the execution role's inline policies, by policy name."""
     iam, role = workspace.aws.iam, workspace.config["roles"]["execution"]
     names = iam.list_role_policies(RoleName=role)["PolicyNames"]
     documents = {name: iam.get_role_policy(RoleName=role, PolicyName=name)["PolicyDocument"] for name in names}
@@ -100,12 +100,12 @@ def test_secret_is_passed_to_tasks_by_reference(workspace: TestWorkspace, url: s
 
 
 def revision(workspace: TestWorkspace, family: str = "staging-flask") -> dict[str, Any]:
-    """Returns the latest revision of a family."""
+    """Returns the latest revision of a task definition family."""
     return dict(workspace.aws.ecs.describe_task_definition(taskDefinition=family)["taskDefinition"])
 
 
 def leak_secret(workspace: TestWorkspace) -> None:
-    """Registers a revision that contains secrets, and rolls it out, outside of pb-deploy."""
+    """Registers a revision that contains plaintext secrets and rolls it out, outside of pb-deploy."""
     ecs = workspace.aws.ecs
     described = ecs.describe_task_definition(taskDefinition="staging-flask", include=["TAGS"])
     kept_keys = ("family", "networkMode", "cpu", "memory", "requiresCompatibilities", "executionRoleArn")
@@ -122,7 +122,7 @@ def leak_secret(workspace: TestWorkspace) -> None:
 
 
 def folder_text(folder: Path) -> str:
-    """Returns the concatenated text of all files of a folder."""
+    """Returns the concatenated text of all files in a folder."""
     return "".join(file.read_text(encoding="utf-8") for file in folder.iterdir() if file.is_file())
 
 
@@ -139,13 +139,13 @@ def test_secret_in_live_revision_is_hidden_in_plan_and_state(staging: TestWorksp
         assert code is None or result.code == code, result
         texts.append(result.text)
     assert any("DB_PASSWORD" in text and "hidden" in text for text in texts)
-    # A refresh records the live values, and secrets in their hidden form.
+    # A refresh records the live values, but secrets only in their hidden form.
     staging.run("apply", "refresh.plan").expect_exit()
     recorded = staging.state_object()["snapshot"]["resources"]["fargate/flask_task"]["spec"]
     assert "hidden" in recorded["containers"]["flask"]["environment"]["DB_PASSWORD"]
     texts += [json.dumps(staging.state_object()), folder_text(staging.folder)]
     texts += [staging.run("state", "show", "staging").text, staging.run("state", "pull", "staging").text]
-    # To keep the ignored field, a deploy would have to register its values again, but it does not know hidden ones.
+    # To keep the ignored field, a deploy would have to register its values again, but hidden values are unknown to it.
     staging.configure({"ignore_changes": ["fargate/flask_task.containers.flask.environment"]})
     refused = staging.run("deploy", "staging", "--yes").expect_exit(1)
     assert "hidden" in refused.err and "`secrets`" in refused.err, refused

@@ -14,7 +14,7 @@ from test_killed import kill
 from test_rollouts import configure_flask, revision
 
 pytestmark = [pytest.mark.needs("data-plane"), pytest.mark.unserved("these tests send requests themselves")]
-#: Health checks that detect an unhealthy target as soon as AWS allows: after 2 checks, 5 s apart.
+#: Health checks that detect an unhealthy target as early as AWS allows: after 2 failed checks, 5 s apart.
 FAST = {"health_interval": 5, "health_timeout": 2, "unhealthy_threshold": 2}
 
 
@@ -33,25 +33,25 @@ def deploy_while_probed(
 
 
 def security_group_rules(workspace: TestWorkspace) -> set[tuple[str, bool, int]]:
-    """Returns group id, direction (True for egress) and first port of all security group rules."""
+    """Returns the group id, the direction (True for egress) and the first port of each security group rule."""
     described = workspace.aws.ec2.describe_security_group_rules()["SecurityGroupRules"]
     return {(rule["GroupId"], rule["IsEgress"], rule.get("FromPort", -1)) for rule in described}
 
 
 def health_check(workspace: TestWorkspace) -> tuple[str, str]:
-    """Returns the health check path of the first web service, and the status codes that count as healthy."""
+    """Returns the first web service's health check path, and the status codes that count as healthy."""
     groups = workspace.aws.elbv2.describe_target_groups()["TargetGroups"]
     group = next(one for one in groups if one["TargetGroupName"].startswith("staging-flask"))
     return str(group["HealthCheckPath"]), str(group["Matcher"]["HttpCode"])
 
 
 def configure_checks(workspace: TestWorkspace, **changes: str) -> None:
-    """Configures other health checks, with short intervals."""
+    """Changes the health check settings, with short intervals."""
     workspace.configure({"load_balancer": {**FAST, **changes}})
 
 
 def deploy_and_configure_checks(workspace: TestWorkspace, path: str) -> None:
-    """Deploys an image that answers only at the default path, then configures another health check path."""
+    """Deploys an image that answers only at the default health check path, then configures another path."""
     workspace.configure({"load_balancer": FAST})
     configure_flask(workspace, image=image("v1.only-hello"))
     workspace.deploy()
@@ -176,7 +176,7 @@ def test_host_addition_and_removal_fail_no_request(staging: TestWorkspace) -> No
         staging.deploy()
         staging.configure({"services": {"api": None}})
         staging.deploy()
-    # Without a rule for the host, the first web service answers.
+    # Once the host has no listener rule, the first web service answers its requests.
     assert prober.services() == ["flask", "api", "flask"]
     assert main.services() == ["flask"]
     staging.assert_no_changes()
@@ -206,12 +206,12 @@ def test_load_balancer_subnet_change_fails_no_request(staging: TestWorkspace) ->
     subnets = {subnet["CidrBlock"]: key for key, subnet in staging.inventory.subnets().items()}
     assert set(subnets) == {"10.0.1.0/24", "10.0.3.0/24"}
     assert {zone["SubnetId"] for zone in new["AvailabilityZones"]} == set(subnets.values())
-    assert new["LoadBalancerArn"] == old["LoadBalancerArn"], "subnets of a load balancer can be updated in place"
+    assert new["LoadBalancerArn"] == old["LoadBalancerArn"], "a load balancer's subnets can be updated in place"
     staging.assert_no_changes()
 
 
 def port_change_calls(new_workspace: Callable[[], TestWorkspace]) -> list[str]:
-    """Returns the mutating calls of a port change, in order, without those for state and lock."""
+    """Returns the mutating calls of a port change, in order, without those for the state and the lease."""
     workspace = new_workspace()
     workspace.deploy()
     since = workspace.mark()

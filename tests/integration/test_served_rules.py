@@ -1,4 +1,4 @@
-"""Changes of listener rules without a failed request: a service to which a host or path belongs answers for it."""
+"""Changes of listener rules without a failed request: a service that owns the host or path answers each request."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def deploy(workspace: TestWorkspace, **services: Table | None) -> None:
 
 
 def deploy_slowly(workspace: TestWorkspace, proxy: FaultProxy, key: str, **services: Table | None) -> None:
-    """Deploys changed services, and holds the change of one service's rule for a second."""
+    """Deploys changed services, and delays the change of one service's rule by a second."""
     rule = workspace.state_object()["snapshot"]["resources"][f"edge/{key}_rule"]["attrs"]["arn"]
     held = proxy.hold_before("elasticloadbalancing:ModifyRule", body_contains=quote(rule, safe="").encode())
     workspace.configure({"services": services})
@@ -39,7 +39,7 @@ def deploy_slowly(workspace: TestWorkspace, proxy: FaultProxy, key: str, **servi
 
 
 def full_host(workspace: TestWorkspace, host: str) -> str:
-    """Returns the full name of a host of staging."""
+    """Returns the full name of a host in staging."""
     return f"{host}.staging.{workspace.config['hostname']}"
 
 
@@ -80,7 +80,7 @@ def test_rule_priority_exchange_fails_no_request(staging: TestWorkspace) -> None
 def test_rule_reordering_by_path_length_fails_no_request(staging: TestWorkspace) -> None:
     deploy(staging, admin=web_service(paths=["/admin/*"]), reports=web_service(paths=["/admin/reports/*"]))
     with Prober(staging, path="/admin/x") as admin, Prober(staging, path="/admin/reports/x") as both:
-        # Longer paths have priority, so the two rules exchange their priorities.
+        # Longer paths take precedence, so the two rules swap their priorities.
         deploy(staging, reports={"paths": ["/a"]})
         both.until_answered_by("admin")
     assert both.services() == ["reports", "admin"]

@@ -20,7 +20,7 @@ for _service in ADDED_SERVICES.values():
 
 
 def listener_rules(workspace: TestWorkspace) -> list[tuple[str, list[str], list[str], str]]:
-    """Returns priority, hosts, paths and target group name of the listener rules, in the order of their evaluation."""
+    """Returns the priority, hosts, paths and target group name of each listener rule, in order of evaluation."""
     elb = workspace.aws.elbv2
     listener = next(iter(workspace.inventory.listeners()))
     names = {
@@ -157,6 +157,6 @@ def test_hundred_worker_pools_are_deployed_and_destroyed(workspace: TestWorkspac
     since = workspace.mark()
     workspace.assert_no_changes()
     reads = [call for call in workspace.calls(since) if call == "ecs:DescribeServices"]
-    assert len(reads) == 11, "ten services in each call"
+    assert len(reads) == 11, "each call describes up to ten services"
     workspace.destroy()
     assert workspace.inventory.managed_resources() == []

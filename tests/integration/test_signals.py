@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM: no new step starts, running calls are completed and recorded, and another deploy finishes."""
+"""Ctrl-C and SIGTERM: no new step starts, current calls are completed and recorded, and the next deploy finishes."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ HELD_CALLS = ["ec2:CreateVpc", "elasticache:CreateReplicationGroup", "ecs:Create
 def interrupt_during(
     workspace: TestWorkspace, proxy: FaultProxy, command: str, call: str, signal_number: signal.Signals
 ) -> Running:
-    """Sends a signal to a run during a call. Returns the run."""
+    """Sends a signal to a run during a call, and returns the run."""
     held = proxy.hold_before(call)
     running = workspace.start(command, "staging", "--yes", url=proxy.url)
     held.wait()

@@ -1,4 +1,4 @@
-"""Commands on the state: changes hold the lease, use conditional writes, and can be undone."""
+"""Commands for the state: those that change it hold the lease, use conditional writes, and can be undone."""
 
 from __future__ import annotations
 

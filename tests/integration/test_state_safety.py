@@ -1,6 +1,6 @@
 """Protection of the state: lost fencing tokens, stores without conditional writes, other accounts and regions.
 
-A refusal must hold on every retry of the same command.
+A refused command must be refused at every retry, too.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ OTHER_REGION = "eu-west-1"
 
 
 def lock_item(workspace: TestWorkspace) -> dict[str, Any]:
-    """Returns the item of the lease of staging in the lock table."""
+    """Returns the lock table's item for staging's lease."""
     config = workspace.config["state"]
     key = {"LockID": {"S": f"pb-deploy:{config['bucket']}/{workspace.state_key()}"}}
     answer = workspace.aws.dynamodb.get_item(TableName=config["lock_table"], Key=key, ConsistentRead=True)
@@ -28,7 +28,7 @@ def lock_item(workspace: TestWorkspace) -> dict[str, Any]:
 
 
 def lose_fencing_token(workspace: TestWorkspace, left: int | None) -> None:
-    """Deletes the item of the lease, as when the table is recreated, or resets it to an older fencing token."""
+    """Deletes the lease's item, as if the table had been recreated, or resets the item to an older fencing token."""
     table, item = workspace.config["state"]["lock_table"], lock_item(workspace)
     if left is None:
         workspace.aws.dynamodb.delete_item(TableName=table, Key={"LockID": item["LockID"]})
@@ -37,7 +37,7 @@ def lose_fencing_token(workspace: TestWorkspace, left: int | None) -> None:
 
 
 def deploy_with_high_token(workspace: TestWorkspace) -> dict[str, Any]:
-    """Deploys staging with a fencing token that a few retries cannot reach, and returns the snapshot."""
+    """Deploys staging with a fencing token so high that a few retries cannot reach it, and returns the snapshot."""
     workspace.deploy()
     config, item = workspace.config["state"], lock_item(workspace)
     item["fence"] = {"N": "30"}
@@ -48,7 +48,7 @@ def deploy_with_high_token(workspace: TestWorkspace) -> dict[str, Any]:
 
 
 def assert_token_refused(result: Result, fence: int) -> None:
-    """Asserts that a command was refused because of the fencing token, with cause and hint."""
+    """Asserts that a command was refused because of the fencing token, and that its message has a cause and a hint."""
     result.expect_exit(1)
     assert f"written under lock number {fence}" in result.err, result
     assert "state.lock_table" in result.err and "pb-deploy state restore" in result.err, result
@@ -98,7 +98,7 @@ def test_failed_restore_does_not_bypass_fencing_token(workspace: TestWorkspace, 
     for _ in range(3):
         workspace.run("state", "restore", "staging", newest, "--yes", url=proxy.url).expect_exit(1)
         assert lock_item(workspace).get("fence") == {"N": "0"}, (
-            "the fencing token of the table does not rise without a written snapshot"
+            "the table's fencing token does not increase unless a snapshot is written"
         )
     assert_token_refused(workspace.run("restart", "staging", "celery", "--yes"), fence)
 
@@ -141,7 +141,7 @@ def test_store_ignoring_conditions_is_refused_by_bootstrap(empty: TestWorkspace)
     message = ignore_conditions(empty)
     result = empty.run("bootstrap", "staging", "--zone", "--yes").expect_exit(1)
     assert "Bootstrapped staging" in result.err and message in result.err, (
-        "the store is probed as soon as the bucket exists"
+        "the store is checked as soon as the bucket exists"
     )
     since = empty.mark()
     assert message in empty.run("bootstrap", "production", "--zone", "--yes").expect_exit(1).err
@@ -186,7 +186,7 @@ def test_account_and_region_are_recorded_and_shown(staging: TestWorkspace) -> No
 
 
 def remove_account_and_region(workspace: TestWorkspace) -> None:
-    """Stores the state without account and region, as early versions did."""
+    """Stores the state without an account and a region, as early versions did."""
     document = workspace.state_object()
     for field in ("account", "region"):
         document["snapshot"].pop(field, None)
@@ -216,7 +216,7 @@ def test_state_without_account_and_region_is_completed(workspace: TestWorkspace)
     assert (snapshot["account"], snapshot["region"]) == (workspace.account, workspace.config["region"])
 
 
-#: All commands that plan, change or check the resources of a workspace.
+#: All commands that plan, change or check a workspace's resources.
 COMMANDS = (
     ("plan", "staging"), ("plan", "staging", "--destroy"), ("deploy", "staging", "--yes"),
     ("destroy", "staging", "--yes"), ("drift", "staging"), ("status", "staging"), ("restart", "staging", "--yes"),

@@ -1,4 +1,4 @@
-"""Target health: a run succeeds only if the targets of the load balancer are healthy, and all commands agree on it."""
+"""Target health: a run succeeds only if the load balancer's targets are healthy, and all commands agree on it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ UNHEALTHY = "0 of 1 targets of staging-flask are healthy"
 
 
 def health_response(state: str) -> bytes:
-    """Returns a response of DescribeTargetHealth with one target."""
+    """Returns a DescribeTargetHealth response with one target."""
     health = f"<TargetHealth><State>{state}</State><Description>Health checks failed.</Description></TargetHealth>"
     member = f"<member><Target><Id>10.0.1.9</Id><Port>5050</Port></Target>{health}</member>"
     descriptions = f"<TargetHealthDescriptions>{member}</TargetHealthDescriptions>"
@@ -25,12 +25,12 @@ def health_response(state: str) -> bytes:
 
 
 def configure_flask(workspace: TestWorkspace, **changes: Any) -> None:
-    """Changes the web service and sets its circuit breaker threshold to 1."""
+    """Changes the configuration of the web service and sets its circuit breaker threshold to 1."""
     workspace.configure({"services": {"flask": {"breaker_threshold": 1, **changes}}})
 
 
 def deploy(workspace: TestWorkspace, proxy: FaultProxy, *arguments: str) -> Result:
-    """Deploys through the proxy, with a short wait."""
+    """Deploys through the proxy, with a short wait timeout."""
     return workspace.run("deploy", "staging", "--yes", "--wait-timeout", "2", *arguments, url=proxy.url)
 
 
@@ -151,7 +151,7 @@ def test_restart_scale_and_rollback_fail_on_unhealthy_targets(unhealthy: TestWor
 
 
 def history(workspace: TestWorkspace) -> list[dict[str, Any]]:
-    """Returns the revisions of the web service in the output of `history`."""
+    """Returns the web service's revisions from the output of `history`."""
     return workspace.run("history", "staging", "--json").expect_exit().json()[0]["revisions"]
 
 
@@ -167,7 +167,7 @@ def test_checks_are_events_and_never_resources(unhealthy: TestWorkspace, proxy: 
     assert "edge/flask_health" not in unhealthy.state_object()["snapshot"]["resources"]
     unknown = unhealthy.run("forget", "staging", "edge/flask_health", "--yes")
     assert unknown.code not in (0, 2), unknown
-    # A snapshot of an older version contains exactly these resources, so a deploy does not change it either.
+    # Older versions recorded exactly these resources, too, so a deploy does not change their snapshots either.
     since = unhealthy.mark()
     assert "No changes. All 33 resources" in unhealthy.run("deploy", "staging", "--yes").expect_exit().err
     assert unhealthy.mutations(since) == []

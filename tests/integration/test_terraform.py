@@ -1,4 +1,4 @@
-"""Import, change and deletion of a stack that Terraform itself created, where Terraform is installed."""
+"""Import, change and deletion of a stack created by Terraform itself, on machines with Terraform."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from test_adopt import TAGGING, ids_by_address, without_ownership_tags
 
 
 def check_tags_stripped_by_apply(workspace: TestWorkspace, terraform: Terraform) -> None:
-    """Applies Terraform again, which removes the ownership tags. Checks that nothing else changes until `adopt`."""
+    """Runs `terraform apply` again, which removes the ownership tags. Checks that nothing changes until `adopt`."""
     ids_before = ids_by_address(workspace)
     terraform.apply()
     since = workspace.mark()
@@ -44,7 +44,7 @@ def test_terraform_stack_is_adopted_without_replacements(workspace: TestWorkspac
         "DeleteItem",
         "DeleteObject",
     }
-    assert terraform.state() == state, "the state of Terraform is not changed"
+    assert terraform.state() == state, "Terraform's state is not changed"
     check_tags_stripped_by_apply(workspace, terraform)
     plan = Plan(workspace.run("plan", "staging", "--json").expect_exit().json())
     assert set(plan.changes.values()) <= {"create", "update"}, plan.changes
@@ -52,7 +52,7 @@ def test_terraform_stack_is_adopted_without_replacements(workspace: TestWorkspac
     since = workspace.mark()
     workspace.deploy()
     assert "elasticloadbalancing:DescribeTargetHealth" in workspace.calls(since), (
-        "target health is read, whatever the name of the target group"
+        "target health is read, whatever the target group's name is"
     )
     status = workspace.run("status", "staging", "--json").expect_exit().json()
     assert {service["name"] for service in status["services"]} == {"staging-web", "staging-workers"}, (
@@ -63,7 +63,7 @@ def test_terraform_stack_is_adopted_without_replacements(workspace: TestWorkspac
     in_use = [row["revision"] for service in history for row in service["revisions"] if row["in_use"]]
     assert in_use == ["staging-flask-task:2", "staging-celery-task:2"]
     after = ids_by_address(workspace)
-    # A changed task definition is another revision; the old one is kept for rollbacks.
+    # A change of a task definition creates a new revision; the old revision is kept for rollbacks.
     unchanged = {address for address, identity in ids_before.items() if after[address] == identity}
     assert set(ids_before) - unchanged == {"fargate/flask_task", "fargate/celery_task"}
     workspace.assert_no_changes()

@@ -31,7 +31,7 @@ terraform {
 
 
 def terraform_skip_reason() -> str | None:
-    """Returns the reason for which Terraform cannot run here, or None. These tests need no provider."""
+    """Returns the reason why Terraform cannot run on this machine, or None. These tests need no provider."""
     if os.environ.get("PB_TEST_TERRAFORM") == "0":
         return "PB_TEST_TERRAFORM=0"
     return None if shutil.which("terraform") else "terraform is not installed"
@@ -41,7 +41,7 @@ needs_terraform = pytest.mark.skipif(terraform_skip_reason() is not None, reason
 
 
 def terraform(workspace: TestWorkspace, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Runs Terraform in the folder of a workspace."""
+    """Runs Terraform in a workspace's folder."""
     environment = workspace.environment({"TF_IN_AUTOMATION": "1", "CHECKPOINT_DISABLE": "1", "AWS_REGION": "us-east-2"})
     return subprocess.run(
         ["terraform", *arguments], cwd=workspace.folder / "tf", env=environment, capture_output=True, text=True, timeout=120,
@@ -50,7 +50,7 @@ def terraform(workspace: TestWorkspace, *arguments: str) -> subprocess.Completed
 
 
 def init_backend(workspace: TestWorkspace, *backend: str) -> None:
-    """Initializes Terraform's backend, before a state exists that would require a provider."""
+    """Initializes Terraform's backend; must run before a state exists, which would require a provider."""
     (workspace.folder / "tf").mkdir()
     (workspace.folder / "tf" / "main.tf").write_text(BACKEND, encoding="utf-8")
     settings = [f"-backend-config={setting}" for setting in (f"bucket={workspace.config['state']['bucket']}", *backend)]
@@ -59,7 +59,7 @@ def init_backend(workspace: TestWorkspace, *backend: str) -> None:
 
 
 def create_managed_log_group(workspace: TestWorkspace) -> list[str]:
-    """Creates a log group and a Terraform state with it. Returns the arguments of the command that imports it."""
+    """Creates a log group and a Terraform state that contains it. Returns the arguments of the importing command."""
     name = "staging-pb_workers"
     workspace.aws.logs.create_log_group(logGroupName=name)
     provider = 'provider["registry.terraform.io/hashicorp/aws"]'
@@ -97,7 +97,7 @@ def tags(workspace: TestWorkspace) -> dict[str, str]:
 
 
 def is_unlocked(workspace: TestWorkspace) -> bool:
-    """Returns whether neither lock exists."""
+    """Returns whether both locks are absent."""
     return lock_file(workspace) is None and lock_item(workspace) is None
 
 
@@ -110,7 +110,7 @@ def test_adopt_holds_both_locks_and_releases_them(workspace: TestWorkspace) -> N
         file, item = lock_file(workspace), lock_item(workspace)
         proxy.release_all()
         running.result().expect_exit()
-    assert file == item and file is not None, "one lock in both places, so that one `force-unlock` removes both"
+    assert file == item and file is not None, "both places have the same lock, so that one `force-unlock` removes both"
     assert set(file) == {"ID", "Operation", "Info", "Who", "Version", "Created", "Path"}
     assert file["Path"] == f"{workspace.config['state']['bucket']}/{KEY}"
     assert file["Operation"] == "pb-deploy adopt pb-deploy/staging" and file["Who"]
@@ -129,7 +129,7 @@ def test_both_locks_are_released_however_adopt_ends(workspace: TestWorkspace, ho
             running.kill()
             assert lock_file(workspace) and lock_item(workspace), "a killed process cannot release its locks"
             proxy.release_all()
-            # The next run recognizes the lock by its operation. Its lease proves that no other run is active.
+            # The next run recognizes the lock by its operation, and its own lease proves that no other run is active.
             until(lambda: workspace.run(*adopt, "--lock-timeout", "60").code == 0, 60)
             return None if is_unlocked(workspace) else pytest.fail("a lock is left over")
         if how == "interrupted":
@@ -151,7 +151,7 @@ def test_held_terraform_lock_exits_3_and_names_the_holder(workspace: TestWorkspa
     workspace.aws.s3.put_object(Bucket=bucket, Key=f"{KEY}.tflock", Body=text.encode())
     by_file = workspace.run(*adopt).expect_exit(3)
     assert lock_file(workspace) == info and lock_item(workspace) is None, (
-        "the lock of Terraform is unchanged, and `adopt` leaves none"
+        "Terraform's lock is unchanged, and `adopt` leaves no lock behind"
     )
     workspace.aws.s3.delete_object(Bucket=bucket, Key=f"{KEY}.tflock")
     item = {"LockID": {"S": f"{bucket}/{KEY}"}, "Info": {"S": text}}
@@ -180,7 +180,7 @@ def test_terraform_is_refused_while_adopt_runs(workspace: TestWorkspace, backend
         output = running.result().expect_exit().err
     (command,) = [line for line in output.splitlines() if line.startswith("terraform state rm ")]
     removed = terraform(workspace, *command.split()[1:])
-    assert removed.returncode == 0, f"the command that `adopt` prints can be run: {removed.stderr}"
+    assert removed.returncode == 0, f"the command that `adopt` prints must succeed: {removed.stderr}"
     assert terraform(workspace, "state", "list").stdout == ""
 
 

@@ -1,4 +1,4 @@
-"""Rollouts that end after their run: interrupted, timed out or not waited for, and awaited or found by a later run."""
+"""Rollouts that outlast their run (interrupted, timed out or not waiting) and are found or awaited by a later run."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from test_rollouts import configure_flask, interrupt_endless_rollout, revision, 
 
 
 def leave_rollout(workspace: TestWorkspace, tag: str, how: str) -> None:
-    """Runs a deploy that ends before its rollout: by an interrupt, or by its timeout."""
+    """Runs a deploy that ends before its rollout, because of an interrupt or a timeout."""
     configure_flask(workspace, image=image(tag))
     options = ["--wait-timeout", "1"] if how == "timeout" else []
     # On a busy machine, the rollout could otherwise end before the run is interrupted.
@@ -26,18 +26,18 @@ def leave_rollout(workspace: TestWorkspace, tag: str, how: str) -> None:
 
 
 def is_awaited(workspace: TestWorkspace) -> bool:
-    """Returns whether a run waits for the rollout of the web service."""
+    """Returns whether a run is waiting for the web service's rollout."""
     record = workspace.state_object()["snapshot"]["resources"]["fargate/flask"]
     return len(service(workspace)["deployments"]) == 2 and record["settled"] is False
 
 
 def history(workspace: TestWorkspace) -> list[dict[str, Any]]:
-    """Returns the revisions of the web service in the output of `history`."""
+    """Returns the web service's revisions from the output of `history`."""
     return list(workspace.run("history", "staging", "--json").expect_exit().json()[0]["revisions"])
 
 
 def is_completed(workspace: TestWorkspace) -> bool:
-    """Returns whether ECS has completed the rollout of the web service."""
+    """Returns whether ECS has completed the web service's rollout."""
     deployments = service(workspace)["deployments"]
     return len(deployments) == 1 and deployments[0]["rolloutState"] == "COMPLETED"
 
@@ -48,7 +48,7 @@ def status(workspace: TestWorkspace) -> dict[str, Any]:
 
 
 def outcome(workspace: TestWorkspace) -> str:
-    """Returns the recorded outcome of the last release of the web service."""
+    """Returns the recorded outcome of the web service's last release."""
     last = [release for release in recorded_releases(workspace) if "fargate/flask" in release["services"]][-1]
     return str(last["services"]["fargate/flask"]["outcome"])
 

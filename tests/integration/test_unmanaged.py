@@ -1,4 +1,4 @@
-"""Unmanaged resources with names that the configuration needs: refusals name them and nothing is changed."""
+"""Unmanaged resources with names that the configuration needs: a refusal names them, and nothing is changed."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def vpc(workspace: TestWorkspace) -> str:
 
 
 def subnets(workspace: TestWorkspace, network: str) -> list[str]:
-    """Creates two subnets in two zones of a VPC with an internet gateway, and returns their ids."""
+    """Creates an internet gateway in a VPC and subnets in two zones, and returns the subnets' ids."""
     ec2, region = workspace.aws.ec2, workspace.aws.region
     gateway = ec2.create_internet_gateway()["InternetGateway"]["InternetGatewayId"]
     ec2.attach_internet_gateway(InternetGatewayId=gateway, VpcId=network)
@@ -105,7 +105,7 @@ def replication_group(workspace: TestWorkspace) -> None:
         time.sleep(0.1)
 
 
-#: Function that creates the resource, address that needs its name, and its name in the refusal.
+#: Function that creates the resource, address that needs the same name, and the resource's name in the refusal.
 UNMANAGED: dict[str, tuple[Callable[[TestWorkspace], Any], str, str]] = {
     "a log group": (log_group, "fargate/logs", "staging-pb_workers"),
     "a repository": (repository, "fargate/repository", "staging-celeryflask"),
@@ -118,7 +118,7 @@ UNMANAGED: dict[str, tuple[Callable[[TestWorkspace], Any], str, str]] = {
     "a subnet group": (subnet_group, "redis/subnets", "staging-jobqr"),
     "a replication group": (replication_group, "redis/jobqr", "staging-jobqr"),
 }
-#: One resource of each service with an error of its own for a name conflict.
+#: One resource of each service that reports a name conflict with an error code of its own.
 SAMPLE = {"a service", "a target group", "a record", "a replication group"}
 
 

@@ -15,14 +15,14 @@ from inventory import normalized
 from test_adopt import FORMAT_3, TAGGING, forget_all, ids_by_address, state_file, without_ownership_tags
 
 TAG_KEYS = [f"pb-deploy:{key}" for key in ("stack", "workspace", "address")]
-#: All kinds of resources of a stack.
+#: All resource kinds in a stack.
 KINDS = {
     "ec2.vpc", "ec2.internet_gateway", "ec2.subnet", "ec2.route_table", "ec2.security_group", "ec2.security_group_rule",
     "ec2.default_security_group", "elbv2.load_balancer", "elbv2.target_group", "elbv2.listener", "elbv2.listener_rule",
     "ecs.cluster", "ecs.service", "ecs.task_definition", "ecr.repository", "logs.log_group", "elasticache.subnet_group",
     "elasticache.parameter_group", "elasticache.replication_group", "route53.record",
 }  # fmt: skip
-#: Resources that cannot carry tags and count as managed through their load balancer.
+#: Resources that cannot carry tags: they count as managed if their load balancer is managed.
 UNTAGGABLE = {"edge/record"}
 
 
@@ -33,7 +33,7 @@ def log_group_arn(workspace: TestWorkspace, name: str) -> str:
 
 
 def remove_tags(workspace: TestWorkspace, *addresses: str) -> None:
-    """Removes the ownership tags of the resources at these addresses, or of all recorded resources."""
+    """Removes the ownership tags from the resources at these addresses, or from all recorded resources."""
     aws, records = workspace.aws, workspace.state_object()["snapshot"]["resources"]
 
     def remove_from(kind: str, attrs: dict[str, Any]) -> None:
@@ -69,7 +69,7 @@ def refused_addresses(workspace: TestWorkspace, *arguments: str) -> set[str]:
 
 
 def restore_tags(workspace: TestWorkspace, *arguments: str) -> str:
-    """Restores the ownership tags with `adopt` and returns its output on stderr."""
+    """Restores the ownership tags with `adopt` and returns what it prints on stderr."""
     since = workspace.mark()
     result = workspace.run("adopt", "staging", *(arguments or ["--restore-tags"]), "--yes").expect_exit()
     assert {call.split(":")[1] for call in workspace.writes(since)} <= TAGGING, result
@@ -137,7 +137,7 @@ def test_adopt_from_terraform_restores_removed_tags(workspace: TestWorkspace) ->
         assert "terraform state rm 'aws_subnet.public[0]'" in lines and "terraform state rm aws_alb.public" in lines
         assert "terraform state rm module.network.aws_vpc.main" in lines, "addresses in modules have the module prefix"
         assert "terraform state rm aws_security_group_rule.web" in lines, (
-            "resources that are part of an imported one are removed as well"
+            "resources that are part of an imported resource are removed, too"
         )
         text = FORMAT_3.read_text(encoding="utf-8")
         assert not [line for line in lines if "aws_s3_bucket" in line] and "aws_s3_bucket" in text
@@ -161,7 +161,7 @@ def test_forgotten_untagged_resource_survives_destroy(workspace: TestWorkspace) 
 def test_tags_removed_after_plan_stop_destroy(workspace: TestWorkspace) -> None:
     workspace.deploy()
     with FaultProxy(workspace.url) as proxy:
-        # The lease is acquired between the first plan and the one that is applied.
+        # The run acquires the lease after its first plan, and then computes the plan that it applies.
         held = proxy.hold_before("dynamodb:UpdateItem")
         running = workspace.start("destroy", "staging", "--yes", url=proxy.url)
         held.wait()

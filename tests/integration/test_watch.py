@@ -1,4 +1,4 @@
-"""Requests during rollouts: a failed request fails its test, and the report names the revisions that answered."""
+"""Requests during rollouts: a failed request fails the test, and the report names the revisions that answered."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ pytestmark = pytest.mark.needs("data-plane")
 
 @pytest.fixture
 def watch(workspace: TestWorkspace, monkeypatch: pytest.MonkeyPatch) -> Watch:
-    """Returns a watch of the workspace besides the one of the running test."""
+    """Returns a second watch on the workspace, separate from the running test's own."""
     inner = Watch()
     monkeypatch.setattr(conftest, "_watch", inner)
     workspace.before_run = partial(inner.before, workspace)

@@ -1,4 +1,4 @@
-"""Requests during rollouts: none may fail from the first rollout in a deployed workspace to the end of the test.
+"""Requests during rollouts: none may fail from the first rollout of a deployed workspace to the end of the test.
 
 A test in which users are not served for some time, or which sends requests itself, has the mark
 `@pytest.mark.unserved("reason")`.
@@ -11,7 +11,7 @@ from prober import Prober, address
 
 #: Commands that start or follow a rollout.
 ROLLOUT_COMMANDS = {"deploy", "apply", "rollback", "restart", "scale", "wait"}
-#: Maximum time until the listener of a deployed workspace answers, which is slow on a busy machine only.
+#: Maximum time until a deployed workspace's listener answers; it takes long only on a busy machine.
 LISTENER_SECONDS = 5.0
 
 
@@ -24,16 +24,16 @@ class Watch:
         self._stopped: list[Prober] = []
 
     def begin(self) -> None:
-        """Starts to watch a test."""
+        """Starts watching a test."""
         self._is_on, self._stopped = True, []
 
     def before(self, workspace: TestWorkspace, arguments: tuple[str, ...]) -> None:
-        """Starts a prober before a command changes a deployed workspace, and stops it before a command destroys one."""
+        """Starts a prober before a command changes a deployed workspace, and stops it before a `destroy`."""
         command, *operands = arguments or ("",)
         if command == "destroy" and operands:
             self._stop(workspace, operands[0])
         elif self._is_on and command in ROLLOUT_COMMANDS:
-            # The workspace of a saved plan is in its file, not among the arguments.
+            # The arguments of `apply` do not name a workspace: the saved plan does.
             for name in workspace.deployed_workspaces():
                 if command == "apply" or name in operands[:1]:
                     self._start(workspace, name)
@@ -44,7 +44,7 @@ class Watch:
         return list(self._running.values())
 
     def end(self) -> list[Prober]:
-        """Stops all probers and returns those of the test."""
+        """Stops watching the test, and returns all probers that were started for it."""
         for prober in self._running.values():
             prober.stop()
         probers = [*self._stopped, *self._running.values()]
