@@ -21,7 +21,7 @@ from observer import Observer
 from report import Report
 from watch import Watch
 
-#: Maximum number of emulators. Each uses one core; tests share one, because each test has its own account.
+#: Maximum number of emulators. Each uses one core. Tests can share an emulator, because each test has its own account.
 EMULATORS_MAX = 4
 _report = Report()
 #: Probers that send requests during the rollouts of a test.
@@ -149,7 +149,7 @@ def _needs(request: pytest.FixtureRequest) -> None:
 
 @pytest.fixture(scope="session")
 def url() -> str:
-    """Returns the URL of the endpoint. Skips the test on an endpoint with one account, such as AWS."""
+    """Returns the URL of the endpoint. Skips the test on endpoints with a single account, such as AWS."""
     capabilities.require("accounts")
     assert BINARY.exists(), f"{BINARY} not found: build it, or set PB_TEST_BINARY"
     return worker_endpoint(os.environ["PB_TEST_ENDPOINT"].split())

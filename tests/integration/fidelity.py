@@ -26,7 +26,7 @@ JSON_TYPES: dict[str, tuple[type, ...]] = {
 
 
 def violations(request: Request) -> list[str]:
-    """Returns the violations in a request of the model of its operation."""
+    """Returns the ways in which a request violates its operation's model."""
     try:
         values = parsed_input(request)
     except (UnknownMember, ValueError) as error:
@@ -67,7 +67,7 @@ def value_problems(shape: Shape, value: Any, path: str) -> list[str]:
 
 
 def limit_problems(shape: Shape, value: Any, path: str) -> list[str]:
-    """Returns the violations of the limits of a shape: enumeration, length, range and pattern."""
+    """Returns the violations of a shape's limits: enumeration, length, range and pattern."""
     metadata, problems = shape.metadata, []
     allowed = metadata.get("enum")
     if allowed and value not in allowed:

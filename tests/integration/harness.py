@@ -314,7 +314,7 @@ class TestWorkspace:
         return [entry for entry in self._requests(since) if "aws-sdk-rust" in entry["user_agent"]]
 
     def _requests(self, since: int) -> list[dict[str, Any]]:
-        """Returns all calls since a position, including those of the tests."""
+        """Returns all calls since a position, including the tests' own calls."""
         return list(control(self.url, f"requests?account={self.account}&since={since}")["requests"])
 
     def state_key(self, workspace: str = "staging") -> str:

@@ -23,7 +23,7 @@ ID = re.compile(r"\b[a-z]+-[0-9a-f]{17}\b|(?<=/)[0-9a-f]{16}\b")
 
 
 class AccountInventory:
-    """The resources in an account, without the default VPC and its contents: one dictionary by name or id per kind."""
+    """The resources in an account, without the default VPC and its contents: one dictionary per kind, by name or id."""
 
     def __init__(self, aws: Aws) -> None:
         self.aws = aws
@@ -143,13 +143,13 @@ class AccountInventory:
         return {r["repositoryName"]: r for r in found}
 
     def clusters(self) -> Resources:
-        """Returns clusters by name, without INACTIVE ones, which are deleted."""
+        """Returns clusters by name, except deleted (INACTIVE) clusters."""
         arns = self.aws.all("ecs", "list_clusters", "clusterArns")
         found = self.aws.ecs.describe_clusters(clusters=arns, include=["TAGS", "SETTINGS"])["clusters"] if arns else []
         return {c["clusterName"]: c for c in found if c["status"] != "INACTIVE"}
 
     def services(self) -> Resources:
-        """Returns services by name, without INACTIVE ones, which are deleted."""
+        """Returns services by name, except deleted (INACTIVE) services."""
         found = []
         for cluster in self.clusters():
             arns = self.aws.all("ecs", "list_services", "serviceArns", cluster=cluster)
@@ -203,7 +203,7 @@ class AccountInventory:
         return self.aws.elbv2.describe_tags(ResourceArns=[arn])["TagDescriptions"][0]["Tags"]
 
     def records(self) -> Resources:
-        """Returns DNS records by name and type, without the NS and SOA records of the zone."""
+        """Returns DNS records by name and type, without the zone's own NS and SOA records."""
         found = {}
         for zone in self.aws.all("route53", "list_hosted_zones", "HostedZones"):
             for record in self.aws.all(

@@ -38,7 +38,7 @@ class Request:
 
     @functools.cached_property
     def form(self) -> dict[str, str]:
-        """The form parameters that requests of EC2 and of the query protocol contain."""
+        """The form parameters of a request in the EC2 or query protocol."""
         if not self.headers.get("content-type", "").startswith("application/x-www-form-urlencoded"):
             return {}
         return dict(parse_qsl(self.body.decode("utf-8"), keep_blank_values=True))
@@ -193,7 +193,7 @@ def form_map(shape: Shape, prefix: str, parameters: dict[str, str], protocol: st
 
 
 def rest_input(operation: OperationModel, shape: Shape, request: Request) -> dict[str, Any]:
-    """Returns the input of a REST request, read from path, query, headers and body."""
+    """Returns the input of a REST request, read from its path, query, headers and body."""
     pattern = path_pattern(operation.http["requestUri"].partition("?")[0])
     match = pattern.fullmatch(request.path)
     labels = {name: unquote(value) for name, value in match.groupdict().items()} if match else {}

@@ -76,7 +76,7 @@ def create_target_group(aws: Aws, net: Net, arn: str) -> str:
 
 
 def create_service(aws: Aws, net: Net, image: str, **settings: Any) -> Callable[[], dict[str, Any]]:
-    """Creates a service with one task, and returns a function that describes it."""
+    """Creates a service with one task, and returns a function that reads the service's description."""
     ecs = aws.ecs
     ecs.create_cluster(clusterName="probe")
     container = {"name": "app", "image": image, "essential": True, "portMappings": [{"containerPort": 80}]}

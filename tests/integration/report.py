@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-#: Number of lines that are kept of a failed test's output. The last lines contain the failure.
+#: Number of lines that are kept from the end of a failed test's output, which shows the failure.
 FAILURE_LINES = 60
 
 

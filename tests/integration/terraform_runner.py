@@ -71,7 +71,7 @@ class Terraform:
 
     @property
     def url(self) -> str:
-        """The S3 URL of the state."""
+        """The state's S3 URL."""
         return f"s3://{self.workspace.config['state']['bucket']}/env:/staging/{STATE_KEY}"
 
     def state(self) -> Any:

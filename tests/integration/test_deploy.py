@@ -27,7 +27,7 @@ class Deployed:
     resources: dict[str, Resources]
 
     def one(self, kind: str, suffix: str = "") -> Any:
-        """Returns the only resource of a kind with the name or Name tag `WORKSPACE-suffix`."""
+        """Returns the only resource of a kind whose name or Name tag is `WORKSPACE-suffix`."""
         name = f"{self.name}-{suffix}"
         matches = {k: v for k, v in self.resources[kind].items() if name in (k, tags_of(v).get("Name"))}
         assert len(matches) == 1, f"{list(matches)} in {kind} have the name {name}"

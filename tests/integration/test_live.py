@@ -135,7 +135,7 @@ def test_live_workspace_is_separate_from_user_workspaces() -> None:
 
 
 class ScriptedLive(Live):
-    """A workspace whose commands only return given exit codes."""
+    """A workspace whose commands do nothing except return the given exit codes."""
 
     def __init__(self, **codes: list[int]) -> None:
         self.workspace, self.account, self.codes = "t-0123abcd", "123456789012", codes

@@ -37,7 +37,7 @@ def set_preconditions(workspace: TestWorkspace, **preconditions: Any) -> None:
 
 
 def set_quota(workspace: TestWorkspace, code: str, value: int) -> None:
-    """Sets the account's applied value of a quota."""
+    """Sets the applied value of a quota in the account."""
     set_preconditions(workspace, quotas={code: value})
 
 

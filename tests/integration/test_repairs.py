@@ -44,7 +44,7 @@ def image_settings(tag: str) -> Table:
 
 @pytest.fixture(scope="module")
 def shared_workspace(new_workspace: Callable[[], TestWorkspace]) -> TestWorkspace:
-    """Returns a staging workspace with two web services: the default one, and one with a listener rule."""
+    """Returns a staging workspace with two web services: the default service, and a service with a listener rule."""
     workspace = new_workspace()
     workspace.initial_config = merged(workspace.initial_config, image_changes("good"))
     return workspace
@@ -74,7 +74,7 @@ def misroute_listener(workspace: TestWorkspace) -> None:
 
 
 def misroute_rule(workspace: TestWorkspace) -> None:
-    """Makes the rule of the second service send requests to a target group without targets."""
+    """Makes the second service's listener rule send requests to a target group without targets."""
     (listener,) = workspace.inventory.listeners()
     rules = workspace.aws.elbv2.describe_rules(ListenerArn=listener)["Rules"]
     (rule,) = [rule["RuleArn"] for rule in rules if not rule["IsDefault"]]
@@ -120,7 +120,7 @@ def break_routing(workspace: TestWorkspace, misrouting: Misrouting) -> None:
 
 
 def target_states(workspace: TestWorkspace, key: str) -> set[str]:
-    """Returns the states of the targets of a service."""
+    """Returns the states of a service's targets."""
     group = service(workspace, key)["loadBalancers"][0]["targetGroupArn"]
     targets = workspace.aws.elbv2.describe_target_health(TargetGroupArn=group)["TargetHealthDescriptions"]
     return {target["TargetHealth"]["State"] for target in targets}

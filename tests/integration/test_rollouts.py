@@ -12,7 +12,7 @@ from harness import Result, TestWorkspace, until
 
 
 def configure_flask(workspace: TestWorkspace, **changes: Any) -> None:
-    """Changes the configuration of the web service and sets its circuit breaker threshold to 1."""
+    """Changes the web service's configuration and sets its circuit breaker threshold to 1."""
     workspace.configure({"services": {"flask": {"breaker_threshold": 1, **changes}}})
 
 
@@ -22,7 +22,7 @@ def service(workspace: TestWorkspace, key: str = "flask") -> dict[str, Any]:
 
 
 def revision(workspace: TestWorkspace, key: str = "flask") -> str:
-    """Returns the revision in use of a service, as `FAMILY:NUMBER`."""
+    """Returns a service's revision in use, as `FAMILY:NUMBER`."""
     return str(service(workspace, key)["taskDefinition"].rsplit("/", 1)[-1])
 
 

@@ -1,4 +1,4 @@
-"""Services besides Flask and Celery: web services with listener rules, worker pools, and the scheduler."""
+"""Services other than Flask and Celery: web services with listener rules, worker pools, and the scheduler."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def listener_rules(workspace: TestWorkspace) -> list[tuple[str, list[str], list[
 
 
 def container_of(workspace: TestWorkspace, family: str) -> dict[str, Any]:
-    """Returns the container definition of the latest revision of a family."""
+    """Returns the container definition in the latest revision of a task definition family."""
     described = workspace.aws.ecs.describe_task_definition(taskDefinition=family)["taskDefinition"]
     return described["containerDefinitions"][0]
 

@@ -1,6 +1,6 @@
 """Protection of the state: lost fencing tokens, stores without conditional writes, other accounts and regions.
 
-A refused command must be refused at every retry, too.
+A refused command must also be refused at every retry.
 """
 
 from __future__ import annotations

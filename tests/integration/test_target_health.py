@@ -25,7 +25,7 @@ def health_response(state: str) -> bytes:
 
 
 def configure_flask(workspace: TestWorkspace, **changes: Any) -> None:
-    """Changes the configuration of the web service and sets its circuit breaker threshold to 1."""
+    """Changes the web service's configuration and sets its circuit breaker threshold to 1."""
     workspace.configure({"services": {"flask": {"breaker_threshold": 1, **changes}}})
 
 

@@ -59,7 +59,7 @@ def init_backend(workspace: TestWorkspace, *backend: str) -> None:
 
 
 def create_managed_log_group(workspace: TestWorkspace) -> list[str]:
-    """Creates a log group and a Terraform state that contains it. Returns the arguments of the importing command."""
+    """Creates a log group and a Terraform state that contains it. Returns the arguments of its import."""
     name = "staging-pb_workers"
     workspace.aws.logs.create_log_group(logGroupName=name)
     provider = 'provider["registry.terraform.io/hashicorp/aws"]'
