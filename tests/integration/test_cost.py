@@ -80,7 +80,7 @@ def test_commands_stay_within_memory_limit(workspace: TestWorkspace) -> None:
 
 
 def pools(count: int) -> Table:
-    """Returns a configuration with this many worker pools, each with one task: a subnet has only about 250 addresses."""
+    """Returns a configuration with this many worker pools, each with one task: a subnet has about 250 addresses."""
     pool = {"kind": "worker", "count": 1, "image": image("next")}
     return {"services": {f"pool{number}": {**pool, "queues": [f"q{number}"]} for number in range(count)}}
 
