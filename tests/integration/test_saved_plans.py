@@ -1,4 +1,4 @@
-"""Saved plans, applicable once and only while all that they are bound to is unchanged; lost and outdated snapshots."""
+"""Saved plans, which can be applied only once and only while their inputs are unchanged; lost and outdated snapshots."""
 
 from __future__ import annotations
 

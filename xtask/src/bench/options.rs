@@ -127,7 +127,7 @@ mod tests {
         assert!(refused("--only pulumi").contains("`pulumi`"));
         assert!(refused("--setting c").contains("`c`"));
         assert!(refused("--setting a --setting a").contains("duplicate setting"));
-        assert!(refused("--build --rounds 2").contains("no other option"));
+        assert!(refused("--build --rounds 2").contains("accepts no option except --report"));
         assert!(refused("fast").contains("bench does not accept `fast`"));
     }
 }
