@@ -28,7 +28,7 @@ const INTERRUPTED: &str = "interrupted";
 /// Prefix of the message of a wait that timed out.
 const GAVE_UP: &str = "gave up after ";
 
-/// Prefix of the message of an interrupted wait, which versions that did not know the outcome `interrupted` stored.
+/// Prefix of the message that older versions, which had no outcome `interrupted`, stored for an interrupted wait.
 const STOPPED: &str = "stopped while waiting";
 
 impl ReleaseOutcome {

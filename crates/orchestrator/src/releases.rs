@@ -32,7 +32,7 @@ pub fn last_release<'a>(snapshot: &'a Snapshot, address: &Address) -> Option<(&'
     snapshot.releases.iter().rev().find_map(|release| Some((release, release.services.get(address)?)))
 }
 
-/// Returns the release of a run; `None` if it gave no service another revision or count.
+/// Returns the release of a run; `None` if it changed neither revision nor count of any service.
 pub fn release_of_run(
     plan: &Plan,
     outcome: &Outcome,

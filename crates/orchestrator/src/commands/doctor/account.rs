@@ -39,8 +39,8 @@ pub async fn checks(aws: &SdkConfig, workspace: &Workspace, snapshot: &Snapshot)
     checks
 }
 
-/// Checks whether the subnet of the tasks has enough IP addresses for all tasks, even during a rollout, for the queue
-/// and for the load balancer.
+/// Checks whether the subnet of the tasks has enough IP addresses for the queue, the load balancer and all tasks, even
+/// during a rollout.
 fn addresses(workspace: &Workspace) -> Check {
     let subnet = workspace.network.tasks_subnet;
     let size = 1_i64 << (32 - subnet.prefix_len());

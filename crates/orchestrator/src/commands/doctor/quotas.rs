@@ -98,7 +98,7 @@ fn vcpus(workspace: &Workspace, quota: Result<QuotaValue, Failure>) -> Check {
     }
     if all > quota.value() {
         let found =
-            format!("{needs}, and {all} during a rollout of all services, which takes longer with fewer; {limit}");
+            format!("{needs}, and {all} during a rollout of all services, which takes longer otherwise; {limit}");
         return Check::warning(NAME, found, hint);
     }
     Check::good(NAME, format!("{needs}, and {all} during a rollout of all services; {limit}"))
