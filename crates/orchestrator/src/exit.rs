@@ -18,7 +18,7 @@ pub enum Exit {
     /// Success, except for services whose images are not pushed yet.
     ImagesMissing,
     /// Exit code of a command that ran in a task.
-    TaskExit(u8),
+    Task(u8),
     /// Interrupted by a signal.
     Interrupted,
 }
@@ -31,7 +31,7 @@ impl Exit {
             Self::Changes => 2,
             Self::Locked => 3,
             Self::ImagesMissing => 4,
-            Self::TaskExit(code) => code,
+            Self::Task(code) => code,
             Self::Interrupted => 130,
         }
     }

@@ -79,7 +79,7 @@ async fn run_plugin(plugin: PathBuf, arguments: [String; 6]) -> Result<Exit, Err
     let ended = tokio::task::spawn_blocking(move || std::process::Command::new(plugin).args(arguments).status()).await;
     let cannot = |why: String| Error::other(format!("cannot run {PLUGIN}: {why}"), "reinstall the plugin");
     let status = ended.map_err(|why| cannot(why.to_string()))?.map_err(|why| cannot(why.to_string()))?;
-    Ok(Exit::TaskExit(status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(1)))
+    Ok(Exit::Task(status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(1)))
 }
 
 /// Quotes words so that a shell reads each of them as a single word.

@@ -58,7 +58,7 @@ pub async fn run(global: &Global, name: &str, service: &str, command: &[String])
             anstream::eprintln!("The task was stopped: {}", end.reason);
             Ok(Exit::Interrupted)
         }
-        Some(code) => Ok(Exit::TaskExit(code)),
+        Some(code) => Ok(Exit::Task(code)),
         None => {
             let hint = format!("list the stopped tasks with: pb-deploy tasks {name}");
             Err(Error::other(format!("task {id} did not run: {}", end.reason), hint))

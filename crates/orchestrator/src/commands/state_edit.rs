@@ -105,7 +105,7 @@ async fn edit(
     match kept.filter(|version| version.id != "null") {
         Some(version) => anstream::eprintln!("To undo: pb-deploy state restore {name} {}", version.id),
         None => {
-            anstream::eprintln!("{} the bucket keeps no versions, so this cannot be undone", paint(WARN, "warning:"))
+            anstream::eprintln!("{} the bucket keeps no versions, so this cannot be undone", paint(WARN, "warning:"));
         }
     }
     Ok(Exit::Done)

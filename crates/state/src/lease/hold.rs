@@ -96,7 +96,7 @@ impl Lease {
             // The SDK repeats a request if its response is lost. The table rejects the repetition if it has executed
             // the first attempt.
             UpdateOutcome::Rejected(Some(holder)) if holder.id == self.held.id => {
-                self.held.state().fence = holder.fence
+                self.held.state().fence = holder.fence;
             }
             UpdateOutcome::Rejected(holder) => return Err(self.held.mark_lost(lease_taken(holder.as_ref()))),
         }

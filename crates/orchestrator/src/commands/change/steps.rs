@@ -51,7 +51,7 @@ pub fn steps(requested: &BTreeMap<Address, ServiceChange>, observed: &Observed) 
         after.failed = false;
         match change {
             ServiceChange::Revision(revision) | ServiceChange::PreviousRevision(revision) => {
-                use_revision(&mut after, revision)?
+                use_revision(&mut after, revision)?;
             }
             ServiceChange::Count(count) => after.desired_count = *count,
             // An update of a service whose spec says `failed` forces a new deployment.
