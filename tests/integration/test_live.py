@@ -173,7 +173,7 @@ def run_sweeper(
 
 @deploys
 def test_sweeper_removes_only_leftover_workspaces(workspace: TestWorkspace) -> None:
-    assert "nothing is left" in run_sweeper(workspace).stdout
+    assert "no resources of live tests remain" in run_sweeper(workspace).stdout
     workspace.deploy("staging")
     leftover = endpoint_workspace(workspace)
     leftover.folder = workspace.folder
@@ -184,5 +184,5 @@ def test_sweeper_removes_only_leftover_workspaces(workspace: TestWorkspace) -> N
     assert listed.returncode == 1 and leftover.workspace in listed.stdout and "staging" not in listed.stdout, listed
     removed = run_sweeper(workspace, "--remove")
     assert removed.returncode == 0 and f"{leftover.workspace}: removed" in removed.stdout, removed
-    assert "nothing is left" in run_sweeper(workspace).stdout
+    assert "no resources of live tests remain" in run_sweeper(workspace).stdout
     workspace.assert_no_changes("staging")
