@@ -1,8 +1,7 @@
 //! ECS clusters.
 
-use crate::checks;
-use crate::counted;
 use crate::tags::{Tags, from_ecs, retag, same_owner, to_ecs};
+use crate::{checks, counted};
 use aws_sdk_ecs::Client;
 use aws_sdk_ecs::types::{Cluster, ClusterField, ClusterSetting, ClusterSettingName};
 use futures_util::future::try_join;

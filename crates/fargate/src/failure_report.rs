@@ -1,12 +1,10 @@
 //! Report of a failed rollout: the exits of its tasks, the last events, the last log lines, and the running tasks.
 
 use crate::container::{LogSpec, log_from_ecs};
-use crate::crash_loop;
 use crate::deployments::ROLLED_BACK;
-use crate::one_off;
-use crate::revisions;
 use crate::rollout::{ExpectedDeployment, events, revision_name, shorten_ids};
 use crate::service_spec::primary;
+use crate::{crash_loop, one_off, revisions};
 use aws_sdk_cloudwatchlogs::types::OutputLogEvent;
 use aws_sdk_ecs::Client;
 use aws_sdk_ecs::types::{Container, ContainerDefinition, Service, Task, TaskDefinition};

@@ -1,12 +1,10 @@
 //! The release command: a task that runs once before the services roll out, such as a database migration.
 
-use crate::checks;
-use crate::container;
 use crate::logs::Logs;
 use crate::one_off::{self, OneOffState, OneOffTask, TaskExit};
-use crate::revisions;
-use crate::service_spec;
 use crate::tags::{Tags, from_ecs};
+use crate::{checks, container};
+use crate::{revisions, service_spec};
 use aws_sdk_ecs::Client;
 use aws_sdk_ecs::types::{DesiredStatus, Tag, Task, TaskField};
 use pb_aws::ForOperation;

@@ -1,7 +1,7 @@
 //! Confirmation prompts.
 
 use crate::exit::Error;
-use crate::render::{BOLD, WARN, paint};
+use crate::output::{BOLD, WARN, paint};
 use pb_config::PRODUCTION;
 use pb_engine::Goal;
 use std::io::{BufRead, IsTerminal};

@@ -1,6 +1,6 @@
 //! Exit codes and errors of commands.
 
-use crate::render::count;
+use crate::output::count;
 use pb_config::ConfigError;
 use pb_engine::{Class, Failure, PlanError};
 

@@ -7,28 +7,20 @@
 mod cli;
 mod commands;
 mod confirmation;
-mod context;
 mod exit;
 mod files;
-mod health;
 mod identity;
-pub mod images;
 mod init;
 mod invocation;
 mod local;
+mod output;
 mod path;
-pub mod prerequisites;
-mod quotas;
-mod recorded_names;
-mod releases;
-mod render;
-mod saved;
-mod select;
+mod run;
 mod signals;
 pub mod stack;
-mod tag_index;
-mod traffic;
-mod untagged;
+mod workspace;
+
+pub use workspace::{images, prerequisites};
 
 use clap::Parser;
 use std::process::ExitCode;
@@ -58,7 +50,7 @@ pub fn run() -> ExitCode {
     match runtime.block_on(commands::dispatch(cli)) {
         Ok(exit) => exit.code().into(),
         Err(error) => {
-            render::error(&error, json);
+            output::error(&error, json);
             error.code().into()
         }
     }

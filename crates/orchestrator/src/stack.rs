@@ -1,14 +1,15 @@
 //! Stack of one workspace, from the network to the outputs.
 
+pub mod target_health;
 #[cfg(test)]
 mod tests;
+pub mod traffic;
 mod workloads;
 
 pub use workloads::LocalTask;
 
-use crate::health;
-use crate::prerequisites::Prerequisites;
-use crate::quotas;
+use crate::workspace::prerequisites::Prerequisites;
+use crate::workspace::quotas;
 use aws_config::SdkConfig;
 use pb_config::{LoadBalancer, Route, WebService, Workspace};
 use pb_edge::{EdgeInputs, EdgeSpec, EdgeStack, HealthCheck, HealthyTargetsSpec, RouteSpec};
@@ -90,15 +91,15 @@ fn add_health_checks(
     edge: &EdgeStack,
     fargate: &FargateStack,
 ) -> Result<(), Failure> {
-    let kind = health::kind(aws, workspace, wait_limit(workspace.deploy.wait_timeout));
+    let kind = target_health::kind(aws, workspace, wait_limit(workspace.deploy.wait_timeout));
     let routed = edge.routes.iter().map(|(key, route)| (key.as_str(), route.targets));
     for (key, targets) in [("flask", edge.targets)].into_iter().chain(routed) {
         // A service whose image is not pushed yet is not in the graph.
         let Some(running) = fargate.workloads.get(key) else { continue };
         let count = workspace.services.all().find(|(known, _)| *known == key).map_or(0, |(_, service)| service.count);
-        let at_least = health::at_least(workspace, key, count);
+        let at_least = target_health::at_least(workspace, key, count);
         let needs = (running.service, targets);
-        graph.add_check(&health::address(key), &kind, needs, move |(service, targets)| HealthyTargetsSpec {
+        graph.add_check(&target_health::address(key), &kind, needs, move |(service, targets)| HealthyTargetsSpec {
             target_group_arn: targets.arn,
             service: service.name,
             at_least,

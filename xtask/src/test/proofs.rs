@@ -6,11 +6,10 @@ use super::background::Background;
 use super::seeds::Seeds;
 use super::{isolate_from_aws, require_tests, run};
 use crate::cli::TestOptions;
-use crate::emulator;
 use crate::failure::Failure;
 use crate::project::Project;
 use crate::summary::Summary;
-use crate::torture;
+use crate::{emulator, torture};
 use std::path::Path;
 use std::process::Command;
 

@@ -1,6 +1,6 @@
 //! Options that several commands share.
 
-use crate::images::ImageOverrides;
+use crate::workspace::images::ImageOverrides;
 use clap::Args;
 use std::path::PathBuf;
 

@@ -2,12 +2,12 @@
 
 use crate::cli::{Consent, Global};
 use crate::commands::plan::goal;
-use crate::commands::refresh;
-use crate::commands::run::{Approval, acquire_and_apply};
-use crate::context::{RunOptions, WorkspaceContext, load_workspace};
 use crate::exit::{Error, Exit};
-use crate::render::reporter::Reporter;
-use crate::saved::{PlanBinding, SavedPlan};
+use crate::output::reporter::Reporter;
+use crate::run::refresh;
+use crate::run::saved_plan::{PlanBinding, SavedPlan};
+use crate::run::stack_run::{Approval, acquire_and_apply};
+use crate::workspace::context::{RunOptions, WorkspaceContext, load_workspace};
 use pb_engine::{Goal, Observed};
 use std::path::Path;
 use std::time::Duration;
@@ -35,7 +35,7 @@ pub async fn apply(global: &Global, file: &Path, consent: &Consent) -> Result<Ex
     context.scope = saved.scope.clone();
     let lock_timeout = Duration::from_secs(consent.lock_timeout);
     let Some(goal) = goal else {
-        reporter.message(&crate::render::drift::text(&saved.drift));
+        reporter.message(&crate::output::drift::text(&saved.drift));
         return refresh::record_under_lease(
             &reporter,
             global,
@@ -46,6 +46,6 @@ pub async fn apply(global: &Global, file: &Path, consent: &Consent) -> Result<Ex
         .await;
     };
     reporter.json("plan", &saved.plan);
-    reporter.message(&crate::render::plan::text_with_not_deployed(&saved.plan, &saved.not_deployed, global.verbose));
+    reporter.message(&crate::output::plan::text_with_not_deployed(&saved.plan, &saved.not_deployed, global.verbose));
     acquire_and_apply(&reporter, global, &context, goal, &saved.id, lock_timeout, Approval::SavedPlan(&saved)).await
 }

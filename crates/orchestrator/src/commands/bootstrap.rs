@@ -1,12 +1,13 @@
 //! `bootstrap`: creates the prerequisites of the first deploy.
 
 use crate::cli::{Consent, Global};
-use crate::commands::run::print_summary;
-use crate::context::{connect, load_workspace, state_location};
 use crate::exit::{Error, Exit};
-use crate::render::reporter::Reporter;
-use crate::render::{self, BOLD, paint};
-use crate::{confirmation, prerequisites, signals};
+use crate::output::reporter::Reporter;
+use crate::output::{BOLD, paint};
+use crate::run::outcome::print_summary;
+use crate::workspace::context::{connect, load_workspace, state_location};
+use crate::workspace::prerequisites;
+use crate::{confirmation, output, signals};
 use pb_bootstrap::BootstrapSpec;
 use pb_config::Workspace;
 use pb_engine::{
@@ -112,5 +113,5 @@ pub fn spec(workspace: &Workspace, account: &str, zone: bool) -> BootstrapSpec {
 fn show_plan(reporter: &Reporter, plan: &Plan, place: &str) {
     reporter.json("plan", plan);
     let title = if plan.is_empty() { String::new() } else { format!("To bootstrap {place}:\n\n") };
-    reporter.message(&format!("{title}{}", render::plan::text(plan, plan.is_empty())));
+    reporter.message(&format!("{title}{}", output::plan::text(plan, plan.is_empty())));
 }

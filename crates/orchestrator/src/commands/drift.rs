@@ -1,9 +1,9 @@
 //! `drift`: changes that were made outside of pb-deploy, for scheduled checks.
 
 use crate::cli::Global;
-use crate::context::{RunOptions, WorkspaceContext};
 use crate::exit::{Error, Exit};
-use crate::render;
+use crate::output;
+use crate::workspace::context::{RunOptions, WorkspaceContext};
 use pb_engine::{Drift, Goal, drift as drifted};
 use serde::Serialize;
 
@@ -37,12 +37,12 @@ pub async fn drift(global: &Global, workspace: &str) -> Result<Exit, Error> {
         drift: &drift,
     };
     if global.json {
-        render::document(&report)?;
+        output::document(&report)?;
     } else {
         if !drift.is_empty() {
             anstream::println!("{}, compared with serial {}:\n", context.title(), snapshot.serial);
         }
-        anstream::print!("{}", render::drift::text(&drift));
+        anstream::print!("{}", output::drift::text(&drift));
         if report.unfinished {
             anstream::eprintln!(
                 "The last run did not finish. Its changes are not shown as drift. Run it again to finish."

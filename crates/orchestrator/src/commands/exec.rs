@@ -1,10 +1,10 @@
 //! `exec`: opens a shell in a running task through the Session Manager plugin.
 
 use crate::cli::Global;
-use crate::context::{load_with_recorded_names, load_workspace, service_name};
 use crate::exit::{Error, Exit};
 use crate::path::find;
-use crate::recorded_names::container;
+use crate::workspace::context::{load_with_recorded_names, load_workspace, service_name};
+use crate::workspace::recorded_names::container;
 use pb_fargate::{TaskClient, TaskStatus};
 use serde_json::json;
 use std::path::PathBuf;

@@ -29,7 +29,7 @@ pub fn format(global: &Global, check: bool) -> Result<Exit, Error> {
         files::replace(file, &formatted).map_err(unwritable)?;
     }
     if global.json {
-        crate::render::document(&json!({ "file": file, "changed": changed, "written": changed && !check }))?;
+        crate::output::document(&json!({ "file": file, "changed": changed, "written": changed && !check }))?;
     } else if changed {
         anstream::println!("{}", file.display());
     }

@@ -1,10 +1,10 @@
 //! `graph`: prints the dependencies of the resources for Graphviz or Mermaid.
 
 use crate::cli::{Global, GraphFormat};
-use crate::context::load_workspace;
 use crate::exit::{Error, Exit};
-use crate::prerequisites::Prerequisites;
-use crate::{render, stack};
+use crate::workspace::context::load_workspace;
+use crate::workspace::prerequisites::Prerequisites;
+use crate::{output, stack};
 use pb_engine::{Address, Graph};
 use serde_json::json;
 use std::collections::{BTreeMap, BTreeSet};
@@ -24,7 +24,7 @@ pub async fn graph(global: &Global, workspace: &str, format: GraphFormat) -> Res
         let edges =
             needs.iter().flat_map(|(node, needs)| needs.iter().map(move |need| json!({"from": node, "to": need})));
         let nodes: Vec<_> = needs.iter().map(|(address, _)| address).collect();
-        render::document(&json!({ "nodes": nodes, "edges": edges.collect::<Vec<_>>() }))?;
+        output::document(&json!({ "nodes": nodes, "edges": edges.collect::<Vec<_>>() }))?;
         return Ok(Exit::Done);
     }
     anstream::print!(

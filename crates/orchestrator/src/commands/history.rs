@@ -1,10 +1,11 @@
 //! `history`: the revisions of each service, with their image, release and outcome.
 
 use crate::cli::Global;
-use crate::commands::change::DeployedWorkspace;
 use crate::exit::{Error, Exit};
-use crate::recorded_names;
-use crate::render::{self, BAD, BOLD, DIM, GOOD, paint};
+use crate::output;
+use crate::output::{BAD, BOLD, DIM, GOOD, paint};
+use crate::run::service_change::DeployedWorkspace;
+use crate::workspace::recorded_names;
 use pb_engine::{Address, ReleaseOutcome, Snapshot};
 use pb_fargate::{RevisionInfo, ServiceDeployment};
 use serde::Serialize;
@@ -60,7 +61,7 @@ pub async fn history(global: &Global, name: &str) -> Result<Exit, Error> {
         services.push(Service { service: key, revisions });
     }
     if global.json {
-        render::document(&services)?;
+        output::document(&services)?;
     } else {
         services.iter().for_each(show);
     }

@@ -3,7 +3,7 @@
 use crate::cli::{Global, InitOptions};
 use crate::exit::{Error, Exit};
 use crate::init::{REQUIRED, Setting, Variables, configuration};
-use crate::{files, render};
+use crate::{files, output};
 use pb_config::Config;
 use serde_json::json;
 
@@ -44,7 +44,7 @@ pub fn init(global: &Global, options: &InitOptions) -> Result<Exit, Error> {
         };
         let (left_out, secrets) = (places(&found.left_out), places(&found.secrets));
         let found = json!({ "file": file, "taken": taken, "left_out": left_out, "secrets": secrets, "to_set": unset });
-        render::document(&found)?;
+        output::document(&found)?;
         return Ok(Exit::Done);
     }
     anstream::println!("{file}");

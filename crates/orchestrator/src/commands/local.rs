@@ -1,11 +1,11 @@
 //! `local up`: runs a workspace on this machine, without an AWS account.
 
 use crate::cli::{Global, LocalOptions};
-use crate::context::load_workspace;
 use crate::exit::{Error, Exit};
 use crate::local::process::{Running, listens};
 use crate::local::programs::{self, Program};
-use crate::render::{BAD, GOOD, WARN, paint};
+use crate::output::{BAD, GOOD, WARN, paint};
+use crate::workspace::context::load_workspace;
 use pb_config::Workspace;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -1,10 +1,11 @@
 //! `logs`: prints the logs of the services.
 
 use crate::cli::{Global, LogOptions};
-use crate::context::{load_with_recorded_names, load_workspace, service_name};
 use crate::exit::{Error, Exit};
-use crate::render::{self, DIM, paint};
-use crate::{recorded_names, signals};
+use crate::output::{DIM, paint};
+use crate::workspace::context::{load_with_recorded_names, load_workspace, service_name};
+use crate::workspace::recorded_names;
+use crate::{output, signals};
 use pb_engine::{Class, Failure};
 use pb_fargate::{LogLine, LogQuery, Logs};
 use std::collections::HashSet;
@@ -53,7 +54,7 @@ pub async fn logs(global: &Global, name: &str, service: Option<&str>, options: &
         if has_reader && shown_lines.ids.is_empty() && !global.json {
             anstream::eprintln!(
                 "No matching lines in the last {}. Use --since to search further back.",
-                render::duration(options.since.saturating_mul(1000))
+                output::duration(options.since.saturating_mul(1000))
             );
         }
         return Ok(Exit::Done);

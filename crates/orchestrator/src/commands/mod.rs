@@ -1,31 +1,22 @@
 //! The commands, one per file.
 
-mod adopt;
 mod apply;
-mod approval;
 mod bootstrap;
-mod change;
-mod checks;
 mod doctor;
 mod drift;
-mod earlier_releases;
 mod exec;
 mod format;
 mod graph;
 mod history;
 mod init;
-mod interrupted;
 mod local;
 mod logs;
-mod missing_images;
 mod one_off;
-mod plan;
+pub mod plan;
 mod query;
-mod refresh;
 mod release_status;
 mod restart;
 mod rollback;
-mod run;
 mod scale;
 mod schema;
 mod state;
@@ -37,8 +28,9 @@ mod wait;
 use crate::cli::{
     Acceptance, Cli, Command, Global, LocalCommand, Selection, StateCommand, WaitOptions, WorkspaceCommand,
 };
-use crate::context::RunOptions;
 use crate::exit::{Error, Exit};
+use crate::run::{ownership, stack_run};
+use crate::workspace::context::RunOptions;
 use pb_engine::Goal;
 
 /// Runs a command.
@@ -59,21 +51,21 @@ pub async fn dispatch(cli: Cli) -> Result<Exit, Error> {
             let images = images.given();
             let run_options =
                 RunOptions { images, wait, selection, on_interrupt, accept_changed_plan, ..RunOptions::default() };
-            run::run(global, &workspace, Goal::Deploy, &consent, &run_options).await
+            stack_run::run(global, &workspace, Goal::Deploy, &consent, &run_options).await
         }
         Command::Destroy { workspace, targets, consent, acceptance } => {
             let selection = Selection { targets, ..Selection::default() };
             let Acceptance { accept_changed_plan } = acceptance;
             let run_options = RunOptions { selection, accept_changed_plan, ..RunOptions::default() };
-            run::run(global, &workspace, Goal::Destroy, &consent, &run_options).await
+            stack_run::run(global, &workspace, Goal::Destroy, &consent, &run_options).await
         }
         Command::Bootstrap { workspace, zone, consent } => {
             bootstrap::bootstrap(global, &workspace, zone, &consent).await
         }
         Command::Doctor { workspace } => doctor::doctor(global, &workspace).await,
-        Command::Adopt { workspace, adoption } => adopt::adopt(global, &workspace, &adoption).await,
+        Command::Adopt { workspace, adoption } => ownership::adopt(global, &workspace, &adoption).await,
         Command::Forget { workspace, addresses, consent, dry_run } => {
-            adopt::forget(global, &workspace, &addresses, &consent, dry_run).await
+            ownership::forget(global, &workspace, &addresses, &consent, dry_run).await
         }
         Command::Drift { workspace } => drift::drift(global, &workspace).await,
         Command::Graph { workspace, format } => graph::graph(global, &workspace, format).await,
@@ -128,7 +120,7 @@ async fn state_command(global: &Global, command: StateCommand) -> Result<Exit, E
             state_edit::remove(global, &workspace, &addresses, &consent).await
         }
         StateCommand::Mv { workspace, from, to, consent, dry_run } => {
-            adopt::move_addresses(global, &workspace, (&from, &to), &consent, dry_run).await
+            ownership::move_addresses(global, &workspace, (&from, &to), &consent, dry_run).await
         }
         StateCommand::Versions { workspace } => state::versions(global, &workspace).await,
         StateCommand::Restore { workspace, version, consent } => {

@@ -1,10 +1,10 @@
 //! `run`: runs a command in a one-off task.
 
 use crate::cli::Global;
-use crate::context::{load_with_recorded_names, load_workspace, service_name, state_location};
 use crate::exit::{Error, Exit};
-use crate::recorded_names::container;
 use crate::signals;
+use crate::workspace::context::{load_with_recorded_names, load_workspace, service_name, state_location};
+use crate::workspace::recorded_names::container;
 use pb_engine::{Address, Cancel, Class, Failure};
 use pb_fargate::{OneOffState, StartedTask, TaskClient, TaskExit};
 use serde_json::json;

@@ -1,11 +1,11 @@
 //! `plan` and `show`: show a new or a saved plan.
 
 use crate::cli::Global;
-use crate::commands::refresh;
-use crate::context::{RunOptions, WorkspaceContext};
 use crate::exit::{Error, Exit};
-use crate::render;
-use crate::saved::SavedPlan;
+use crate::output;
+use crate::run::refresh;
+use crate::run::saved_plan::SavedPlan;
+use crate::workspace::context::{RunOptions, WorkspaceContext};
 use pb_engine::{Goal, Plan, drift};
 use std::path::{Path, PathBuf};
 
@@ -76,10 +76,10 @@ pub fn show(global: &Global, file: &Path, markdown: bool) -> Result<Exit, Error>
 
 fn show_saved(global: &Global, saved: &SavedPlan, markdown: bool, untitled: bool) -> Result<(), Error> {
     if global.json {
-        return render::document(saved);
+        return output::document(saved);
     }
     if markdown {
-        anstream::print!("{}", render::markdown::text(saved));
+        anstream::print!("{}", output::markdown::text(saved));
         return Ok(());
     }
     let bound = &saved.binding;
@@ -89,9 +89,9 @@ fn show_saved(global: &Global, saved: &SavedPlan, markdown: bool, untitled: bool
         anstream::println!("To {operation} {workspace} (account {account}, {region}), at serial {serial}:\n");
     }
     if saved.operation == refresh::OPERATION {
-        anstream::print!("{}", render::drift::text(&saved.drift));
+        anstream::print!("{}", output::drift::text(&saved.drift));
     } else {
-        anstream::print!("{}", render::plan::text_with_not_deployed(&saved.plan, &saved.not_deployed, global.verbose));
+        anstream::print!("{}", output::plan::text_with_not_deployed(&saved.plan, &saved.not_deployed, global.verbose));
     }
     Ok(())
 }

@@ -1,9 +1,10 @@
 //! Queries that are answered from the configuration or the snapshot, and `unlock`.
 
 use crate::cli::Global;
-use crate::context::{connect, load_workspace, state_location};
 use crate::exit::{Error, Exit};
-use crate::render::{self, DIM, GOOD, paint};
+use crate::output;
+use crate::output::{DIM, GOOD, paint};
+use crate::workspace::context::{connect, load_workspace, state_location};
 use pb_config::Config;
 use pb_engine::Snapshot;
 use pb_state::{LeaseTable, Session, Store};
@@ -17,7 +18,7 @@ pub fn validate(global: &Global) -> Result<Exit, Error> {
     let config = Config::load(&global.config)?;
     let names: Vec<&str> = config.workspaces().collect();
     if global.json {
-        render::document(&json!({ "file": config.file(), "valid": true, "workspaces": names }))?;
+        output::document(&json!({ "file": config.file(), "valid": true, "workspaces": names }))?;
     } else {
         anstream::println!("{}: {} ({})", config.file(), paint(GOOD, "valid"), names.join(", "));
     }
@@ -36,7 +37,7 @@ pub fn workspaces(global: &Global) -> Result<Exit, Error> {
         rows.push(json!({ "name": name, "hostname": workspace.names.hostname, "region": workspace.region }));
     }
     if global.json {
-        render::document(&rows)?;
+        output::document(&rows)?;
     } else {
         for row in rows {
             let text = |key: &str| row[key].as_str().unwrap_or_default().to_owned();
@@ -67,9 +68,9 @@ pub async fn output(global: &Global, workspace: &str, name: Option<&str>) -> Res
             let value = outputs.get(name).ok_or_else(|| {
                 Error::usage(format!("{workspace} has no output {name:?}"), format!("there are: {}", known.join(", ")))
             })?;
-            if global.json { render::document(value)? } else { anstream::println!("{}", bare(value)) }
+            if global.json { output::document(value)? } else { anstream::println!("{}", bare(value)) }
         }
-        None if global.json => render::document(&outputs)?,
+        None if global.json => output::document(&outputs)?,
         None => outputs.iter().for_each(|(name, value)| anstream::println!("{name} = {}", bare(value))),
     }
     Ok(Exit::Done)

@@ -1,7 +1,7 @@
 //! Releases that do not serve, or whose success no run has observed.
 
-use crate::releases;
-use crate::render::{BAD, DIM, GOOD, WARN, paint};
+use crate::output::{BAD, DIM, GOOD, WARN, paint};
+use crate::run::releases;
 use pb_config::Workspace;
 use pb_engine::{Address, ReleaseOutcome, Snapshot};
 use pb_fargate::ServiceStatus;

@@ -1,8 +1,8 @@
 //! `restart`: replaces the tasks of services.
 
 use crate::cli::{Consent, Global, WaitOptions};
-use crate::commands::change::{ChangeRequest, DeployedWorkspace, ServiceChange, change};
 use crate::exit::{Error, Exit};
+use crate::run::service_change::{ChangeRequest, DeployedWorkspace, ServiceChange, change};
 use std::collections::BTreeMap;
 
 /// Restarts all services, or the given ones. Their tasks are replaced in a rollout.

@@ -1,9 +1,10 @@
 //! `rollback`: returns services to earlier revisions.
 
 use crate::cli::{Consent, Global, WaitOptions};
-use crate::commands::change::{ChangeRequest, DeployedWorkspace, Revision, ServiceChange, change};
 use crate::exit::{Error, Exit};
-use crate::{recorded_names, releases};
+use crate::run::releases;
+use crate::run::service_change::{ChangeRequest, DeployedWorkspace, Revision, ServiceChange, change};
+use crate::workspace::recorded_names;
 use pb_engine::{Address, Release, Snapshot};
 use std::collections::BTreeMap;
 

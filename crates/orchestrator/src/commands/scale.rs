@@ -1,10 +1,10 @@
 //! `scale`: sets the number of tasks of services.
 
 use crate::cli::{Consent, Global, WaitOptions};
-use crate::commands::change::{ChangeRequest, DeployedWorkspace, ServiceChange, change};
 use crate::exit::{Error, Exit};
-use crate::releases;
-use crate::render::reporter::Reporter;
+use crate::output::reporter::Reporter;
+use crate::run::releases;
+use crate::run::service_change::{ChangeRequest, DeployedWorkspace, ServiceChange, change};
 use pb_config::{OtherService, Workspace};
 use std::collections::BTreeMap;
 

@@ -2,7 +2,7 @@
 
 use crate::cli::SchemaOf;
 use crate::exit::{Error, Exit};
-use crate::render;
+use crate::output;
 
 /// The schema of a saved plan, which is also the output of `plan --json`.
 const PLAN: &str = include_str!("../../../../docs/schema/plan.json");
@@ -18,7 +18,7 @@ const DOCUMENTS: &str = include_str!("../../../../docs/schema/documents.json");
 /// A schema that cannot be written.
 pub fn schema(of: SchemaOf) -> Result<Exit, Error> {
     match of {
-        SchemaOf::Config => render::document(&pb_config::schema()?)?,
+        SchemaOf::Config => output::document(&pb_config::schema()?)?,
         SchemaOf::Plan => anstream::print!("{PLAN}"),
         SchemaOf::Events => anstream::print!("{EVENTS}"),
         SchemaOf::Documents => anstream::print!("{DOCUMENTS}"),

@@ -2,10 +2,11 @@
 
 use crate::cli::{Consent, Global};
 use crate::commands::query::read_snapshot;
-use crate::context::{account_region, connect, load_workspace, state_location};
 use crate::exit::{Error, Exit};
-use crate::render::{self, DIM, paint};
-use crate::{confirmation, prerequisites, select, signals};
+use crate::output::{DIM, paint};
+use crate::workspace::context::{account_region, connect, load_workspace, state_location};
+use crate::workspace::{prerequisites, select};
+use crate::{confirmation, output, signals};
 use pb_engine::Snapshot;
 use pb_state::{AcquireOptions, LeaseTable, Store, restore as restore_version};
 use std::io::Write;
@@ -18,7 +19,7 @@ use std::time::Duration;
 pub async fn list(global: &Global, workspace: &str) -> Result<Exit, Error> {
     let snapshot = read_snapshot(global, workspace).await?;
     if global.json {
-        render::document(&snapshot.resources.keys().collect::<Vec<_>>())?;
+        output::document(&snapshot.resources.keys().collect::<Vec<_>>())?;
     } else {
         snapshot.resources.keys().for_each(|address| anstream::println!("{address}"));
     }
@@ -33,9 +34,9 @@ pub async fn show(global: &Global, workspace: &str, address: Option<&str>) -> Re
     let snapshot = read_snapshot(global, workspace).await?;
     if let Some(text) = address {
         let address = select::known_address(text, snapshot.resources.keys())?;
-        render::document(&snapshot.resources.get(&address))?;
+        output::document(&snapshot.resources.get(&address))?;
     } else if global.json {
-        render::document(&snapshot)?;
+        output::document(&snapshot)?;
     } else {
         show_all(&snapshot);
     }
@@ -54,7 +55,7 @@ fn show_all(snapshot: &Snapshot) {
         anstream::println!("{:<28} {:<30} {}{note}", address.as_str(), record.kind, paint(DIM, id));
     }
     if let Some(intents) = &snapshot.intents {
-        let steps = render::count(intents.steps.len(), "step");
+        let steps = output::count(intents.steps.len(), "step");
         anstream::println!("the last {} did not finish ({steps} planned); run it again to finish", intents.operation);
     }
 }
@@ -85,7 +86,7 @@ pub async fn versions(global: &Global, workspace: &str) -> Result<Exit, Error> {
     let aws = connect(global, &workspace).await?;
     let versions = Store::new(&aws, &state_location(&workspace)).versions().await?;
     if global.json {
-        render::document(&versions)?;
+        output::document(&versions)?;
         return Ok(Exit::Done);
     }
     for version in versions {

@@ -1,10 +1,11 @@
 //! `state push` and `state rm`: edits of the snapshot by hand, under the lease. They change nothing in AWS.
 
 use crate::cli::{Consent, Global};
-use crate::context::{StateContext, connect, load_workspace, state_location};
 use crate::exit::{Error, Exit};
-use crate::render::{self, BAD, GOOD, WARN, paint};
-use crate::{confirmation, select, signals};
+use crate::output::{BAD, GOOD, WARN, paint};
+use crate::workspace::context::{StateContext, connect, load_workspace, state_location};
+use crate::workspace::select;
+use crate::{confirmation, output, signals};
 use pb_engine::{Address, Class, Failure, Snapshot};
 use pb_state::{AcquireOptions, LeaseTable, StateLocation, decode_edited, rewrite};
 use std::collections::BTreeSet;
@@ -125,7 +126,7 @@ fn show(now: &Snapshot, edited: &Snapshot) {
     }
     let unfinished = |snapshot: &Snapshot| snapshot.intents.as_ref().map_or(0, |intents| intents.steps.len());
     if unfinished(now) != unfinished(edited) {
-        let steps = render::count(unfinished(now), "step");
+        let steps = output::count(unfinished(now), "step");
         anstream::eprintln!("  {} intents of an unfinished run ({steps})", paint(WARN, "~"));
     }
     if now.outputs != edited.outputs {

@@ -2,12 +2,15 @@
 
 use crate::cli::Global;
 use crate::commands::release_status::{self, ReleaseStatus};
-use crate::context::{RunOptions, WorkspaceContext, account_region, connect, load_workspace, state_location};
 use crate::exit::{Error, Exit};
-use crate::images::{self, NOT_PUSHED, NotDeployed};
-use crate::prerequisites;
-use crate::recorded_names::use_recorded_names;
-use crate::render::{self, BAD, BOLD, DIM, GOOD, WARN, paint};
+use crate::output;
+use crate::output::{BAD, BOLD, DIM, GOOD, WARN, paint};
+use crate::workspace::context::{
+    RunOptions, WorkspaceContext, account_region, connect, load_workspace, state_location,
+};
+use crate::workspace::images::{NOT_PUSHED, NotDeployed};
+use crate::workspace::recorded_names::use_recorded_names;
+use crate::workspace::{images, prerequisites};
 use aws_config::SdkConfig;
 use pb_config::Workspace;
 use pb_edge::TargetHealth;
@@ -223,7 +226,7 @@ impl StatusReader<'_> {
             lock: holder.as_ref().map(lock),
         };
         if global.json {
-            render::document(&status)?;
+            output::document(&status)?;
         } else {
             anstream::print!("{before}");
             show(&status, &snapshot);
@@ -243,7 +246,7 @@ fn lock(holder: &Holder) -> Lock<'_> {
 }
 
 fn show(status: &Status<'_>, snapshot: &Snapshot) {
-    let resources = render::count(snapshot.resources.len(), "resource");
+    let resources = output::count(snapshot.resources.len(), "resource");
     let state = if status.deployed { resources } else { paint(DIM, "not deployed") };
     anstream::println!("{}  {state}  {}", paint(BOLD, status.workspace), status.url.unwrap_or_default());
     for service in status.services {
@@ -292,7 +295,7 @@ fn show_service(service: &ServiceStatus) {
     let counts = format!("{} of {} running, {} pending", service.running, service.desired, service.pending);
     let failed = if service.failed > 0 { format!(", {} failed", service.failed) } else { String::new() };
     let revision = service.revision.as_deref().unwrap_or_default();
-    let age = service.age_seconds.map(|seconds| format!(", {}", render::age(seconds))).unwrap_or_default();
+    let age = service.age_seconds.map(|seconds| format!(", {}", output::age(seconds))).unwrap_or_default();
     let style = if full { GOOD } else { WARN };
     let about = paint(DIM, format!("{revision}{age}"));
     anstream::println!("  {:<20} {}  {rollout}{failed}  {about}", service.name, paint(style, counts));
@@ -321,7 +324,7 @@ fn show_target(target: &Target<'_>) {
 fn show_drift(drift: &Drift, not_deployed: &[NotDeployed], workspace: &str) {
     if !not_deployed.is_empty() {
         let verb = if not_deployed.len() == 1 { "is" } else { "are" };
-        let what = format!("{} {verb} not deployed", render::count(not_deployed.len(), "service"));
+        let what = format!("{} {verb} not deployed", output::count(not_deployed.len(), "service"));
         let push = if drift.not_pushed.is_empty() { "" } else { "push the images, then " };
         anstream::println!("  {}", paint(WARN, format!("{what}: {push}pb-deploy deploy {workspace}")));
     }

@@ -1,9 +1,10 @@
 //! `tasks`: lists running tasks, and stopped tasks with their reasons.
 
 use crate::cli::Global;
-use crate::context::load_with_recorded_names;
 use crate::exit::{Error, Exit};
-use crate::render::{self, BAD, DIM, GOOD, WARN, paint};
+use crate::output;
+use crate::output::{BAD, DIM, GOOD, WARN, paint};
+use crate::workspace::context::load_with_recorded_names;
 use pb_fargate::{TaskClient, TaskStatus};
 
 /// Lists the tasks of a workspace. Changes nothing.
@@ -14,7 +15,7 @@ pub async fn tasks(global: &Global, name: &str) -> Result<Exit, Error> {
     let (workspace, aws, _) = load_with_recorded_names(global, name).await?;
     let tasks = TaskClient::new(&aws, &workspace.names.cluster).tasks().await?;
     if global.json {
-        render::document(&tasks)?;
+        output::document(&tasks)?;
         return Ok(Exit::Done);
     }
     if tasks.is_empty() {

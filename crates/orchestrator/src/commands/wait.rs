@@ -1,13 +1,14 @@
 //! `wait`: follows the latest releases to their end.
 
 use crate::cli::{Global, WaitOptions};
-use crate::commands::change::{DeployedWorkspace, step};
-use crate::commands::earlier_releases;
 use crate::exit::{Error, Exit};
-use crate::releases::{self, SERVICE};
-use crate::render::reporter::Reporter;
-use crate::render::{GOOD, paint};
-use crate::{health, signals};
+use crate::output::reporter::Reporter;
+use crate::output::{GOOD, paint};
+use crate::run::releases::SERVICE;
+use crate::run::service_change::{DeployedWorkspace, step};
+use crate::run::{earlier_releases, outcome, releases};
+use crate::signals;
+use crate::stack::target_health;
 use pb_engine::{Action, Graph, MemoryLedger, Outcome, Plan, Run, Step, apply_plan};
 use pb_fargate::ServiceSpec;
 use std::sync::Arc;
@@ -23,7 +24,7 @@ pub async fn wait(global: &Global, name: &str, wait: &WaitOptions) -> Result<Exi
     let mut graph = Graph::new();
     let kind =
         pb_fargate::register_services(&mut graph, &deployed.aws, deployed.rollout_timeout(wait), usize::MAX, false);
-    let healthy = health::kind(&deployed.aws, &deployed.workspace, deployed.rollout_timeout(wait));
+    let healthy = target_health::kind(&deployed.aws, &deployed.workspace, deployed.rollout_timeout(wait));
     let mut steps = Vec::new();
     for address in deployed.services() {
         let record = &deployed.snapshot.resources[address];
@@ -35,8 +36,8 @@ pub async fn wait(global: &Global, name: &str, wait: &WaitOptions) -> Result<Exi
             let spec = spec.clone();
             move |()| spec.clone()
         })?;
-        let at_least = health::at_least(&deployed.workspace, key, count);
-        health::add(&mut graph, &healthy, (key, service), &spec, at_least)?;
+        let at_least = target_health::at_least(&deployed.workspace, key, count);
+        target_health::add(&mut graph, &healthy, (key, service), &spec, at_least)?;
         let (before, attrs) = (Some(record.spec.clone()), Some(record.attrs.clone()));
         let after = before.clone();
         steps.push(Step { before, after, attrs, ..step(address, SERVICE, Action::Wait, None) });
@@ -56,10 +57,10 @@ pub async fn wait(global: &Global, name: &str, wait: &WaitOptions) -> Result<Exi
         () = reporter.report_long_waits() => Outcome::default(),
     };
     earlier_releases::record_after_wait(&reporter, global, &deployed, &plan, &outcome, &ledger.snapshot()).await;
-    super::run::print_failures(&reporter, &outcome, name);
+    outcome::print_failures(&reporter, &outcome, name);
     if !outcome.is_complete() {
         reporter.json("finished", &serde_json::json!({ "complete": false }));
-        return Ok(super::run::exit(&outcome, &run));
+        return Ok(outcome::exit(&outcome, &run));
     }
     reporter.json("finished", &serde_json::json!({ "complete": true }));
     reporter.message(&paint(GOOD, format!("All services of {name} run the latest release.")));

@@ -2,7 +2,7 @@
 
 use crate::exit::Error;
 use crate::local::programs::Program;
-use crate::render::{BOLD, paint};
+use crate::output::{BOLD, paint};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::process::{Child, Command, ExitStatus, Stdio};

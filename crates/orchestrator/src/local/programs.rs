@@ -70,7 +70,7 @@ pub fn services(
     only: &[String],
 ) -> Result<(Option<Program>, Vec<Program>), Error> {
     for key in only {
-        crate::context::service_name(workspace, key)?;
+        crate::workspace::context::service_name(workspace, key)?;
     }
     let tasks = stack::local_tasks(workspace, queue_host)?;
     let before = workspace.deploy.before.as_ref().and_then(|before| {

@@ -1,5 +1,5 @@
 use super::build;
-use crate::prerequisites::Prerequisites;
+use crate::workspace::prerequisites::Prerequisites;
 use aws_config::{BehaviorVersion, SdkConfig};
 use pb_config::{Config, Workspace};
 use pb_engine::Graph;

@@ -1,6 +1,6 @@
 //! Workloads of a workspace: Flask, Celery, and the other services.
 
-use crate::prerequisites::Prerequisites;
+use crate::workspace::prerequisites::Prerequisites;
 use pb_config::{Image, OtherService, Service, WebService, Workspace};
 use pb_edge::EdgeStack;
 use pb_engine::{Class, Failure, Graph, Input};

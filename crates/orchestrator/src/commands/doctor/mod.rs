@@ -6,10 +6,13 @@ mod prerequisites;
 mod quotas;
 
 use crate::cli::Global;
-use crate::context::{RunOptions, WorkspaceContext, account_region, connect, load_workspace, state_location};
 use crate::exit::{Error, Exit};
-use crate::render::{self, BAD, BOLD, DIM, GOOD, WARN, paint};
-use crate::{render::document, untagged};
+use crate::output;
+use crate::output::{BAD, BOLD, DIM, GOOD, WARN, document, paint};
+use crate::workspace::context::{
+    RunOptions, WorkspaceContext, account_region, connect, load_workspace, state_location,
+};
+use crate::workspace::untagged;
 use anstyle::Style;
 use pb_engine::{Failure, Goal, Snapshot};
 use pb_state::{Session, Store};
@@ -80,7 +83,7 @@ impl Check {
 pub async fn doctor(global: &Global, name: &str) -> Result<Exit, Error> {
     let workspace = load_workspace(global, name)?;
     let aws = connect(global, &workspace).await?;
-    let account = crate::prerequisites::account(&aws, &workspace).await;
+    let account = crate::workspace::prerequisites::account(&aws, &workspace).await;
     let mut checks = Vec::new();
     match account {
         // Without an account, no other check can be made.
@@ -145,6 +148,6 @@ fn show(name: &str, ready: bool, checks: &[Check]) {
     let bad = checks.iter().filter(|check| check.verdict == Verdict::Bad).count();
     match ready {
         true => anstream::println!("\n{name} can be deployed."),
-        false => anstream::println!("\n{name} is not ready: {}.", render::count(bad, "problem")),
+        false => anstream::println!("\n{name} is not ready: {}.", output::count(bad, "problem")),
     }
 }

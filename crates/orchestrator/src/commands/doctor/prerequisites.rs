@@ -2,10 +2,10 @@
 
 use super::{Check, Verdict};
 use crate::cli::Global;
-use crate::context::state_location;
-use crate::images::Images;
-use crate::prerequisites;
-use crate::render::count;
+use crate::output::count;
+use crate::workspace::context::state_location;
+use crate::workspace::images::Images;
+use crate::workspace::prerequisites;
 use aws_config::SdkConfig;
 use pb_config::Workspace;
 use pb_engine::{Action, Cancel, Class, Failure, Goal, Graph, PlanScope, Snapshot, Step, compute_plan, observe};

@@ -1,7 +1,7 @@
 //! Checks of the quotas of the account: VPCs, internet gateways, and the virtual CPUs of tasks.
 
 use super::{Check, Verdict};
-use crate::quotas::{QuotaValue, current_value};
+use crate::workspace::quotas::{QuotaValue, current_value};
 use aws_config::SdkConfig;
 use aws_sdk_servicequotas::Client;
 use aws_sdk_servicequotas::config::Builder;

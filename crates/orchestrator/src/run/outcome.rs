@@ -1,0 +1,92 @@
+//! The result of a run in words: counts, failures and skipped steps.
+
+use crate::exit::Exit;
+use crate::output;
+use crate::output::reporter::Reporter;
+use crate::output::{BAD, BOLD, GOOD, WARN, paint};
+use crate::run::releases;
+use crate::run::stack_run::is_rollout_failure;
+use crate::stack::target_health;
+use pb_engine::{Action, Class, Outcome, Run};
+use std::time::Instant;
+
+/// Returns the result of a command whose run had this outcome.
+pub fn exit(outcome: &Outcome, run: &Run) -> Exit {
+    let interrupted = outcome.failed.iter().all(|unfinished| unfinished.failure.class == Class::Interrupted);
+    match outcome.is_complete() {
+        true => Exit::Done,
+        false if run.cancel.is_stopped() && interrupted => Exit::Interrupted,
+        false => Exit::Failed,
+    }
+}
+
+/// Prints the result of a run: what was done, what failed and why, and how many steps were skipped.
+pub fn print_summary(
+    reporter: &Reporter,
+    outcome: &Outcome,
+    run: &Run,
+    success: &str,
+    workspace: &str,
+    since: Instant,
+) {
+    let took = output::duration(u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX));
+    let counts = counts(outcome);
+    if outcome.is_complete() {
+        let counts = if counts.is_empty() { String::new() } else { format!(": {counts}") };
+        return reporter.message(&format!("\n{} {}{counts} in {took}.", paint(GOOD, success), paint(BOLD, workspace)));
+    }
+    let counts = if counts.is_empty() { String::new() } else { format!(" ({counts})") };
+    let ended = paint(BAD, unsuccessful(outcome, run, workspace));
+    reporter.message(&format!("\n{ended} after {took}{counts}."));
+    print_failures(reporter, outcome, workspace);
+    if !outcome.skipped.is_empty() {
+        let verb = if outcome.skipped.len() == 1 { "was" } else { "were" };
+        let because = match outcome.failed.len() {
+            0 => "",
+            1 => " because of the error above",
+            _ => " because of the errors above",
+        };
+        let steps = output::count(outcome.skipped.len(), "step");
+        reporter.message(&format!("  {steps} {verb} skipped{because}."));
+    }
+}
+
+/// Returns the counts of an outcome without zeros: `33 created`, or `1 updated, 1 failed`.
+fn counts(outcome: &Outcome) -> String {
+    let done = |done: Action| outcome.done.iter().filter(|(_, action)| *action == done).count();
+    let counts = [
+        (done(Action::Create), "created"),
+        (done(Action::Update), "updated"),
+        (done(Action::Delete), "deleted"),
+        (outcome.failed.len(), "failed"),
+    ];
+    let counts = counts.iter().filter(|(number, _)| *number > 0);
+    counts.map(|(number, verb)| format!("{number} {verb}")).collect::<Vec<_>>().join(", ")
+}
+
+/// Returns the start of a message about an incomplete run: `Deploy of staging failed`, or `... was interrupted`.
+pub fn unsuccessful(outcome: &Outcome, run: &Run, workspace: &str) -> String {
+    let ended = if exit(outcome, run) == Exit::Interrupted { "was interrupted" } else { "failed" };
+    let (first, rest) = run.operation.split_at(run.operation.len().min(1));
+    format!("{}{rest} of {workspace} {ended}", first.to_uppercase())
+}
+
+/// Prints each failure with its details and a hint.
+pub fn print_failures(reporter: &Reporter, outcome: &Outcome, workspace: &str) {
+    for unfinished in &outcome.failed {
+        let failure = &unfinished.failure;
+        reporter.message(&format!("  {} {failure}", paint(BOLD, format!("{}:", unfinished.address))));
+        for detail in &failure.details {
+            reporter.message(&format!("    {detail}"));
+        }
+        let key = target_health::key(&unfinished.address).unwrap_or(releases::key(&unfinished.address));
+        let more =
+            || format!("for details: `pb-deploy logs {workspace} {key} --since 1h` and `pb-deploy tasks {workspace}`");
+        let is_of_tasks = is_rollout_failure(failure) || unfinished.action == Action::Check;
+        let longer = || "run the same command again to continue, or raise `deploy.wait_timeout`".to_owned();
+        let timed_out = || (failure.class == Class::TimedOut && !is_of_tasks).then(longer);
+        if let Some(hint) = failure.hint.clone().or_else(|| is_of_tasks.then(more)).or_else(timed_out) {
+            reporter.message(&format!("    {} {hint}", paint(WARN, "hint:")));
+        }
+    }
+}

@@ -1,0 +1,167 @@
+//! The resources to import: those given on the command line, those in a Terraform state, and security group rules that
+//! are equal to configured ones.
+
+use crate::cli::{AdoptOptions, Global};
+use crate::exit::Error;
+use crate::workspace::context::{REPOSITORY, WorkspaceContext, connect, load_workspace};
+use pb_engine::{Action, Address, AdoptionPlan, Cancel, Graph, Imports, Observed, Snapshot, Untagged};
+use pb_engine::{observe_with_imports, plan_adoption};
+use pb_net::{Ec2, SecurityGroupRule, SecurityGroupRuleSpec, matching_rules};
+use pb_terraform::{DesiredResource, ImportCandidate, Mapping, Source, State, map_resources};
+use std::collections::BTreeMap;
+
+/// The resources to import, and their source.
+pub struct ImportRequest {
+    pub claims: Imports,
+    pub mapping: Mapping,
+    /// Lineage and serial of the Terraform state.
+    pub state: Option<(String, u64)>,
+    /// Set to also restore the tags of all untagged resources.
+    pub restore_tags: bool,
+}
+
+/// Parses an address from the command line.
+///
+/// # Errors
+/// `Usage` if it is invalid.
+pub fn address(text: &str) -> Result<Address, Error> {
+    Address::new(text)
+        .map_err(|error| Error::usage(error.to_string(), "`pb-deploy state list` shows the recorded addresses"))
+}
+
+/// Returns the location of the Terraform state, if one is given.
+///
+/// # Errors
+/// `Usage` if it is invalid.
+pub fn source(adoption: &AdoptOptions) -> Result<Option<Source>, Error> {
+    let source = adoption.from_terraform.as_deref().map(Source::parse).transpose();
+    source.map_err(|why| Error::usage(why, "use the bucket and key of Terraform's backend"))
+}
+
+/// Returns the name of the repository to import, if there is one. The images are then looked up in this repository.
+///
+/// # Errors
+/// Invalid arguments; a Terraform state that cannot be read.
+pub async fn repository(global: &Global, workspace: &str, adoption: &AdoptOptions) -> Result<Option<String>, Error> {
+    let given = parse_pairs(&adoption.pairs)?;
+    if let Some((_, name)) = given.iter().find(|(address, _)| address.as_str() == REPOSITORY) {
+        return Ok(Some(name.rsplit(":repository/").next().unwrap_or(name).to_owned()));
+    }
+    let Some(source) = source(adoption)? else { return Ok(None) };
+    let aws = connect(global, &load_workspace(global, workspace)?).await?;
+    let state = State::parse(&source.read(&aws).await?)?;
+    let mut named = state.resources.iter().filter(|found| found.kind == "aws_ecr_repository" && !found.deposed);
+    let only = (named.next(), named.next());
+    Ok(if let (Some(only), None) = only { only.attribute("name").map(str::to_owned) } else { None })
+}
+
+impl ImportRequest {
+    /// Reads and maps the Terraform state, and adds the resources given on the command line, which take precedence.
+    ///
+    /// # Errors
+    /// A Terraform state that cannot be read; a command line without resources.
+    pub async fn read(context: &WorkspaceContext, adoption: &AdoptOptions) -> Result<Self, Error> {
+        let given = parse_pairs(&adoption.pairs)?;
+        let mut named: BTreeMap<String, String> = BTreeMap::new();
+        let (mut mapping, state) = match source(adoption)? {
+            None if given.is_empty() && !adoption.restore_tags => {
+                let hint =
+                    "pass ADDRESS=ID, such as net/vpc=vpc-0123, or --from-terraform s3://BUCKET/KEY, or --restore-tags";
+                return Err(Error::usage("no resource to adopt was given", hint));
+            }
+            None => (Mapping::default(), None),
+            Some(source) => {
+                let state = State::parse(&source.read(&context.aws).await?)?;
+                let ids: Vec<&String> = given.values().collect();
+                let (also_given, open): (Vec<_>, Vec<_>) =
+                    state.resources.into_iter().partition(|found| ids.contains(&&found.id));
+                named.extend(also_given.into_iter().map(|found| (found.id, found.address)));
+                let targets: Vec<DesiredResource> = targets(&context.graph, &given)?;
+                (map_resources(&open, &targets), Some((state.lineage, state.serial)))
+            }
+        };
+        for (address, id) in given {
+            let terraform = named.remove(&id).unwrap_or_default();
+            mapping.imports.insert(address, ImportCandidate { id, terraform });
+        }
+        let claims = mapping.imports.iter().map(|(address, claim)| (address.clone(), claim.id.clone())).collect();
+        Ok(Self { claims, mapping, state, restore_tags: adoption.restore_tags })
+    }
+}
+
+fn parse_pairs(pairs: &[String]) -> Result<BTreeMap<Address, String>, Error> {
+    let mut claims = BTreeMap::new();
+    for pair in pairs {
+        let hint = "pass ADDRESS=ID, such as net/vpc=vpc-0123";
+        let Some((left, id)) = pair.split_once('=').filter(|(_, id)| !id.is_empty()) else {
+            return Err(Error::usage(format!("{pair:?} is not ADDRESS=ID"), hint));
+        };
+        if claims.insert(address(left)?, id.to_owned()).is_some() {
+            return Err(Error::usage(format!("{left} is given twice"), hint));
+        }
+    }
+    Ok(claims)
+}
+
+/// Returns the configured resources that were not given on the command line.
+fn targets(graph: &Graph, given: &BTreeMap<Address, String>) -> Result<Vec<DesiredResource>, Error> {
+    let specs = graph.specs()?.into_iter().zip(graph.node_kinds());
+    let open = specs.filter(|((address, _), _)| !given.contains_key(address));
+    Ok(open.map(|((address, spec), kind)| DesiredResource { address, kind: kind.to_owned(), spec }).collect())
+}
+
+/// Returns the plan of the import. Users do not know the ids of security group rules. Rules of the imported groups that
+/// are equal to configured ones are therefore found and imported together with their groups.
+///
+/// # Errors
+/// A read that fails; every resource that cannot be imported.
+pub async fn plan_import(
+    context: &WorkspaceContext,
+    request: &ImportRequest,
+    snapshot: &Snapshot,
+    cancel: &Cancel,
+) -> Result<AdoptionPlan, Error> {
+    let (graph, mut claims) = (&context.graph, request.claims.clone());
+    let mut observed = observe_with_imports(graph, snapshot, &context.owner, &claims, cancel).await?;
+    let lost = untagged_claims(graph, &observed, request);
+    if !lost.is_empty() {
+        claims.extend(lost);
+        observed = observe_with_imports(graph, snapshot, &context.owner, &claims, cancel).await?;
+    }
+    let first = plan_adoption(graph, &observed, snapshot, &claims)?.map_err(Error::Refused)?;
+    let rules = matching_rules(&Ec2::from(&context.aws), &planned_rules(&first)).await?;
+    if rules.is_empty() {
+        return Ok(first);
+    }
+    claims.extend(rules);
+    let observed = observe_with_imports(graph, snapshot, &context.owner, &claims, cancel).await?;
+    plan_adoption(graph, &observed, snapshot, &claims)?.map_err(Error::Refused)
+}
+
+/// Returns the untagged resources that are imported in addition to the given resources: with `restore_tags`, all
+/// untagged resources; otherwise, the untagged rules of the given security groups.
+fn untagged_claims(graph: &Graph, observed: &Observed, request: &ImportRequest) -> Imports {
+    let is_rule = |untagged: &Untagged| {
+        let group = untagged.attrs.get("group_id").and_then(|group| group.as_str());
+        untagged.kind == <SecurityGroupRule as pb_engine::Resource>::KIND
+            && request.claims.values().any(|id| Some(id.as_str()) == group)
+    };
+    let open = observed.untagged.iter().filter(|(address, _)| !request.claims.contains_key(*address));
+    let all = open.filter(|(address, untagged)| {
+        (request.restore_tags || is_rule(untagged)) && graph.addresses().any(|known| known == *address)
+    });
+    all.map(|(address, untagged)| (address.clone(), untagged.import_id.clone())).collect()
+}
+
+/// Returns the security group rules that a deploy after the import would create in existing groups.
+fn planned_rules(adoption_plan: &AdoptionPlan) -> Vec<(Address, SecurityGroupRuleSpec)> {
+    let steps = adoption_plan.afterwards.iter().flat_map(|plan| &plan.steps);
+    let creates = steps
+        .filter(|step| step.action == Action::Create && step.kind == <SecurityGroupRule as pb_engine::Resource>::KIND);
+    creates
+        .filter_map(|step| {
+            let spec = serde_json::from_value(step.after.clone()?).ok()?;
+            Some((step.address.clone(), spec))
+        })
+        .collect()
+}

@@ -1,0 +1,252 @@
+//! The output of `adopt`, `forget` and `state mv`.
+
+use super::TaskPlan;
+use super::imports::ImportRequest;
+use crate::output;
+use crate::output::{BAD, BOLD, DIM, GOOD, WARN, paint};
+use crate::workspace::context::WorkspaceContext;
+use pb_engine::{Action, Address, AdoptionPlan, MovePlan, Outcome, Plan, PlanError, Step};
+use pb_terraform::{NotImported, Removal};
+use serde_json::{Value, json};
+use std::fmt::Write;
+
+/// Returns the text about an import: the resources, the differences, what has no counterpart, and what a deploy would
+/// do afterwards.
+pub fn text(context: &WorkspaceContext, request: &ImportRequest, adoption_plan: &AdoptionPlan) -> String {
+    let new = adoption_plan.plan.writes().count();
+    let mut text = match new {
+        0 if request.restore_tags && adoption_plan.plan.steps.is_empty() => {
+            format!("Nothing to adopt into {}: no recorded resource has lost its ownership tags.\n", context.title())
+        }
+        0 => format!("Nothing to adopt into {}: everything given is already managed.\n", context.title()),
+        _ => format!("To adopt into {} (only tags are changed):\n\n", context.title()),
+    };
+    if !adoption_plan.restored.is_empty() {
+        let count = output::count(adoption_plan.restored.len(), "recorded resource");
+        let lost = if adoption_plan.restored.len() == 1 { "has lost its" } else { "have lost their" };
+        let note = format!("{count} {lost} ownership tags, most likely to `terraform apply`; they are restored");
+        text.insert_str(0, &format!("{} {note}.\n", paint(WARN, "note:")));
+    }
+    let steps = adoption_plan.plan.steps.iter().map(|step| with_source(request, adoption_plan, step));
+    let plan = Plan { steps: steps.collect(), ..Plan::default() };
+    text.push_str(&output::plan::steps(&plan, false));
+    section(&mut text, "Parts of the imported resources", &request.mapping.parts);
+    section(&mut text, "Without a counterpart, not imported", &request.mapping.unmapped);
+    for address in unprefixed_names(context, adoption_plan) {
+        line(
+            &mut text,
+            format_args!(
+                "{} the name of {address} does not start with the workspace's name. The resource is found through the \
+                 state; if the state is lost, adopt it again.",
+                paint(WARN, "note:")
+            ),
+        );
+    }
+    afterwards(&mut text, &adoption_plan.afterwards);
+    text
+}
+
+/// Adds to the text what a deploy would do afterwards, or why the deploy would be refused.
+fn afterwards(text: &mut String, afterwards: &Result<Plan, Vec<PlanError>>) {
+    match afterwards {
+        Ok(plan) => {
+            line(text, format_args!("\nAfterwards, a deploy would do this. {}", output::plan::summary(plan)));
+        }
+        Err(refused) => {
+            line(text, format_args!("\n{}", paint(WARN, "Afterwards, a deploy would be refused:")));
+            for refused in refused {
+                line(text, format_args!("  {} {}", paint(BOLD, format!("{}:", refused.address)), refused.why));
+            }
+        }
+    }
+}
+
+/// Adds the address in Terraform, and the changes that a deploy would make, to a step.
+fn with_source(request: &ImportRequest, adoption_plan: &AdoptionPlan, step: &Step) -> Step {
+    let claim = request.mapping.imports.get(&step.address);
+    let mut from = claim.map(|claim| claim.terraform.clone()).unwrap_or_default();
+    if adoption_plan.restored.contains(&step.address) {
+        from = if from.is_empty() { "has lost its tags".to_owned() } else { format!("{from}, has lost its tags") };
+    }
+    with_effect(step, &from, &adoption_plan.afterwards)
+}
+
+/// Adds the origin, and the changes that a deploy would make, to a step.
+fn with_effect(step: &Step, from: &str, afterwards: &Result<Plan, Vec<PlanError>>) -> Step {
+    let plan = afterwards.as_ref().ok();
+    let later = plan.and_then(|plan| plan.steps.iter().find(|later| later.address == step.address));
+    let verdict = match later.map(|later| later.action) {
+        None => "a deploy would be refused",
+        Some(Action::NoOp | Action::Wait) => "as configured",
+        Some(Action::Replace { .. }) => "differs; a deploy would REPLACE it",
+        Some(_) => "differs; a deploy would update it in place",
+    };
+    let from = if from.is_empty() { String::new() } else { format!("{from}; ") };
+    Step {
+        reason: Some(format!("{from}{verdict}")),
+        changes: later.map(|later| later.changes.clone()).unwrap_or_default(),
+        replacement_fields: later.map(|later| later.replacement_fields.clone()).unwrap_or_default(),
+        ..step.clone()
+    }
+}
+
+fn section(text: &mut String, title: &str, left: &[NotImported]) {
+    if left.is_empty() {
+        return;
+    }
+    line(text, format_args!("\n{title}:"));
+    for left in left {
+        let id = paint(DIM, &left.id);
+        line(
+            text,
+            format_args!("      {}  {id}  {}", paint(BOLD, &left.terraform), paint(DIM, format!("# {}", left.reason))),
+        );
+    }
+}
+
+/// Returns the resources that could not be found if the state were lost: resources that are then looked up by the
+/// prefix of their names, and whose names have another prefix.
+fn unprefixed_names(context: &WorkspaceContext, adoption_plan: &AdoptionPlan) -> Vec<Address> {
+    let prefix = format!("{}-", context.owner.workspace);
+    let by_name = |step: &&Step| {
+        let name = step.before.as_ref().and_then(|spec| spec.get("name").or(spec.get("family")).or(spec.get("id")));
+        let kinds = ["ecs.", "ecr.", "logs.", "elasticache.", "elbv2.target_group"];
+        kinds.iter().any(|kind| step.kind.starts_with(kind))
+            && name.and_then(Value::as_str).is_some_and(|name| !name.starts_with(&prefix))
+    };
+    adoption_plan.plan.writes().filter(by_name).map(|step| step.address.clone()).collect()
+}
+
+/// Returns the JSON output of an import.
+pub fn json(request: &ImportRequest, adoption_plan: &AdoptionPlan) -> Value {
+    json!({ "plan": adoption_plan.plan, "terraform": request.mapping, "afterwards": afterwards_json(&adoption_plan.afterwards) })
+}
+
+/// Returns the text about a move: the addresses, the differences, and what a deploy would do afterwards.
+pub fn moved(context: &WorkspaceContext, moved: &MovePlan) -> String {
+    let was = |step: &Step| step.from.as_ref().map(|from| format!("was {from}")).unwrap_or_default();
+    // Only changes that force a replacement are shown here; the plan of the deploy shows the others.
+    let forced = |step: Step| {
+        let changes =
+            step.changes.iter().filter(|change| step.replacement_fields.contains(&change.path)).cloned().collect();
+        Step { changes, ..step }
+    };
+    let steps = moved.plan.steps.iter().map(|step| forced(with_effect(step, &was(step), &moved.afterwards)));
+    let plan = Plan { steps: steps.collect(), ..Plan::default() };
+    let mut text = format!(
+        "To move in {} (only tags are changed; names in AWS do not change):\n\n{}",
+        context.title(),
+        output::plan::steps(&plan, false)
+    );
+    afterwards(&mut text, &moved.afterwards);
+    text
+}
+
+/// Returns the JSON output of a move.
+pub fn moved_json(moved: &MovePlan) -> Value {
+    json!({ "plan": moved.plan, "afterwards": afterwards_json(&moved.afterwards) })
+}
+
+fn afterwards_json(afterwards: &Result<Plan, Vec<PlanError>>) -> Value {
+    match afterwards {
+        Ok(plan) => json!({ "plan": plan }),
+        Err(refused) => json!({ "refused": refused }),
+    }
+}
+
+/// Returns the text about resources to forget.
+pub fn forget(context: &WorkspaceContext, plan: &Plan) -> String {
+    format!(
+        "To forget in {} (the resources stay as they are):\n\n{}\nWhile these are still configured, the next deploy \
+         will create new ones, or stop if the names are taken.\n",
+        context.title(),
+        output::plan::steps(plan, false)
+    )
+}
+
+/// Returns the text about a completed run.
+pub fn done(word: &str, count: usize, workspace: &str) -> String {
+    let things = output::count(count, "resource");
+    let next = match word {
+        "adopt" => format!(
+            "Show what differs with: pb-deploy plan {workspace}\nIf Terraform manages any of these, remove them from \
+             its state before it runs again: its `apply` would remove the tags, and its `destroy` would delete the \
+             resources."
+        ),
+        "move" => format!("Show what differs with: pb-deploy plan {workspace}"),
+        _ => format!("Show what is still managed with: pb-deploy state show {workspace}"),
+    };
+    let did = match word {
+        "adopt" => "Adopted",
+        "move" => "Moved",
+        _ => "Forgot",
+    };
+    format!("\n{} {things} in {}.\n{next}", paint(GOOD, did), paint(BOLD, workspace))
+}
+
+/// Returns the resources that have to be removed from Terraform's state: imported and already managed ones.
+pub fn removal(planned: &TaskPlan, outcome: &Outcome) -> Option<Removal> {
+    let done = outcome.done.iter().map(|(address, _)| address);
+    let before = planned.plan.steps.iter().filter(|step| step.action == Action::NoOp).map(|step| &step.address);
+    let removal = Removal::of(&planned.mapping, &done.chain(before).collect());
+    (!removal.addresses.is_empty()).then_some(removal)
+}
+
+/// Returns the commands that remove the resources from Terraform's state.
+pub fn terraform(removal: &Removal) -> String {
+    let mut text = String::new();
+    line(
+        &mut text,
+        format_args!(
+            "\n{} Do not run `terraform apply` before these resources are removed from Terraform's state: it would \
+             remove the tags again, and `terraform destroy` would delete the resources. In the Terraform workspace, \
+             run:\n",
+            paint(WARN, "Important:")
+        ),
+    );
+    removal.commands().iter().for_each(|command| line(&mut text, format_args!("{command}")));
+    let remove = "and remove their blocks from Terraform's configuration, or Terraform creates new resources.";
+    line(&mut text, format_args!("\n{remove}"));
+    if !removal.blocks.is_empty() {
+        line(
+            &mut text,
+            format_args!(
+                "With Terraform 1.7 or later, you can replace their blocks with these and apply once instead:\n"
+            ),
+        );
+        removal.removed_blocks().iter().for_each(|block| line(&mut text, format_args!("{block}\n")));
+    }
+    text.trim_end().to_owned()
+}
+
+/// Returns the last line of the JSON output.
+pub fn finished(outcome: &Outcome, removal: Option<&Removal>) -> Value {
+    let mut value = json!({ "complete": outcome.is_complete() });
+    if let Some(removal) = removal {
+        value["terraform"] = json!({ "state_rm": removal.addresses, "removed": removal.blocks });
+    }
+    value
+}
+
+/// Returns the text about an incomplete run.
+pub fn incomplete(word: &str, outcome: &Outcome, workspace: &str) -> String {
+    let mut text = String::new();
+    let done = output::count(outcome.done.len(), "step");
+    line(&mut text, format_args!("\n{} {word} in {workspace} ({done} done).", paint(BAD, "Not complete:")));
+    for unfinished in &outcome.failed {
+        line(&mut text, format_args!("  {} {}", paint(BOLD, format!("{}:", unfinished.address)), unfinished.failure));
+        if let Some(hint) = &unfinished.failure.hint {
+            line(&mut text, format_args!("    {} {hint}", paint(WARN, "hint:")));
+        }
+    }
+    if !outcome.skipped.is_empty() {
+        line(&mut text, format_args!("  {} skipped.", output::count(outcome.skipped.len(), "step")));
+    }
+    line(&mut text, format_args!("Progress is saved. Run the same {word} again to finish."));
+    text
+}
+
+fn line(text: &mut String, content: std::fmt::Arguments<'_>) {
+    // Writing to a String cannot fail.
+    let _ = writeln!(text, "{content}");
+}

@@ -1,0 +1,10 @@
+//! One workspace: its configuration, prerequisites, images and recorded names, and the context that commands share.
+
+pub mod context;
+pub mod images;
+pub mod prerequisites;
+pub mod quotas;
+pub mod recorded_names;
+pub mod select;
+pub mod tag_index;
+pub mod untagged;

@@ -1,0 +1,213 @@
+//! Prerequisites of a deploy: an allowed account, the roles, the hosted zone, two Availability Zones, images. They are
+//! looked up and never created.
+
+use crate::exit::Error;
+use crate::workspace::images::Images;
+use aws_config::SdkConfig;
+use pb_aws::ForOperation;
+use pb_config::Workspace;
+use pb_edge::Zone;
+use pb_engine::{Class, Failure, Goal, Snapshot};
+
+/// Values of the prerequisites.
+#[derive(Debug, Clone)]
+pub struct Prerequisites {
+    /// Account of the credentials.
+    pub account: String,
+    /// Role with which ECS starts tasks.
+    pub execution_role_arn: String,
+    /// Role of the application itself.
+    pub task_role_arn: Option<String>,
+    /// Public hosted zone.
+    pub zone: Zone,
+    /// Availability Zones of the two subnets.
+    pub zones: [String; 2],
+    /// Images of the services.
+    pub images: Images,
+}
+
+impl Prerequisites {
+    /// Returns placeholders for all values, for results that do not depend on them.
+    #[must_use]
+    pub fn unknown(workspace: &Workspace) -> Self {
+        let unknown = pb_engine::unknown;
+        Self {
+            account: unknown(),
+            execution_role_arn: unknown(),
+            task_role_arn: workspace.roles.task.as_ref().map(|_| unknown()),
+            zone: Zone { id: unknown(), name: workspace.zone.clone() },
+            zones: workspace
+                .network
+                .zones
+                .clone()
+                .unwrap_or_else(|| ["a", "b"].map(|zone| format!("{}{zone}", workspace.region))),
+            images: Images::default(),
+        }
+    }
+}
+
+/// Results of the lookups that run while the snapshot is being read.
+pub struct IndependentLookups {
+    account: Result<String, Failure>,
+    execution_role_arn: Result<String, Failure>,
+    task_role_arn: Result<Option<String>, Failure>,
+    zone: Result<Zone, Failure>,
+    images: Result<Images, Vec<Failure>>,
+}
+
+impl IndependentLookups {
+    /// Returns the account of the credentials if it could be read and is allowed.
+    pub fn account(&self) -> Option<String> {
+        self.account.as_ref().ok().cloned()
+    }
+}
+
+/// Runs all lookups that do not depend on the snapshot, concurrently.
+pub async fn fetch_independent(aws: &SdkConfig, workspace: &Workspace, goal: Goal) -> IndependentLookups {
+    let task_role = async {
+        match &workspace.roles.task {
+            Some(name) => role(aws, name, "roles.task", goal).await.map(Some),
+            None => Ok(None),
+        }
+    };
+    let (account, execution_role_arn, task_role_arn, zone, images) = tokio::join!(
+        account(aws, workspace),
+        role(aws, &workspace.roles.execution, "roles.execution", goal),
+        task_role,
+        zone(aws, workspace, goal),
+        images(aws, workspace, goal),
+    );
+    IndependentLookups { account, execution_role_arn, task_role_arn, zone, images }
+}
+
+/// Resolves the images of the services. A destroy does not need them.
+async fn images(aws: &SdkConfig, workspace: &Workspace, goal: Goal) -> Result<Images, Vec<Failure>> {
+    match goal {
+        Goal::Deploy => Images::look_up(aws, workspace).await,
+        Goal::Destroy => Ok(Images::default()),
+    }
+}
+
+/// Completes the lookups and reports all missing prerequisites together. `moved` is set if the images are in a
+/// different repository from the one that [`fetch_independent`] read, so that they have to be resolved again.
+///
+/// # Errors
+/// All failures; only one of them if it explains the others, such as refused credentials.
+pub async fn resolve(
+    aws: &SdkConfig,
+    workspace: &Workspace,
+    snapshot: &Snapshot,
+    goal: Goal,
+    ahead: IndependentLookups,
+    moved: bool,
+) -> Result<Prerequisites, Error> {
+    let IndependentLookups { account, execution_role_arn: execution, task_role_arn: task, zone, images } = ahead;
+    let images = if moved { self::images(aws, workspace, goal).await } else { images };
+    let zones = zones(aws, workspace, snapshot).await;
+    match (account, execution, task, zone, zones, images) {
+        (Ok(account), Ok(execution_role_arn), Ok(task_role_arn), Ok(zone), Ok(zones), Ok(images)) => {
+            Ok(Prerequisites { account, execution_role_arn, task_role_arn, zone, zones, images })
+        }
+        (account, execution, task, zone, zones, images) => {
+            let failures = [account.err(), execution.err(), task.err(), zone.err(), zones.err()];
+            let failures = failures.into_iter().flatten().chain(images.err().into_iter().flatten());
+            Err(combined_error(failures.collect()))
+        }
+    }
+}
+
+/// Combines failures. A failure that explains all others is reported alone.
+fn combined_error(mut failures: Vec<Failure>) -> Error {
+    let explains =
+        |failure: &Failure| matches!(failure.class, Class::Credentials | Class::Unreachable | Class::Refused);
+    let alone = failures.iter().position(explains).or((failures.len() == 1).then_some(0));
+    match alone {
+        Some(index) => Error::Failure(failures.swap_remove(index)),
+        None => Error::MissingPrerequisites(failures),
+    }
+}
+
+/// Returns the account of the credentials.
+///
+/// # Errors
+/// `Refused` if the configuration does not allow the account.
+pub async fn account(aws: &SdkConfig, workspace: &Workspace) -> Result<String, Failure> {
+    let operation = "sts:GetCallerIdentity";
+    let identity = aws_sdk_sts::Client::new(aws).get_caller_identity().send().await.for_operation(operation)?;
+    let account = identity.account().unwrap_or_default().to_owned();
+    match &workspace.allowed_account_ids {
+        Some(allowed) if !allowed.contains(&account) => {
+            let message = format!(
+                "the credentials belong to account {account}; `allowed_account_ids` contains only {}",
+                allowed.join(", ")
+            );
+            let hint = "use other credentials (AWS_PROFILE), or add the account to `allowed_account_ids`";
+            Err(Failure::new(Class::Refused, "check the account", message).hint(hint))
+        }
+        _ => Ok(account),
+    }
+}
+
+/// Returns the ARN of the role that the configuration key `key` names. A destroy does not need the role: if it is
+/// missing, the ARN is unknown.
+///
+/// # Errors
+/// `NotFound` if the role does not exist.
+pub async fn role(aws: &SdkConfig, name: &str, key: &str, goal: Goal) -> Result<String, Failure> {
+    let answer = aws_sdk_iam::Client::new(aws).get_role().role_name(name).send().await.for_operation("iam:GetRole");
+    if let (Goal::Destroy, Err(Class::NotFound)) = (goal, answer.as_ref().map_err(|failure| failure.class)) {
+        return Ok(pb_engine::unknown());
+    }
+    let output = answer.map_err(|failure| match failure.class {
+        Class::NotFound => Failure::new(Class::NotFound, "iam:GetRole", format!("role {name:?} not found"))
+            .hint(format!("create the role, or set `{key}` to another one in the configuration")),
+        _ => failure,
+    })?;
+    let role = output.role().map(|role| role.arn().to_owned());
+    role.ok_or_else(|| Failure::new(Class::NotFound, "iam:GetRole", format!("the response contains no role {name:?}")))
+}
+
+/// Looks up the zone. For a destroy, a missing zone gets a hint of its own.
+async fn zone(aws: &SdkConfig, workspace: &Workspace, goal: Goal) -> Result<Zone, Failure> {
+    let found = pb_edge::find_zone(aws, &workspace.zone, workspace.zone_id.as_deref()).await;
+    found.map_err(|failure| match (goal, failure.class) {
+        (Goal::Destroy, Class::NotFound) => failure.hint(
+            "check that the credentials belong to the right account; if the zone was deleted, its records are gone: \
+             create an empty public zone with this name, and keep it until the destroy is done",
+        ),
+        _ => failure,
+    })
+}
+
+/// Returns the configured Availability Zones, or otherwise those of the recorded subnets, or otherwise the first two of
+/// the region.
+///
+/// # Errors
+/// `Refused` if the region has fewer than two.
+pub async fn zones(aws: &SdkConfig, workspace: &Workspace, snapshot: &Snapshot) -> Result<[String; 2], Failure> {
+    if let Some(zones) = &workspace.network.zones {
+        return Ok(zones.clone());
+    }
+    if let Some(zones) = recorded_zones(snapshot) {
+        return Ok(zones);
+    }
+    let mut names = pb_net::Ec2::from(aws).zones().await?.into_iter();
+    match (names.next(), names.next()) {
+        (Some(first), Some(second)) => Ok([first, second]),
+        _ => Err(Failure::new(
+            Class::Refused,
+            "ec2:DescribeAvailabilityZones",
+            "the region has fewer than two Availability Zones with Fargate; a load balancer needs two",
+        )
+        .hint("choose another `region`")),
+    }
+}
+
+/// Returns the recorded zones, so that existing subnets stay where they are if the region gains or loses a zone.
+fn recorded_zones(snapshot: &Snapshot) -> Option<[String; 2]> {
+    let zone = |name: &str| {
+        let (_, record) = snapshot.resources.iter().find(|(address, _)| address.as_str() == name)?;
+        record.spec.get("zone")?.as_str().map(str::to_owned)
+    };
+    Some([zone("net/tasks_subnet")?, zone("net/balancer_subnet")?])
+}
