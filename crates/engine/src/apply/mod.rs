@@ -1,0 +1,7 @@
+//! The execution of plans, and the ledger that records it.
+
+pub(crate) mod executor;
+pub(crate) mod ledger;
+pub(crate) mod operations;
+pub(crate) mod phase;
+pub(crate) mod standalone;

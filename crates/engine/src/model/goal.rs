@@ -1,0 +1,63 @@
+//! The goal of a run and the scope of its plan.
+
+use crate::model::address::Address;
+use crate::resource::graph::Graph;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
+
+/// The goal of a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Goal {
+    /// Make the managed resources match the graph.
+    Deploy,
+    /// Delete all managed resources.
+    Destroy,
+}
+
+/// The scope of a plan: its targets, and the resources that it replaces.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct PlanScope {
+    /// The targets; an empty set means all resources. The plan also covers the dependencies of the targets (in a
+    /// deploy) or their dependents (in a destroy).
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    pub targets: BTreeSet<Address>,
+    /// Resources to replace even if they match the configuration.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    pub replace: BTreeSet<Address>,
+}
+
+impl PlanScope {
+    /// Returns whether the plan covers all resources.
+    #[must_use]
+    pub fn is_all(&self) -> bool {
+        self.targets.is_empty()
+    }
+
+    /// Returns the targets with all their dependencies or dependents; `None` means all resources.
+    pub(crate) fn closure(&self, graph: &Graph, goal: Goal) -> Option<BTreeSet<Address>> {
+        if self.is_all() {
+            return None;
+        }
+        let mut within = self.targets.clone();
+        match goal {
+            // `graph.nodes` lists each node after all its dependencies.
+            Goal::Deploy => {
+                for node in graph.nodes.iter().rev() {
+                    if within.contains(&node.address) {
+                        let needed = node.inputs.iter().map(|edge| graph.nodes[edge.node].address.clone());
+                        within.extend(needed.collect::<Vec<_>>());
+                    }
+                }
+            }
+            Goal::Destroy => {
+                for node in &graph.nodes {
+                    if node.inputs.iter().any(|edge| within.contains(&graph.nodes[edge.node].address)) {
+                        within.insert(node.address.clone());
+                    }
+                }
+            }
+        }
+        Some(within)
+    }
+}

@@ -1,0 +1,47 @@
+//! Outcome of a run.
+
+use crate::model::address::Address;
+use crate::model::failure::Failure;
+use crate::model::plan::Action;
+use serde_json::Value;
+use std::collections::BTreeMap;
+
+/// The outcome of a run.
+#[derive(Debug, Default)]
+pub struct Outcome {
+    /// The steps that changed something, in the order in which they finished.
+    pub done: Vec<(Address, Action)>,
+    /// The steps that failed.
+    pub failed: Vec<StepFailure>,
+    /// The steps that were not started, each with the reason.
+    pub skipped: Vec<(Address, Action, String)>,
+    /// The outputs of the stack.
+    pub outputs: BTreeMap<String, Value>,
+}
+
+impl Outcome {
+    /// Returns whether all steps are done and every due check holds.
+    #[must_use]
+    pub fn is_complete(&self) -> bool {
+        self.failed.is_empty() && self.skipped.is_empty()
+    }
+
+    /// Returns whether all steps are done, regardless of the checks, so that nothing is left to do for another run.
+    #[must_use]
+    pub fn is_applied(&self) -> bool {
+        let mut undone =
+            self.failed.iter().map(|failed| failed.action).chain(self.skipped.iter().map(|(_, action, _)| *action));
+        undone.all(|action| action == Action::Check)
+    }
+}
+
+/// A step or check that failed.
+#[derive(Debug)]
+pub struct StepFailure {
+    /// The address of the resource or check.
+    pub address: Address,
+    /// The action of the step.
+    pub action: Action,
+    /// The reason for the failure.
+    pub failure: Failure,
+}

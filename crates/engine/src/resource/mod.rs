@@ -1,0 +1,9 @@
+//! The contract of resource kinds and checks, and the graph that a stack builds of them.
+
+pub(crate) mod check;
+pub(crate) mod context;
+pub(crate) mod contract;
+pub(crate) mod graph;
+pub(crate) mod inputs;
+pub(crate) mod kind;
+pub(crate) mod wait;
