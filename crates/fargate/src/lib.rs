@@ -1,51 +1,35 @@
 #![doc = include_str!("../README.md")]
 
-mod checks;
-mod cluster;
-mod container;
-mod crash_loop;
-mod deployments;
-mod failure_report;
 mod images;
-mod log_group;
-mod logs;
-mod one_off;
-mod poller;
-mod release_command;
-mod repository;
+mod resources;
 mod revisions;
 mod rollout;
-mod service;
-mod service_spec;
 mod stack;
-mod status;
 mod tags;
-mod task_client;
-mod task_definition;
+mod tasks;
 #[cfg(test)]
 mod testing;
-mod workload;
 
-pub use cluster::{ClusterAttrs, ClusterSpec, Clusters};
-pub use container::{ContainerSpec, LogSpec};
-pub use deployments::{ROLLED_BACK, ServiceDeployment, service_deployments, stop_rollout};
 pub use images::{EcrImage, ImageLookup, look_up_tags, pinned};
-pub use log_group::{LogGroupAttrs, LogGroupSpec, LogGroups};
-pub use logs::{LogLine, LogQuery, Logs};
-pub use one_off::{OneOffState, TaskExit};
-pub use release_command::{ReleaseCommandAttrs, ReleaseCommandSpec, ReleaseCommands};
-pub use repository::{Repositories, RepositoryAttrs, RepositorySpec, keep_untagged};
+pub use resources::cluster::{ClusterAttrs, ClusterSpec, Clusters};
+pub use resources::container::{ContainerSpec, LogSpec};
+pub use resources::log_group::{LogGroupAttrs, LogGroupSpec, LogGroups};
+pub use resources::release_command::{ReleaseCommandAttrs, ReleaseCommandSpec, ReleaseCommands};
+pub use resources::repository::{Repositories, RepositoryAttrs, RepositorySpec, keep_untagged};
+pub use resources::service::spec::{BreakerSpec, ServiceSpec, ServiceTargetSpec, ThresholdSpec};
+pub use resources::service::status::{ServiceStatus, status};
+pub use resources::service::{ServiceAttrs, Services};
+pub use resources::task_definition::{CONTENT_TAG, TaskDefinitionAttrs, TaskDefinitionSpec, TaskDefinitions};
+pub use resources::workload::{Image, WorkloadSpec};
 pub use revisions::{RevisionInfo, active_revisions, revision};
-pub use service::{ServiceAttrs, Services};
-pub use service_spec::{BreakerSpec, ServiceSpec, ServiceTargetSpec, ThresholdSpec};
+pub use rollout::deployments::{ROLLED_BACK, ServiceDeployment, service_deployments, stop_rollout};
 pub use stack::{
     FargateInputs, FargateSpec, FargateStack, Kinds, ReleaseCommand, ServiceTargetInputs, Workload, WorkloadHandles,
     register_kinds, register_services,
 };
-pub use status::{ServiceStatus, status};
-pub use task_client::{ShellSession, StartedTask, TaskClient, TaskStatus};
-pub use task_definition::{CONTENT_TAG, TaskDefinitionAttrs, TaskDefinitionSpec, TaskDefinitions};
-pub use workload::{Image, WorkloadSpec};
+pub use tasks::logs::{LogLine, LogQuery, Logs};
+pub use tasks::one_off::{OneOffState, TaskExit};
+pub use tasks::task_client::{ShellSession, StartedTask, TaskClient, TaskStatus};
 
 use pb_engine::Ownership;
 

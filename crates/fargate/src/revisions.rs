@@ -1,7 +1,7 @@
 //! Revisions of a task definition family.
 
-use crate::deployments;
-use crate::service::{KnownServices, ServiceAttrs};
+use crate::resources::service::{KnownServices, ServiceAttrs};
+use crate::rollout::deployments;
 use crate::tags::{Tags, from_ecs, same_owner};
 use aws_sdk_ecs::Client;
 use aws_sdk_ecs::primitives::{DateTime, DateTimeFormat};

@@ -1,15 +1,15 @@
 //! All resources of the services concern in one graph.
 
-use crate::cluster::{ClusterAttrs, ClusterSpec, Clusters};
-use crate::container::{ContainerSpec, LogSpec};
-use crate::log_group::{LogGroupAttrs, LogGroupSpec, LogGroups};
-use crate::release_command::{ReleaseCommandAttrs, ReleaseCommandSpec, ReleaseCommands};
-use crate::repository::{Repositories, RepositoryAttrs, RepositorySpec, keep_untagged};
-use crate::service::{ServiceAttrs, Services};
-use crate::service_spec::{BreakerSpec, ServiceSpec, ServiceTargetSpec, ThresholdSpec};
+use crate::resources::cluster::{ClusterAttrs, ClusterSpec, Clusters};
+use crate::resources::container::{ContainerSpec, LogSpec};
+use crate::resources::log_group::{LogGroupAttrs, LogGroupSpec, LogGroups};
+use crate::resources::release_command::{ReleaseCommandAttrs, ReleaseCommandSpec, ReleaseCommands};
+use crate::resources::repository::{Repositories, RepositoryAttrs, RepositorySpec, keep_untagged};
+use crate::resources::service::spec::{BreakerSpec, ServiceSpec, ServiceTargetSpec, ThresholdSpec};
+use crate::resources::service::{ServiceAttrs, Services};
+use crate::resources::task_definition::{TaskDefinitionAttrs, TaskDefinitionSpec, TaskDefinitions};
+use crate::resources::workload::{Image, WorkloadSpec};
 use crate::tags::Tags;
-use crate::task_definition::{TaskDefinitionAttrs, TaskDefinitionSpec, TaskDefinitions};
-use crate::workload::{Image, WorkloadSpec};
 use aws_types::SdkConfig;
 use pb_engine::{Failure, Graph, Handle, Input, Kind};
 use std::collections::{BTreeMap, BTreeSet};

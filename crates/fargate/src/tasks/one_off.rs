@@ -1,8 +1,8 @@
 //! One-off tasks: their start, stop and state, and the failure that reports a nonzero exit code.
 
-use crate::logs::Logs;
 use crate::revisions;
 use crate::tags::{Tags, to_ecs};
+use crate::tasks::logs::Logs;
 use aws_sdk_ecs::Client;
 use aws_sdk_ecs::types::{
     Container, ContainerOverride, LaunchType, NetworkConfiguration, Task, TaskDefinition, TaskOverride,
@@ -163,6 +163,6 @@ pub(crate) fn lacks_secrets(reason: &str) -> bool {
 /// Returns the log group and stream of a container of a task. (ECS developer guide: awslogs-stream-prefix)
 pub(crate) fn log_stream(definition: &TaskDefinition, container: &str, task_arn: &str) -> Option<(String, String)> {
     let own = definition.container_definitions().iter().find(|known| known.name() == Some(container))?;
-    let log = own.log_configuration().and_then(crate::container::log_from_ecs)?;
+    let log = own.log_configuration().and_then(crate::resources::container::log_from_ecs)?;
     Some((log.group, format!("{}/{container}/{}", log.stream_prefix, crate::last_part(task_arn))))
 }

@@ -4,7 +4,7 @@
 //! therefore succeeded only if the deployment that this program started has completed with its revision. (ECS developer
 //! guide: How the deployment circuit breaker detects failures)
 
-use crate::service_spec::{ACTIVE, primary};
+use crate::resources::service::spec::{ACTIVE, primary};
 use aws_sdk_ecs::types::{Deployment, DeploymentRolloutState, Service, ServiceEvent};
 
 /// The deployment that this program started, and its revision.

@@ -1,9 +1,9 @@
 //! ECS services.
 
-use crate::poller::Poller;
+use crate::resources::service::spec::{self as service_spec, ACTIVE, ServiceSpec, primary};
 use crate::revisions;
-use crate::rollout::ExpectedDeployment;
-use crate::service_spec::{self, ACTIVE, ServiceSpec, primary};
+use crate::rollout::poller::Poller;
+use crate::rollout::status::ExpectedDeployment;
 use crate::tags::{from_ecs, retag, to_ecs};
 use aws_sdk_ecs::Client;
 use aws_sdk_ecs::types::{Deployment, DeploymentRolloutState, LaunchType, PropagateTags, Service};
@@ -334,6 +334,8 @@ impl Resource for Services {
 }
 
 mod discovery;
+pub(crate) mod spec;
+pub(crate) mod status;
 mod wait;
 pub(crate) use discovery::KnownServices;
 #[cfg(test)]

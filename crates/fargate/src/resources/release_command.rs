@@ -1,10 +1,12 @@
 //! The release command: a task that runs once before the services roll out, such as a database migration.
 
-use crate::logs::Logs;
-use crate::one_off::{self, OneOffState, OneOffTask, TaskExit};
+use crate::resources::checks;
+use crate::resources::container;
+use crate::resources::service::spec as service_spec;
+use crate::revisions;
 use crate::tags::{Tags, from_ecs};
-use crate::{checks, container};
-use crate::{revisions, service_spec};
+use crate::tasks::logs::Logs;
+use crate::tasks::one_off::{self, OneOffState, OneOffTask, TaskExit};
 use aws_sdk_ecs::Client;
 use aws_sdk_ecs::types::{DesiredStatus, Tag, Task, TaskField};
 use pb_aws::ForOperation;

@@ -1,10 +1,12 @@
 //! Report of a failed rollout: the exits of its tasks, the last events, the last log lines, and the running tasks.
 
-use crate::container::{LogSpec, log_from_ecs};
-use crate::deployments::ROLLED_BACK;
-use crate::rollout::{ExpectedDeployment, events, revision_name, shorten_ids};
-use crate::service_spec::primary;
-use crate::{crash_loop, one_off, revisions};
+use crate::resources::container::{LogSpec, log_from_ecs};
+use crate::resources::service::spec::primary;
+use crate::revisions;
+use crate::rollout::crash_loop;
+use crate::rollout::deployments::ROLLED_BACK;
+use crate::rollout::status::{ExpectedDeployment, events, revision_name, shorten_ids};
+use crate::tasks::one_off;
 use aws_sdk_cloudwatchlogs::types::OutputLogEvent;
 use aws_sdk_ecs::Client;
 use aws_sdk_ecs::types::{Container, ContainerDefinition, Service, Task, TaskDefinition};

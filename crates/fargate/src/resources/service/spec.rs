@@ -1,6 +1,6 @@
 //! Spec of a service: checks, and conversion to and from ECS.
 
-use crate::checks;
+use crate::resources::checks;
 use crate::tags::{self, Tags};
 use aws_sdk_ecs::types::{
     AssignPublicIp, AvailabilityZoneRebalancing, AwsVpcConfiguration, DeploymentCircuitBreaker,

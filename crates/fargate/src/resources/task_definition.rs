@@ -1,7 +1,7 @@
 //! ECS task definitions. A change registers another revision; old revisions are kept for rollbacks.
 
-use crate::checks;
-use crate::container::{self, ContainerSpec};
+use crate::resources::checks;
+use crate::resources::container::{self, ContainerSpec};
 use crate::revisions::{self, Revision};
 use crate::tags::{Tags, retag, to_ecs};
 use aws_sdk_ecs::Client;

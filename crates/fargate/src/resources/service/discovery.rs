@@ -1,9 +1,9 @@
 //! Discovery of services: the clusters and service names that are read.
 
 use super::Services;
-use crate::cluster::WorkspaceClusters;
-use crate::poller::describe;
-use crate::service_spec::ACTIVE;
+use crate::resources::cluster::WorkspaceClusters;
+use crate::resources::service::spec::ACTIVE;
+use crate::rollout::poller::describe;
 use crate::tags::from_ecs;
 use aws_sdk_ecs::Client;
 use aws_sdk_ecs::types::Service;

@@ -1,10 +1,10 @@
 //! Operations on tasks for operators: list, exec, run.
 
-use crate::logs::Logs;
-use crate::one_off::{self, OneOffState, OneOffTask, TaskExit};
-use crate::poller::describe;
 use crate::revisions;
+use crate::rollout::poller::describe;
 use crate::tags::Tags;
+use crate::tasks::logs::Logs;
+use crate::tasks::one_off::{self, OneOffState, OneOffTask, TaskExit};
 use aws_sdk_ecs::Client;
 use aws_sdk_ecs::primitives::{DateTime, DateTimeFormat};
 use aws_sdk_ecs::types::{Container, DesiredStatus, Task};

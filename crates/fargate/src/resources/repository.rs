@@ -1,6 +1,6 @@
 //! Image repositories of ECR.
 
-use crate::checks;
+use crate::resources::checks;
 use crate::tags::{TagChanges, Tags};
 use aws_sdk_ecr::Client;
 use aws_sdk_ecr::types::{ImageScanningConfiguration, ImageTagMutability, Repository, Tag};

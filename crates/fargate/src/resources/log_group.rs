@@ -1,6 +1,6 @@
 //! Log groups of CloudWatch Logs.
 
-use crate::checks;
+use crate::resources::checks;
 use crate::tags::{TagChanges, Tags};
 use aws_sdk_cloudwatchlogs::Client;
 use aws_sdk_cloudwatchlogs::types::LogGroup;

@@ -1,6 +1,6 @@
 use super::fake::{Ecs, reads, writes};
 use super::{Services, classify_refusal};
-use crate::service_spec::{BreakerSpec, ServiceSpec, ServiceTargetSpec, ThresholdSpec};
+use crate::resources::service::spec::{BreakerSpec, ServiceSpec, ServiceTargetSpec, ThresholdSpec};
 use crate::testing::{Fake, attrs_of, deployment, name_tag, owned_ecs, standalone};
 use aws_sdk_ecs::operation::update_service::UpdateServiceInput;
 use aws_sdk_ecs::types::{

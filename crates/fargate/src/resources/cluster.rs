@@ -1,7 +1,8 @@
 //! ECS clusters.
 
+use crate::counted;
+use crate::resources::checks;
 use crate::tags::{Tags, from_ecs, retag, same_owner, to_ecs};
-use crate::{checks, counted};
 use aws_sdk_ecs::Client;
 use aws_sdk_ecs::types::{Cluster, ClusterField, ClusterSetting, ClusterSettingName};
 use futures_util::future::try_join;
@@ -90,10 +91,10 @@ impl Clusters {
     /// cluster is retried, so a task that cannot be stopped now is stopped before a later attempt, or named in the
     /// failure.
     async fn stop_one_off_tasks(&self, name: &str) {
-        for started_by in [crate::task_client::STARTED_BY, crate::release_command::STARTED_BY] {
+        for started_by in [crate::tasks::task_client::STARTED_BY, crate::resources::release_command::STARTED_BY] {
             let listed = self.client.list_tasks().cluster(name).started_by(started_by).send().await;
             for arn in listed.map(|listed| listed.task_arns.unwrap_or_default()).unwrap_or_default() {
-                crate::one_off::stop(&self.client, name, &arn, "the cluster is being deleted").await.ok();
+                crate::tasks::one_off::stop(&self.client, name, &arn, "the cluster is being deleted").await.ok();
             }
         }
     }

@@ -1,8 +1,8 @@
 //! Status of services as shown to operators.
 
-use crate::poller::describe;
+use crate::resources::service::spec::primary;
 use crate::revisions;
-use crate::service_spec::primary;
+use crate::rollout::poller::describe;
 use aws_sdk_ecs::types::Deployment;
 use aws_types::SdkConfig;
 use pb_engine::Failure;

@@ -1,5 +1,5 @@
 use super::{CONTENT_TAG, Client, TaskDefinition, TaskDefinitionSpec, TaskDefinitions};
-use crate::container::{ContainerSpec, LogSpec};
+use crate::resources::container::{ContainerSpec, LogSpec};
 use crate::testing::{Fake, answered, attrs_of, name_tag, owned_ecs, owned_tags, owner, refused, standalone};
 use aws_sdk_ecs::operation::deregister_task_definition::DeregisterTaskDefinitionOutput;
 use aws_sdk_ecs::operation::describe_services::DescribeServicesOutput;

@@ -4,8 +4,8 @@
 //! tasks that start and exit later. A rollout with such tasks may continue for hours, and ECS completes it as soon as
 //! all its tasks run at the same moment. (ECS developer guide: How the deployment circuit breaker detects failures)
 
-use crate::rollout::ExpectedDeployment;
-use crate::service_spec::primary;
+use crate::resources::service::spec::primary;
+use crate::rollout::status::ExpectedDeployment;
 use aws_sdk_ecs::Client;
 use aws_sdk_ecs::primitives::DateTime;
 use aws_sdk_ecs::types::{

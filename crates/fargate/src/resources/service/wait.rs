@@ -1,11 +1,11 @@
 //! Waiting for a rollout and, if it failed, for its rollback.
 
 use super::{ServiceAttrs, Services, expected};
-use crate::crash_loop::{CrashCheck, CrashWatch};
-use crate::deployments::{self, NO_PREVIOUS_REVISION, ServiceDeployment};
-use crate::failure_report::FailureReport;
-use crate::rollout::{self, RolloutStatus};
-use crate::service_spec::primary;
+use crate::resources::service::spec::primary;
+use crate::rollout::crash_loop::{CrashCheck, CrashWatch};
+use crate::rollout::deployments::{self, NO_PREVIOUS_REVISION, ServiceDeployment};
+use crate::rollout::failure_report::FailureReport;
+use crate::rollout::status::{self, RolloutStatus};
 use aws_sdk_ecs::types::{Deployment, Service, ServiceDeploymentStatus as Status};
 use pb_engine::{Backoff, Class, Context, Failure, Progress};
 use std::time::Duration;
@@ -90,7 +90,7 @@ impl Services {
         if unseen && since.elapsed() < CONSISTENCY_WINDOW {
             return Progress::Pending("waiting for the deployment to appear".to_owned());
         }
-        let rollout = rollout::rollout_status(&service, &expected);
+        let rollout = status::rollout_status(&service, &expected);
         let crashes = match &rollout {
             RolloutStatus::Failed(_) => CrashCheck::None,
             going => wait.crashes.check(&self.client, &expected, &service, *going == RolloutStatus::Succeeded).await,
@@ -145,7 +145,7 @@ impl Services {
                 && watch
                     .service()
                     .await?
-                    .is_some_and(|service| rollout::is_failed_without_rollback(&service, &expected));
+                    .is_some_and(|service| status::is_failed_without_rollback(&service, &expected));
             Ok(match is_first && (!deployment.is_open() || stays) {
                 true => Progress::Ready(Some(NO_PREVIOUS_REVISION.to_owned())),
                 false => Progress::Pending(format!("rollout failed; waiting for the rollback ({})", deployment.status)),

@@ -1,6 +1,6 @@
 //! Containers of a task definition: checks, and conversion to and from ECS.
 
-use crate::checks;
+use crate::resources::checks;
 use aws_sdk_ecs::types::{
     ContainerDefinition, KeyValuePair, LinuxParameters, LogConfiguration, LogDriver, PortMapping, Secret,
     TransportProtocol, VersionConsistency,

@@ -1,0 +1,7 @@
+//! Rollouts: their status, the detection of crash loops, the records that ECS keeps, and the report of a failure.
+
+pub(crate) mod crash_loop;
+pub(crate) mod deployments;
+pub(crate) mod failure_report;
+pub(crate) mod poller;
+pub(crate) mod status;
