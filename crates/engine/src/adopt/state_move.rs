@@ -5,10 +5,11 @@ use crate::adopt::adoption::{ledger_entry, ownership_step};
 use crate::model::address::Address;
 use crate::model::failure::Failure;
 use crate::model::goal::{Goal, PlanScope};
+use crate::model::observed::{Live, Observed};
 use crate::model::plan::{Action, Plan, Step};
+use crate::model::plan_error::PlanError;
 use crate::model::snapshot::Snapshot;
-use crate::plan::planner::{PlanError, compute_plan, lost_tags_error};
-use crate::read::observe::{Live, Observed};
+use crate::plan::planner::{compute_plan, lost_tags_error};
 use crate::resource::graph::{Graph, Node};
 
 /// The steps of a move, with the deploy plan that would follow it.

@@ -1,8 +1,8 @@
 //! Plans. Every decision is made before a plan is applied.
 
 use crate::model::address::Address;
+use crate::model::check::{PlannedCheck, Verdict};
 use crate::model::diff::Change;
-use crate::resource::check::{PlannedCheck, Verdict};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 

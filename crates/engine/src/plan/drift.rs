@@ -2,8 +2,8 @@
 
 use crate::model::address::Address;
 use crate::model::diff::{Change, diff, is_at_or_below};
+use crate::model::observed::{Live, Observed};
 use crate::model::snapshot::{Record, Snapshot};
-use crate::read::observe::{Live, Observed};
 use crate::resource::graph::Graph;
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
@@ -132,10 +132,10 @@ mod tests {
     use crate::model::diff::Change;
     use crate::model::failure::Failure;
     use crate::model::goal::{Goal, PlanScope};
+    use crate::model::observed::{Live, Observed};
     use crate::model::plan::{Action, Origin};
     use crate::model::snapshot::{Record, Snapshot};
     use crate::plan::planner::compute_plan;
-    use crate::read::observe::{Live, Observed};
     use crate::resource::context::Context;
     use crate::resource::contract::{Found, ReadScope, Resource};
     use crate::resource::graph::Graph;

@@ -4,26 +4,18 @@ use crate::model::address::Address;
 use crate::model::diff::{Change, diff, is_at_or_below, keep_ignored};
 use crate::model::failure::Failure;
 use crate::model::goal::{Goal, PlanScope};
+use crate::model::observed::{Live, Observed};
 use crate::model::plan::{Action, Order, Origin, Plan, Step};
+use crate::model::plan_error::PlanError;
 use crate::model::snapshot::{Record, Snapshot};
 use crate::plan::drift::{drifted_fields, is_other_revision};
 use crate::plan::schedule::Schedule;
-use crate::read::observe::{Live, Observed};
 use crate::resource::check::plan_checks;
 use crate::resource::graph::{Graph, Node, Values};
 use crate::resource::kind::AnyKind;
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::sync::Arc;
-
-/// A reason why no plan can be computed. Nothing was changed.
-#[derive(Debug, Clone, PartialEq, serde::Serialize)]
-pub struct PlanError {
-    /// The address of the resource.
-    pub address: Address,
-    /// The reason, and the remedy.
-    pub why: String,
-}
 
 /// Computes the plan for a graph, limited to the scope `part`. The plan leaves no decision to its execution. Values
 /// that AWS has yet to assign are unknown in the plan.

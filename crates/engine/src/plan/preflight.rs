@@ -2,10 +2,10 @@
 
 use crate::model::address::Address;
 use crate::model::failure::Failure;
+use crate::model::observed::Observed;
 use crate::model::ownership::Ownership;
 use crate::model::plan::{Action, Order, Plan, Step};
-use crate::plan::planner::PlanError;
-use crate::read::observe::Observed;
+use crate::model::plan_error::PlanError;
 use crate::resource::contract::Resource;
 use crate::resource::graph::Graph;
 use crate::resource::kind::from_json;

@@ -1,7 +1,7 @@
 //! The order of the steps of a plan.
 
 use crate::model::plan::{Action, Order, Plan, Step};
-use crate::plan::planner::PlanError;
+use crate::model::plan_error::PlanError;
 use crate::resource::contract::{Awaited, Interim};
 use crate::resource::graph::{Graph, Readiness};
 use serde_json::Value;

@@ -3,17 +3,15 @@
 use crate::model::address::Address;
 use crate::model::diff::diff;
 use crate::model::failure::Failure;
+use crate::model::observed::{Imports, Live, Observed, Untagged};
 use crate::model::ownership::Ownership;
 use crate::model::snapshot::{Intent, Snapshot};
 use crate::read::tag_index::{TagIndex, TrustedTags};
-use crate::resource::check::Checked;
 use crate::resource::graph::Graph;
 use crate::resource::kind::{AnyFound, AnyKind, KindValue, ReadRequest, Shared};
 use crate::resource::wait::{Backoff, Cancel};
 use futures_util::future::try_join_all;
-use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,58 +20,7 @@ use std::time::Duration;
 pub(crate) const CREATE_VISIBILITY: Backoff =
     Backoff { initial: Duration::from_secs(1), max_interval: Duration::from_secs(4), timeout: Duration::from_secs(20) };
 
-/// A managed resource that a read has found.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Live {
-    /// The kind of the resource.
-    pub kind: String,
-    /// The live spec.
-    pub spec: Value,
-    /// The attributes that AWS assigned.
-    pub attrs: Value,
-    /// Set if the resource can be used.
-    #[serde(rename = "settled")]
-    pub ready: bool,
-}
-
-/// A recorded resource that has lost its ownership tags. The resource is unmanaged until the tags are restored.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Untagged {
-    /// The kind of the resource.
-    pub kind: String,
-    /// The attributes that AWS assigned.
-    pub attrs: Value,
-    /// The id with which the resource can be imported again.
-    #[serde(rename = "claim")]
-    pub import_id: String,
-}
-
-/// The resources of a workspace that a read has found.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-pub struct Observed {
-    /// Managed resources by address. An interrupted replacement can leave several resources at one address.
-    #[serde(rename = "ours")]
-    pub managed: BTreeMap<Address, Vec<Live>>,
-    /// Descriptions of unmanaged resources that have the name of a configured resource, by the address of the
-    /// configured resource.
-    #[serde(rename = "foreign")]
-    pub unmanaged: BTreeMap<Address, String>,
-    /// The results of the checks that were read.
-    #[serde(default)]
-    pub checks: BTreeMap<Address, Checked>,
-    /// Recorded resources without ownership tags, by the address of the record.
-    #[serde(default)]
-    pub untagged: BTreeMap<Address, Untagged>,
-}
-
 impl Observed {
-    /// Removes untagged and unmanaged resources that an unfinished run may have just created, because their tags may
-    /// not be visible yet.
-    pub fn ignore_recent(&mut self, snapshot: &Snapshot) {
-        self.untagged.retain(|address, _| !snapshot.is_recent(address));
-        self.unmanaged.retain(|address, _| !snapshot.has_unconfirmed_create(address));
-    }
-
     fn add(&mut self, kind: &str, found: Vec<AnyFound>) {
         for found in found {
             match found {
@@ -120,9 +67,6 @@ pub async fn observe_with_index(
 ) -> Result<Observed, Failure> {
     observe_all(graph, snapshot, owner, &Imports::new(), index, cancel).await
 }
-
-/// The ids in AWS of existing resources that are to be imported, by address.
-pub type Imports = BTreeMap<Address, String>;
 
 /// Like [`observe`](observe()), but `imports` count as managed unless they belong to another stack or workspace.
 ///

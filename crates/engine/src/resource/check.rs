@@ -1,17 +1,18 @@
 //! Conditions that a deployed stack must meet, such as healthy targets.
 
 use crate::model::address::Address;
+use crate::model::check::{Checked, PlannedCheck, Verdict};
 use crate::model::failure::Failure;
+use crate::model::observed::Observed;
 use crate::model::plan::Step;
 use crate::model::snapshot::Snapshot;
 use crate::model::unknown::has_unknown;
-use crate::read::observe::Observed;
 use crate::resource::context::Context;
 use crate::resource::graph::{Edge, Graph, Make, Values};
 use crate::resource::kind::from_json;
 use futures_util::future::{BoxFuture, FutureExt, join, try_join_all};
+use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -33,49 +34,6 @@ pub trait Check: Send + Sync + Sized + 'static {
 
     /// Waits until the condition holds. The wait must have a time limit.
     fn wait(&self, cx: &Context, spec: &Self::Spec) -> impl Future<Output = Result<(), Failure>> + Send;
-}
-
-/// The state of a condition.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case", tag = "is")]
-pub enum Verdict {
-    /// The condition was not read, or a resource that it depends on does not exist yet.
-    Unknown,
-    /// The condition holds.
-    Holds,
-    /// The condition does not hold.
-    Fails {
-        /// The reason, such as `0 of 1 targets of staging-flask are healthy`.
-        message: String,
-        /// Further facts, one per entry.
-        #[serde(default, skip_serializing_if = "Vec::is_empty")]
-        details: Vec<String>,
-    },
-}
-
-/// A check in a plan.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct PlannedCheck {
-    /// The address of the check.
-    pub address: Address,
-    /// The kind of the check.
-    pub kind: String,
-    /// The addresses of the resources that the check depends on.
-    pub about: Vec<Address>,
-    /// The state of the condition when the plan was computed.
-    pub verdict: Verdict,
-    /// Set if the run must wait for the condition: it did not hold when the plan was computed, or the run changes a
-    /// resource that the check depends on.
-    pub due: bool,
-}
-
-/// The result of reading a check: the condition and its state.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Checked {
-    /// The spec with which the check was read.
-    pub spec: Value,
-    /// The state of the condition.
-    pub verdict: Verdict,
 }
 
 /// The type-erased form of [`Check`], with its spec as JSON.
