@@ -4,3 +4,4 @@ pub(crate) mod drift;
 pub(crate) mod planner;
 pub(crate) mod preflight;
 pub(crate) mod schedule;
+pub(crate) mod targets;
