@@ -1,6 +1,6 @@
 //! Differences between two specs, field by field.
 
-use crate::model::unknown::has_unknown;
+use crate::model::unknown::{has_unknown, is_unknown};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -114,6 +114,23 @@ fn put(desired: &mut Value, live: &Value, at: &str) {
         }
     }
     walk("", desired, live, at);
+}
+
+/// Returns whether a field of the final spec differs from the planned field only where the planned value was unknown.
+pub(crate) fn differs_only_where_unknown(planned: &Value, change: &Change) -> bool {
+    match &change.before {
+        Some(before) => has_unknown(before),
+        // A planned key that contained an unknown value yields two differences: the unknown key and the final key.
+        None => is_unknown_key(planned),
+    }
+}
+
+fn is_unknown_key(value: &Value) -> bool {
+    match value {
+        Value::Object(fields) => fields.iter().any(|(key, value)| is_unknown(key) || is_unknown_key(value)),
+        Value::Array(items) => items.iter().any(is_unknown_key),
+        _ => false,
+    }
 }
 
 fn holds_objects(items: &[Value]) -> bool {

@@ -5,7 +5,6 @@
 //! [`UNKNOWN`], which can therefore occur alone or inside a longer string (`redis://(known after apply):6400/0`). The
 //! engine never passes a spec with an unknown value to an operation that writes.
 
-use crate::model::diff::Change;
 use serde_json::Value;
 
 /// The placeholder for a string that is known only after a resource has been created.
@@ -30,23 +29,6 @@ pub fn has_unknown(value: &Value) -> bool {
         Value::String(text) => is_unknown(text),
         Value::Array(items) => items.iter().any(has_unknown),
         Value::Object(fields) => fields.iter().any(|(key, value)| is_unknown(key) || has_unknown(value)),
-        _ => false,
-    }
-}
-
-/// Returns whether a field of the final spec differs from the planned field only where the planned value was unknown.
-pub(crate) fn differs_only_where_unknown(planned: &Value, change: &Change) -> bool {
-    match &change.before {
-        Some(before) => has_unknown(before),
-        // A planned key that contained an unknown value yields two differences: the unknown key and the final key.
-        None => is_unknown_key(planned),
-    }
-}
-
-fn is_unknown_key(value: &Value) -> bool {
-    match value {
-        Value::Object(fields) => fields.iter().any(|(key, value)| is_unknown(key) || is_unknown_key(value)),
-        Value::Array(items) => items.iter().any(is_unknown_key),
         _ => false,
     }
 }
