@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod images;
+mod names;
 mod resources;
 mod revisions;
 mod rollout;
@@ -9,6 +10,7 @@ mod tags;
 mod tasks;
 #[cfg(test)]
 mod testing;
+mod text;
 
 pub use images::{EcrImage, ImageLookup, look_up_tags, pinned};
 pub use resources::cluster::{ClusterAttrs, ClusterSpec, Clusters};
@@ -30,21 +32,3 @@ pub use stack::{
 pub use tasks::logs::{LogLine, LogQuery, Logs};
 pub use tasks::one_off::{OneOffState, TaskExit};
 pub use tasks::task_client::{ShellSession, StartedTask, TaskClient, TaskStatus};
-
-use pb_engine::Ownership;
-
-/// Returns the prefix of the names of all resources of a workspace.
-fn name_prefix(owner: &Ownership) -> String {
-    format!("{}-", owner.workspace)
-}
-
-/// Returns a number with its noun: `1 task`, `2 tasks`.
-fn counted<N: std::fmt::Display + PartialEq + From<u8>>(number: N, noun: &str) -> String {
-    let plural = if number == N::from(1) { "" } else { "s" };
-    format!("{number} {noun}{plural}")
-}
-
-/// Returns the last part of an ARN: `web:3` for `arn:aws:ecs:us-east-2:1:task-definition/web:3`.
-fn last_part(arn: &str) -> &str {
-    arn.rsplit('/').next().unwrap_or(arn)
-}

@@ -121,7 +121,7 @@ pub(crate) async fn active(client: &Client, family: &str) -> Result<Vec<String>,
 
 /// Returns the family in the ARN of a revision.
 pub(crate) fn family(arn: &str) -> &str {
-    let name = crate::last_part(arn);
+    let name = crate::names::last_part(arn);
     name.split_once(':').map_or(name, |(family, _)| family)
 }
 
@@ -181,7 +181,7 @@ fn info(revision: Revision) -> RevisionInfo {
     };
     let registered = definition.registered_at().map(|at| DateTime::from_secs(at.secs()));
     RevisionInfo {
-        name: crate::last_part(&arn).to_owned(),
+        name: crate::names::last_part(&arn).to_owned(),
         active: definition.status() == Some(&TaskDefinitionStatus::Active),
         tags: revision.tags,
         images: definition.container_definitions().iter().map(image).collect(),

@@ -1,8 +1,8 @@
 //! ECS clusters.
 
-use crate::counted;
 use crate::resources::checks;
 use crate::tags::{Tags, from_ecs, retag, same_owner, to_ecs};
+use crate::text::counted;
 use aws_sdk_ecs::Client;
 use aws_sdk_ecs::types::{Cluster, ClusterField, ClusterSetting, ClusterSettingName};
 use futures_util::future::try_join;
@@ -59,7 +59,7 @@ impl WorkspaceClusters {
     }
 
     async fn read<R: Resource>(scope: &ReadScope<R>, client: &Client) -> Result<Self, Failure> {
-        let prefix = crate::name_prefix(scope.owner());
+        let prefix = crate::names::name_prefix(scope.owner());
         let remembered = scope.recorded_of::<Clusters>().into_iter().map(|attrs| attrs.name);
         let remembered: Vec<String> = remembered.filter(|name| name.starts_with(&prefix)).collect();
         let all = async {
@@ -68,7 +68,7 @@ impl WorkspaceClusters {
             }
             let arns = client.list_clusters().into_paginator().items().send().collect::<Result<Vec<String>, _>>().await;
             let names =
-                arns.for_operation("ecs:ListClusters")?.into_iter().map(|arn| crate::last_part(&arn).to_owned());
+                arns.for_operation("ecs:ListClusters")?.into_iter().map(|arn| crate::names::last_part(&arn).to_owned());
             Ok(names.filter(|name| name.starts_with(&prefix)).collect())
         };
         let ask = |names| async {
@@ -105,7 +105,7 @@ impl Clusters {
         let tasks = self.client.list_tasks().cluster(name).send().await;
         let services = services.map(|found| found.service_arns.unwrap_or_default()).unwrap_or_default();
         let tasks = tasks.map(|found| found.task_arns.unwrap_or_default()).unwrap_or_default();
-        let names: Vec<&str> = services.iter().chain(&tasks).map(|arn| crate::last_part(arn)).take(5).collect();
+        let names: Vec<&str> = services.iter().chain(&tasks).map(|arn| crate::names::last_part(arn)).take(5).collect();
         let (service_count, task_count) = (counted(services.len(), "service"), counted(tasks.len(), "task"));
         let mut message = format!("the cluster still contains {service_count} and {task_count}");
         if !names.is_empty() {
@@ -187,8 +187,8 @@ impl Resource for Clusters {
 
     async fn read(&self, scope: &ReadScope<Self>) -> Result<Vec<Found<Self>>, Failure> {
         let others = async {
-            let prefix = crate::name_prefix(scope.owner());
-            let names = scope.imports().map(|(_, id)| crate::last_part(id)).chain(known(scope));
+            let prefix = crate::names::name_prefix(scope.owner());
+            let names = scope.imports().map(|(_, id)| crate::names::last_part(id)).chain(known(scope));
             let names: BTreeSet<&str> = names.filter(|name| !name.starts_with(&prefix)).collect();
             describe(&self.client, names.into_iter().map(str::to_owned).collect()).await
         };

@@ -57,7 +57,7 @@ impl LogGroups {
     /// Lists the log groups whose names start with the prefix of the workspace, and the configured, recorded and
     /// imported log groups with other names.
     async fn candidates(&self, scope: &ReadScope<Self>) -> Result<Vec<LogGroup>, Failure> {
-        let prefix = crate::name_prefix(scope.owner());
+        let prefix = crate::names::name_prefix(scope.owner());
         let mut groups = self.list(&prefix).await?;
         let wanted = scope.desired.iter().map(|(_, spec)| &spec.name);
         let names = wanted.chain(scope.recorded.iter().map(|(_, attrs)| &attrs.name)).map(String::as_str);

@@ -139,7 +139,7 @@ impl ReleaseCommands {
             if same && task.task_definition_arn() == Some(&spec.task_definition) {
                 return Ok(attrs(spec, arn.to_owned()));
             }
-            let message = format!("task {} of an earlier deploy is still running", crate::last_part(arn));
+            let message = format!("task {} of an earlier deploy is still running", crate::names::last_part(arn));
             return Err(Failure::new(Class::NotReady, "ecs:RunTask", message));
         }
         let mut tags = cx.tags(&spec.tags);
@@ -244,7 +244,7 @@ impl Resource for ReleaseCommands {
     }
 
     fn id(attrs: &ReleaseCommandAttrs) -> Option<String> {
-        (!attrs.arn.is_empty()).then(|| crate::last_part(&attrs.arn).to_owned())
+        (!attrs.arn.is_empty()).then(|| crate::names::last_part(&attrs.arn).to_owned())
     }
 
     /// Returns whether the command ran with another revision: its result with one revision says nothing about another.

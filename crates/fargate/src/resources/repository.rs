@@ -128,7 +128,7 @@ impl Repositories {
     }
 
     async fn candidates(&self, scope: &ReadScope<Self>) -> Result<Vec<Repository>, Failure> {
-        let prefix = crate::name_prefix(scope.owner());
+        let prefix = crate::names::name_prefix(scope.owner());
         let pages = self.client.describe_repositories().into_paginator().page_size(PAGE_SIZE);
         let all: Result<Vec<Repository>, _> = pages.items().send().collect().await;
         let mut all = all.for_operation("ecr:DescribeRepositories")?;

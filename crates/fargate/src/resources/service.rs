@@ -99,7 +99,7 @@ fn attrs(service: &Service) -> ServiceAttrs {
     ServiceAttrs {
         arn: service.service_arn().unwrap_or_default().to_owned(),
         name: service.service_name().unwrap_or_default().to_owned(),
-        cluster: crate::last_part(service.cluster_arn().unwrap_or_default()).to_owned(),
+        cluster: crate::names::last_part(service.cluster_arn().unwrap_or_default()).to_owned(),
         deployment: primary(service).and_then(Deployment::id).map(str::to_owned),
         task_definition: service.task_definition().unwrap_or_default().to_owned(),
     }
@@ -316,7 +316,7 @@ impl Resource for Services {
                 None => Progress::Ready(()),
                 Some(service) => {
                     let status = service.status().unwrap_or("still exists");
-                    let left = crate::counted(service.running_count() + service.pending_count(), "task");
+                    let left = crate::text::counted(service.running_count() + service.pending_count(), "task");
                     Progress::Pending(format!("service {status}, {left} left"))
                 }
             })

@@ -129,7 +129,7 @@ impl TaskDefinitions {
         if scope.index_is_complete(|arn| arn.contains(":task-definition/")) {
             return Ok(Vec::new());
         }
-        let call = self.client.list_task_definition_families().family_prefix(crate::name_prefix(scope.owner()));
+        let call = self.client.list_task_definition_families().family_prefix(crate::names::name_prefix(scope.owner()));
         let pages = call.status(TaskDefinitionFamilyStatus::Active).into_paginator();
         let listed: Result<Vec<String>, _> = pages.items().send().collect().await;
         listed.for_operation("ecs:ListTaskDefinitionFamilies")
@@ -293,7 +293,7 @@ impl Resource for TaskDefinitions {
     }
 
     fn id(attrs: &TaskDefinitionAttrs) -> Option<String> {
-        Some(crate::last_part(&attrs.arn).to_owned())
+        Some(crate::names::last_part(&attrs.arn).to_owned())
     }
 
     /// Returns whether `found` is another revision of the same family: the revision in use can differ from the recorded

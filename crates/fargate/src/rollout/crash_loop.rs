@@ -116,7 +116,7 @@ impl CrashWatch {
         if ended == 0 {
             return CrashCheck::None;
         }
-        let words = format!("{} started and exited with an error", crate::counted(ended, "task"));
+        let words = format!("{} started and exited with an error", crate::text::counted(ended, "task"));
         let counted = primary(service).map_or(0, |primary| usize::try_from(primary.failed_tasks()).unwrap_or_default());
         match threshold(service) {
             // Failures that ECS counts are left to its circuit breaker.

@@ -87,7 +87,7 @@ impl FailureReport<'_> {
     async fn log_stream(&self, task: &Task) -> Option<(String, String)> {
         let revision = revisions::describe(self.ecs, self.expected.task_definition).await.ok()??;
         let (name, log) = first_log(&revision.definition)?;
-        let id = crate::last_part(task.task_arn()?);
+        let id = crate::names::last_part(task.task_arn()?);
         Some((log.group, format!("{}/{name}/{id}", log.stream_prefix)))
     }
 }
@@ -109,9 +109,9 @@ fn running_tasks(service: &Service) -> String {
     let all: Vec<String> = all.map(|one| format!("{} on {}", one.running_count(), revision_name(one))).collect();
     let desired = service.desired_count();
     match all.is_empty() {
-        true => format!("running now: 0 of {}", crate::counted(desired, "task")),
+        true => format!("running now: 0 of {}", crate::text::counted(desired, "task")),
         false => {
-            let desired = crate::counted(desired, "task");
+            let desired = crate::text::counted(desired, "task");
             format!("running now: {} of {desired} ({})", service.running_count(), all.join(", "))
         }
     }

@@ -75,7 +75,7 @@ fn progress(service: &Service, primary: &Deployment) -> String {
         text.push_str(", waiting for ECS to complete the deployment");
     }
     if primary.failed_tasks() > 0 {
-        text = format!("{text}, {} failed", crate::counted(primary.failed_tasks(), "task"));
+        text = format!("{text}, {} failed", crate::text::counted(primary.failed_tasks(), "task"));
     }
     text
 }
@@ -102,7 +102,7 @@ fn superseded_by(primary: &Deployment, expected: &ExpectedDeployment<'_>) -> Str
 
 /// Returns the family and number of the revision of a deployment.
 pub(crate) fn revision_name(deployment: &Deployment) -> &str {
-    crate::last_part(deployment.task_definition().unwrap_or_default())
+    crate::names::last_part(deployment.task_definition().unwrap_or_default())
 }
 
 /// Returns the events since `deployment` was started, latest first, without the service name at their beginning.
@@ -132,7 +132,7 @@ fn reworded(event: String) -> String {
     };
     let registered = |event: &str| {
         let (count, group) = event.strip_prefix("registered ")?.split_once(" targets in (target-group ")?;
-        let targets = crate::counted(count.parse::<usize>().ok()?, "target");
+        let targets = crate::text::counted(count.parse::<usize>().ok()?, "target");
         Some(format!("registered {targets} in target group {}", group.strip_suffix(')')?))
     };
     started(&event).or_else(|| registered(&event)).unwrap_or(event)

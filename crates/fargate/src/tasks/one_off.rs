@@ -164,5 +164,5 @@ pub(crate) fn lacks_secrets(reason: &str) -> bool {
 pub(crate) fn log_stream(definition: &TaskDefinition, container: &str, task_arn: &str) -> Option<(String, String)> {
     let own = definition.container_definitions().iter().find(|known| known.name() == Some(container))?;
     let log = own.log_configuration().and_then(crate::resources::container::log_from_ecs)?;
-    Some((log.group, format!("{}/{container}/{}", log.stream_prefix, crate::last_part(task_arn))))
+    Some((log.group, format!("{}/{container}/{}", log.stream_prefix, crate::names::last_part(task_arn))))
 }

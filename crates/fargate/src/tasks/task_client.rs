@@ -197,7 +197,7 @@ impl TaskClient {
             session_id: session.session_id.unwrap_or_default(),
             stream_url: session.stream_url.unwrap_or_default(),
             token_value: session.token_value.unwrap_or_default(),
-            target: format!("ecs:{}_{}_{runtime}", self.cluster, crate::last_part(task)),
+            target: format!("ecs:{}_{}_{runtime}", self.cluster, crate::names::last_part(task)),
         })
     }
 }
@@ -216,12 +216,12 @@ fn status(task: &Task) -> TaskStatus {
     let containers = task.containers();
     let interfaces = containers.iter().flat_map(Container::network_interfaces);
     TaskStatus {
-        id: crate::last_part(arn).to_owned(),
+        id: crate::names::last_part(arn).to_owned(),
         arn: arn.to_owned(),
         started_by: task.started_by().filter(|_| service.is_none()).map(str::to_owned),
         service,
         status: task.last_status().unwrap_or_default().to_owned(),
-        revision: crate::last_part(task.task_definition_arn().unwrap_or_default()).to_owned(),
+        revision: crate::names::last_part(task.task_definition_arn().unwrap_or_default()).to_owned(),
         created: task.created_at().and_then(|at| DateTime::from_secs(at.secs()).fmt(DateTimeFormat::DateTime).ok()),
         reason: task.stopped_reason().map(str::to_owned),
         exit_codes: containers.iter().filter_map(Container::exit_code).collect(),

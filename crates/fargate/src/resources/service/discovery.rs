@@ -89,7 +89,7 @@ impl Services {
         let pages = self.client.list_services().cluster(cluster).into_paginator().page_size(100);
         let arns: Result<Vec<String>, _> = pages.items().send().collect().await;
         match arns.for_operation("ecs:ListServices") {
-            Ok(arns) => Ok(arns.iter().map(|arn| crate::last_part(arn).to_owned()).collect()),
+            Ok(arns) => Ok(arns.iter().map(|arn| crate::names::last_part(arn).to_owned()).collect()),
             Err(failure) if failure.is("ClusterNotFoundException") => Ok(Vec::new()),
             Err(failure) => Err(failure),
         }

@@ -180,7 +180,7 @@ pub(super) fn writes(fake: &Fake<Ecs>) -> Vec<Rule> {
             },
         ),
         mock!(Client::deregister_task_definition).then_compute_output(move |input| {
-            let revision = crate::last_part(input.task_definition().unwrap()).to_owned();
+            let revision = crate::names::last_part(input.task_definition().unwrap()).to_owned();
             deregister.get().deregistered.push(revision);
             DeregisterTaskDefinitionOutput::builder().build()
         }),

@@ -216,7 +216,7 @@ pub(crate) fn from_ecs(service: &Service) -> ServiceSpec {
     let grace = service.health_check_grace_period_seconds().unwrap_or_default();
     ServiceSpec {
         name: text(service.service_name()),
-        cluster: crate::last_part(service.cluster_arn().unwrap_or_default()).to_owned(),
+        cluster: crate::names::last_part(service.cluster_arn().unwrap_or_default()).to_owned(),
         task_definition: text(service.task_definition()),
         desired_count: service.desired_count(),
         launch_type: service.launch_type().map_or("capacity providers", |kind| kind.as_str()).to_owned(),

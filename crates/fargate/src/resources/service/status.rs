@@ -68,7 +68,9 @@ pub async fn status(config: &SdkConfig, cluster: &str, names: &[String]) -> Resu
         pending: service.pending_count(),
         rollout: primary(service).and_then(Deployment::rollout_state).map(|state| state.as_str().to_owned()),
         deployment: primary(service).and_then(Deployment::id).map(str::to_owned),
-        revision: primary(service).and_then(Deployment::task_definition).map(|arn| crate::last_part(arn).to_owned()),
+        revision: primary(service)
+            .and_then(Deployment::task_definition)
+            .map(|arn| crate::names::last_part(arn).to_owned()),
         target_groups: service
             .load_balancers()
             .iter()

@@ -93,7 +93,7 @@ fn rules(fake: &Fake<Ecs>) -> Vec<Rule> {
             .then_compute_response(move |input| {
                 let name = input.task_definition().unwrap();
                 let mut ecs = describe.get();
-                ecs.described.push(crate::last_part(name).to_owned());
+                ecs.described.push(crate::names::last_part(name).to_owned());
                 let Some((found, tags, is_active)) = ecs.named(name) else {
                     return MockResponse::Http(refused("ClientException", "Unable to describe task definition."));
                 };
