@@ -1,5 +1,6 @@
 //! `cargo xtask ci`: runs every check, then every test.
 
+mod cycles;
 mod deny;
 mod dependencies;
 mod features;
@@ -19,10 +20,11 @@ use crate::test;
 type Check = fn(&Project) -> Result<Outcome, Failure>;
 
 /// Names of the checks, the fast ones first.
-const CHECKS: [(&str, Check); 10] = [
+const CHECKS: [(&str, Check); 11] = [
     ("format", |project| run_command(format(project))),
     ("sizes", |project| problems(&sizes::check(&project.root)?)),
     ("language", |project| problems(&language::check(&project.root)?)),
+    ("cycles", |project| problems(&cycles::check(&project.root)?)),
     ("permissions", |project| problems(&permissions::check(&project.root)?)),
     ("promises", |project| problems(&promises::check(&project.root)?)),
     ("dependencies", |project| problems(&dependencies::check(project)?)),

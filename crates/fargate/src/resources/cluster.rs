@@ -2,6 +2,7 @@
 
 use crate::resources::checks;
 use crate::tags::{Tags, from_ecs, retag, same_owner, to_ecs};
+use crate::tasks::one_off::{self, STARTED_BY_RELEASE_COMMAND, STARTED_BY_RUN};
 use crate::text::counted;
 use aws_sdk_ecs::Client;
 use aws_sdk_ecs::types::{Cluster, ClusterField, ClusterSetting, ClusterSettingName};
@@ -91,10 +92,10 @@ impl Clusters {
     /// cluster is retried, so a task that cannot be stopped now is stopped before a later attempt, or named in the
     /// failure.
     async fn stop_one_off_tasks(&self, name: &str) {
-        for started_by in [crate::tasks::task_client::STARTED_BY, crate::resources::release_command::STARTED_BY] {
+        for started_by in [STARTED_BY_RUN, STARTED_BY_RELEASE_COMMAND] {
             let listed = self.client.list_tasks().cluster(name).started_by(started_by).send().await;
             for arn in listed.map(|listed| listed.task_arns.unwrap_or_default()).unwrap_or_default() {
-                crate::tasks::one_off::stop(&self.client, name, &arn, "the cluster is being deleted").await.ok();
+                one_off::stop(&self.client, name, &arn, "the cluster is being deleted").await.ok();
             }
         }
     }

@@ -6,7 +6,7 @@ use crate::resources::service::spec as service_spec;
 use crate::revisions;
 use crate::tags::{Tags, from_ecs};
 use crate::tasks::logs::Logs;
-use crate::tasks::one_off::{self, OneOffState, OneOffTask, TaskExit};
+use crate::tasks::one_off::{self, OneOffState, OneOffTask, STARTED_BY_RELEASE_COMMAND, TaskExit};
 use aws_sdk_ecs::Client;
 use aws_sdk_ecs::types::{DesiredStatus, Tag, Task, TaskField};
 use pb_aws::ForOperation;
@@ -20,9 +20,6 @@ use std::time::Duration;
 /// Tag that contains the mark of a release command. The task always carries it; a revision carries it if the command
 /// has succeeded with that revision.
 pub(crate) const MARK_TAG: &str = "pb-deploy:before";
-
-/// Value of `startedBy` of release command tasks, by which ListTasks finds them.
-pub(crate) const STARTED_BY: &str = "pb-deploy/before";
 
 /// Spec of a release command, which runs once for each combination of revision and command.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -82,7 +79,8 @@ impl ReleaseCommands {
     async fn recent_tasks(&self, cluster: &str) -> Result<Vec<Task>, Failure> {
         let mut arns = Vec::new();
         for status in [DesiredStatus::Running, DesiredStatus::Stopped] {
-            let call = self.client.list_tasks().cluster(cluster).started_by(STARTED_BY).desired_status(status);
+            let call =
+                self.client.list_tasks().cluster(cluster).started_by(STARTED_BY_RELEASE_COMMAND).desired_status(status);
             match call.send().await.for_operation("ecs:ListTasks") {
                 Ok(answer) => arns.extend(answer.task_arns.unwrap_or_default()),
                 Err(failure) if failure.is("ClusterNotFoundException") => return Ok(Vec::new()),
@@ -150,7 +148,7 @@ impl ReleaseCommands {
             container: spec.container.clone(),
             command: spec.command.clone(),
             network: service_spec::public_network([spec.subnet.clone()], [spec.security_group.clone()])?,
-            started_by: STARTED_BY,
+            started_by: STARTED_BY_RELEASE_COMMAND,
             token: cx.client_token(),
             tags,
         };

@@ -11,6 +11,12 @@ use pb_aws::ForOperation;
 use pb_engine::{Class, Failure};
 use pb_rules::secrets::redact_text;
 
+/// Value of `startedBy` of the tasks that operators run, by which ListTasks finds them.
+pub(crate) const STARTED_BY_RUN: &str = "pb-deploy/run";
+
+/// Value of `startedBy` of release commands, by which ListTasks finds them.
+pub(crate) const STARTED_BY_RELEASE_COMMAND: &str = "pb-deploy/before";
+
 /// Maximum number of log lines in the failure of a task.
 const LOG_LINES: usize = 10;
 

@@ -4,7 +4,7 @@ use crate::revisions;
 use crate::rollout::poller::describe;
 use crate::tags::Tags;
 use crate::tasks::logs::Logs;
-use crate::tasks::one_off::{self, OneOffState, OneOffTask, TaskExit};
+use crate::tasks::one_off::{self, OneOffState, OneOffTask, STARTED_BY_RUN, TaskExit};
 use aws_sdk_ecs::Client;
 use aws_sdk_ecs::primitives::{DateTime, DateTimeFormat};
 use aws_sdk_ecs::types::{Container, DesiredStatus, Task};
@@ -15,9 +15,6 @@ use serde::Serialize;
 
 /// Maximum number of tasks in one DescribeTasks call. (ECS API: DescribeTasks)
 const TASKS_PER_CALL: usize = 100;
-
-/// Value of `startedBy` of one-off tasks, by which ListTasks finds them.
-pub(crate) const STARTED_BY: &str = "pb-deploy/run";
 
 /// A task as shown to operators.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -152,7 +149,7 @@ impl TaskClient {
             container: container.to_owned(),
             command,
             network,
-            started_by: STARTED_BY,
+            started_by: STARTED_BY_RUN,
             token: token.to_owned(),
             tags,
         };
