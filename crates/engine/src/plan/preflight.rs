@@ -8,7 +8,7 @@ use crate::model::plan::{Action, Order, Plan, Step};
 use crate::model::plan_error::PlanError;
 use crate::resource::contract::Resource;
 use crate::resource::graph::Graph;
-use crate::resource::kind::from_json;
+use crate::resource::json::from_json;
 use futures_util::future::{BoxFuture, try_join_all};
 use serde::de::DeserializeOwned;
 use serde_json::Value;

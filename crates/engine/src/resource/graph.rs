@@ -6,12 +6,13 @@ use crate::model::failure::{Class, Failure};
 use crate::plan::preflight::PreflightCheck;
 use crate::resource::check::{Check, CheckNode, ErasedCheck};
 use crate::resource::contract::Resource;
-use crate::resource::inputs::Inputs;
-use crate::resource::kind::{AnyKind, Erased, to_json};
+use crate::resource::inputs::{Handle, Inputs};
+use crate::resource::json::to_json;
+use crate::resource::kind::{AnyKind, Erased};
+use crate::resource::readiness::{Edge, Make, Values};
 use serde::Serialize;
 use serde_json::Value;
 use std::collections::BTreeMap;
-use std::marker::PhantomData;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -26,8 +27,6 @@ pub struct Graph {
     pub(crate) max_wait: Option<Duration>,
     pub(crate) preflight_checks: Vec<Box<dyn PreflightCheck>>,
 }
-
-pub(crate) type Make = Box<dyn Fn(&Values) -> Result<Value, Failure> + Send + Sync>;
 
 /// A resource of the graph.
 pub(crate) struct Node {
@@ -45,57 +44,12 @@ pub(crate) struct Output {
     pub make: Make,
 }
 
-/// A dependency on a node, with the readiness that its resource must have.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[doc(hidden)]
-pub struct Edge {
-    pub(crate) node: usize,
-    pub(crate) readiness: Readiness,
-}
-
-/// The readiness that a resource must have before a dependent may start.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Readiness {
-    /// The resource exists and has its name.
-    Created,
-    /// The resource can be used.
-    Ready,
-}
-
-/// The known attributes of each node, by the index of the node in the graph.
-#[doc(hidden)]
-pub type Values = Vec<Option<Value>>;
-
 /// A resource kind that is registered in a graph, with its client.
 pub struct Kind<R>(Arc<R>);
 
 impl<R> Clone for Kind<R> {
     fn clone(&self) -> Self {
         Self(Arc::clone(&self.0))
-    }
-}
-
-/// A reference to the future attributes of a resource in the graph. It is cheap to copy.
-pub struct Handle<A> {
-    pub(crate) node: usize,
-    pub(crate) readiness: Readiness,
-    attrs: PhantomData<fn() -> A>,
-}
-
-impl<A> Clone for Handle<A> {
-    fn clone(&self) -> Self {
-        *self
-    }
-}
-
-impl<A> Copy for Handle<A> {}
-
-impl<A> Handle<A> {
-    /// Reduces the dependency: the resource must have been created, but need not be ready. A DNS record, for example,
-    /// needs the name of a load balancer, but the load balancer need not be active yet.
-    #[must_use]
-    pub fn created(self) -> Self {
-        Self { readiness: Readiness::Created, ..self }
     }
 }
 
@@ -136,7 +90,7 @@ impl Graph {
             make: Box::new(move |values| to_json(R::KIND, &make(inputs.attrs(values)?))),
             ignored: Vec::new(),
         });
-        Ok(Handle { node: self.nodes.len() - 1, readiness: Readiness::Ready, attrs: PhantomData })
+        Ok(Handle::new(self.nodes.len() - 1))
     }
 
     /// Adds a condition that must hold once `inputs` match their desired specs. As in [`add`](Self::add), `make` must

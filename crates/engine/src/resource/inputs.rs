@@ -1,10 +1,40 @@
 //! The inputs of a resource: attributes of other resources.
 
 use crate::model::failure::{Class, Failure};
-use crate::resource::graph::{Edge, Handle, Values};
-use crate::resource::kind::from_json;
+use crate::resource::json::from_json;
+use crate::resource::readiness::{Edge, Readiness, Values};
 use serde::de::DeserializeOwned;
+use std::marker::PhantomData;
 use std::sync::Arc;
+
+/// A reference to the future attributes of a resource in the graph. It is cheap to copy.
+pub struct Handle<A> {
+    node: usize,
+    readiness: Readiness,
+    attrs: PhantomData<fn() -> A>,
+}
+
+impl<A> Clone for Handle<A> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<A> Copy for Handle<A> {}
+
+impl<A> Handle<A> {
+    /// Creates a reference to the attributes of the node at this index, which must be ready.
+    pub(crate) fn new(node: usize) -> Self {
+        Self { node, readiness: Readiness::Ready, attrs: PhantomData }
+    }
+
+    /// Reduces the dependency: the resource must have been created, but need not be ready. A DNS record, for example,
+    /// needs the name of a load balancer, but the load balancer need not be active yet.
+    #[must_use]
+    pub fn created(self) -> Self {
+        Self { readiness: Readiness::Created, ..self }
+    }
+}
 
 /// The inputs of a resource: a [`Handle`], an [`Input`], a `Vec` or an `Option` of inputs, or a tuple of up to eight
 /// inputs. The empty tuple means that there are no inputs.

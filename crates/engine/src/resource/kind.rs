@@ -2,14 +2,13 @@
 
 use crate::model::address::Address;
 use crate::model::diff::Change;
-use crate::model::failure::{Class, Failure};
+use crate::model::failure::Failure;
 use crate::model::ownership::Ownership;
-use crate::read::request_cache::RequestCache;
-use crate::read::tag_index::TrustedTags;
 use crate::resource::context::Context;
 use crate::resource::contract::{Found, Interim, ReadScope, Resource};
+use crate::resource::json::{from_json, to_json};
+use crate::resource::shared::Shared;
 use futures_util::future::{BoxFuture, FutureExt};
-use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use std::borrow::Cow;
@@ -70,24 +69,6 @@ pub(crate) struct ReadRequest {
     pub imports: Arc<BTreeMap<Address, String>>,
     pub owner: Arc<Ownership>,
     pub shared: Shared,
-}
-
-/// Data that the reads of all resource kinds share.
-#[derive(Clone, Default)]
-pub(crate) struct Shared {
-    /// The desired specs of the resources of all kinds.
-    pub desired: Arc<Vec<KindValue>>,
-    /// The recorded attributes of the resources of all kinds.
-    pub recorded: Arc<Vec<KindValue>>,
-    pub trusted: Arc<TrustedTags>,
-    pub cache: Arc<RequestCache>,
-}
-
-/// The spec or the attributes of one resource.
-pub(crate) struct KindValue {
-    pub kind: String,
-    pub address: Address,
-    pub value: Value,
 }
 
 /// The type-erased form of [`Found`], with spec and attributes as JSON.
@@ -299,12 +280,4 @@ fn erase<R: Resource>(found: Found<R>) -> Result<AnyFound, Failure> {
             import_id: R::import_id(&attrs).unwrap_or_default(),
         },
     })
-}
-
-pub(crate) fn to_json<T: Serialize>(what: &str, value: &T) -> Result<Value, Failure> {
-    serde_json::to_value(value).map_err(|e| Failure::new(Class::Bug, format!("serialize {what}"), e.to_string()))
-}
-
-pub(crate) fn from_json<T: DeserializeOwned>(what: &str, value: &Value) -> Result<T, Failure> {
-    T::deserialize(value).map_err(|e| Failure::new(Class::Bug, format!("deserialize {what}"), e.to_string()))
 }

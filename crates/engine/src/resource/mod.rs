@@ -5,5 +5,8 @@ pub(crate) mod context;
 pub(crate) mod contract;
 pub(crate) mod graph;
 pub(crate) mod inputs;
+pub(crate) mod json;
 pub(crate) mod kind;
+pub(crate) mod readiness;
+pub(crate) mod shared;
 pub(crate) mod wait;

@@ -9,7 +9,7 @@ use crate::model::plan::Action;
 use crate::model::unknown::has_unknown;
 use crate::plan::schedule::Task;
 use crate::resource::check::CheckNode;
-use crate::resource::graph::Edge;
+use crate::resource::readiness::Edge;
 use futures_util::future::{BoxFuture, FutureExt};
 use futures_util::stream::FuturesUnordered;
 use std::collections::HashSet;

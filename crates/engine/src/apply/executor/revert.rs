@@ -8,7 +8,7 @@ use crate::model::failure::Failure;
 use crate::model::plan::{Action, Order, Step};
 use crate::model::snapshot::Record;
 use crate::plan::schedule::Task;
-use crate::resource::graph::Readiness;
+use crate::resource::readiness::Readiness;
 use futures_util::future::join_all;
 use serde_json::Value;
 use std::sync::Arc;
