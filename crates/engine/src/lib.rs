@@ -45,14 +45,16 @@ pub use model::snapshot::{Intent, Intents, Record, Release, Released, Scaled, Sn
 pub use model::unknown::{UNKNOWN, has_unknown, is_unknown, unknown};
 pub use plan::drift::{Drift, DriftKind, drift, other_revisions};
 pub use plan::planner::compute_plan;
-pub use plan::preflight::{Planned, PreflightCheck, preflight};
+pub use plan::preflight::preflight;
+pub use read::checks::with_checks;
 pub use read::list::{fetch_each, list_with_details};
 pub use read::observe::{observe, observe_with_imports, observe_with_index};
 pub use read::tag_index::TagIndex;
-pub use resource::check::{Check, with_checks};
+pub use resource::check::Check;
 pub use resource::context::Context;
 pub use resource::contract::{Awaited, Found, Interim, ReadScope, Resource};
 pub use resource::graph::{Graph, Kind};
 pub use resource::inputs::{Handle, Input, Inputs};
+pub use resource::preflight_check::{Planned, PreflightCheck};
 pub use resource::readiness::Readiness;
 pub use resource::wait::{Backoff, Cancel, Progress, Stop};

@@ -1,102 +1,13 @@
 //! Preflight checks: checks of a plan against other resources in AWS, before anything is changed.
 
-use crate::model::address::Address;
 use crate::model::failure::Failure;
 use crate::model::observed::Observed;
 use crate::model::ownership::Ownership;
-use crate::model::plan::{Action, Order, Plan, Step};
+use crate::model::plan::Plan;
 use crate::model::plan_error::PlanError;
-use crate::resource::contract::Resource;
 use crate::resource::graph::Graph;
-use crate::resource::json::from_json;
-use futures_util::future::{BoxFuture, try_join_all};
-use serde::de::DeserializeOwned;
-use serde_json::Value;
-use std::collections::BTreeMap;
-
-/// A plan and the observation that it was computed from.
-pub struct Planned<'a> {
-    plan: &'a Plan,
-    observed: &'a Observed,
-    owner: &'a Ownership,
-    desired: Vec<Value>,
-}
-
-impl Planned<'_> {
-    /// Returns each resource of kind `R` that the plan deletes, including those that it replaces.
-    #[must_use]
-    pub fn deleted<R: Resource>(&self) -> Vec<(Address, R::Spec, R::Attrs)> {
-        let deleted = self.steps::<R>().filter(|step| matches!(step.action, Action::Delete | Action::Replace { .. }));
-        let typed = deleted.filter_map(|step| {
-            Some((step.address.clone(), typed::<R, _>(step.before.as_ref())?, typed::<R, _>(step.attrs.as_ref())?))
-        });
-        typed.collect()
-    }
-
-    /// Returns each resource of kind `R` that the plan adds while all existing resources of the kind still exist: each
-    /// new resource, and each successor in a create-before-destroy replacement. Strings in the specs may be unknown.
-    #[must_use]
-    pub fn added<R: Resource>(&self) -> Vec<(Address, R::Spec)> {
-        let is_added = |step: &&Step| {
-            matches!(step.action, Action::Create | Action::Replace { order: Order::CreateBeforeDestroy })
-        };
-        let added = self.steps::<R>().filter(is_added);
-        added.filter_map(|step| Some((step.address.clone(), typed::<R, _>(step.after.as_ref())?))).collect()
-    }
-
-    /// Returns the live and the desired spec of each resource of kind `R` that the plan updates.
-    #[must_use]
-    pub fn updated<R: Resource>(&self) -> Vec<(R::Spec, R::Spec)> {
-        let updated = self.steps::<R>().filter(|step| step.action == Action::Update);
-        let typed = updated
-            .filter_map(|step| Some((typed::<R, _>(step.before.as_ref())?, typed::<R, _>(step.after.as_ref())?)));
-        typed.collect()
-    }
-
-    /// Returns each managed resource of kind `R`, whether the plan deletes it or not.
-    #[must_use]
-    pub fn managed<R: Resource>(&self) -> Vec<(Address, R::Spec, R::Attrs)> {
-        let all =
-            self.observed.managed.iter().flat_map(|(address, found)| found.iter().map(move |live| (address, live)));
-        let typed = all.filter(|(_, live)| live.kind == R::KIND).filter_map(|(address, live)| {
-            Some((address.clone(), typed::<R, _>(Some(&live.spec))?, typed::<R, _>(Some(&live.attrs))?))
-        });
-        typed.collect()
-    }
-
-    /// Returns whether `tags` mark a resource as managed. This is more reliable than a search in the observation, which
-    /// may lack resources that were just created.
-    #[must_use]
-    pub fn owns(&self, tags: &BTreeMap<String, String>) -> bool {
-        self.owner.address_from_tags(tags).is_some()
-    }
-
-    /// Returns the specs of the managed resources of every kind, and all desired specs. A resource that was just
-    /// deleted is no longer among the managed resources, but had the name in its desired spec.
-    pub fn specs(&self) -> impl Iterator<Item = &Value> {
-        self.observed.managed.values().flatten().map(|live| &live.spec).chain(&self.desired)
-    }
-
-    fn steps<R: Resource>(&self) -> impl Iterator<Item = &Step> {
-        self.plan.steps.iter().filter(|step| step.kind == R::KIND)
-    }
-}
-
-/// Converts a spec or attributes from JSON to the type of the resource kind. Returns `None` if an older version of
-/// pb-deploy wrote the value in another format.
-fn typed<R: Resource, T: DeserializeOwned>(value: Option<&Value>) -> Option<T> {
-    from_json(R::KIND, value?).ok()
-}
-
-/// A check for conditions in AWS that would make a plan fail midway.
-pub trait PreflightCheck: Send + Sync {
-    /// Returns an error for each obstacle, with the resource, the obstacle and the remedy. Makes no call if the check
-    /// does not apply to the plan.
-    ///
-    /// # Errors
-    /// The error of a failed read.
-    fn check<'a>(&'a self, planned: &'a Planned<'_>) -> BoxFuture<'a, Result<Vec<PlanError>, Failure>>;
-}
+use crate::resource::preflight_check::Planned;
+use futures_util::future::try_join_all;
 
 /// Runs the preflight checks of the graph on `plan`. Makes no call for a plan without writes.
 ///

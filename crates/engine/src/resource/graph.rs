@@ -3,12 +3,12 @@
 use crate::model::address::Address;
 use crate::model::diff::keep_ignored;
 use crate::model::failure::{Class, Failure};
-use crate::plan::preflight::PreflightCheck;
 use crate::resource::check::{Check, CheckNode, ErasedCheck};
 use crate::resource::contract::Resource;
 use crate::resource::inputs::{Handle, Inputs};
 use crate::resource::json::to_json;
 use crate::resource::kind::{AnyKind, Erased};
+use crate::resource::preflight_check::PreflightCheck;
 use crate::resource::readiness::{Edge, Make, Values};
 use serde::Serialize;
 use serde_json::Value;
@@ -179,6 +179,14 @@ impl Graph {
         self.nodes.iter().map(|node| {
             let needed = node.inputs.iter().map(|edge| &self.nodes[edge.node].address);
             (&node.address, needed.collect())
+        })
+    }
+
+    /// Returns the address of each check with the addresses of the resources that it depends on.
+    pub fn check_edges(&self) -> impl Iterator<Item = (&Address, Vec<&Address>)> {
+        self.checks.iter().map(|check| {
+            let needed = check.inputs.iter().map(|edge| &self.nodes[edge.node].address);
+            (&check.address, needed.collect())
         })
     }
 

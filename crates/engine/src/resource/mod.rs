@@ -7,6 +7,7 @@ pub(crate) mod graph;
 pub(crate) mod inputs;
 pub(crate) mod json;
 pub(crate) mod kind;
+pub(crate) mod preflight_check;
 pub(crate) mod readiness;
 pub(crate) mod shared;
 pub(crate) mod wait;
