@@ -104,7 +104,7 @@ async fn observe_all(
     let shared = Shared {
         desired: Arc::new(desired.collect()),
         recorded: Arc::new(recorded.collect()),
-        trusted: Arc::new(TrustedTags::new(index, graph, snapshot, owner)),
+        trusted: Arc::new(TrustedTags::new(index, |kind| graph.is_tag_indexed(kind), snapshot, owner)),
         cache: Arc::default(),
     };
     let reads = graph.kinds.values().map(|kind| {

@@ -2,7 +2,6 @@
 
 use crate::model::ownership::Ownership;
 use crate::model::snapshot::{Record, Snapshot};
-use crate::resource::graph::Graph;
 use serde::Deserialize;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -38,13 +37,18 @@ pub(crate) struct TrustedTags {
 }
 
 impl TrustedTags {
-    /// Compares an index with the records. No entry is trusted if the last run is unfinished.
-    pub(crate) fn new(index: Option<&TagIndex>, graph: &Graph, snapshot: &Snapshot, owner: &Ownership) -> Self {
+    /// Compares an index with the records. `is_indexed` returns whether the index contains resources of a kind. No entry
+    /// is trusted if the last run is unfinished.
+    pub(crate) fn new(
+        index: Option<&TagIndex>,
+        is_indexed: impl Fn(&str) -> bool,
+        snapshot: &Snapshot,
+        owner: &Ownership,
+    ) -> Self {
         let Some(TagIndex(index)) = index.filter(|_| snapshot.intents.is_none()) else { return Self::default() };
         let mut trusted = Self { complete: !snapshot.resources.is_empty(), ..Self::default() };
         for (address, record) in &snapshot.resources {
-            let indexed = graph.kinds.get(record.kind.as_str()).is_some_and(|kind| kind.tag_indexed());
-            let Some((arn, tags)) = recorded_tags(record).filter(|_| indexed) else { continue };
+            let Some((arn, tags)) = recorded_tags(record).filter(|_| is_indexed(&record.kind)) else { continue };
             match index.get(&arn) {
                 Some(indexed)
                     if Ownership::user_tags(indexed) == tags
@@ -174,7 +178,8 @@ mod tests {
         let mut graph = Graph::new();
         graph.kind(Thing::<true>);
         graph.kind(Thing::<false>);
-        TrustedTags::new(Some(&index.into_iter().collect::<TagIndex>()), &graph, snapshot, &owner())
+        let index = index.into_iter().collect::<TagIndex>();
+        TrustedTags::new(Some(&index), |kind| graph.is_tag_indexed(kind), snapshot, &owner())
     }
 
     fn requested(trusted: &TrustedTags) -> Vec<String> {

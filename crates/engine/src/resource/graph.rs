@@ -211,6 +211,11 @@ impl Graph {
         self.kinds.values().map(|kind| (kind.name(), kind.blocks_deletion_of()))
     }
 
+    /// Returns whether a kind is registered and a tag index contains its resources.
+    pub(crate) fn is_tag_indexed(&self, kind: &str) -> bool {
+        self.kinds.get(kind).is_some_and(|kind| kind.tag_indexed())
+    }
+
     /// Returns the spec of each node as far as it follows from the configuration alone: every value that AWS assigns is
     /// unknown.
     ///
