@@ -3,6 +3,7 @@
 mod checks;
 mod phases;
 mod revert;
+mod started_checks;
 
 use crate::apply::ledger::{Entry, Ledger};
 use crate::apply::phase::PhaseResult;
@@ -21,11 +22,11 @@ use crate::resource::context::Context;
 use crate::resource::graph::Graph;
 use crate::resource::readiness::{Readiness, Values};
 use crate::resource::wait::Cancel;
-use checks::Checks;
 use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
 use serde_json::Value;
+use started_checks::Checks;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;

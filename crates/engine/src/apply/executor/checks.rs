@@ -1,6 +1,7 @@
 //! The checks of a run. The run waits for each check once the resources that it depends on are ready.
 
 use super::Executor;
+use super::started_checks::Ended;
 use crate::apply::phase::run_unless_lost;
 use crate::model::event::Event;
 use crate::model::failure::{Class, Failure};
@@ -10,25 +11,8 @@ use crate::model::unknown::has_unknown;
 use crate::plan::schedule::Task;
 use crate::resource::check::CheckNode;
 use crate::resource::readiness::Edge;
-use futures_util::future::{BoxFuture, FutureExt};
-use futures_util::stream::FuturesUnordered;
-use std::collections::HashSet;
+use futures_util::future::FutureExt;
 use tokio::time::Instant;
-
-/// The checks of a run that have started.
-#[derive(Default)]
-pub(super) struct Checks<'a> {
-    /// The indices of these checks in the graph.
-    started: HashSet<usize>,
-    pub running: FuturesUnordered<BoxFuture<'a, Ended>>,
-}
-
-/// The result of waiting for a check.
-pub(super) struct Ended {
-    check: usize,
-    since: Instant,
-    result: Result<(), Failure>,
-}
 
 impl<'a> Executor<'a> {
     /// Starts the wait for every due check whose inputs are ready.
