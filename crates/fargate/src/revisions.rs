@@ -1,6 +1,7 @@
 //! Revisions of a task definition family.
 
-use crate::resources::service::{KnownServices, ServiceAttrs};
+use crate::resources::service::KnownServices;
+use crate::resources::service::attrs::ServiceAttrs;
 use crate::rollout::deployments;
 use crate::tags::{Tags, from_ecs, same_owner};
 use aws_sdk_ecs::Client;

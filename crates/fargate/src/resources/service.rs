@@ -1,16 +1,15 @@
 //! ECS services.
 
+use crate::resources::service::attrs::ServiceAttrs;
 use crate::resources::service::spec::{self as service_spec, ACTIVE, ServiceSpec, primary};
 use crate::revisions;
 use crate::rollout::poller::Poller;
-use crate::rollout::status::ExpectedDeployment;
 use crate::tags::{from_ecs, retag, to_ecs};
 use aws_sdk_ecs::Client;
 use aws_sdk_ecs::types::{Deployment, DeploymentRolloutState, LaunchType, PropagateTags, Service};
 use pb_aws::ForOperation;
 use pb_engine::unknown;
 use pb_engine::{Backoff, Change, Class, Context, Failure, Found, Progress, ReadScope, Resource};
-use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
 /// Default timeout of a rollout.
@@ -18,21 +17,6 @@ const ROLLOUT_TIMEOUT: Duration = Duration::from_secs(30 * 60);
 
 /// Timeout for draining a service: its tasks may take up to 120 s to stop, and its targets their deregistration delay.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(20 * 60);
-
-/// Attributes of a service.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ServiceAttrs {
-    /// ARN of the service.
-    pub arn: String,
-    /// Name of the service.
-    pub name: String,
-    /// Name of the cluster.
-    pub cluster: String,
-    /// Id of the deployment that was started last; absent before the first deployment.
-    pub deployment: Option<String>,
-    /// ARN of the revision of that deployment.
-    pub task_definition: String,
-}
 
 /// Resource kind for ECS services on Fargate (`ecs.service`).
 #[derive(Debug, Clone)]
@@ -83,15 +67,6 @@ impl Services {
     #[must_use]
     pub fn abort_on_crash_loop(self, abort_on_crash_loop: bool) -> Self {
         Self { abort_on_crash_loop, ..self }
-    }
-}
-
-pub(crate) fn expected(attrs: &ServiceAttrs) -> ExpectedDeployment<'_> {
-    ExpectedDeployment {
-        cluster: &attrs.cluster,
-        service: &attrs.name,
-        deployment: attrs.deployment.as_deref().unwrap_or_default(),
-        task_definition: &attrs.task_definition,
     }
 }
 
@@ -333,6 +308,7 @@ impl Resource for Services {
     }
 }
 
+pub(crate) mod attrs;
 mod discovery;
 pub(crate) mod spec;
 pub(crate) mod status;

@@ -1,6 +1,6 @@
 //! Service deployments: the records that ECS keeps of rollouts for 90 days. (ECS developer guide: View service history)
 
-use crate::resources::service::ServiceAttrs;
+use crate::resources::service::attrs::{ServiceAttrs, expected};
 use crate::rollout::status::ExpectedDeployment;
 use aws_sdk_ecs::Client;
 use aws_sdk_ecs::primitives::{DateTime, DateTimeFormat};
@@ -200,7 +200,7 @@ async fn find_started(client: &Client, attrs: &ServiceAttrs) -> Result<Option<Se
     let until = Instant::now() + LISTING_LAG;
     loop {
         let all = list(client, &attrs.cluster, &attrs.name).await?;
-        match matching(&all, &crate::resources::service::expected(attrs)) {
+        match matching(&all, &expected(attrs)) {
             None if Instant::now() < until => sleep(POLL_INTERVAL).await,
             found => return Ok(found.cloned()),
         }

@@ -1,6 +1,7 @@
 //! Waiting for a rollout and, if it failed, for its rollback.
 
-use super::{ServiceAttrs, Services, expected};
+use super::Services;
+use crate::resources::service::attrs::{ServiceAttrs, expected};
 use crate::resources::service::spec::primary;
 use crate::rollout::crash_loop::{CrashCheck, CrashWatch};
 use crate::rollout::deployments::{self, NO_PREVIOUS_REVISION, ServiceDeployment};

@@ -1,5 +1,5 @@
 use super::{Client, ServiceAttrs, Status, list, matching, previous_revision, stop};
-use crate::resources::service::expected;
+use crate::resources::service::attrs::expected;
 use crate::testing::{Fake, refused};
 use aws_sdk_ecs::operation::describe_service_revisions::DescribeServiceRevisionsOutput;
 use aws_sdk_ecs::operation::list_service_deployments::ListServiceDeploymentsOutput;
