@@ -6,6 +6,7 @@ pub(crate) mod container;
 pub(crate) mod log_group;
 pub(crate) mod release_command;
 pub(crate) mod repository;
+pub(crate) mod revision_in_use;
 pub(crate) mod service;
 pub(crate) mod task_definition;
 pub(crate) mod workload;

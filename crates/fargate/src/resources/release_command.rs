@@ -2,6 +2,7 @@
 
 use crate::resources::checks;
 use crate::resources::container;
+use crate::resources::revision_in_use::revision_in_use;
 use crate::resources::service::spec as service_spec;
 use crate::revisions;
 use crate::tags::{Tags, from_ecs};
@@ -257,7 +258,7 @@ impl Resource for ReleaseCommands {
         let mut found = Vec::new();
         for (address, wanted) in scope.desired.iter().filter(|(_, spec)| !is_unknown(&spec.cluster)) {
             let remembered = scope.recorded.iter().find(|(at, _)| at == address).map(|(_, attrs)| attrs);
-            let revision = revisions::in_use(&self.client, scope, &wanted.family).await?;
+            let revision = revision_in_use(&self.client, scope, &wanted.family).await?;
             let arn = revision.as_ref().and_then(|revision| revision.definition.task_definition_arn());
             let done = revision.as_ref().and_then(|revision| revision.tags.get(MARK_TAG));
             let ours = |spec: ReleaseCommandSpec, mark: &str, task: String, ready| {

@@ -2,7 +2,7 @@
 
 use crate::resources::service::attrs::ServiceAttrs;
 use crate::resources::service::spec::{self as service_spec, ACTIVE, ServiceSpec, primary};
-use crate::revisions;
+use crate::rollout::old_revisions;
 use crate::rollout::poller::Poller;
 use crate::tags::{from_ecs, retag, to_ecs};
 use aws_sdk_ecs::Client;
@@ -38,7 +38,7 @@ impl Services {
             client,
             logs: None,
             rollout_timeout: Some(ROLLOUT_TIMEOUT),
-            kept_revisions: revisions::KEPT_REVISIONS,
+            kept_revisions: old_revisions::KEPT_REVISIONS,
             abort_on_crash_loop: true,
         }
     }
@@ -269,7 +269,7 @@ impl Resource for Services {
         let attrs = self.wait_for_rollout(cx, &attrs, within).await?;
         // A failure is ignored: old revisions that remain cost nothing, and the next rollout tries again to deregister
         // them.
-        revisions::prune(&self.client, cx, &attrs, self.kept_revisions).await.ok();
+        old_revisions::prune(&self.client, cx, &attrs, self.kept_revisions).await.ok();
         Ok(attrs)
     }
 
@@ -309,12 +309,11 @@ impl Resource for Services {
 }
 
 pub(crate) mod attrs;
-mod discovery;
-pub(crate) mod spec;
-pub(crate) mod status;
-mod wait;
-pub(crate) use discovery::KnownServices;
+pub(crate) mod discovery;
 #[cfg(test)]
 mod fake;
+pub(crate) mod spec;
+pub(crate) mod status;
 #[cfg(test)]
 mod tests;
+mod wait;

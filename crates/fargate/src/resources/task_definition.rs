@@ -2,6 +2,7 @@
 
 use crate::resources::checks;
 use crate::resources::container::{self, ContainerSpec};
+use crate::resources::revision_in_use::revision_in_use;
 use crate::revisions::{self, Revision};
 use crate::tags::{Tags, retag, to_ecs};
 use aws_sdk_ecs::Client;
@@ -141,7 +142,7 @@ impl TaskDefinitions {
         let claimed = scope.imports().find(|(_, id)| revisions::family(id) == family);
         let revision = match claimed {
             Some((_, id)) => revisions::describe(&self.client, id).await?,
-            None => revisions::in_use(&self.client, scope, &family).await?,
+            None => revision_in_use(&self.client, scope, &family).await?,
         };
         let Some(revision) = revision else {
             return Ok(None);

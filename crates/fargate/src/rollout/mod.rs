@@ -3,5 +3,6 @@
 pub(crate) mod crash_loop;
 pub(crate) mod deployments;
 pub(crate) mod failure_report;
+pub(crate) mod old_revisions;
 pub(crate) mod poller;
 pub(crate) mod status;
