@@ -4,6 +4,7 @@ use crate::resources::service::attrs::ServiceAttrs;
 use crate::resources::service::spec::{self as service_spec, ACTIVE, ServiceSpec, primary};
 use crate::rollout::old_revisions;
 use crate::rollout::poller::Poller;
+use crate::rollout::wait::RolloutWaiter;
 use crate::tags::{from_ecs, retag, to_ecs};
 use aws_sdk_ecs::Client;
 use aws_sdk_ecs::types::{Deployment, DeploymentRolloutState, LaunchType, PropagateTags, Service};
@@ -22,31 +23,28 @@ const DRAIN_TIMEOUT: Duration = Duration::from_secs(20 * 60);
 #[derive(Debug, Clone)]
 pub struct Services {
     client: Client,
-    poller: Poller,
-    logs: Option<aws_sdk_cloudwatchlogs::Client>,
+    rollouts: RolloutWaiter,
     rollout_timeout: Option<Duration>,
     kept_revisions: usize,
-    abort_on_crash_loop: bool,
 }
 
 impl Services {
     /// Creates the resource kind, which calls AWS through `client`, with a rollout timeout of 30 minutes.
     #[must_use]
     pub fn new(client: Client) -> Self {
-        Self {
+        let rollouts = RolloutWaiter {
             poller: Poller::new(client.clone()),
-            client,
+            client: client.clone(),
             logs: None,
-            rollout_timeout: Some(ROLLOUT_TIMEOUT),
-            kept_revisions: old_revisions::KEPT_REVISIONS,
             abort_on_crash_loop: true,
-        }
+        };
+        Self { client, rollouts, rollout_timeout: Some(ROLLOUT_TIMEOUT), kept_revisions: old_revisions::KEPT_REVISIONS }
     }
 
     /// Adds a client for logs, so that a failure includes the last log lines of a failed container.
     #[must_use]
     pub fn logs(self, logs: aws_sdk_cloudwatchlogs::Client) -> Self {
-        Self { logs: Some(logs), ..self }
+        Self { rollouts: RolloutWaiter { logs: Some(logs), ..self.rollouts }, ..self }
     }
 
     /// Sets the number of latest revisions to keep; the default is ten.
@@ -66,7 +64,7 @@ impl Services {
     /// callers that only read).
     #[must_use]
     pub fn abort_on_crash_loop(self, abort_on_crash_loop: bool) -> Self {
-        Self { abort_on_crash_loop, ..self }
+        Self { rollouts: RolloutWaiter { abort_on_crash_loop, ..self.rollouts }, ..self }
     }
 }
 
@@ -266,7 +264,7 @@ impl Resource for Services {
         let Some(within) = self.rollout_timeout.or_else(|| cx.is_needed().then_some(ROLLOUT_TIMEOUT)) else {
             return Ok(attrs);
         };
-        let attrs = self.wait_for_rollout(cx, &attrs, within).await?;
+        let attrs = self.rollouts.wait_for_rollout(cx, &attrs, within).await?;
         // A failure is ignored: old revisions that remain cost nothing, and the next rollout tries again to deregister
         // them.
         old_revisions::prune(&self.client, cx, &attrs, self.kept_revisions).await.ok();
@@ -280,7 +278,7 @@ impl Resource for Services {
             Err(failure) if failure.is("ServiceNotActiveException") => {}
             answer => drop(answer?),
         }
-        let watch = self.poller.watch(&attrs.cluster, &attrs.name);
+        let watch = self.rollouts.poller.watch(&attrs.cluster, &attrs.name);
         let limits = Backoff {
             initial: Duration::from_millis(300),
             max_interval: Duration::from_secs(3),
@@ -316,4 +314,3 @@ pub(crate) mod spec;
 pub(crate) mod status;
 #[cfg(test)]
 mod tests;
-mod wait;

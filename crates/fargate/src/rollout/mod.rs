@@ -1,4 +1,4 @@
-//! Rollouts: their status, the detection of crash loops, the records that ECS keeps, and the report of a failure.
+//! Rollouts: the wait for their end, their status, crash loops, the records of ECS, and the report of a failure.
 
 pub(crate) mod crash_loop;
 pub(crate) mod deployments;
@@ -6,3 +6,4 @@ pub(crate) mod failure_report;
 pub(crate) mod old_revisions;
 pub(crate) mod poller;
 pub(crate) mod status;
+pub(crate) mod wait;

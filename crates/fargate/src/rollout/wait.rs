@@ -1,12 +1,13 @@
 //! Waiting for a rollout and, if it failed, for its rollback.
 
-use super::Services;
 use crate::resources::service::attrs::{ServiceAttrs, expected};
 use crate::resources::service::spec::primary;
 use crate::rollout::crash_loop::{CrashCheck, CrashWatch};
 use crate::rollout::deployments::{self, NO_PREVIOUS_REVISION, ServiceDeployment};
 use crate::rollout::failure_report::FailureReport;
+use crate::rollout::poller::Poller;
 use crate::rollout::status::{self, RolloutStatus};
+use aws_sdk_ecs::Client;
 use aws_sdk_ecs::types::{Deployment, Service, ServiceDeploymentStatus as Status};
 use pb_engine::{Backoff, Class, Context, Failure, Progress};
 use std::time::Duration;
@@ -15,6 +16,17 @@ use tokio::time::Instant;
 /// Time after a successful call during which ECS may still describe a service as it was before the call. (ECS API:
 /// RunTask, on eventual consistency)
 const CONSISTENCY_WINDOW: Duration = Duration::from_secs(15);
+
+/// Waiter for rollouts, whose reads of services are shared.
+#[derive(Debug, Clone)]
+pub(crate) struct RolloutWaiter {
+    pub client: Client,
+    pub poller: Poller,
+    /// Client for logs; if absent, a failure has no log lines.
+    pub logs: Option<aws_sdk_cloudwatchlogs::Client>,
+    /// `true` if a crash-looping rollout is stopped and rolled back.
+    pub abort_on_crash_loop: bool,
+}
 
 /// Result of waiting for a rollout.
 enum RolloutEnd {
@@ -32,13 +44,13 @@ struct RolloutWait {
     crashes: CrashWatch,
 }
 
-impl Services {
+impl RolloutWaiter {
     /// Waits until the deployment that this program started has completed with its revision.
     ///
     /// # Errors
     /// `Failed` if the rollout failed, `TimedOut` after `within`, both with a failure report; any failure of the ECS
     /// calls.
-    pub(super) async fn wait_for_rollout(
+    pub(crate) async fn wait_for_rollout(
         &self,
         cx: &Context,
         attrs: &ServiceAttrs,
