@@ -1,7 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod images;
-mod names;
+pub mod names;
 mod resources;
 mod revisions;
 mod rollout;

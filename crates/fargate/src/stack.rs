@@ -1,5 +1,6 @@
 //! All resources of the services concern in one graph.
 
+use crate::names;
 use crate::resources::cluster::{ClusterAttrs, ClusterSpec, Clusters};
 use crate::resources::container::{ContainerSpec, LogSpec};
 use crate::resources::log_group::{LogGroupAttrs, LogGroupSpec, LogGroups};
@@ -188,8 +189,8 @@ pub fn register_services(
 }
 
 impl FargateStack {
-    /// Adds all resources to `graph`: `fargate/logs`, `fargate/repository`, `fargate/cluster`, `fargate/KEY_task` and
-    /// `fargate/KEY` for each workload, and `fargate/before` if there is a release command.
+    /// Adds all resources to `graph`: log group, repository and cluster, a task definition and a service for each
+    /// workload, and the release command, if there is one. [`names`] has their addresses.
     ///
     /// # Errors
     /// `Bug` if two workloads have the same key, or if a key is not a valid part of an address.
@@ -230,9 +231,9 @@ fn add_resources(
         tags: tags_with_name(spec, &spec.cluster),
     };
     let mut fargate = FargateStack {
-        log_group: graph.add("fargate/logs", &kinds.log_groups, (), move |()| logs.clone())?,
-        repository: graph.add("fargate/repository", &kinds.repositories, (), move |()| repository.clone())?,
-        cluster: graph.add("fargate/cluster", &kinds.clusters, (), move |()| cluster.clone())?,
+        log_group: graph.add(names::LOG_GROUP, &kinds.log_groups, (), move |()| logs.clone())?,
+        repository: graph.add(names::REPOSITORY, &kinds.repositories, (), move |()| repository.clone())?,
+        cluster: graph.add(names::CLUSTER, &kinds.clusters, (), move |()| cluster.clone())?,
         workloads: BTreeMap::new(),
     };
     let mut tasks = Vec::new();
@@ -269,7 +270,7 @@ fn add_release_command(
     let needs = (fargate.cluster, task, inputs.subnet_id.clone(), inputs.routes.clone(), workload.group_id.clone());
     let (of, command, tags) =
         (workload.spec.key.clone(), wanted.command.clone(), tags_with_name(spec, &workload.spec.name));
-    graph.add("fargate/before", &kinds.release_commands, needs, move |(cluster, task, subnet, (), group)| {
+    graph.add(names::RELEASE_COMMAND, &kinds.release_commands, needs, move |(cluster, task, subnet, (), group)| {
         ReleaseCommandSpec {
             cluster: cluster.name,
             family: task.family,
@@ -300,7 +301,7 @@ fn add_task(
     let needs = (fargate.log_group.created(), fargate.repository.created(), inputs.redis_address.clone());
     let (spec, of) = (spec.clone(), workload.spec.clone());
     let ports: BTreeSet<u16> = workload.target.iter().map(|target| target.port).collect();
-    let address = format!("fargate/{}_task", of.key);
+    let address = names::task_definition(&of.key);
     graph.add(&address, &kinds.task_definitions, needs, move |(logs, repository, redis)| {
         let mut environment = of.environment.clone();
         let queue = format!("redis://{redis}:{}/0", spec.redis_port);
@@ -349,7 +350,7 @@ fn add_service(
     let (tags, of) = (tags_with_name(spec, &workload.spec.name), workload.spec.clone());
     let needs = (cluster, task, subnet, routes, group, balanced, before);
     graph.add(
-        &format!("fargate/{}", workload.spec.key),
+        &names::service(&workload.spec.key),
         &kinds.services,
         needs,
         move |(cluster, task, subnet, (), group, balanced, _)| ServiceSpec {
