@@ -158,6 +158,7 @@ end shows the result of each check.
   sizes          no source file over 400 lines, no Python function over 70 lines (clippy checks Rust functions)
   language       no retired phrase (xtask/src/ci/phrases.txt), no doc comment that begins with a question word, and no
                  test name over 60 characters; a comment `lang-ok: REASON` exempts its line, which is allowed ten times
+  cycles         no import cycle between source files (of the crates in xtask/src/ci/cycles.rs), except in tests
   permissions    each call to AWS is documented in the README of its crate, or in docs/permissions.md
   promises       each promise of docs/reliability.md and SECURITY.md has tests, and these exist
   dependencies   crates depend on each other only as the table in xtask/src/ci/dependencies.rs allows
