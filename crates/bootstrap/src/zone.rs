@@ -3,7 +3,7 @@
 use aws_sdk_route53::Client;
 use aws_sdk_route53::types::{HostedZone as LiveZone, Tag, TagResourceType};
 use pb_aws::ForOperation;
-use pb_engine::{Change, Class, Context, Failure, Found, ReadScope, Resource, unknown};
+use pb_engine::{Cause, Change, Class, Context, Failure, Found, ReadScope, Resource, unknown};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -95,7 +95,8 @@ impl Resource for HostedZone {
                 several => {
                     let ids: Vec<&str> = several.iter().map(|zone| short_id(zone.id())).collect();
                     let message = format!("several public hosted zones are named {}: {}", spec.name, ids.join(", "));
-                    let failure = Failure::new(Class::Refused, "find the hosted zone", message);
+                    let failure =
+                        Failure::new(Class::Refused, "find the hosted zone", message).cause(Cause::Prerequisite);
                     return Err(failure.hint("set `zone_id` to one of these ids; no zone needs to be created"));
                 }
             }

@@ -5,7 +5,7 @@ mod tests;
 
 use crate::LoadBalancerClient as Client;
 use crate::health::{self, TargetHealth};
-use pb_engine::{Backoff, Check, Class, Context, Failure, Progress, Verdict};
+use pb_engine::{Backoff, Cause, Check, Class, Context, FailedHealth, Failure, Progress, Verdict};
 use serde::{Deserialize, Serialize};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -81,7 +81,8 @@ impl Check for HealthyTargets {
             Class::Interrupted => format!("stopped while waiting: {counts}"),
             _ => format!("{counts} after {} s", self.timeout.as_secs()),
         };
-        Err(Failure::new(class, format!("reach {}", spec.service), message).details(health::describe(&targets)))
+        let cause = Cause::Health(FailedHealth { targets: health::describe(&targets), rolled_back: false });
+        Err(Failure::new(class, format!("reach {}", spec.service), message).cause(cause))
     }
 }
 

@@ -5,7 +5,7 @@ use crate::{DnsClient, ListenerRule, LoadBalancerClient, Route, RouteSpec, Zone}
 use crate::{HealthCheck, Listener, ListenerAttrs, ListenerSpec, LoadBalancer, LoadBalancerAttrs, LoadBalancerSpec};
 use crate::{Record, RecordAttrs, RecordSpec, TargetGroup, TargetGroupAttrs, TargetGroupSpec};
 use aws_types::SdkConfig;
-use pb_engine::{Class, Failure, Graph, Handle, Input};
+use pb_engine::{Failure, Graph, Handle, Input, Refusal};
 use std::collections::BTreeMap;
 
 /// Settings of an [`EdgeStack`].
@@ -116,7 +116,7 @@ impl EdgeStack {
         inputs: EdgeInputs,
     ) -> Result<Self, Failure> {
         pb_rules::dns::in_zone(&spec.hostname, &inputs.zone.name)
-            .map_err(|violation| Failure::new(Class::Refused, "add the record", violation.to_string()))?;
+            .map_err(|violation| Failure::refused(Refusal::Configuration, "add the record", violation.to_string()))?;
         let load_balancers = graph.kind(LoadBalancer::new(load_balancing.clone()));
         let target_groups = graph.kind(TargetGroup::new(load_balancing.clone()));
         let listeners = graph.kind(Listener::new(load_balancing.clone()));

@@ -5,7 +5,7 @@ use crate::record::plain_name;
 use aws_sdk_route53::types::HostedZone;
 use aws_types::SdkConfig;
 use pb_aws::ForOperation;
-use pb_engine::{Class, Failure};
+use pb_engine::{Cause, Class, Failure};
 use serde::{Deserialize, Serialize};
 
 const FIND: &str = "find the hosted zone";
@@ -47,22 +47,25 @@ pub async fn find_zone_with(client: &DnsClient, name: &str, zone_id: Option<&str
         ([id], _) => Ok(Zone { id: (*id).to_owned(), name }),
         ([], Some(chosen)) => {
             let what = format!("no public hosted zone `{name}` with the id {chosen} in this account");
-            Err(Failure::new(Class::NotFound, FIND, what).hint("correct or remove `zone_id`"))
+            Err(Failure::new(Class::NotFound, FIND, what)
+                .cause(Cause::Prerequisite)
+                .hint("correct or remove `zone_id`"))
         }
         ([], None) if !zones.is_empty() => {
             let what = format!("the hosted zone `{name}` of this account is private; its records are not public");
             Err(Failure::new(Class::NotFound, FIND, what)
+                .cause(Cause::Prerequisite)
                 .hint("create a public hosted zone with this name in Route 53"))
         }
         ([], None) => {
             let what = format!("no public hosted zone `{name}` in this account");
             let hint = "create it in Route 53 and set its name servers at the domain's registrar, or set `zone`";
-            Err(Failure::new(Class::NotFound, FIND, what).hint(hint))
+            Err(Failure::new(Class::NotFound, FIND, what).cause(Cause::Prerequisite).hint(hint))
         }
         (several, _) => {
             let what = format!("{} public hosted zones have the name `{name}`: {}", several.len(), several.join(", "));
             let hint = "set `zone_id` to the zone whose name servers are set at the domain's registrar";
-            Err(Failure::new(Class::Refused, FIND, what).hint(hint))
+            Err(Failure::new(Class::Refused, FIND, what).cause(Cause::Prerequisite).hint(hint))
         }
     }
 }

@@ -4,8 +4,8 @@
 #![expect(clippy::unwrap_used, reason = "a panic makes the test fail")]
 
 use pb_engine::{
-    Action, Address, Awaited, Change, Class, Context, Failure, Found, Goal, Graph, Interim, MemoryLedger, Outcome,
-    Ownership, PlanScope, ReadScope, Resource, Run,
+    Action, Address, Awaited, Cause, Change, Class, Context, FailedRollout, Failure, Found, Goal, Graph, Interim,
+    MemoryLedger, Outcome, Ownership, PlanScope, ReadScope, Resource, Run,
 };
 use pb_engine::{Cancel, Events, apply_plan, compute_plan, observe};
 use serde::{Deserialize, Serialize};
@@ -159,7 +159,7 @@ async fn run(graph: &Graph, ledger: &MemoryLedger) -> Outcome {
     let snapshot = ledger.snapshot();
     let observed = observe(graph, &snapshot, &owner, &Cancel::never()).await.unwrap();
     let plan = compute_plan(graph, &observed, &snapshot, Goal::Deploy, &PlanScope::default()).unwrap().unwrap();
-    let (id, operation) = ("run".to_owned(), "deploy".to_owned());
+    let (id, operation) = ("run".to_owned(), pb_engine::Operation::Deploy);
     let run = Run { id, operation, owner, events: Events::none(), cancel: Cancel::never() };
     apply_plan(graph, &plan, ledger, &run).await.unwrap()
 }
@@ -176,7 +176,8 @@ fn calls(world: &Shared) -> Vec<String> {
 }
 
 fn rolled_back() -> Failure {
-    Failure { undone: true, ..Failure::new(Class::Failed, "roll out", "it was rolled back") }
+    let rollout = FailedRollout { rolled_back: true, ..FailedRollout::default() };
+    Failure::new(Class::Failed, "roll out", "it was rolled back").cause(Cause::Rollout(rollout))
 }
 
 #[tokio::test]
@@ -236,7 +237,7 @@ async fn rolled_back_service_keeps_its_door_and_rule_and_no_other() {
 #[tokio::test]
 async fn partially_changed_service_keeps_both_rules() {
     let (world, ledger) = deployed("test/rule").await;
-    world.lock().unwrap().failure = Some(Failure { undone: false, ..rolled_back() });
+    world.lock().unwrap().failure = Some(rolled_back().cause(Cause::Api));
     assert!(!run(&graph(&world, "test/rule", "two"), &ledger).await.is_complete());
     assert_eq!(world.lock().unwrap().at("test/rule"), ["one", "two"]);
 }

@@ -20,12 +20,13 @@ pub use resources::release_command::{ReleaseCommandAttrs, ReleaseCommandSpec, Re
 pub use resources::repository::{Repositories, RepositoryAttrs, RepositorySpec, keep_untagged};
 pub use resources::service::Services;
 pub use resources::service::attrs::ServiceAttrs;
+pub use resources::service::change::ServiceChange;
 pub use resources::service::spec::{BreakerSpec, ServiceSpec, ServiceTargetSpec, ThresholdSpec};
 pub use resources::service::status::{ServiceStatus, status};
 pub use resources::task_definition::{CONTENT_TAG, TaskDefinitionAttrs, TaskDefinitionSpec, TaskDefinitions};
 pub use resources::workload::{Image, WorkloadSpec};
 pub use revisions::{RevisionInfo, active_revisions, revision};
-pub use rollout::deployments::{ROLLED_BACK, ServiceDeployment, service_deployments, stop_rollout};
+pub use rollout::deployments::{RollbackOutcome, ServiceDeployment, service_deployments, stop_rollout};
 pub use stack::{
     FargateInputs, FargateSpec, FargateStack, Kinds, ReleaseCommand, ServiceTargetInputs, Workload, WorkloadHandles,
     register_kinds, register_services,

@@ -111,7 +111,7 @@ impl ManagedParts {
 
 /// Returns the refusal of a plan because `blocker` prevents the deletion of the resource at `address`.
 fn refusal(address: &Address, blocker: &str, remedy: &str) -> PlanError {
-    PlanError { address: address.clone(), why: format!("it has to be deleted, but {blocker}; {remedy}") }
+    PlanError::new(address.clone(), format!("it has to be deleted, but {blocker}; {remedy}"))
 }
 
 impl Blockers {

@@ -1,7 +1,7 @@
 //! The network as a part of a graph.
 
 use ipnet::Ipv4Net;
-use pb_engine::{Class, Failure, Graph, Handle, Input, Kind};
+use pb_engine::{Failure, Graph, Handle, Input, Kind, Refusal};
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::blockers::Blockers;
@@ -57,7 +57,7 @@ impl NetworkStack {
     /// # Errors
     /// `Refused` if AWS would refuse the spec; `Bug` if an address is already used.
     pub fn add(graph: &mut Graph, ec2: impl Into<Ec2>, spec: &NetworkSpec) -> Result<Self, Failure> {
-        spec.check().map_err(|why| Failure::new(Class::Refused, "create the network", why))?;
+        spec.check().map_err(|why| Failure::refused(Refusal::Configuration, "create the network", why))?;
         let ec2 = ec2.into();
         let vpc_handle = vpc(graph, &ec2, spec)?;
         // EC2 resources need only the ids of the EC2 resources on which they depend. A call made before such a
@@ -195,6 +195,7 @@ mod tests {
     use crate::spec::{Egress, NetworkNames};
     use aws_smithy_mocks::Rule;
     use pb_aws::mock_client;
+    use pb_engine::Class;
 
     fn spec() -> NetworkSpec {
         let net = |text: &str| text.parse().unwrap();

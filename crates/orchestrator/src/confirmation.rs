@@ -3,16 +3,8 @@
 use crate::exit::Error;
 use crate::output::{BOLD, WARN, paint};
 use pb_config::PRODUCTION;
-use pb_engine::Goal;
+use pb_engine::ErrorCode;
 use std::io::{BufRead, IsTerminal};
-
-/// Asks for confirmation of a deploy or a destroy.
-///
-/// # Errors
-/// The errors of [`confirm`].
-pub fn confirm_goal(workspace: &str, goal: Goal, yes: bool) -> Result<(), Error> {
-    confirm(workspace, if goal == Goal::Destroy { "destroy" } else { "deploy" }, yes)
-}
 
 /// Asks for confirmation: the user has to type `yes` or, for production, the workspace's name.
 ///
@@ -23,10 +15,12 @@ pub fn confirm(workspace: &str, verb: &str, yes: bool) -> Result<(), Error> {
         return Ok(());
     }
     if !std::io::stdin().is_terminal() {
-        return Err(Error::usage(
-            "confirmation needed, but stdin is not a terminal",
-            "review the plan, then pass --yes",
-        ));
+        let message = "confirmation needed, but stdin is not a terminal";
+        return Err(Error::Usage {
+            code: ErrorCode::ConfirmationNeeded,
+            message: message.to_owned(),
+            hint: "review the plan, then pass --yes".to_owned(),
+        });
     }
     let expected = if workspace == PRODUCTION { PRODUCTION } else { "yes" };
     anstream::eprint!("{} Type {} to {verb} {workspace}: ", paint(WARN, "?"), paint(BOLD, expected));
@@ -34,6 +28,10 @@ pub fn confirm(workspace: &str, verb: &str, yes: bool) -> Result<(), Error> {
     let read = std::io::stdin().lock().read_line(&mut answer);
     match read {
         Ok(_) if answer.trim() == expected => Ok(()),
-        _ => Err(Error::other("cancelled: nothing was changed", format!("type {expected} to confirm, or pass --yes"))),
+        _ => Err(Error::other(
+            ErrorCode::Cancelled,
+            "cancelled: nothing was changed",
+            format!("type {expected} to confirm, or pass --yes"),
+        )),
     }
 }

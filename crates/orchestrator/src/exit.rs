@@ -2,7 +2,7 @@
 
 use crate::output::count;
 use pb_config::ConfigError;
-use pb_engine::{Class, Failure, PlanError};
+use pb_engine::{Class, ErrorCode, Failure, PlanError};
 
 /// Result of a command that ended without an [`Error`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,21 +58,41 @@ pub enum Error {
     MissingPrerequisites(Vec<Failure>),
     /// Invalid command line.
     #[error("{message}")]
-    Usage { message: String, hint: String },
+    Usage { code: ErrorCode, message: String, hint: String },
     /// Any other error that the user can fix.
     #[error("{message}")]
-    Other { message: String, hint: String },
+    Other { code: ErrorCode, message: String, hint: String },
 }
 
 impl Error {
     pub fn usage(message: impl Into<String>, hint: impl Into<String>) -> Self {
-        Self::Usage { message: message.into(), hint: hint.into() }
+        Self::Usage { code: ErrorCode::Usage, message: message.into(), hint: hint.into() }
     }
 
-    pub fn other(message: impl Into<String>, hint: impl Into<String>) -> Self {
-        Self::Other { message: message.into(), hint: hint.into() }
+    /// Returns the error for a name on the command line that nothing has.
+    pub fn unknown_name(message: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self::Usage { code: ErrorCode::UnknownName, message: message.into(), hint: hint.into() }
     }
 
+    pub fn other(code: ErrorCode, message: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self::Other { code, message: message.into(), hint: hint.into() }
+    }
+
+    /// Returns the stable code of the cause.
+    pub fn error_code(&self) -> ErrorCode {
+        match self {
+            Self::Config(ConfigError::Unreadable { .. }) => ErrorCode::ConfigurationUnreadable,
+            Self::Config(ConfigError::UnknownWorkspace { .. }) => ErrorCode::UnknownWorkspace,
+            Self::Config(ConfigError::Invalid { .. }) => ErrorCode::ConfigurationInvalid,
+            Self::Failure(failure) => failure.error_code(),
+            Self::Refused(refused) => common_code(refused),
+            Self::Untagged { .. } => ErrorCode::Untagged,
+            Self::MissingPrerequisites(_) => ErrorCode::Prerequisite,
+            Self::Usage { code, .. } | Self::Other { code, .. } => *code,
+        }
+    }
+
+    /// Returns the exit code.
     pub fn code(&self) -> u8 {
         match self {
             Self::Usage { .. } | Self::Config(ConfigError::UnknownWorkspace { .. }) => USAGE,
@@ -101,10 +121,18 @@ impl From<ConfigError> for Error {
     fn from(error: ConfigError) -> Self {
         match &error {
             ConfigError::Unreadable { source, .. } => Self::other(
+                ErrorCode::ConfigurationUnreadable,
                 format!("{error}: {source}"),
                 "run from the project folder, pass --config FILE, or create one with `pb-deploy init`",
             ),
             _ => Self::Config(error),
         }
     }
+}
+
+/// Returns the code of the reason that all refusals have in common, or the general one.
+fn common_code(refused: &[PlanError]) -> ErrorCode {
+    let mut codes = refused.iter().map(|refused| refused.reason.error_code());
+    let first = codes.next().unwrap_or(ErrorCode::PlanRefused);
+    if codes.all(|code| code == first) { first } else { ErrorCode::PlanRefused }
 }

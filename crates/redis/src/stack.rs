@@ -3,7 +3,7 @@
 use crate::{Client, ParameterGroup, ParameterGroupAttrs, ParameterGroupSpec, ReplicationGroup, ReplicationGroupAttrs};
 use crate::{ReplicationGroupSpec, SubnetGroup, SubnetGroupAttrs, SubnetGroupSpec};
 use aws_types::SdkConfig;
-use pb_engine::{Class, Failure, Graph, Handle, Input};
+use pb_engine::{Failure, Graph, Handle, Input, Refusal};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Spec of the queue.
@@ -87,7 +87,7 @@ impl QueueStack {
         let parameter_groups = graph.kind(ParameterGroup::new(client.clone()));
         let replication_groups = graph.kind(ReplicationGroup::new(client.clone()));
         let family = pb_rules::cache::family(&spec.engine, &spec.engine_version)
-            .map_err(|violation| Failure::new(Class::Refused, "add the queue", violation.to_string()))?;
+            .map_err(|violation| Failure::refused(Refusal::Configuration, "add the queue", violation.to_string()))?;
 
         let wanted = spec.clone();
         let subnet_group =

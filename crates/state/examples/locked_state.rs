@@ -60,7 +60,12 @@ async fn run(session: &Session) -> Done {
     let address = Address::new("net/vpc")?;
     let step = Intent { address: address.clone(), kind: "ec2.vpc".to_owned(), action: Action::Create, was: None };
     session
-        .begin(Intents { plan: "p1".to_owned(), operation: "deploy".to_owned(), steps: vec![step], written: false })
+        .begin(Intents {
+            plan: "p1".to_owned(),
+            operation: pb_engine::Operation::Deploy,
+            steps: vec![step],
+            written: false,
+        })
         .await?;
     let attrs = json!({"id": format!("vpc-{}", session.snapshot().serial)});
     session.record(Entry::Put(address, Record { kind: "ec2.vpc".to_owned(), spec: json!({}), attrs, ready: true }));

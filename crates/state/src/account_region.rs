@@ -1,6 +1,6 @@
 //! Check that a run uses the account and region that the snapshot records.
 
-use pb_engine::{Class, Failure, Snapshot};
+use pb_engine::{Failure, Refusal, Snapshot};
 
 /// Account and region to which a run deploys a workspace. Every write of the snapshot records them. A run with another
 /// account or region refuses the snapshot, because in that account or region, all recorded resources would appear to
@@ -43,7 +43,7 @@ impl AccountRegion {
             }
         };
         let hint = format!("{hint}; to move the workspace, destroy it there first");
-        Err(Failure::new(Class::Refused, "check the account and region of the state", message).hint(hint))
+        Err(Failure::refused(Refusal::WrongAccount, "check the account and region of the state", message).hint(hint))
     }
 
     /// Records this account and region in `snapshot`.
@@ -119,8 +119,12 @@ mod tests {
         let mut snapshot = Snapshot { resources: [].into(), ..recorded(Some("222222222222"), Some("eu-west-1")) };
         let same = account_region(Some("111111111111"), "us-east-2");
         same.check(&snapshot, "staging").unwrap();
-        snapshot.intents =
-            Some(Intents { plan: "p".into(), operation: "deploy".into(), steps: Vec::new(), written: false });
+        snapshot.intents = Some(Intents {
+            plan: "p".into(),
+            operation: pb_engine::Operation::Deploy,
+            steps: Vec::new(),
+            written: false,
+        });
         same.check(&snapshot, "staging").unwrap_err();
     }
 }

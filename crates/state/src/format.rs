@@ -20,7 +20,7 @@
 //! earlier version did.
 
 use crate::probe;
-use pb_engine::{Class, Failure, Ownership, Snapshot};
+use pb_engine::{Class, Failure, Ownership, Refusal, Snapshot};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
@@ -171,13 +171,15 @@ fn corrupt(what: &str) -> Failure {
 }
 
 fn refused(message: &str) -> Failure {
-    Failure::new(Class::Refused, READ, message)
+    Failure::refused(Refusal::StateUnreadable, READ, message)
 }
 
 #[cfg(test)]
 mod tests {
     use super::{checksum, decode, encode};
-    use pb_engine::{Action, Address, Class, Intent, Intents, Order, Ownership, Record, ReleaseOutcome, Snapshot};
+    use pb_engine::{
+        Action, Address, Class, Intent, Intents, Operation, Order, Ownership, Record, ReleaseOutcome, Snapshot,
+    };
     use proptest::prelude::*;
     use serde_json::{Value, json};
 
@@ -214,6 +216,10 @@ mod tests {
         ]
     }
 
+    fn operations() -> impl Strategy<Value = Operation> {
+        prop_oneof![Just(Operation::Deploy), Just(Operation::Destroy), Just(Operation::Scale)]
+    }
+
     prop_compose! {
         fn records()(kind in any::<String>(), spec in values(), attrs in values(), ready: bool) -> Record {
             Record { kind, spec, attrs, ready }
@@ -227,7 +233,7 @@ mod tests {
     prop_compose! {
         fn intents()(
             plan in any::<String>(),
-            operation in any::<String>(),
+            operation in operations(),
             steps in prop::collection::vec((addresses(), any::<String>(), actions(), prop::option::of(values())), 0..4),
             written: bool,
         ) -> Intents {
@@ -320,7 +326,7 @@ mod tests {
             (releases[1].from.as_deref(), releases[1].to.as_str()),
             (Some("staging-celery:2"), "staging-celery:3")
         );
-        assert_eq!(snapshot.releases[1].operation, "rollback");
+        assert_eq!(snapshot.releases[1].operation, Operation::Rollback);
         assert_eq!(releases[1].outcome, ReleaseOutcome::NotWaited);
         assert_eq!((snapshot.scaled[&celery].count, snapshot.scaled[&celery].configured), (8, 4));
     }

@@ -4,7 +4,7 @@
 use crate::store::Store;
 use aws_sdk_s3::primitives::ByteStream;
 use aws_smithy_runtime_api::client::result::SdkError;
-use pb_engine::{Class, Failure};
+use pb_engine::{Failure, Refusal};
 
 /// Body of the probe, which a store keeps if it ignores the condition. The body cannot be mistaken for a snapshot.
 pub(crate) const BODY: &str = "{\"pb-deploy-probe\": \"a conditional write that this store should have refused\"}\n";
@@ -98,7 +98,7 @@ fn is_enforced(failure: &Failure, status: Option<u16>) -> bool {
 }
 
 fn refused(message: String) -> Failure {
-    Failure::new(Class::Refused, OPERATION, message).hint(
+    Failure::refused(Refusal::NoConditionalWrites, OPERATION, message).hint(
         "keep the state in Amazon S3 or in a store that honours If-Match and If-None-Match on PutObject: change \
          `state.bucket` or the endpoint of S3 (AWS_ENDPOINT_URL_S3)",
     )

@@ -3,7 +3,7 @@
 use crate::lease::{AcquireOptions, Fencing, Lease, LeaseTable};
 use crate::store::{Loaded, Store};
 use futures_util::future::{BoxFuture, FutureExt};
-use pb_engine::{Class, Entry, Event, Events, Failure, Intents, Ledger, Snapshot};
+use pb_engine::{Class, Entry, Event, Events, Failure, Intents, Ledger, Refusal, Snapshot};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::{Notify, watch};
@@ -228,6 +228,10 @@ impl Ledger for Session {
         first_error.or_else(|| self.lease.lost())
     }
 
+    fn snapshot(&self) -> Snapshot {
+        self.snapshot()
+    }
+
     fn end(&self, complete: bool) -> BoxFuture<'_, Result<(), Failure>> {
         async move {
             if complete {
@@ -375,7 +379,7 @@ fn check_fence(loaded: Loaded, fence: u64) -> Result<Loaded, Failure> {
         "the lock table does not belong to this state: the snapshot was written under lock number {written}, but this \
          run has lock number {fence}"
     );
-    Err(Failure::new(Class::Refused, "open the state", message)
+    Err(Failure::refused(Refusal::OtherLockTable, "open the state", message)
         .hint("another run has just used another lock table: configure the same `state.lock_table` for all runs"))
 }
 

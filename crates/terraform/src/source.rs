@@ -3,7 +3,7 @@
 use aws_sdk_s3::Client;
 use aws_types::SdkConfig;
 use pb_aws::ForOperation;
-use pb_engine::{Class, Failure};
+use pb_engine::{Cause, Class, Failure, Refusal};
 use std::fmt;
 use std::path::PathBuf;
 
@@ -46,7 +46,9 @@ impl Source {
         match self {
             Self::File(path) => std::fs::read(path).map_err(|error| {
                 let failure = Failure::new(Class::NotFound, format!("read {}", path.display()), error.to_string());
-                failure.hint("create it with `terraform state pull > FILE`, or pass s3://BUCKET/KEY")
+                failure
+                    .cause(Cause::Refused { reason: Refusal::TerraformState })
+                    .hint("create it with `terraform state pull > FILE`, or pass s3://BUCKET/KEY")
             }),
             Self::S3 { bucket, key } => self.get(&client(config), bucket, key).await,
         }
@@ -55,9 +57,9 @@ impl Source {
     async fn get(&self, client: &Client, bucket: &str, key: &str) -> Result<Vec<u8>, Failure> {
         let answer = client.get_object().bucket(bucket).key(key).send().await.for_operation("s3:GetObject");
         let output = answer.map_err(|failure| match failure.code.as_deref() {
-            Some("NoSuchKey") => Failure { message: format!("object {self} not found"), ..failure }
+            Some("NoSuchKey") => unusable(failure, format!("object {self} not found"))
                 .hint("the state of a Terraform workspace other than `default` is at s3://BUCKET/env:/WORKSPACE/KEY"),
-            Some("NoSuchBucket") => Failure { message: format!("bucket {bucket} not found"), ..failure }
+            Some("NoSuchBucket") => unusable(failure, format!("bucket {bucket} not found"))
                 .hint("pass the bucket of Terraform's S3 backend"),
             _ => failure,
         })?;
@@ -80,6 +82,11 @@ impl fmt::Display for Source {
 pub(crate) fn client(config: &SdkConfig) -> Client {
     let custom = config.endpoint_url().is_some();
     Client::from_conf(aws_sdk_s3::config::Builder::from(config).force_path_style(custom).build())
+}
+
+/// Returns the failure to read a state that does not exist.
+fn unusable(failure: Failure, message: String) -> Failure {
+    Failure { message, ..failure }.cause(Cause::Refused { reason: Refusal::TerraformState })
 }
 
 #[cfg(test)]

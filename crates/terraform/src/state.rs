@@ -1,6 +1,6 @@
 //! Resources of a Terraform state, in format 4 (Terraform 0.12 and later) or 3 (0.11 and earlier).
 
-use pb_engine::{Class, Failure};
+use pb_engine::{Failure, Refusal};
 use serde::Deserialize;
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -117,7 +117,8 @@ impl State {
 }
 
 fn refused(message: &str) -> Failure {
-    Failure::new(Class::Refused, READ, message).hint("pass the state of the stack, as `terraform state pull` prints it")
+    Failure::refused(Refusal::TerraformState, READ, message)
+        .hint("pass the state of the stack, as `terraform state pull` prints it")
 }
 
 #[derive(Deserialize)]

@@ -96,5 +96,5 @@ async fn unhealthy_targets_fail_after_one_health_period() {
     assert!(began.elapsed() >= PERIOD && began.elapsed() < PERIOD + Duration::from_secs(1), "{:?}", began.elapsed());
     assert_eq!(failure.class, Class::Failed);
     assert_eq!(failure.message, "0 of 1 targets are healthy after 35 s");
-    assert!(failure.details[0].contains("unhealthy: Health checks failed"), "{:?}", failure.details);
+    assert!(failure.details()[0].contains("unhealthy: Health checks failed"), "{:?}", failure.details());
 }

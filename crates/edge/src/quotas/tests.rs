@@ -25,7 +25,7 @@ impl PreflightCheck for Check {
         async move {
             let refused = |(address, usage): (Address, Usage)| {
                 let Usage { of, what, now, more, .. } = usage;
-                PlanError { address, why: format!("{of} {now} + {more} {what}") }
+                PlanError::new(address, format!("{of} {now} + {more} {what}"))
             };
             Ok(quota_usage(&self.0, planned).await?.into_iter().map(refused).collect())
         }

@@ -4,7 +4,7 @@ use super::{HealthCheck, TargetGroup, TargetGroupAttrs};
 use crate::health::{self, TargetHealth};
 use aws_sdk_elasticloadbalancingv2::types::Matcher;
 use pb_aws::ForOperation;
-use pb_engine::{Backoff, Class, Context, Failure, Progress};
+use pb_engine::{Backoff, Cause, Class, Context, FailedHealth, Failure, Progress};
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -34,7 +34,12 @@ impl TargetGroup {
             "the tasks must answer GET {} with {} first; the old health check was restored",
             wanted.path, wanted.matcher
         );
-        Err(Failure { undone: true, ..failure }.hint(hint))
+        let cause = match failure.cause {
+            Cause::Health(health) => Cause::Health(FailedHealth { rolled_back: true, ..health }),
+            // The wait itself failed; the old check is restored all the same.
+            _ => Cause::Health(FailedHealth { rolled_back: true, ..FailedHealth::default() }),
+        };
+        Err(Failure { cause, ..failure }.hint(hint))
     }
 
     async fn modify(&self, arn: &str, health: &HealthCheck) -> Result<(), Failure> {
@@ -68,7 +73,8 @@ impl TargetGroup {
             if !is_any_healthy(&targets) {
                 let message = format!("no target of {} passes the new health check", attrs.name);
                 let failure = Failure::new(Class::Failed, "change the health checks", message);
-                return Err(failure.details(health::describe(&targets)));
+                let targets = health::describe(&targets);
+                return Err(failure.cause(Cause::Health(FailedHealth { targets, rolled_back: false })));
             }
             let left = until.saturating_duration_since(Instant::now());
             Ok(match left.is_zero() {

@@ -10,7 +10,7 @@ use crate::model::event::Event;
 use crate::model::failure::{Class, Failure};
 use crate::model::goal::{Goal, PlanScope};
 use crate::model::observed::{Imports, Live, Observed, Untagged};
-use crate::model::outcome::{Outcome, StepFailure};
+use crate::model::outcome::{Outcome, Remains, StepFailure};
 use crate::model::plan::{Action, Plan, Step};
 use crate::model::plan_error::PlanError;
 use crate::model::snapshot::{Intent, Intents, Record, Snapshot};
@@ -49,7 +49,7 @@ pub fn plan_adoption(
     let (mut then, mut after, mut restored) = (observed.clone(), snapshot.clone(), BTreeSet::new());
     for (address, id) in imports {
         match plan_import(graph, observed, snapshot, address, id) {
-            Err(why) => refused.push(PlanError { address: address.clone(), why }),
+            Err(why) => refused.push(PlanError::new(address.clone(), why)),
             Ok(step) => {
                 let spec = step.before.clone().unwrap_or_default();
                 let attrs = step.attrs.clone().unwrap_or_default();
@@ -132,7 +132,7 @@ pub fn plan_forget(
             None if found.is_empty() => {
                 let why =
                     "no managed resource at this address; list the addresses with `pb-deploy state list`".to_owned();
-                refused.push(PlanError { address: address.clone(), why });
+                refused.push(PlanError::new(address.clone(), why));
             }
             _ => {}
         }
@@ -142,19 +142,10 @@ pub fn plan_forget(
 
 pub(crate) fn ownership_step(graph: &Graph, address: &Address, live: &Live, action: Action) -> Step {
     Step {
-        address: address.clone(),
-        kind: live.kind.clone(),
-        action,
-        origin: None,
-        reason: None,
-        changes: Vec::new(),
-        drift: Vec::new(),
-        replacement_fields: Vec::new(),
-        from: None,
         id: graph.kinds.get(live.kind.as_str()).and_then(|kind| kind.id(&live.attrs)),
         before: Some(live.spec.clone()),
-        after: None,
         attrs: Some(live.attrs.clone()),
+        ..Step::new(address.clone(), live.kind.clone(), action)
     }
 }
 
@@ -178,7 +169,7 @@ pub async fn apply_ownership_changes(
     if steps.is_empty() {
         return Ok(Outcome::default());
     }
-    ledger.begin(Intents { plan: run.id.clone(), operation: run.operation.clone(), steps, written: false }).await?;
+    ledger.begin(Intents { plan: run.id.clone(), operation: run.operation, steps, written: false }).await?;
     let done = stream::iter(plan.writes().map(|step| apply_step(graph, step, ledger, run))).buffer_unordered(AT_A_TIME);
     let done: Vec<(&Step, Result<(), Failure>)> = done.collect().await;
     let mut outcome = Outcome::default();
@@ -189,7 +180,10 @@ pub async fn apply_ownership_changes(
             Err(failure) if failure.class == Class::Interrupted => {
                 outcome.skipped.push((address, action, "the run was stopped".to_owned()));
             }
-            Err(failure) => outcome.failed.push(StepFailure { address, action, failure }),
+            Err(failure) => {
+                let remains = Some(Remains::Exists);
+                outcome.failed.push(StepFailure { address, action, failure, remains });
+            }
         }
     }
     ledger.end(outcome.is_complete()).await?;
@@ -219,7 +213,8 @@ async fn apply_step<'a>(
         }
         Err(failure) => {
             let failure = failure.clone();
-            run.events.send(Event::Failed { address: address.clone(), action, failure });
+            let remains = Some(Remains::Exists);
+            run.events.send(Event::Failed { address: address.clone(), action, failure, remains });
         }
     }
     (step, result)

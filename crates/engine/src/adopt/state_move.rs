@@ -35,7 +35,7 @@ pub fn plan_move(
     let (mut then, mut after) = (observed.clone(), snapshot.clone());
     for (from, to) in pairs {
         match plan_one_move(graph, &then, snapshot, from, to) {
-            Err(why) => refused.push(PlanError { address: from.clone(), why }),
+            Err(why) => refused.push(PlanError::new(from.clone(), why)),
             Ok(step) => {
                 if let Some(found) = then.managed.remove(from) {
                     then.managed.insert(to.clone(), found);

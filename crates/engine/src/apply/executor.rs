@@ -11,7 +11,8 @@ use crate::model::address::Address;
 use crate::model::diff::{diff, differs_only_where_unknown, keep_ignored};
 use crate::model::event::{Event, Events};
 use crate::model::failure::{Class, Failure};
-use crate::model::outcome::{Outcome, StepFailure};
+use crate::model::operation::Operation;
+use crate::model::outcome::{Outcome, Remains, StepFailure};
 use crate::model::ownership::Ownership;
 use crate::model::plan::{Action, Plan, Step};
 use crate::model::snapshot::{Intent, Intents, Record};
@@ -40,8 +41,8 @@ const CALLS_AT_A_TIME: usize = 32;
 pub struct Run {
     /// The id of the plan. Client tokens are derived from it.
     pub id: String,
-    /// The operation, such as `deploy` or `destroy`.
-    pub operation: String,
+    /// The operation of the run.
+    pub operation: Operation,
     /// The owner of the resources.
     pub owner: Arc<Ownership>,
     /// The receiver of events.
@@ -86,7 +87,7 @@ pub async fn apply_plan(graph: &Graph, plan: &Plan, ledger: &dyn Ledger, run: &R
         })
         .collect();
     if !steps.is_empty() {
-        ledger.begin(Intents { plan: run.id.clone(), operation: run.operation.clone(), steps, written: false }).await?;
+        ledger.begin(Intents { plan: run.id.clone(), operation: run.operation, steps, written: false }).await?;
     }
     let mut executor = Executor {
         graph,
@@ -97,6 +98,7 @@ pub async fn apply_plan(graph: &Graph, plan: &Plan, ledger: &dyn Ledger, run: &R
         values: untargeted_attrs(graph, plan),
         reached: HashMap::new(),
         started: HashSet::new(),
+        created: HashSet::new(),
         running: FuturesUnordered::new(),
         calls: Arc::new(tokio::sync::Semaphore::new(CALLS_AT_A_TIME)),
         checks: Checks::default(),
@@ -127,6 +129,8 @@ struct Executor<'a> {
     values: Values,
     reached: HashMap<Task, Readiness>,
     started: HashSet<Task>,
+    /// The indices of the steps whose resources were created, or existed already.
+    created: HashSet<usize>,
     running: FuturesUnordered<BoxFuture<'a, TaskResult>>,
     calls: Arc<tokio::sync::Semaphore>,
     checks: Checks<'a>,
@@ -231,6 +235,7 @@ impl<'a> Executor<'a> {
         match result {
             Err(failure) => self.on_failed(task, step, failure),
             Ok(PhaseResult::Created { spec, attrs }) => {
+                self.created.insert(task.step());
                 self.record_resource(step, &spec, &attrs, false);
                 self.spawn_phase(task, since, move |context| async move {
                     context.limited(context.operations().configure(&attrs, &spec)).await?;
@@ -238,6 +243,7 @@ impl<'a> Executor<'a> {
                 });
             }
             Ok(PhaseResult::Identified { spec, attrs }) => {
+                self.created.insert(task.step());
                 self.record_resource(step, &spec, &attrs, false);
                 self.values[task.step()] = Some(attrs.clone());
                 self.reached.insert(task, Readiness::Created);
@@ -296,13 +302,25 @@ impl<'a> Executor<'a> {
     fn on_failed(&mut self, task: Task, step: &Step, failure: Failure) {
         // Once the ledger is lost, every task fails with the reason for the loss, so its failure says nothing about the
         // result of its call.
-        let refused = matches!(failure.class, Class::Refused | Class::Denied | Class::Credentials | Class::Unmanaged);
-        if refused && self.ledger.lost().is_none() {
+        if is_refused(&failure) && self.ledger.lost().is_none() {
             self.abort_create(task, step);
         }
         let (address, action) = (step.address.clone(), task_action(task, step));
-        self.run.events.send(Event::Failed { address: address.clone(), action, failure: failure.clone() });
-        self.outcome.failed.push(StepFailure { address, action, failure });
+        let remains = Some(self.remains(task, action, &failure));
+        self.run.events.send(Event::Failed { address: address.clone(), action, failure: failure.clone(), remains });
+        self.outcome.failed.push(StepFailure { address, action, failure, remains });
+    }
+
+    /// Returns the state in which a failed task leaves its resource.
+    fn remains(&self, task: Task, action: Action, failure: &Failure) -> Remains {
+        let had_no_effect = is_refused(failure) && self.ledger.lost().is_none();
+        match action {
+            Action::Create if self.created.contains(&task.step()) => Remains::Exists,
+            Action::Create | Action::Replace { .. } if had_no_effect => Remains::Nothing,
+            Action::Delete if had_no_effect || failure.class == Class::InUse => Remains::Exists,
+            Action::Create | Action::Replace { .. } | Action::Delete => Remains::MayExist,
+            _ => Remains::Exists,
+        }
     }
 
     /// Records that a create had no effect, so that the next run need not look for the resource.
@@ -363,4 +381,9 @@ fn task_action(task: Task, step: &Step) -> Action {
         Task::Apply(_) if deletes(step) => Action::Create,
         Task::Apply(_) => step.action,
     }
+}
+
+/// Returns whether the request of a failed step had no effect.
+fn is_refused(failure: &Failure) -> bool {
+    matches!(failure.class, Class::Refused | Class::Denied | Class::Credentials | Class::Unmanaged)
 }

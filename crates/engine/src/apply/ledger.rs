@@ -110,6 +110,9 @@ pub trait Ledger: Send + Sync {
     /// snapshot.
     fn lost(&self) -> Option<Failure>;
 
+    /// Returns the current snapshot, with all entries so far.
+    fn snapshot(&self) -> Snapshot;
+
     /// Stores all entries, and removes the intents if the run is `complete`.
     fn end(&self, complete: bool) -> BoxFuture<'_, Result<(), Failure>>;
 }
@@ -150,6 +153,10 @@ impl Ledger for MemoryLedger {
 
     fn lost(&self) -> Option<Failure> {
         None
+    }
+
+    fn snapshot(&self) -> Snapshot {
+        self.snapshot()
     }
 
     fn end(&self, complete: bool) -> BoxFuture<'_, Result<(), Failure>> {

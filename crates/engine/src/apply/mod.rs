@@ -3,5 +3,6 @@
 pub(crate) mod executor;
 pub(crate) mod ledger;
 pub(crate) mod operations;
+pub(crate) mod partial_ledger;
 pub(crate) mod phase;
 pub(crate) mod standalone;

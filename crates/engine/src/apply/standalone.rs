@@ -2,6 +2,7 @@
 
 use crate::apply::executor::{Run, apply_plan};
 use crate::apply::ledger::MemoryLedger;
+use crate::model::cause::Refusal;
 use crate::model::event::Events;
 use crate::model::failure::{Class, Failure};
 use crate::model::goal::{Goal, PlanScope};
@@ -76,7 +77,7 @@ impl Standalone {
     /// # Errors
     /// The first failure. The next call continues with the resources that exist by then.
     pub async fn deploy(&self) -> Result<Snapshot, Failure> {
-        self.run(Goal::Deploy, "deploy").await
+        self.run(Goal::Deploy).await
     }
 
     /// Deletes all managed resources.
@@ -84,7 +85,7 @@ impl Standalone {
     /// # Errors
     /// The first failure. The next call continues with the resources that exist by then.
     pub async fn destroy(&self) -> Result<Snapshot, Failure> {
-        self.run(Goal::Destroy, "destroy").await
+        self.run(Goal::Destroy).await
     }
 
     async fn decide(&self, goal: Goal) -> Result<Plan, Failure> {
@@ -95,11 +96,11 @@ impl Standalone {
         if blocked.is_empty() { Ok(plan) } else { Err(not_planned(&blocked)) }
     }
 
-    async fn run(&self, goal: Goal, operation: &str) -> Result<Snapshot, Failure> {
+    async fn run(&self, goal: Goal) -> Result<Snapshot, Failure> {
         let plan = self.decide(goal).await?;
         let run = Run {
             id: random_id(),
-            operation: operation.to_owned(),
+            operation: goal.into(),
             owner: Arc::clone(&self.owner),
             events: self.events.clone(),
             cancel: self.cancel.clone(),
@@ -115,7 +116,7 @@ impl Standalone {
 
 fn not_planned(refused: &[PlanError]) -> Failure {
     let why: Vec<String> = refused.iter().map(|refused| format!("{}: {}", refused.address, refused.why)).collect();
-    Failure::new(Class::Refused, "plan", why.join("; "))
+    Failure::refused(Refusal::Plan, "plan", why.join("; "))
 }
 
 /// Returns an id that no other run has. Client tokens are derived from it.

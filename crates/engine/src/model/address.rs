@@ -1,6 +1,7 @@
 //! Addresses of resources inside a stack.
 
 use serde::{Deserialize, Serialize};
+use std::borrow::Borrow;
 use std::fmt;
 
 /// The name of a resource inside a stack: `concern/name`, such as `net/vpc`. The author of the stack chooses it. It is
@@ -34,6 +35,13 @@ impl Address {
     /// Returns the address as a string.
     #[must_use]
     pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// Lets maps with addresses as keys be searched by string.
+impl Borrow<str> for Address {
+    fn borrow(&self) -> &str {
         &self.0
     }
 }

@@ -2,6 +2,7 @@
 
 use crate::model::address::Address;
 use crate::model::failure::Failure;
+use crate::model::outcome::Remains;
 use crate::model::plan::Action;
 use serde::Serialize;
 use std::sync::Arc;
@@ -60,6 +61,9 @@ pub enum Event {
         action: Action,
         /// The reason for the failure.
         failure: Failure,
+        /// The state of the resource; absent for a check.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        remains: Option<Remains>,
     },
     /// A step was not started, because a dependency failed or the run was stopped.
     Skipped {

@@ -1,6 +1,8 @@
 //! Failures of operations.
 
-use serde::Serialize;
+use crate::model::cause::{Cause, Refusal};
+use crate::model::error_code::ErrorCode;
+use serde::{Serialize, Serializer};
 use std::fmt;
 
 /// The class of a failure, which determines the reaction to it.
@@ -43,15 +45,39 @@ pub enum Class {
     Bug,
 }
 
+impl Class {
+    /// Returns the stable code of a failure of this class whose cause is a call.
+    fn error_code(self) -> ErrorCode {
+        match self {
+            Self::Refused => ErrorCode::Refused,
+            Self::Denied => ErrorCode::Denied,
+            Self::Credentials => ErrorCode::Credentials,
+            Self::Throttled => ErrorCode::Throttled,
+            Self::Unreachable => ErrorCode::Unreachable,
+            Self::Ambiguous => ErrorCode::NoResponse,
+            Self::NotFound => ErrorCode::NotFound,
+            Self::Exists => ErrorCode::Exists,
+            Self::InUse => ErrorCode::InUse,
+            Self::NotReady => ErrorCode::NotReady,
+            Self::Unmanaged => ErrorCode::Unmanaged,
+            Self::TimedOut => ErrorCode::Timeout,
+            Self::Interrupted => ErrorCode::Interrupted,
+            Self::Failed => ErrorCode::Asynchronous,
+            Self::Locked => ErrorCode::Locked,
+            Self::Bug => ErrorCode::Bug,
+        }
+    }
+}
+
 /// The failure of an operation.
 ///
-/// `Display` writes the operation and the response on one line, without a full stop at the end. The cause and the
-/// remedy are in [`hint`](Self::hint).
-#[derive(Debug, Clone, Serialize)]
+/// `Display` writes the operation and the response on one line, without a full stop at the end. The remedy is in
+/// [`hint`](Self::hint), further facts are in the [`cause`](Self::cause).
+#[derive(Debug, Clone)]
 pub struct Failure {
     /// The class of the failure.
     pub class: Class,
-    /// The operation, such as `ec2:CreateVpc`, or a description if the failure does not come from a single call.
+    /// The call that failed, such as `ec2:CreateVpc`, or a description if the failure does not come from a single call.
     pub operation: String,
     /// The error code that the service returned, if it responded.
     pub code: Option<String>,
@@ -61,19 +87,20 @@ pub struct Failure {
     pub request_id: Option<String>,
     /// The remedy, as advice to the user.
     pub hint: Option<String>,
-    /// Further facts, one line each, such as how tasks exited and their last log lines.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub details: Vec<String>,
-    /// Set if the change of the step was rolled back.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub undone: bool,
+    /// The cause, with its data.
+    pub cause: Cause,
 }
 
 impl Failure {
     /// Creates a failure of `class` in `operation`.
     pub fn new(class: Class, operation: impl Into<String>, message: impl Into<String>) -> Self {
         let (operation, message) = (operation.into(), message.into());
-        Self { class, operation, code: None, message, request_id: None, hint: None, details: Vec::new(), undone: false }
+        Self { class, operation, code: None, message, request_id: None, hint: None, cause: Cause::default() }
+    }
+
+    /// Creates a failure for something that pb-deploy itself refuses to do.
+    pub fn refused(reason: Refusal, operation: impl Into<String>, message: impl Into<String>) -> Self {
+        Self::new(Class::Refused, operation, message).cause(Cause::Refused { reason })
     }
 
     /// Sets the remedy.
@@ -83,10 +110,10 @@ impl Failure {
         self
     }
 
-    /// Sets further facts about the failure.
+    /// Sets the cause.
     #[must_use]
-    pub fn details(mut self, details: Vec<String>) -> Self {
-        self.details = details;
+    pub fn cause(mut self, cause: Cause) -> Self {
+        self.cause = cause;
         self
     }
 
@@ -110,6 +137,78 @@ impl Failure {
     #[must_use]
     pub fn is(&self, code: &str) -> bool {
         self.code.as_deref() == Some(code)
+    }
+
+    /// Returns the stable code of the cause.
+    #[must_use]
+    pub fn error_code(&self) -> ErrorCode {
+        match (&self.cause, self.class) {
+            (_, Class::Bug) => ErrorCode::Bug,
+            (_, Class::Interrupted) => ErrorCode::Interrupted,
+            (Cause::Rollout(_), Class::TimedOut) => ErrorCode::RolloutTimeout,
+            (Cause::Rollout(_), _) => ErrorCode::Rollout,
+            (Cause::Health(_), _) => ErrorCode::Health,
+            (Cause::Task, _) => ErrorCode::Task,
+            (Cause::Prerequisite, _) => ErrorCode::Prerequisite,
+            (Cause::LeaseLost, _) => ErrorCode::LockLost,
+            (Cause::Refused { reason }, _) => reason.error_code(),
+            (Cause::Api, class) => class.error_code(),
+        }
+    }
+
+    /// Returns the further facts of the cause, one line each, such as how tasks exited and their last log lines.
+    #[must_use]
+    pub fn details(&self) -> Vec<String> {
+        match &self.cause {
+            Cause::Rollout(rollout) => rollout.lines(),
+            Cause::Health(health) => health.targets.clone(),
+            _ => Vec::new(),
+        }
+    }
+
+    /// Returns whether the change of the step was rolled back.
+    #[must_use]
+    pub fn is_rolled_back(&self) -> bool {
+        match &self.cause {
+            Cause::Rollout(rollout) => rollout.rolled_back,
+            Cause::Health(health) => health.rolled_back,
+            _ => false,
+        }
+    }
+}
+
+impl Serialize for Failure {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        /// The serialized form: the fields, and what follows from the cause.
+        #[derive(Serialize)]
+        struct Fields<'a> {
+            class: Class,
+            operation: &'a str,
+            code: Option<&'a str>,
+            message: &'a str,
+            request_id: Option<&'a str>,
+            hint: Option<&'a str>,
+            #[serde(skip_serializing_if = "Vec::is_empty")]
+            details: Vec<String>,
+            #[serde(skip_serializing_if = "std::ops::Not::not")]
+            undone: bool,
+            pb_code: ErrorCode,
+            cause: &'a Cause,
+        }
+        let Self { class, operation, code, message, request_id, hint, cause } = self;
+        let fields = Fields {
+            class: *class,
+            operation,
+            code: code.as_deref(),
+            message,
+            request_id: request_id.as_deref(),
+            hint: hint.as_deref(),
+            details: self.details(),
+            undone: self.is_rolled_back(),
+            pb_code: self.error_code(),
+            cause,
+        };
+        fields.serialize(serializer)
     }
 }
 

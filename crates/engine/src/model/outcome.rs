@@ -3,6 +3,7 @@
 use crate::model::address::Address;
 use crate::model::failure::Failure;
 use crate::model::plan::Action;
+use serde::Serialize;
 use serde_json::Value;
 use std::collections::BTreeMap;
 
@@ -44,4 +45,18 @@ pub struct StepFailure {
     pub action: Action,
     /// The reason for the failure.
     pub failure: Failure,
+    /// The state of the resource; `None` for a check.
+    pub remains: Option<Remains>,
+}
+
+/// The state of a resource in AWS after its step has failed, derived from the intent of the step and its result.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Remains {
+    /// The step created nothing.
+    Nothing,
+    /// The resource may exist: the result of a create or delete is unknown. The next run looks for it.
+    MayExist,
+    /// The resource exists. An update may have been made in part.
+    Exists,
 }

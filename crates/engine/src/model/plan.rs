@@ -115,6 +115,28 @@ pub struct Step {
     pub attrs: Option<Value>,
 }
 
+impl Step {
+    /// Creates a step that says nothing about changes.
+    #[must_use]
+    pub fn new(address: Address, kind: impl Into<String>, action: Action) -> Self {
+        Self {
+            address,
+            kind: kind.into(),
+            action,
+            origin: None,
+            reason: None,
+            changes: Vec::new(),
+            replacement_fields: Vec::new(),
+            drift: Vec::new(),
+            from: None,
+            id: None,
+            before: None,
+            after: None,
+            attrs: None,
+        }
+    }
+}
+
 /// The steps of a run. They contain every decision, and every value except those that AWS has yet to assign.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Plan {

@@ -1,6 +1,7 @@
 //! Reasons why no plan can be computed.
 
 use crate::model::address::Address;
+use crate::model::cause::Refusal;
 
 /// A reason why no plan can be computed. Nothing was changed.
 #[derive(Debug, Clone, PartialEq, serde::Serialize)]
@@ -9,4 +10,20 @@ pub struct PlanError {
     pub address: Address,
     /// The reason, and the remedy.
     pub why: String,
+    /// The kind of the reason.
+    #[serde(skip)]
+    pub reason: Refusal,
+}
+
+impl PlanError {
+    /// Creates an error without a more specific reason than [`Refusal::Plan`].
+    pub fn new(address: Address, why: impl Into<String>) -> Self {
+        Self { address, why: why.into(), reason: Refusal::Plan }
+    }
+
+    /// Sets the kind of the reason.
+    #[must_use]
+    pub fn reason(self, reason: Refusal) -> Self {
+        Self { reason, ..self }
+    }
 }

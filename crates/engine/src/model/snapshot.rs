@@ -1,6 +1,7 @@
 //! The state of a workspace between runs.
 
 use crate::model::address::Address;
+use crate::model::operation::Operation;
 use crate::model::plan::Action;
 use crate::model::release::ReleaseOutcome;
 use serde::{Deserialize, Serialize};
@@ -54,8 +55,8 @@ pub struct Release {
     pub at: String,
     /// The person who started the run.
     pub who: String,
-    /// The operation: `deploy`, `rollback`, `restart` or `scale`.
-    pub operation: String,
+    /// The operation of the run.
+    pub operation: Operation,
     /// The changed services, by address.
     pub services: BTreeMap<Address, Released>,
 }
@@ -108,8 +109,8 @@ pub struct Record {
 pub struct Intents {
     /// The id of the plan.
     pub plan: String,
-    /// The operation, such as `deploy` or `destroy`.
-    pub operation: String,
+    /// The operation of the run.
+    pub operation: Operation,
     /// Each intended write, except creates that are known to have had no effect.
     pub steps: Vec<Intent>,
     /// Set if all of these writes were done, so that the run only had to wait for rollouts when it ended.
@@ -214,6 +215,7 @@ impl Snapshot {
 mod tests {
     use super::{Intent, Intents, Record, Snapshot};
     use crate::model::address::Address;
+    use crate::model::operation::Operation;
     use crate::model::plan::Action;
     use serde_json::Value;
 
@@ -225,7 +227,7 @@ mod tests {
             was: None,
         };
         let steps = steps.iter().map(step).collect();
-        Intents { plan: "p".to_owned(), operation: "destroy".to_owned(), steps, written: false }
+        Intents { plan: "p".to_owned(), operation: Operation::Destroy, steps, written: false }
     }
 
     #[test]

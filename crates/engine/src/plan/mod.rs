@@ -5,4 +5,5 @@ pub(crate) mod drift;
 pub(crate) mod planner;
 pub(crate) mod preflight;
 pub(crate) mod schedule;
+pub(crate) mod single;
 pub(crate) mod targets;

@@ -1,6 +1,7 @@
 //! The planner: computes a plan from the graph, the observed resources and the snapshot. Pure.
 
 use crate::model::address::Address;
+use crate::model::cause::Refusal;
 use crate::model::diff::{Change, diff, is_at_or_below, keep_ignored};
 use crate::model::failure::Failure;
 use crate::model::goal::{Goal, PlanScope};
@@ -164,7 +165,8 @@ impl<'a> Planner<'a> {
     fn plan_create(&mut self, node: &Node, spec: Value) -> Result<(Step, Value), Failure> {
         let untagged = self.observed.untagged.contains_key(&node.address);
         if let Some(what) = self.observed.unmanaged.get(&node.address).filter(|_| !untagged) {
-            self.refuse(&node.address, unmanaged_error(what));
+            let error = PlanError::new(node.address.clone(), unmanaged_error(what));
+            self.refused.push(error.reason(Refusal::Unmanaged));
         }
         let attrs = node.kind.planned_attrs(&spec)?;
         let gone = self.snapshot.resources.contains_key(&node.address);
@@ -289,16 +291,15 @@ impl<'a> Planner<'a> {
     /// Returns the step that deletes a resource.
     fn delete_step(&self, address: &Address, live: &Live) -> Step {
         Step {
-            action: Action::Delete,
             id: self.graph.kinds.get(live.kind.as_str()).and_then(|kind| kind.id(&live.attrs)),
             before: Some(live.spec.clone()),
             attrs: Some(live.attrs.clone()),
-            ..empty_step(address.clone(), live.kind.clone())
+            ..Step::new(address.clone(), live.kind.clone(), Action::Delete)
         }
     }
 
     fn refuse(&mut self, address: &Address, why: String) {
-        self.refused.push(PlanError { address: address.clone(), why });
+        self.refused.push(PlanError::new(address.clone(), why));
     }
 }
 
@@ -324,25 +325,7 @@ fn origin(record: &Record, changes: &[Change], drift: &[Change], desired: &Value
 }
 
 fn step_for(node: &Node) -> Step {
-    empty_step(node.address.clone(), node.kind.name().to_owned())
-}
-
-fn empty_step(address: Address, kind: String) -> Step {
-    Step {
-        address,
-        kind,
-        action: Action::NoOp,
-        origin: None,
-        reason: None,
-        changes: Vec::new(),
-        replacement_fields: Vec::new(),
-        drift: Vec::new(),
-        from: None,
-        id: None,
-        before: None,
-        after: None,
-        attrs: None,
-    }
+    Step::new(node.address.clone(), node.kind.name(), Action::NoOp)
 }
 
 /// Returns `desired` with the live values of the retained fields, and with the values of `live` that cannot be removed

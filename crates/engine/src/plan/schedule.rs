@@ -61,12 +61,11 @@ impl Schedule {
         let schedule = Self { needs };
         match schedule.cycle() {
             None => Ok(schedule),
-            Some(index) => Err(PlanError {
-                address: plan.steps[index].address.clone(),
-                why: "it has to be deleted before its successor can be created, and cannot be deleted before other \
-                      resources use the successor; give the successor another name, or make the change in two deploys"
-                    .to_owned(),
-            }),
+            Some(index) => Err(PlanError::new(
+                plan.steps[index].address.clone(),
+                "it has to be deleted before its successor can be created, and cannot be deleted before other \
+                 resources use the successor; give the successor another name, or make the change in two deploys",
+            )),
         }
     }
 

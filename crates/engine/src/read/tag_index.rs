@@ -231,8 +231,12 @@ mod tests {
 
     #[test]
     fn tag_index_is_unused_without_snapshot_or_with_open_intents() {
-        let intents =
-            Intents { plan: "p".to_owned(), operation: "deploy".to_owned(), steps: Vec::new(), written: false };
+        let intents = Intents {
+            plan: "p".to_owned(),
+            operation: crate::model::operation::Operation::Deploy,
+            steps: Vec::new(),
+            written: false,
+        };
         for snapshot in [Snapshot::default(), Snapshot { intents: Some(intents), ..snapshot() }] {
             let trusted = trusted(full(), &snapshot);
             assert_eq!(requested(&trusted).len(), 3);

@@ -10,4 +10,5 @@ pub(crate) mod kind;
 pub(crate) mod preflight_check;
 pub(crate) mod readiness;
 pub(crate) mod shared;
+pub(crate) mod typed;
 pub(crate) mod wait;

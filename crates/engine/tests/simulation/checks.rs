@@ -4,8 +4,8 @@
 use crate::stack::{LateLedger, lines, plan_with_scope, run_with_scope};
 use crate::world::{Attrs, Client, Fault, NET, SERVICE, Shared, Spec, owner};
 use pb_engine::{
-    Action, Address, Backoff, Check, Class, Context, Events, Failure, Goal, Graph, Outcome, Plan, PlanScope, Progress,
-    Run, Verdict, apply_plan,
+    Action, Address, Backoff, Check, Class, Context, Events, Failure, Goal, Graph, Operation, Outcome, Plan, PlanScope,
+    Progress, Run, Verdict, apply_plan,
 };
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -179,8 +179,13 @@ async fn interrupted_check_leaves_the_run_incomplete() {
     check.sick.store(true, Ordering::Relaxed);
     let plan = planned(&graph, &ledger).await;
     let (stop, cancel) = pb_engine::Cancel::new();
-    let run =
-        Run { id: "run".into(), operation: "deploy".into(), owner: Arc::new(owner()), events: Events::none(), cancel };
+    let run = Run {
+        id: "run".into(),
+        operation: Operation::Deploy,
+        owner: Arc::new(owner()),
+        events: Events::none(),
+        cancel,
+    };
     let later = async {
         tokio::time::sleep(Duration::from_secs(3)).await;
         stop.send(pb_engine::Stop::Gently).unwrap();

@@ -5,7 +5,7 @@ use crate::stack::{self, FIRST, LateLedger, plan};
 use crate::world::{self, Shared};
 use crate::{change, deployed};
 use futures_util::future::BoxFuture;
-use pb_engine::{Cancel, Class, Entry, Events, Failure, Goal, Intents, Ledger, Outcome, Run, apply_plan};
+use pb_engine::{Cancel, Class, Entry, Events, Failure, Goal, Intents, Ledger, Outcome, Run, Snapshot, apply_plan};
 use std::sync::Arc;
 
 /// A ledger that is lost once the world has received a number of writes.
@@ -34,6 +34,10 @@ impl Ledger for Losing {
         lost.then(|| Failure::new(self.why, "keep the ledger", "it is lost"))
     }
 
+    fn snapshot(&self) -> Snapshot {
+        self.stored.snapshot()
+    }
+
     fn end(&self, complete: bool) -> BoxFuture<'_, Result<(), Failure>> {
         match self.why {
             Class::Refused => self.stored.end(complete),
@@ -45,7 +49,7 @@ impl Ledger for Losing {
 async fn losing(world: &Shared, ledger: &LateLedger, goal: Goal, at: usize, why: Class) -> Outcome {
     let (graph, plan) = (stack::graph(world, &FIRST), plan(world, ledger, &FIRST, goal).await.unwrap());
     let owner = Arc::new(world::owner());
-    let run = Run { id: "run".into(), operation: "run".into(), owner, events: Events::none(), cancel: Cancel::never() };
+    let run = Run { id: "run".into(), operation: goal.into(), owner, events: Events::none(), cancel: Cancel::never() };
     apply_plan(&graph, &plan, &Losing { stored: ledger.clone(), world: world.clone(), at, why }, &run).await.unwrap()
 }
 

@@ -171,7 +171,7 @@ async fn stopped_run_finishes_calls_and_starts_no_others() {
     let (stop, cancel) = pb_engine::Cancel::new();
     let run = pb_engine::Run {
         id: "run".into(),
-        operation: "deploy".into(),
+        operation: pb_engine::Operation::Deploy,
         owner: Arc::new(world::owner()),
         events: pb_engine::Events::none(),
         cancel,

@@ -21,7 +21,7 @@ impl PreflightCheck for Probe {
         let updated = planned.updated::<Client<TASK>>();
         seen.extend(updated.into_iter().map(|(old, new)| format!("{} {} to {}", new.name, old.size, new.size)));
         let refused =
-            groups.into_iter().map(|(address, spec, _)| PlanError { address, why: format!("{} is kept", spec.name) });
+            groups.into_iter().map(|(address, spec, _)| PlanError::new(address, format!("{} is kept", spec.name)));
         let refused = refused.collect();
         Box::pin(async { Ok(refused) })
     }
@@ -44,7 +44,7 @@ async fn preflight_checks_see_only_plans_with_writes() {
     assert_eq!(run_check(&world, &ledger, &FIRST, Goal::Deploy).await, (vec![], vec![]));
     let (refused, seen) = run_check(&world, &ledger, &FIRST, Goal::Destroy).await;
     assert_eq!(seen, ["groups 2 of 2"]);
-    let group = |at: &str, name: &str| PlanError { address: Address::new(at).unwrap(), why: format!("{name} is kept") };
+    let group = |at: &str, name: &str| PlanError::new(Address::new(at).unwrap(), format!("{name} is kept"));
     assert_eq!(refused, [group("net/front", "front"), group("net/queue", "queue")]);
 }
 

@@ -151,6 +151,10 @@ impl Ledger for LateLedger {
         None
     }
 
+    fn snapshot(&self) -> Snapshot {
+        self.snapshot()
+    }
+
     fn end(&self, complete: bool) -> futures_util::future::BoxFuture<'_, Result<(), Failure>> {
         let mut stored = self.stored.lock().unwrap();
         self.waiting.lock().unwrap().drain(..).for_each(|entry| entry.apply(&mut stored));
@@ -192,7 +196,7 @@ pub async fn run_with_scope(
     let plan = plan_with_scope(graph, ledger, goal, part).await.unwrap();
     let run = Run {
         id: "run".into(),
-        operation: format!("{goal:?}"),
+        operation: goal.into(),
         owner: Arc::new(owner()),
         events: Events::none(),
         cancel: Cancel::never(),

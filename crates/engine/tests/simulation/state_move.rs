@@ -4,8 +4,8 @@ use crate::stack::{Config, FIRST, LateLedger, graph, lines, plan};
 use crate::world::{Fault, Shared, at, owner};
 use crate::{assert_no_changes, deployed};
 use pb_engine::{
-    Action, Address, Cancel, Events, Goal, MovePlan, Outcome, PlanError, Release, ReleaseOutcome, Released, Run,
-    Scaled, apply_ownership_changes, observe, plan_move,
+    Action, Address, Cancel, Events, Goal, MovePlan, Operation, Outcome, PlanError, Release, ReleaseOutcome, Released,
+    Run, Scaled, apply_ownership_changes, observe, plan_move,
 };
 use std::sync::Arc;
 
@@ -35,7 +35,7 @@ async fn move_workers(world: &Shared, ledger: &LateLedger) -> Option<Outcome> {
     assert_eq!(lines(&moved.afterwards.unwrap()), [""; 0], "a deploy has nothing to do afterwards");
     let run = Run {
         id: "run".into(),
-        operation: "move".into(),
+        operation: Operation::Move,
         owner: Arc::new(owner()),
         events: Events::none(),
         cancel: Cancel::never(),
@@ -112,7 +112,7 @@ async fn state_move_takes_releases_and_scaled_count_along() {
         run: "r".to_owned(),
         at: "2026-11-22T19:30:00Z".to_owned(),
         who: "ana".to_owned(),
-        operation: "deploy".to_owned(),
+        operation: Operation::Deploy,
         services: [(address(OLD), released)].into(),
     };
     let mut snapshot = ledger.snapshot();

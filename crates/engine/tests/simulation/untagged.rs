@@ -5,8 +5,8 @@ use crate::deployed;
 use crate::stack::{Config, FIRST, LateLedger, graph, lines, plan, plan_with_scope, run};
 use crate::world::{Fault, Shared, at, owner};
 use pb_engine::{
-    Action, Address, AdoptionPlan, Cancel, DriftKind, Events, Goal, Imports, PlanScope, Run, apply_ownership_changes,
-    drift, observe, observe_with_imports, plan_adoption,
+    Action, Address, AdoptionPlan, Cancel, DriftKind, Events, Goal, Imports, Operation, PlanScope, Run,
+    apply_ownership_changes, drift, observe, observe_with_imports, plan_adoption,
 };
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -30,7 +30,7 @@ async fn adopt_imports(world: &Shared, ledger: &LateLedger, claims: &Imports) ->
     let observed = observe_with_imports(&graph, &snapshot, &owner, claims, &Cancel::never()).await.unwrap();
     let takeover = plan_adoption(&graph, &observed, &snapshot, claims).unwrap().unwrap();
     let (events, cancel) = (Events::none(), Cancel::never());
-    let run = Run { id: "run".into(), operation: "adopt".into(), owner, events, cancel };
+    let run = Run { id: "run".into(), operation: Operation::Adopt, owner, events, cancel };
     assert!(apply_ownership_changes(&graph, &takeover.plan, ledger, &run).await.unwrap().is_complete());
     takeover
 }

@@ -26,7 +26,7 @@ async fn run(world: &Shared, ledger: &LateLedger, goal: Goal, address: &'static 
         _ => {}
     });
     let owner = Arc::new(owner());
-    let run = Run { id: "run".into(), operation: format!("{goal:?}"), owner, events, cancel: Cancel::never() };
+    let run = Run { id: "run".into(), operation: goal.into(), owner, events, cancel: Cancel::never() };
     let outcome = apply_plan(&graph, &plan, ledger, &run).await.unwrap();
     let reported = reported.lock().unwrap().clone();
     (outcome, reported)

@@ -307,6 +307,7 @@ impl Resource for Services {
 }
 
 pub(crate) mod attrs;
+pub(crate) mod change;
 pub(crate) mod discovery;
 #[cfg(test)]
 mod fake;

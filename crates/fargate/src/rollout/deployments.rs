@@ -23,8 +23,21 @@ const POLL_INTERVAL: Duration = Duration::from_secs(1);
 /// Time after the start of a rollout during which ECS may not list the rollout yet.
 const LISTING_LAG: Duration = Duration::from_secs(15);
 
-/// Prefix of the outcome of a rollback after which the previous revision is serving again.
-pub const ROLLED_BACK: &str = "rolled back";
+/// Outcome of a rollback.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RollbackOutcome {
+    /// Set if the previous revision is serving again.
+    pub rolled_back: bool,
+    /// Description of the outcome.
+    pub text: String,
+}
+
+impl RollbackOutcome {
+    /// Returns the outcome of a rollback after which the previous revision does not serve, or may not serve yet.
+    pub fn not_rolled_back(text: impl Into<String>) -> Self {
+        Self { rolled_back: false, text: text.into() }
+    }
+}
 
 /// Outcome of a failed rollout if no earlier rollout of the service has succeeded.
 pub(crate) const NO_PREVIOUS_REVISION: &str =
@@ -143,16 +156,20 @@ pub(crate) async fn previous_revision(client: &Client, attrs: &ServiceAttrs) -> 
 }
 
 /// Describes the outcome of a rollback, according to the status of the service deployment.
-pub(crate) fn rollback_outcome(deployment: &ServiceDeployment) -> String {
+pub(crate) fn rollback_outcome(deployment: &ServiceDeployment) -> RollbackOutcome {
     let reason =
         deployment.reason.as_deref().map(|reason| format!(": {}", reason.trim_end_matches('.'))).unwrap_or_default();
-    match Status::from(deployment.status.as_str()) {
-        Status::RollbackSuccessful => format!("{ROLLED_BACK}: the previous revision is serving again"),
+    let text = match Status::from(deployment.status.as_str()) {
+        Status::RollbackSuccessful => {
+            let text = "rolled back: the previous revision is serving again".to_owned();
+            return RollbackOutcome { rolled_back: true, text };
+        }
         Status::RollbackFailed => format!("the rollback failed too{reason}"),
         Status::Stopped => format!("not rolled back{reason}"),
         Status::Successful => "ECS had already completed the rollout; rolling back requires another rollout".to_owned(),
         _ => format!("the rollback is still in progress ({})", deployment.status),
-    }
+    };
+    RollbackOutcome::not_rolled_back(text)
 }
 
 /// Stops the rollout of the service with `attrs` and rolls it back, waits at most `within` for the end of the rollback,
@@ -160,14 +177,19 @@ pub(crate) fn rollback_outcome(deployment: &ServiceDeployment) -> String {
 ///
 /// # Errors
 /// Any failure of the ECS calls.
-pub async fn stop_rollout(config: &SdkConfig, attrs: &ServiceAttrs, within: Duration) -> Result<String, Failure> {
+pub async fn stop_rollout(
+    config: &SdkConfig,
+    attrs: &ServiceAttrs,
+    within: Duration,
+) -> Result<RollbackOutcome, Failure> {
     stop(&Client::new(config), attrs, within).await
 }
 
-pub(crate) async fn stop(client: &Client, attrs: &ServiceAttrs, within: Duration) -> Result<String, Failure> {
+pub(crate) async fn stop(client: &Client, attrs: &ServiceAttrs, within: Duration) -> Result<RollbackOutcome, Failure> {
     let Some(open) = find_started(client, attrs).await? else {
-        return Ok("ECS does not list this rollout: another rollout was started, or this one may still be in progress"
-            .to_owned());
+        return Ok(RollbackOutcome::not_rolled_back(
+            "ECS does not list this rollout: another rollout was started, or this one may still be in progress",
+        ));
     };
     if !open.is_open() {
         return Ok(rollback_outcome(&open));
@@ -190,7 +212,7 @@ pub(crate) async fn stop(client: &Client, attrs: &ServiceAttrs, within: Duration
         match now {
             Some(deployment) if deployment.is_open() && Instant::now() < until => sleep(POLL_INTERVAL).await,
             Some(deployment) => return Ok(rollback_outcome(&deployment)),
-            None => return Ok("ECS does not list this rollout any more".to_owned()),
+            None => return Ok(RollbackOutcome::not_rolled_back("ECS does not list this rollout any more")),
         }
     }
 }

@@ -4,14 +4,14 @@ use crate::resources::container::{LogSpec, log_from_ecs};
 use crate::resources::service::spec::primary;
 use crate::revisions;
 use crate::rollout::crash_loop;
-use crate::rollout::deployments::ROLLED_BACK;
+use crate::rollout::deployments::RollbackOutcome;
 use crate::rollout::status::{ExpectedDeployment, events, revision_name, shorten_ids};
 use crate::tasks::one_off;
 use aws_sdk_cloudwatchlogs::types::OutputLogEvent;
 use aws_sdk_ecs::Client;
 use aws_sdk_ecs::types::{Container, ContainerDefinition, Service, Task, TaskDefinition};
 use pb_aws::ForOperation;
-use pb_engine::{Class, Failure};
+use pb_engine::{Cause, Class, FailedRollout, Failure};
 use pb_rules::secrets::redact_text;
 use std::collections::BTreeMap;
 
@@ -32,19 +32,18 @@ pub(crate) struct FailureReport<'a> {
 
 impl FailureReport<'_> {
     /// Returns the failure of a rollout. `seen` is the service at the time when the failure was detected, `now` is the
-    /// service after the rollback, and `afterwards` is the outcome of the rollback.
+    /// service after the rollback, and `rollback` is the outcome of the rollback.
     pub(crate) async fn failure(
         &self,
         (class, reason): (Class, &str),
         seen: Option<&Service>,
         now: Option<&Service>,
-        afterwards: Option<String>,
+        rollback: Option<RollbackOutcome>,
     ) -> Failure {
         // Only tasks of this rollout are reported: the exits of other tasks would be misleading.
         let tasks = crash_loop::stopped_tasks(self.ecs, self.expected).await;
         let exits = distinct_exits(&tasks);
         let lacks_secrets = exits.iter().any(|exit| one_off::lacks_secrets(exit));
-        let mut details: Vec<String> = exits.into_iter().map(|exit| format!("stopped: {exit}")).collect();
         let deployment = seen.and_then(|service| {
             let ours =
                 service.deployments().iter().find(|deployment| deployment.id() == Some(self.expected.deployment));
@@ -53,16 +52,22 @@ impl FailureReport<'_> {
         // The events come from `seen` if possible, because later events are about the rollback. ECS returns events
         // latest first; the report lists them earliest first.
         let recent = seen.or(now).into_iter().flat_map(|service| events(service, deployment)).take(MAX_EVENTS);
-        let recent: Vec<String> = recent.map(|event| format!("event: {event}")).collect();
-        details.extend(recent.into_iter().rev());
-        if let Some(task) = representative(&tasks) {
-            details.extend(self.last_log_lines(task).await);
-        }
-        let undone = afterwards.as_ref().is_some_and(|afterwards| afterwards.starts_with(ROLLED_BACK));
-        details.extend(afterwards);
-        details.extend(now.or(seen).map(running_tasks));
-        let failure = Failure::new(class, format!("roll out {}", self.expected.service), reason).details(details);
-        let failure = Failure { undone, ..failure };
+        let mut events: Vec<String> = recent.collect();
+        events.reverse();
+        let log = match representative(&tasks) {
+            Some(task) => self.last_log_lines(task).await,
+            None => Vec::new(),
+        };
+        let rollout = FailedRollout {
+            exits,
+            events,
+            log,
+            rolled_back: rollback.as_ref().is_some_and(|rollback| rollback.rolled_back),
+            rollback: rollback.map(|rollback| rollback.text),
+            running: now.or(seen).map(running_tasks),
+        };
+        let failure = Failure::new(class, format!("roll out {}", self.expected.service), reason);
+        let failure = failure.cause(Cause::Rollout(rollout));
         if lacks_secrets { failure.hint(one_off::SECRET_ACCESS_HINT) } else { failure }
     }
 
@@ -78,7 +83,7 @@ impl FailureReport<'_> {
             };
         let ran = task.containers().iter().any(|container| container.exit_code().is_some());
         match lines.is_empty() && ran {
-            true => vec![format!("log: the container wrote nothing (log group {group}, stream {stream})")],
+            true => vec![format!("the container wrote nothing (log group {group}, stream {stream})")],
             false => lines,
         }
     }
@@ -93,7 +98,7 @@ impl FailureReport<'_> {
 }
 
 fn log_line(text: &str) -> String {
-    format!("log: {}", redact_text(text.trim_end()))
+    redact_text(text.trim_end())
 }
 
 /// Returns the task whose log is reported: the latest task that exited with an error, or the latest task if none did.

@@ -3,7 +3,7 @@
 use crate::resources::service::attrs::{ServiceAttrs, expected};
 use crate::resources::service::spec::primary;
 use crate::rollout::crash_loop::{CrashCheck, CrashWatch};
-use crate::rollout::deployments::{self, NO_PREVIOUS_REVISION, ServiceDeployment};
+use crate::rollout::deployments::{self, NO_PREVIOUS_REVISION, RollbackOutcome, ServiceDeployment};
 use crate::rollout::failure_report::FailureReport;
 use crate::rollout::poller::Poller;
 use crate::rollout::status::{self, RolloutStatus};
@@ -70,19 +70,21 @@ impl RolloutWaiter {
             })
             .await;
         let RolloutWait { attrs, last: service, .. } = wait.into_inner();
-        let (class, reason, afterwards) = match waited {
+        let (class, reason, rollback) = match waited {
             Ok(RolloutEnd::Succeeded) => return Ok(attrs),
             Ok(RolloutEnd::Failed(reason)) => (Class::Failed, reason, self.wait_for_rollback(cx, &attrs, within).await),
             Ok(RolloutEnd::CrashLoop(reason)) => (Class::Failed, reason, self.abort_rollout(&attrs, within).await),
-            Err(failure) if failure.class == Class::TimedOut => {
-                (Class::TimedOut, failure.message, Some("the rollout continues in ECS".to_owned()))
-            }
+            Err(failure) if failure.class == Class::TimedOut => (
+                Class::TimedOut,
+                failure.message,
+                Some(RollbackOutcome::not_rolled_back("the rollout continues in ECS")),
+            ),
             Err(failure) => return Err(failure),
         };
         let now = self.poller.watch(&attrs.cluster, &attrs.name).service().await.ok().flatten();
         let expected = expected(&attrs);
         let report = FailureReport { ecs: &self.client, logs: self.logs.as_ref(), expected: &expected };
-        Err(report.failure((class, &reason), service.as_ref(), now.as_ref(), afterwards).await)
+        Err(report.failure((class, &reason), service.as_ref(), now.as_ref(), rollback).await)
     }
 
     /// Evaluates the state of the rollout. `seen` is the service that ECS returned, or `None` if ECS returned none.
@@ -125,23 +127,27 @@ impl RolloutWaiter {
 
     /// Stops a crash-looping rollout and rolls it back, if `abort_on_crash_loop` is set and an earlier rollout has
     /// succeeded. Describes the outcome.
-    async fn abort_rollout(&self, attrs: &ServiceAttrs, within: Duration) -> Option<String> {
+    async fn abort_rollout(&self, attrs: &ServiceAttrs, within: Duration) -> Option<RollbackOutcome> {
         if !self.abort_on_crash_loop {
-            return Some("the rollout continues in ECS".to_owned());
+            return Some(RollbackOutcome::not_rolled_back("the rollout continues in ECS"));
         }
         let before = deployments::list(&self.client, &attrs.cluster, &attrs.name).await;
         if before.is_ok_and(|all| !all.iter().any(ServiceDeployment::succeeded)) {
-            return Some(format!("{NO_PREVIOUS_REVISION}; ECS keeps starting tasks"));
+            let text = format!("{NO_PREVIOUS_REVISION}; ECS keeps starting tasks");
+            return Some(RollbackOutcome::not_rolled_back(text));
         }
         match deployments::stop(&self.client, attrs, within).await {
             Ok(outcome) => Some(outcome),
-            Err(failure) => Some(format!("the rollout may still be in progress: {failure}")),
+            Err(failure) => {
+                let text = format!("the rollout may still be in progress: {failure}");
+                Some(RollbackOutcome::not_rolled_back(text))
+            }
         }
     }
 
     /// Waits for the rollback of a failed rollout and describes the outcome; returns `None` if the outcome cannot be
     /// read.
-    async fn wait_for_rollback(&self, cx: &Context, attrs: &ServiceAttrs, within: Duration) -> Option<String> {
+    async fn wait_for_rollback(&self, cx: &Context, attrs: &ServiceAttrs, within: Duration) -> Option<RollbackOutcome> {
         let (expected, failed) = (expected(attrs), Instant::now());
         let watch = self.poller.watch(&attrs.cluster, &attrs.name);
         let limits =
@@ -160,14 +166,14 @@ impl RolloutWaiter {
                     .await?
                     .is_some_and(|service| status::is_failed_without_rollback(&service, &expected));
             Ok(match is_first && (!deployment.is_open() || stays) {
-                true => Progress::Ready(Some(NO_PREVIOUS_REVISION.to_owned())),
+                true => Progress::Ready(Some(RollbackOutcome::not_rolled_back(NO_PREVIOUS_REVISION))),
                 false => Progress::Pending(format!("rollout failed; waiting for the rollback ({})", deployment.status)),
             })
         });
         match waited.await {
             Ok(outcome) => outcome,
             Err(failure) if matches!(failure.class, Class::TimedOut | Class::Interrupted) => {
-                Some("the rollback is still in progress".to_owned())
+                Some(RollbackOutcome::not_rolled_back("the rollback is still in progress"))
             }
             Err(_) => None,
         }

@@ -8,7 +8,7 @@ use aws_sdk_ecs::types::{
     Container, ContainerOverride, LaunchType, NetworkConfiguration, Task, TaskDefinition, TaskOverride,
 };
 use pb_aws::ForOperation;
-use pb_engine::{Class, Failure};
+use pb_engine::{Cause, Class, Failure};
 use pb_rules::secrets::redact_text;
 
 /// Value of `startedBy` of the tasks that operators run, by which ListTasks finds them.
@@ -81,7 +81,7 @@ pub(crate) async fn start(client: &Client, one: OneOffTask) -> Result<String, Fa
     let transient = ["apacity is unavailable", "limit on the number of vCPUs", "RESOURCE:"];
     let is_transient = transient.iter().any(|part| reason.contains(part));
     let class = if is_transient { Class::NotReady } else { Class::Refused };
-    Err(Failure::new(class, "ecs:RunTask", reason.trim_end_matches('.')))
+    Err(Failure::new(class, "ecs:RunTask", reason.trim_end_matches('.')).cause(Cause::Task))
 }
 
 /// Returns the state of a task, or `None` if ECS does not return the task yet or has already forgotten it.
@@ -151,7 +151,7 @@ pub(crate) async fn failure(
         let lines: Vec<String> = lines.iter().map(|line| redact_text(line)).collect();
         text = format!("{text}; last log lines: {}", lines.join(" | "));
     }
-    let failure = Failure::new(Class::Failed, "run a task", text);
+    let failure = Failure::new(Class::Failed, "run a task", text).cause(Cause::Task);
     if lacks_secrets(&end.reason) { failure.hint(SECRET_ACCESS_HINT) } else { failure }
 }
 

@@ -3,7 +3,7 @@
 use crate::cli::Global;
 use crate::exit::{Error, Exit};
 use crate::output;
-use crate::workspace::context::{RunOptions, WorkspaceContext};
+use crate::workspace::stack_context::{RunOptions, StackContext};
 use pb_engine::{Drift, Goal, drift as drifted};
 use serde::Serialize;
 
@@ -24,14 +24,14 @@ struct Report<'a> {
 /// # Errors
 /// Resources or a snapshot that cannot be read; a workspace that was never deployed.
 pub async fn drift(global: &Global, workspace: &str) -> Result<Exit, Error> {
-    let context = WorkspaceContext::open(global, workspace, Goal::Destroy, &RunOptions::default()).await?;
-    let snapshot = &context.snapshot;
+    let context = StackContext::open(global, workspace, Goal::Destroy, &RunOptions::default()).await?;
+    let snapshot = &context.base.snapshot;
     let observed = context.observe_cached(snapshot).await?;
     let drift = drifted(&context.graph, &observed, snapshot);
     let report = Report {
         workspace,
         account: &context.prerequisites.account,
-        region: &context.workspace.region,
+        region: &context.base.workspace.region,
         serial: snapshot.serial,
         unfinished: snapshot.intents.is_some(),
         drift: &drift,

@@ -5,6 +5,7 @@ use crate::exit::{Error, Exit};
 use crate::path::find;
 use crate::workspace::context::{load_with_recorded_names, load_workspace, service_name};
 use crate::workspace::recorded_names::container;
+use pb_engine::ErrorCode;
 use pb_fargate::{TaskClient, TaskStatus};
 use serde_json::json;
 use std::path::PathBuf;
@@ -28,7 +29,7 @@ pub async fn exec(
         let hint = "install it (https://docs.aws.amazon.com/systems-manager/latest/userguide/\
                     session-manager-working-with-install-plugin.html), or run the command in a task of its own: \
                     pb-deploy run";
-        Error::other(format!("{PLUGIN} is not on the PATH; it is needed to open a shell"), hint)
+        Error::other(ErrorCode::Program, format!("{PLUGIN} is not on the PATH; it is needed to open a shell"), hint)
     })?;
     let (workspace, aws, snapshot) = load_with_recorded_names(global, name).await?;
     let service_name = service_name(&workspace, service)?;
@@ -39,7 +40,7 @@ pub async fn exec(
         let message = format!("task {} was started without the agent that opens shells", chosen.id);
         let hint =
             format!("set `execute_command = true` under `[services.{service}]` and deploy: new tasks have the agent");
-        return Err(Error::other(message, hint));
+        return Err(Error::other(ErrorCode::Prerequisite, message, hint));
     }
     let command = if command.is_empty() { "/bin/sh".to_owned() } else { quoted(command) };
     let session = people.open(&chosen.arn, &container(&snapshot, service), &command).await.map_err(|failure| {
@@ -69,7 +70,11 @@ fn choose<'a>(tasks: &'a [TaskStatus], service: &str, id: Option<&str>) -> Resul
     let mut tasks = tasks.iter().filter(running).filter(|task| id.is_none_or(|id| task.id.starts_with(id)));
     tasks.next().ok_or_else(|| {
         let which = id.map(|id| format!(" whose id starts with {id}")).unwrap_or_default();
-        Error::other(format!("{service} has no running task{which}"), "list the tasks with: pb-deploy tasks WORKSPACE")
+        Error::other(
+            ErrorCode::NotDeployed,
+            format!("{service} has no running task{which}"),
+            "list the tasks with: pb-deploy tasks WORKSPACE",
+        )
     })
 }
 
@@ -77,7 +82,8 @@ fn choose<'a>(tasks: &'a [TaskStatus], service: &str, id: Option<&str>) -> Resul
 async fn run_plugin(plugin: PathBuf, arguments: [String; 6]) -> Result<Exit, Error> {
     tokio::spawn(async { while tokio::signal::ctrl_c().await.is_ok() {} });
     let ended = tokio::task::spawn_blocking(move || std::process::Command::new(plugin).args(arguments).status()).await;
-    let cannot = |why: String| Error::other(format!("cannot run {PLUGIN}: {why}"), "reinstall the plugin");
+    let cannot =
+        |why: String| Error::other(ErrorCode::Program, format!("cannot run {PLUGIN}: {why}"), "reinstall the plugin");
     let status = ended.map_err(|why| cannot(why.to_string()))?.map_err(|why| cannot(why.to_string()))?;
     Ok(Exit::Task(status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(1)))
 }

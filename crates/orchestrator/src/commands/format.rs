@@ -4,6 +4,7 @@ use crate::cli::Global;
 use crate::exit::{Error, Exit};
 use crate::files;
 use pb_config::Config;
+use pb_engine::ErrorCode;
 use serde_json::json;
 use toml_edit::{Array, Decor, DocumentMut, Item, KeyMut, RawString, Table, Value};
 
@@ -15,17 +16,20 @@ use toml_edit::{Array, Decor, DocumentMut, Item, KeyMut, RawString, Table, Value
 /// A file that cannot be read or written, or is not TOML.
 pub fn format(global: &Global, check: bool) -> Result<Exit, Error> {
     let file = &global.config;
-    let unreadable = |e| Error::other(format!("cannot read {}: {e}", file.display()), "choose a file with --config");
+    let unreadable = |e| {
+        Error::other(ErrorCode::File, format!("cannot read {}: {e}", file.display()), "choose a file with --config")
+    };
     let text = std::fs::read_to_string(file).map_err(unreadable)?;
     let Some(formatted) = formatted(&text) else {
         // If the file is not TOML, this returns the parser's error, which names the line.
         Config::load(file)?;
         let message = format!("cannot format {}: its meaning would change", file.display());
-        return Err(Error::other(message, "this is a bug in pb-deploy; the file was not changed"));
+        return Err(Error::other(ErrorCode::Bug, message, "this is a bug in pb-deploy; the file was not changed"));
     };
     let changed = formatted != text;
     if changed && !check {
-        let unwritable = |e| Error::other(format!("cannot write {}: {e}", file.display()), "nothing was changed");
+        let unwritable =
+            |e| Error::other(ErrorCode::File, format!("cannot write {}: {e}", file.display()), "nothing was changed");
         files::replace(file, &formatted).map_err(unwritable)?;
     }
     if global.json {

@@ -4,9 +4,9 @@ use crate::cli::Global;
 use crate::exit::{Error, Exit};
 use crate::output;
 use crate::output::{BAD, BOLD, DIM, GOOD, paint};
-use crate::run::service_change::DeployedWorkspace;
+use crate::workspace::deployed;
 use crate::workspace::recorded_names;
-use pb_engine::{Address, ReleaseOutcome, Snapshot};
+use pb_engine::{Address, Operation, ReleaseOutcome, Snapshot};
 use pb_fargate::{RevisionInfo, ServiceDeployment};
 use serde::Serialize;
 use std::collections::BTreeSet;
@@ -32,7 +32,7 @@ struct Row {
     image: String,
     when: Option<String>,
     who: Option<String>,
-    operation: Option<String>,
+    operation: Option<Operation>,
     outcome: Option<String>,
 }
 
@@ -41,23 +41,23 @@ struct Row {
 /// # Errors
 /// A read that fails.
 pub async fn history(global: &Global, name: &str) -> Result<Exit, Error> {
-    let deployed = DeployedWorkspace::open(global, name).await?;
-    let names: Vec<String> = deployed.workspace.names.services().map(str::to_owned).collect();
-    let running = pb_fargate::status(&deployed.aws, &deployed.workspace.names.cluster, &names).await?;
+    let context = deployed::open(global, name).await?;
+    let names: Vec<String> = context.workspace.names.services().map(str::to_owned).collect();
+    let running = pb_fargate::status(&context.aws, &context.workspace.names.cluster, &names).await?;
     let running: BTreeSet<&str> = running.iter().filter_map(|service| service.revision.as_deref()).collect();
     let mut services = Vec::new();
-    for (key, _) in deployed.workspace.services.all() {
-        let Some(service) = deployed.workspace.names.service(key) else { continue };
-        let family = recorded_names::family(&deployed.workspace, &deployed.snapshot, key);
-        let address = deployed.address(key)?;
+    for (key, _) in context.workspace.services.all() {
+        let Some(service) = context.workspace.names.service(key) else { continue };
+        let family = recorded_names::family(&context.workspace, &context.snapshot, key);
+        let address = deployed::service_address(&context, key)?;
         let (revisions, rollouts) = tokio::join!(
-            pb_fargate::active_revisions(&deployed.aws, &family, MAX_REVISIONS),
-            pb_fargate::service_deployments(&deployed.aws, &deployed.workspace.names.cluster, service)
+            pb_fargate::active_revisions(&context.aws, &family, MAX_REVISIONS),
+            pb_fargate::service_deployments(&context.aws, &context.workspace.names.cluster, service)
         );
         // The state records the releases too, so the output is useful even if ECS does not return the rollouts.
         let (revisions, rollouts) = (revisions?, rollouts.unwrap_or_default());
         let revisions =
-            revisions.iter().map(|revision| row(&deployed.snapshot, &address, revision, &rollouts, &running)).collect();
+            revisions.iter().map(|revision| row(&context.snapshot, &address, revision, &rollouts, &running)).collect();
         services.push(Service { service: key, revisions });
     }
     if global.json {
@@ -101,7 +101,7 @@ fn row(
         image: revision.images.values().next().cloned().unwrap_or_default(),
         when: last.map(|(release, _)| release.at.clone()).or_else(|| revision.registered.clone()),
         who: last.map(|(release, _)| release.who.clone()).or_else(|| revision.registered_by.clone()),
-        operation: last.map(|(release, _)| release.operation.clone()),
+        operation: last.map(|(release, _)| release.operation),
         outcome,
     }
 }
@@ -124,7 +124,7 @@ fn show(service: &Service<'_>) {
             row.revision,
             row.when.as_deref().unwrap_or_default(),
             row.who.as_deref().unwrap_or_default(),
-            paint(DIM, row.operation.as_deref().unwrap_or_default()),
+            paint(DIM, row.operation.map_or("", Operation::as_str)),
             paint(style, outcome)
         );
     }

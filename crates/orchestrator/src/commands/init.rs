@@ -5,6 +5,7 @@ use crate::exit::{Error, Exit};
 use crate::init::{REQUIRED, Setting, Variables, configuration};
 use crate::{files, output};
 use pb_config::Config;
+use pb_engine::ErrorCode;
 use serde_json::json;
 
 /// Writes a commented configuration, from scratch or with the values of a `terraform.tfvars`. Never overwrites a file.
@@ -28,9 +29,9 @@ pub fn init(global: &Global, options: &InitOptions) -> Result<Exit, Error> {
     Config::parse(&text, &file)?;
     files::create(&global.config, &text).map_err(|e| match e.kind() {
         std::io::ErrorKind::AlreadyExists => {
-            Error::other(format!("{file} already exists"), "choose another file with --config")
+            Error::other(ErrorCode::File, format!("{file} already exists"), "choose another file with --config")
         }
-        _ => Error::other(format!("cannot write {file}: {e}"), "choose another file with --config"),
+        _ => Error::other(ErrorCode::File, format!("cannot write {file}: {e}"), "choose another file with --config"),
     })?;
     let taken: Vec<String> = settings.iter().map(Setting::path).collect();
     let unset: Vec<String> = REQUIRED

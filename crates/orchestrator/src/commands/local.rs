@@ -7,6 +7,7 @@ use crate::local::programs::{self, Program};
 use crate::output::{BAD, GOOD, WARN, paint};
 use crate::workspace::context::load_workspace;
 use pb_config::Workspace;
+use pb_engine::ErrorCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -94,13 +95,21 @@ async fn start_queue(workspace: &Workspace, width: usize, stop_requests: &StopRe
             "stop the program that uses it, choose another `port` under `[redis]`, or use that program as the queue: \
              --queue 127.0.0.1:{port}"
         );
-        return Err(Error::other(format!("the port of the queue, {port}, is already in use"), hint));
+        return Err(Error::other(
+            ErrorCode::Program,
+            format!("the port of the queue, {port}, is already in use"),
+            hint,
+        ));
     }
     let mut queue = Running::start(programs::queue(workspace, std::env::temp_dir())?, width)?;
     let since = Instant::now();
     while !queue.listens() {
         if queue.ended().is_some() || since.elapsed() > QUEUE_TIMEOUT || is_stop_requested(stop_requests) {
-            return Err(Error::other("the queue does not accept connections", "its output is above"));
+            return Err(Error::other(
+                ErrorCode::Program,
+                "the queue does not accept connections",
+                "its output is above",
+            ));
         }
         tokio::time::sleep(POLL_INTERVAL).await;
     }
@@ -137,7 +146,11 @@ async fn serve(
         if let Some(port) = program.port.filter(|port| listens(*port)) {
             let message = format!("port {port} of {} is already in use", program.name);
             stop(&mut running, stop_requests).await;
-            return Err(Error::other(message, "stop the program that uses it, or choose another `port`"));
+            return Err(Error::other(
+                ErrorCode::Program,
+                message,
+                "stop the program that uses it, or choose another `port`",
+            ));
         }
         match Running::start(program, width) {
             Ok(started) => running.push(started),

@@ -1,7 +1,9 @@
 //! The commands, one per file.
 
+mod adopt;
 mod apply;
 mod bootstrap;
+mod deploy;
 mod doctor;
 mod drift;
 mod exec;
@@ -12,7 +14,7 @@ mod init;
 mod local;
 mod logs;
 mod one_off;
-pub mod plan;
+mod plan;
 mod query;
 mod release_status;
 mod restart;
@@ -29,8 +31,7 @@ use crate::cli::{
     Acceptance, Cli, Command, Global, LocalCommand, Selection, StateCommand, WaitOptions, WorkspaceCommand,
 };
 use crate::exit::{Error, Exit};
-use crate::run::{ownership, stack_run};
-use crate::workspace::context::RunOptions;
+use crate::workspace::stack_context::RunOptions;
 use pb_engine::Goal;
 
 /// Runs a command.
@@ -51,21 +52,21 @@ pub async fn dispatch(cli: Cli) -> Result<Exit, Error> {
             let images = images.given();
             let run_options =
                 RunOptions { images, wait, selection, on_interrupt, accept_changed_plan, ..RunOptions::default() };
-            stack_run::run(global, &workspace, Goal::Deploy, &consent, &run_options).await
+            deploy::deploy(global, &workspace, Goal::Deploy, &consent, &run_options).await
         }
         Command::Destroy { workspace, targets, consent, acceptance } => {
             let selection = Selection { targets, ..Selection::default() };
             let Acceptance { accept_changed_plan } = acceptance;
             let run_options = RunOptions { selection, accept_changed_plan, ..RunOptions::default() };
-            stack_run::run(global, &workspace, Goal::Destroy, &consent, &run_options).await
+            deploy::deploy(global, &workspace, Goal::Destroy, &consent, &run_options).await
         }
         Command::Bootstrap { workspace, zone, consent } => {
             bootstrap::bootstrap(global, &workspace, zone, &consent).await
         }
         Command::Doctor { workspace } => doctor::doctor(global, &workspace).await,
-        Command::Adopt { workspace, adoption } => ownership::adopt(global, &workspace, &adoption).await,
+        Command::Adopt { workspace, adoption } => adopt::adopt(global, &workspace, &adoption).await,
         Command::Forget { workspace, addresses, consent, dry_run } => {
-            ownership::forget(global, &workspace, &addresses, &consent, dry_run).await
+            adopt::forget(global, &workspace, &addresses, &consent, dry_run).await
         }
         Command::Drift { workspace } => drift::drift(global, &workspace).await,
         Command::Graph { workspace, format } => graph::graph(global, &workspace, format).await,
@@ -120,7 +121,7 @@ async fn state_command(global: &Global, command: StateCommand) -> Result<Exit, E
             state_edit::remove(global, &workspace, &addresses, &consent).await
         }
         StateCommand::Mv { workspace, from, to, consent, dry_run } => {
-            ownership::move_addresses(global, &workspace, (&from, &to), &consent, dry_run).await
+            adopt::move_addresses(global, &workspace, (&from, &to), &consent, dry_run).await
         }
         StateCommand::Versions { workspace } => state::versions(global, &workspace).await,
         StateCommand::Restore { workspace, version, consent } => {

@@ -5,7 +5,7 @@ use crate::exit::{Error, Exit};
 use crate::signals;
 use crate::workspace::context::{load_with_recorded_names, load_workspace, service_name, state_location};
 use crate::workspace::recorded_names::container;
-use pb_engine::{Address, Cancel, Class, Failure};
+use pb_engine::{Address, Cancel, Class, ErrorCode, Failure};
 use pb_fargate::{OneOffState, StartedTask, TaskClient, TaskExit};
 use serde_json::json;
 use std::time::Duration;
@@ -61,7 +61,7 @@ pub async fn run(global: &Global, name: &str, service: &str, command: &[String])
         Some(code) => Ok(Exit::Task(code)),
         None => {
             let hint = format!("list the stopped tasks with: pb-deploy tasks {name}");
-            Err(Error::other(format!("task {id} did not run: {}", end.reason), hint))
+            Err(Error::other(ErrorCode::Task, format!("task {id} did not run: {}", end.reason), hint))
         }
     }
 }

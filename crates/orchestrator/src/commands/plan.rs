@@ -3,11 +3,13 @@
 use crate::cli::Global;
 use crate::exit::{Error, Exit};
 use crate::output;
-use crate::run::refresh;
+use crate::run::pipeline::Reading;
+use crate::run::refresh::{PlannedRefresh, Refresh};
 use crate::run::saved_plan::SavedPlan;
-use crate::workspace::context::{RunOptions, WorkspaceContext};
-use pb_engine::{Goal, Plan, drift};
+use crate::workspace::stack_context::{RunOptions, StackContext};
+use pb_engine::{Goal, Operation, Plan};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// Options of `plan`.
 pub struct PlanOptions {
@@ -30,15 +32,15 @@ pub async fn plan(
     run_options: &RunOptions,
     options: &PlanOptions,
 ) -> Result<Exit, Error> {
-    let context = WorkspaceContext::open(global, workspace, goal, run_options).await?;
+    let context = StackContext::open(global, workspace, goal, run_options).await?;
     let saved = if run_options.selection.refresh_only {
         refuse_refresh_of_destroy(goal)?;
-        refresh_plan(&context).await?
+        refresh_plan(context).await?
     } else {
         let planned = context.preview_plan(goal).await?;
         let part = context.scope.clone();
         let (images, not_deployed) = (run_options.images.clone(), context.not_deployed(goal));
-        SavedPlan { images, not_deployed, ..SavedPlan::new(operation(goal), planned.binding, part, planned.plan) }
+        SavedPlan { images, not_deployed, ..SavedPlan::new(goal.into(), planned.binding, part, planned.plan) }
     };
     show_saved(global, &saved, options.markdown, saved.is_empty())?;
     if let Some(out) = &options.out {
@@ -57,12 +59,12 @@ fn refuse_refresh_of_destroy(goal: Goal) -> Result<(), Error> {
 }
 
 /// Returns the plan of a refresh: the drift that it would record.
-async fn refresh_plan(context: &WorkspaceContext) -> Result<SavedPlan, Error> {
-    let observed = context.observe_cached(&context.snapshot).await?;
-    let bound = context.plan_binding(&context.snapshot, &observed);
-    let empty = Plan::default();
-    let drift = drift(&context.graph, &observed, &context.snapshot);
-    Ok(SavedPlan { drift, ..SavedPlan::new(refresh::OPERATION, bound, context.scope.clone(), empty) })
+async fn refresh_plan(context: StackContext) -> Result<SavedPlan, Error> {
+    let scope = context.scope.clone();
+    let snapshot = context.base.snapshot.clone();
+    let refresh = Refresh { context: Arc::new(context), saved: None, yes: false };
+    let PlannedRefresh { drift, binding, .. } = refresh.find(&snapshot, Reading::Preview).await?;
+    Ok(SavedPlan { drift, ..SavedPlan::new(Operation::Refresh, binding, scope, Plan::default()) })
 }
 
 /// Shows a saved plan.
@@ -88,29 +90,10 @@ fn show_saved(global: &Global, saved: &SavedPlan, markdown: bool, untitled: bool
         let (account, region, serial) = (&bound.account, &bound.region, bound.serial);
         anstream::println!("To {operation} {workspace} (account {account}, {region}), at serial {serial}:\n");
     }
-    if saved.operation == refresh::OPERATION {
+    if saved.operation == Operation::Refresh {
         anstream::print!("{}", output::drift::text(&saved.drift));
     } else {
         anstream::print!("{}", output::plan::text_with_not_deployed(&saved.plan, &saved.not_deployed, global.verbose));
     }
     Ok(())
-}
-
-/// Returns the operation of a goal.
-pub fn operation(goal: Goal) -> &'static str {
-    match goal {
-        Goal::Deploy => "deploy",
-        Goal::Destroy => "destroy",
-    }
-}
-
-/// Returns the goal of a saved plan's operation: `Some(None)` for a refresh, which has no goal, and `None` for an
-/// unknown operation.
-pub fn goal(operation: &str) -> Option<Option<Goal>> {
-    match operation {
-        "deploy" => Some(Some(Goal::Deploy)),
-        "destroy" => Some(Some(Goal::Destroy)),
-        refresh::OPERATION => Some(None),
-        _ => None,
-    }
 }

@@ -6,7 +6,7 @@ use crate::output;
 use crate::output::{DIM, GOOD, paint};
 use crate::workspace::context::{connect, load_workspace, state_location};
 use pb_config::Config;
-use pb_engine::Snapshot;
+use pb_engine::{ErrorCode, Snapshot};
 use pb_state::{LeaseTable, Session, Store};
 use serde_json::json;
 
@@ -59,14 +59,21 @@ pub async fn output(global: &Global, workspace: &str, name: Option<&str>) -> Res
     let outputs = read_snapshot(global, workspace).await?.outputs;
     if outputs.is_empty() {
         let hint = format!("deploy it: pb-deploy deploy {workspace}");
-        return Err(Error::other(format!("{workspace} has no outputs: it is not deployed"), hint));
+        return Err(Error::other(
+            ErrorCode::NotDeployed,
+            format!("{workspace} has no outputs: it is not deployed"),
+            hint,
+        ));
     }
     let bare = |value: &serde_json::Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
     match name {
         Some(name) => {
             let known: Vec<&str> = outputs.keys().map(String::as_str).collect();
             let value = outputs.get(name).ok_or_else(|| {
-                Error::usage(format!("{workspace} has no output {name:?}"), format!("there are: {}", known.join(", ")))
+                Error::unknown_name(
+                    format!("{workspace} has no output {name:?}"),
+                    format!("there are: {}", known.join(", ")),
+                )
             })?;
             if global.json { output::document(value)? } else { anstream::println!("{}", bare(value)) }
         }

@@ -2,13 +2,18 @@
 
 use crate::cli::{Consent, Global, WaitOptions};
 use crate::exit::{Error, Exit};
-use crate::run::service_change::{ChangeRequest, DeployedWorkspace, ServiceChange, change};
-use std::collections::BTreeMap;
+use crate::output::reporter::Reporter;
+use crate::run::pipeline::Pipeline;
+use crate::run::service_change::ServiceRun;
+use crate::run::session::StoredState;
+use crate::workspace::deployed;
+use pb_engine::{Address, Operation};
+use pb_fargate::ServiceChange;
 
 /// Restarts all services, or the given ones. Their tasks are replaced in a rollout.
 ///
 /// # Errors
-/// The errors of [`change`].
+/// An error before the run begins: a service that is not configured, a lease that another run holds.
 pub async fn restart(
     global: &Global,
     name: &str,
@@ -16,14 +21,13 @@ pub async fn restart(
     consent: &Consent,
     wait: &WaitOptions,
 ) -> Result<Exit, Error> {
-    let deployed = DeployedWorkspace::open(global, name).await?;
-    let mut changes = BTreeMap::new();
-    for key in services {
-        changes.insert(deployed.address(key)?, ServiceChange::Restart);
-    }
-    if services.is_empty() {
-        changes.extend(deployed.services().map(|address| (address.clone(), ServiceChange::Restart)));
-    }
-    let request = ChangeRequest { operation: "restart", changes: &changes, repair_routing: false };
-    change(global, &deployed, &request, consent, wait).await
+    let context = deployed::open(global, name).await?;
+    let addresses: Vec<Address> = match services {
+        [] => deployed::services(&context).cloned().collect(),
+        keys => keys.iter().map(|key| deployed::service_address(&context, key)).collect::<Result<_, _>>()?,
+    };
+    let changes = addresses.into_iter().map(|address| (address, ServiceChange::Restart)).collect();
+    let reporter = Reporter::new(global.json, global.verbose);
+    let run = ServiceRun::new(&context, Operation::Restart, changes, consent, wait);
+    Pipeline::new(&reporter, &StoredState::new(&context), &context, consent).run(&run).await
 }

@@ -3,15 +3,20 @@
 use crate::cli::{Consent, Global, WaitOptions};
 use crate::exit::{Error, Exit};
 use crate::output::reporter::Reporter;
+use crate::run::pipeline::Pipeline;
 use crate::run::releases;
-use crate::run::service_change::{ChangeRequest, DeployedWorkspace, ServiceChange, change};
+use crate::run::service_change::ServiceRun;
+use crate::run::session::StoredState;
+use crate::workspace::deployed;
 use pb_config::{OtherService, Workspace};
+use pb_engine::Operation;
+use pb_fargate::ServiceChange;
 use std::collections::BTreeMap;
 
 /// Sets the number of tasks of services.
 ///
 /// # Errors
-/// The errors of [`change`]; a count that the service cannot have.
+/// An error before the run begins: a count that the service cannot have, a lease that another run holds.
 pub async fn scale(
     global: &Global,
     name: &str,
@@ -19,31 +24,30 @@ pub async fn scale(
     consent: &Consent,
     wait: &WaitOptions,
 ) -> Result<Exit, Error> {
-    let deployed = DeployedWorkspace::open(global, name).await?;
+    let context = deployed::open(global, name).await?;
     let mut changes = BTreeMap::new();
     for (key, count) in counts {
-        let address = deployed.address(key)?;
-        let check = |service: &pb_config::Service| {
-            let rule = match deployed.workspace.services.others.get(key) {
-                Some(OtherService::Scheduler(_)) => pb_rules::fargate::scheduler_count((*count).into()),
-                _ => pb_rules::fargate::desired_count((*count).into()),
-            };
-            rule.and_then(|()| {
-                let (min, max) = (service.min_healthy_percent.into(), service.max_percent.into());
-                pb_rules::fargate::rollout_can_progress((*count).into(), min, max)
-            })
-        };
-        let service = deployed.workspace.services.all().find(|(known, _)| known == key).map(|(_, service)| service);
-        if let Some(Err(why)) = service.map(check) {
-            return Err(Error::usage(format!("invalid count for {key}: {why}"), "choose another count"));
-        }
+        let address = deployed::service_address(&context, key)?;
+        check_count(&context.workspace, key, *count)?;
         changes.insert(address, ServiceChange::Count(*count));
     }
-    let request = ChangeRequest { operation: "scale", changes: &changes, repair_routing: false };
-    let exit = change(global, &deployed, &request, consent, wait).await?;
     let reporter = Reporter::new(global.json, global.verbose);
-    counts.iter().for_each(|(key, _)| reporter.message(&afterwards(&deployed.workspace, key)));
+    let run = ServiceRun::new(&context, Operation::Scale, changes, consent, wait);
+    let exit = Pipeline::new(&reporter, &StoredState::new(&context), &context, consent).run(&run).await?;
+    counts.iter().for_each(|(key, _)| reporter.message(&afterwards(&context.workspace, key)));
     Ok(exit)
+}
+
+/// Refuses a count that the service cannot have.
+fn check_count(workspace: &Workspace, key: &str, count: i32) -> Result<(), Error> {
+    let Some((_, service)) = workspace.services.all().find(|(known, _)| *known == key) else { return Ok(()) };
+    let (min, max) = (service.min_healthy_percent.into(), service.max_percent.into());
+    let rule = match workspace.services.others.get(key) {
+        Some(OtherService::Scheduler(_)) => pb_rules::fargate::scheduler_count(count.into()),
+        _ => pb_rules::fargate::desired_count(count.into()),
+    };
+    rule.and_then(|()| pb_rules::fargate::rollout_can_progress(count.into(), min, max))
+        .map_err(|why| Error::usage(format!("invalid count for {key}: {why}"), "choose another count"))
 }
 
 /// Describes the effect of the next deploy on a count that was set by hand.

@@ -7,7 +7,7 @@ use crate::output::{DIM, paint};
 use crate::workspace::context::{account_region, connect, load_workspace, state_location};
 use crate::workspace::{prerequisites, select};
 use crate::{confirmation, output, signals};
-use pb_engine::Snapshot;
+use pb_engine::{ErrorCode, Snapshot};
 use pb_state::{AcquireOptions, LeaseTable, Store, restore as restore_version};
 use std::io::Write;
 use std::time::Duration;
@@ -69,12 +69,16 @@ pub async fn pull(global: &Global, name: &str) -> Result<Exit, Error> {
     let aws = connect(global, &workspace).await?;
     let stored = Store::new(&aws, &state_location(&workspace)).bytes().await?;
     let bytes = stored.ok_or_else(|| {
-        Error::other(format!("{name} has no state yet"), format!("deploy it: pb-deploy deploy {name}"))
+        Error::other(
+            ErrorCode::NotDeployed,
+            format!("{name} has no state yet"),
+            format!("deploy it: pb-deploy deploy {name}"),
+        )
     })?;
     let written = std::io::stdout().write_all(&bytes);
-    written
-        .map(|()| Exit::Done)
-        .map_err(|e| Error::other(format!("cannot write the state to stdout: {e}"), "run the same command again"))
+    written.map(|()| Exit::Done).map_err(|e| {
+        Error::other(ErrorCode::File, format!("cannot write the state to stdout: {e}"), "run the same command again")
+    })
 }
 
 /// Lists the versions of a snapshot, newest first.

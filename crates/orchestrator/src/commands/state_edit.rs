@@ -6,7 +6,7 @@ use crate::output::{BAD, GOOD, WARN, paint};
 use crate::workspace::context::{StateContext, connect, load_workspace, state_location};
 use crate::workspace::select;
 use crate::{confirmation, output, signals};
-use pb_engine::{Address, Class, Failure, Snapshot};
+use pb_engine::{Address, ErrorCode, Failure, Refusal, Snapshot};
 use pb_state::{AcquireOptions, LeaseTable, StateLocation, decode_edited, rewrite};
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -18,8 +18,13 @@ use std::time::Duration;
 /// A file that is not a snapshot of this workspace; another lineage or an older serial without `force`; the errors of
 /// [`edit`].
 pub async fn push(global: &Global, name: &str, file: &Path, force: bool, consent: &Consent) -> Result<Exit, Error> {
-    let unreadable =
-        |e| Error::other(format!("cannot read {}: {e}", file.display()), "pass a file that `state pull` wrote");
+    let unreadable = |e| {
+        Error::other(
+            ErrorCode::File,
+            format!("cannot read {}: {e}", file.display()),
+            "pass a file that `state pull` wrote",
+        )
+    };
     let bytes = std::fs::read(file).map_err(unreadable)?;
     edit(global, name, "push", consent, |location, now| {
         let operation = format!("read {}", file.display());
@@ -42,7 +47,11 @@ fn refuse_older(now: &Snapshot, pushed: &Snapshot) -> Result<(), Error> {
     } else {
         format!("the file has lineage {}, but the state has lineage {}", pushed.lineage, now.lineage)
     };
-    Err(Error::other(message, "pull the state again and edit it, or pass --force if the file is the right one"))
+    Err(Error::other(
+        ErrorCode::StateChanged,
+        message,
+        "pull the state again and edit it, or pass --force if the file is the right one",
+    ))
 }
 
 /// Removes the records of some resources.
@@ -98,7 +107,7 @@ async fn edit(
     };
     let written = rewrite(store, &leases, &claim, |current| match *current == now {
         true => Ok(edited),
-        false => Err(Failure::new(Class::Refused, "change the state", "it has changed since it was shown")
+        false => Err(Failure::refused(Refusal::StateChanged, "change the state", "it has changed since it was shown")
             .hint("run the same command again")),
     })
     .await?;

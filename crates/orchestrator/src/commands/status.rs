@@ -5,11 +5,10 @@ use crate::commands::release_status::{self, ReleaseStatus};
 use crate::exit::{Error, Exit};
 use crate::output;
 use crate::output::{BAD, BOLD, DIM, GOOD, WARN, paint};
-use crate::workspace::context::{
-    RunOptions, WorkspaceContext, account_region, connect, load_workspace, state_location,
-};
+use crate::workspace::context::{account_region, connect, load_workspace, state_location};
 use crate::workspace::images::{NOT_PUSHED, NotDeployed};
 use crate::workspace::recorded_names::use_recorded_names;
+use crate::workspace::stack_context::{RunOptions, StackContext};
 use crate::workspace::{images, prerequisites};
 use aws_config::SdkConfig;
 use pb_config::Workspace;
@@ -144,7 +143,7 @@ pub async fn status(global: &Global, name: &str, watch: bool) -> Result<Exit, Er
 /// Returns the changes that a deploy would make.
 async fn drift(global: &Global, name: &str) -> Drift {
     let planned = async {
-        let context = WorkspaceContext::open(global, name, Goal::Deploy, &RunOptions::default()).await?;
+        let context = StackContext::open(global, name, Goal::Deploy, &RunOptions::default()).await?;
         let planned = context.preview_plan(Goal::Deploy).await?;
         Ok::<_, Error>((planned.plan, context.prerequisites.images.missing().map(|(key, _)| key.to_owned()).collect()))
     };

@@ -6,6 +6,7 @@ use hcl_edit::Span;
 use hcl_edit::expr::Expression;
 use hcl_edit::parser::parse_body;
 use hcl_edit::structure::Body;
+use pb_engine::ErrorCode;
 use pb_rules::secrets::{may_contain_secret, plain_variable, plain_word};
 use std::path::Path;
 
@@ -68,7 +69,11 @@ impl Variables {
         let folder = file.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
         found.backend(folder)?;
         let text = std::fs::read_to_string(file).map_err(|e| {
-            Error::other(format!("cannot read {}: {e}", file.display()), "pass the path of a terraform.tfvars")
+            Error::other(
+                ErrorCode::File,
+                format!("cannot read {}: {e}", file.display()),
+                "pass the path of a terraform.tfvars",
+            )
         })?;
         found.variables(&parsed(file, &text)?, &text);
         Ok(found)
@@ -83,7 +88,11 @@ impl Variables {
         files.sort();
         for file in files {
             let text = std::fs::read_to_string(&file).map_err(|e| {
-                Error::other(format!("cannot read {}: {e}", file.display()), "check the permissions of the file")
+                Error::other(
+                    ErrorCode::File,
+                    format!("cannot read {}: {e}", file.display()),
+                    "check the permissions of the file",
+                )
             })?;
             let body = parsed(&file, &text)?;
             for backend in body.get_blocks("terraform").flat_map(|block| block.body.get_blocks("backend")) {
@@ -132,7 +141,7 @@ fn parsed(file: &Path, text: &str) -> Result<Body, Error> {
         let (line, column) = (e.location().line(), e.location().column());
         let message = format!("{}:{line}:{column}: {}", file.display(), e.message().replace('\n', ", "));
         let shown = if may_contain_secret(e.line()) { "" } else { e.line().trim() };
-        Error::other(message, format!("cannot parse this line: {shown}"))
+        Error::other(ErrorCode::File, message, format!("cannot parse this line: {shown}"))
     })
 }
 

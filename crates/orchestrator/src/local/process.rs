@@ -3,6 +3,7 @@
 use crate::exit::Error;
 use crate::local::programs::Program;
 use crate::output::{BOLD, paint};
+use pb_engine::ErrorCode;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -32,7 +33,7 @@ impl Running {
         std::os::unix::process::CommandExt::process_group(&mut command, 0);
         let mut child = command.spawn().map_err(|why| {
             let hint = "install its dependencies: `pip install -r requirements.txt` in an active virtual environment";
-            Error::other(format!("cannot run `{name}` for {}: {why}", program.name), hint)
+            Error::other(ErrorCode::Program, format!("cannot run `{name}` for {}: {why}", program.name), hint)
         })?;
         let prefix = format!("{:<width$} | ", program.name);
         child.stdout.take().into_iter().for_each(|pipe| copy(pipe, prefix.clone()));

@@ -5,6 +5,7 @@ use crate::local::dockerfile;
 use crate::path::find;
 use crate::stack::{self, LocalTask};
 use pb_config::{Engine, Workspace};
+use pb_engine::ErrorCode;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -41,7 +42,11 @@ pub fn queue(workspace: &Workspace, folder: PathBuf) -> Result<Program, Error> {
     let server = names.into_iter().find_map(find).ok_or_else(|| {
         let hint = "install one (`apt-get install redis-server`, `brew install valkey`), or use a running one with \
                     --queue HOST:PORT";
-        Error::other(format!("neither {} nor {} is on the PATH; the queue needs one of them", names[0], names[1]), hint)
+        Error::other(
+            ErrorCode::Program,
+            format!("neither {} nor {} is on the PATH; the queue needs one of them", names[0], names[1]),
+            hint,
+        )
     })?;
     let port = workspace.redis.port;
     let options = ["--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--maxmemory-policy", "noeviction"];
@@ -90,7 +95,7 @@ pub fn services(
             );
             let message =
                 format!("cannot tell which command starts {}: no `command` and no CMD in a Dockerfile", task.key);
-            Error::other(message, hint)
+            Error::other(ErrorCode::Program, message, hint)
         })?;
         Ok(program(&task.key, task, app, command))
     });

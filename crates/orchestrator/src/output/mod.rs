@@ -7,6 +7,7 @@ pub mod reporter;
 
 use crate::exit::Error;
 use anstyle::{AnsiColor, Style};
+use pb_engine::ErrorCode;
 use serde::Serialize;
 
 pub const GOOD: Style = AnsiColor::Green.on_default();
@@ -25,8 +26,9 @@ pub fn paint(style: Style, text: impl std::fmt::Display) -> String {
 /// # Errors
 /// If `value` cannot be serialized.
 pub fn document<T: Serialize>(value: &T) -> Result<(), Error> {
-    let text = serde_json::to_string_pretty(value)
-        .map_err(|e| Error::other(format!("cannot serialize the output: {e}"), "this is a bug in pb-deploy"))?;
+    let text = serde_json::to_string_pretty(value).map_err(|e| {
+        Error::other(ErrorCode::Bug, format!("cannot serialize the output: {e}"), "this is a bug in pb-deploy")
+    })?;
     anstream::println!("{text}");
     Ok(())
 }

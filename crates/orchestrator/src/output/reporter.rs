@@ -66,6 +66,11 @@ impl Reporter {
         }
     }
 
+    /// Prints the result of a command, which other programs read, to stdout.
+    pub fn result(&self, text: &str) {
+        self.0.bars.suspend(|| anstream::println!("{text}"));
+    }
+
     /// Prints a JSON line if the output is JSON.
     pub fn json<T: Serialize>(&self, event: &str, value: &T) {
         if self.0.style == Style::Json

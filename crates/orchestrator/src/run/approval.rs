@@ -7,8 +7,9 @@
 use crate::exit::Error;
 use crate::invocation;
 use crate::run::saved_plan::SavedPlan;
-use pb_engine::{Action, Address, Plan};
+use pb_engine::{Action, Address, ErrorCode, Plan};
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 /// The option that accepts a plan that destroys more than the one that was shown.
 const ACCEPT_OPTION: &str = "--accept-changed-plan";
@@ -17,30 +18,35 @@ const ACCEPT_OPTION: &str = "--accept-changed-plan";
 const MAX_NAMED_ADDRESSES: usize = 5;
 
 /// The approval of a plan, and the differences that it allows in the plan that is applied.
-pub enum Approval<'a> {
+pub enum Approval {
     /// The plan that was shown, approved with `--yes`. If the plan under the lease differs, it is shown too, and
     /// refused if it destroys more, unless `accept_changed` is set.
-    ShownPlan { plan: &'a Plan, accept_changed: bool },
+    ShownPlan { accept_changed: bool },
     /// The plan for images that were pushed during the run, which is shown only under the lease. It must not destroy
     /// anything, unless `accept_changed` is set.
     LateImages { accept_changed: bool },
     /// Exactly the plan that was shown, because a user has confirmed it.
-    ExactPlan(&'a Plan),
+    ExactPlan,
     /// A saved plan, which can be applied once.
-    SavedPlan(&'a SavedPlan),
+    SavedPlan(Arc<SavedPlan>),
 }
 
-impl Approval<'_> {
+impl Approval {
     /// Returns whether a plan that destroys more than the one that was shown is accepted.
     pub fn accepts_changed(&self) -> bool {
-        matches!(self, Self::ShownPlan { accept_changed: true, .. } | Self::LateImages { accept_changed: true })
+        matches!(self, Self::ShownPlan { accept_changed: true } | Self::LateImages { accept_changed: true })
+    }
+
+    /// Returns whether only the saved plan is applied, and nothing after it.
+    pub fn is_saved_plan(&self) -> bool {
+        matches!(self, Self::SavedPlan(_))
     }
 
     /// Returns the heading under which `plan` has to be shown before it is applied; `None` if it has been shown
-    /// already.
-    pub fn heading(&self, plan: &Plan) -> Option<&'static str> {
+    /// already, as `shown`.
+    pub fn heading(&self, shown: Option<&Plan>, plan: &Plan) -> Option<&'static str> {
         match self {
-            Self::ShownPlan { plan: shown, .. } if !same_writes(shown, plan) => {
+            Self::ShownPlan { .. } if shown.is_some_and(|shown| !same_writes(shown, plan)) => {
                 Some("The plan has changed since it was shown:\n")
             }
             Self::LateImages { .. } if !plan.is_empty() => Some(""),
@@ -48,18 +54,23 @@ impl Approval<'_> {
         }
     }
 
-    /// Refuses a plan that is not approved. Saved plans are checked by [`SavedPlan`] instead.
+    /// Refuses a plan that is not approved. Saved plans are checked by [`SavedPlan::check`] instead.
     ///
     /// # Errors
-    /// `Other`, with a hint that names the command to run next.
-    pub fn check(&self, plan: &Plan) -> Result<(), Error> {
+    /// `PlanChanged`, with a hint that names the command to run next.
+    pub fn check(&self, shown: Option<&Plan>, plan: &Plan) -> Result<(), Error> {
+        let is_other = || shown.is_some_and(|shown| !same_writes(shown, plan));
         let (shown, accept_changed, done) = match self {
-            Self::ExactPlan(shown) if !same_writes(shown, plan) => {
+            Self::ExactPlan if is_other() => {
                 let message = "the plan has changed since it was shown; nothing was changed";
-                return Err(Error::other(message, "run the same command again to see the new plan"));
+                return Err(Error::other(
+                    ErrorCode::PlanChanged,
+                    message,
+                    "run the same command again to see the new plan",
+                ));
             }
-            Self::ExactPlan(_) | Self::SavedPlan(_) => return Ok(()),
-            Self::ShownPlan { plan: shown, accept_changed } => (Some(*shown), *accept_changed, "nothing was changed"),
+            Self::ExactPlan | Self::SavedPlan(_) => return Ok(()),
+            Self::ShownPlan { accept_changed } => (shown, *accept_changed, "nothing was changed"),
             Self::LateImages { accept_changed } => (None, *accept_changed, "no service was started"),
         };
         match additional_destruction(shown, plan).filter(|_| !accept_changed) {
@@ -68,7 +79,7 @@ impl Approval<'_> {
                 let message = format!("the plan has changed since it was shown, and now also {more}; {done}");
                 let hint =
                     format!("the new plan is above; to apply it, run `{}`", invocation::rerun_command(ACCEPT_OPTION));
-                Err(Error::other(message, hint))
+                Err(Error::other(ErrorCode::PlanChanged, message, hint))
             }
         }
     }
@@ -119,21 +130,8 @@ mod tests {
     use pb_engine::{Action, Address, Order, Plan, Step};
 
     fn step(address: &str, action: Action, id: Option<&str>) -> Step {
-        Step {
-            address: Address::new(address).unwrap(),
-            kind: "sim.thing".to_owned(),
-            action,
-            origin: None,
-            reason: None,
-            changes: Vec::new(),
-            replacement_fields: Vec::new(),
-            drift: Vec::new(),
-            from: None,
-            id: id.map(str::to_owned),
-            before: None,
-            after: None,
-            attrs: None,
-        }
+        let step = Step::new(Address::new(address).unwrap(), "sim.thing", action);
+        Step { id: id.map(str::to_owned), ..step }
     }
 
     fn plan<const N: usize>(steps: [Step; N]) -> Plan {
@@ -141,9 +139,9 @@ mod tests {
     }
 
     fn refusal(shown: &Plan, now: &Plan) -> Option<(String, String)> {
-        match (Approval::ShownPlan { plan: shown, accept_changed: false }).check(now) {
+        match (Approval::ShownPlan { accept_changed: false }).check(Some(shown), now) {
             Ok(()) => None,
-            Err(Error::Other { message, hint }) => Some((message, hint)),
+            Err(Error::Other { message, hint, .. }) => Some((message, hint)),
             Err(other) => panic!("{other}"),
         }
     }
@@ -155,10 +153,10 @@ mod tests {
             plan([gone(), step("net/vpc", Action::Replace { order: Order::DestroyBeforeCreate }, Some("vpc-1"))]);
         let now = plan([gone(), step("net/vpc", Action::Update, Some("vpc-1")), step("a/b", Action::Create, None)]);
         assert_eq!(refusal(&shown, &now), None);
-        let approval = Approval::ShownPlan { plan: &shown, accept_changed: false };
-        assert_eq!(approval.heading(&now), Some("The plan has changed since it was shown:\n"));
-        assert_eq!(approval.heading(&shown), None);
-        assert!(Approval::ExactPlan(&shown).check(&now).is_err(), "a user has confirmed the other plan");
+        let approval = Approval::ShownPlan { accept_changed: false };
+        assert_eq!(approval.heading(Some(&shown), &now), Some("The plan has changed since it was shown:\n"));
+        assert_eq!(approval.heading(Some(&shown), &shown), None);
+        assert!(Approval::ExactPlan.check(Some(&shown), &now).is_err(), "a user has confirmed the other plan");
     }
 
     #[test]
@@ -174,17 +172,18 @@ mod tests {
         let more = "now also deletes net/old, net/older and replaces edge/targets; nothing was changed";
         assert!(message.contains(more), "{message}");
         assert!(hint.contains("--accept-changed-plan`"), "{hint}");
-        assert!(Approval::ShownPlan { plan: &shown, accept_changed: true }.check(&now).is_ok());
+        assert!((Approval::ShownPlan { accept_changed: true }).check(Some(&shown), &now).is_ok());
     }
 
     #[test]
     fn late_images_plan_that_destroys_needs_acceptance() {
         let now = plan([step("net/old", Action::Delete, Some("sg-1"))]);
-        assert!(Approval::LateImages { accept_changed: false }.check(&now).is_err());
-        assert!(Approval::LateImages { accept_changed: true }.check(&now).is_ok());
+        assert!((Approval::LateImages { accept_changed: false }).check(None, &now).is_err());
+        assert!((Approval::LateImages { accept_changed: true }).check(None, &now).is_ok());
         let creates = plan([step("fargate/flask", Action::Create, None)]);
         let next = Approval::LateImages { accept_changed: false };
-        assert!(next.check(&creates).is_ok() && next.heading(&creates).is_some() && next.heading(&plan([])).is_none());
+        assert!(next.check(None, &creates).is_ok());
+        assert!(next.heading(None, &creates).is_some() && next.heading(None, &plan([])).is_none());
     }
 
     #[test]

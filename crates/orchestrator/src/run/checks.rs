@@ -5,26 +5,28 @@ use crate::output::reporter::Reporter;
 use crate::output::{BAD, count, paint};
 use crate::run::outcome::{exit, print_failures};
 use crate::signals;
-use crate::workspace::context::WorkspaceContext;
-use pb_engine::{Action, Class, Failure, MemoryLedger, Outcome, Plan, Run, StepFailure, apply_plan};
+use crate::workspace::stack_context::StackContext;
+use pb_engine::{
+    Action, Cause, Class, FailedHealth, Failure, MemoryLedger, Operation, Outcome, Plan, Run, StepFailure, apply_plan,
+};
 
 /// Waits for the checks of a plan without changes, for one health period at most. Acquires no lease and writes nothing.
 ///
 /// # Errors
 /// An error other than a failed check.
-pub async fn wait_for_checks(reporter: &Reporter, context: &WorkspaceContext, plan: &Plan) -> Result<Exit, Error> {
+pub async fn wait_for_checks(reporter: &Reporter, context: &StackContext, plan: &Plan) -> Result<Exit, Error> {
     if !plan.checks.iter().any(|check| check.due) {
         return Ok(Exit::Done);
     }
     let run = Run {
         id: String::new(),
-        operation: "wait".to_owned(),
-        owner: context.owner.clone(),
+        operation: Operation::Wait,
+        owner: context.base.owner.clone(),
         events: reporter.events(),
         cancel: signals::listen(),
     };
     let outcome = if waits_for_rollouts(context) {
-        let ledger = MemoryLedger::new(context.snapshot.clone());
+        let ledger = MemoryLedger::new(context.base.snapshot.clone());
         tokio::select! {
             outcome = apply_plan(&context.graph, plan, &ledger, &run) => outcome?,
             () = reporter.report_long_waits() => Outcome::default(),
@@ -35,7 +37,7 @@ pub async fn wait_for_checks(reporter: &Reporter, context: &WorkspaceContext, pl
     if outcome.is_complete() {
         return Ok(Exit::Done);
     }
-    let (workspace, number) = (&context.workspace.name, outcome.failed.len() + outcome.skipped.len());
+    let (workspace, number) = (&context.base.workspace.name, outcome.failed.len() + outcome.skipped.len());
     let verb = if number == 1 { "fails" } else { "fail" };
     let checks = count(number, "check");
     reporter.message(&format!("\n{} {workspace} is as configured, but {checks} {verb}:", paint(BAD, "Not healthy:")));
@@ -49,21 +51,23 @@ fn planned_outcome(plan: &Plan) -> Outcome {
     let failed = plan.failing().map(|(check, message, details)| StepFailure {
         address: check.address.clone(),
         action: Action::Check,
-        failure: Failure::new(Class::Failed, check.address.as_str(), message).details(details.to_vec()),
+        failure: Failure::new(Class::Failed, check.address.as_str(), message)
+            .cause(Cause::Health(FailedHealth { targets: details.to_vec(), rolled_back: false })),
+        remains: None,
     });
     Outcome { failed: failed.collect(), ..Outcome::default() }
 }
 
 /// Disables the checks of a run that does not wait for rollouts, because their results are unknown until the rollouts
 /// end.
-pub fn skip_without_wait(context: &WorkspaceContext, plan: &mut Plan) {
+pub fn skip_without_wait(context: &StackContext, plan: &mut Plan) {
     if !waits_for_rollouts(context) {
         plan.checks.iter_mut().for_each(|check| check.due = false);
     }
 }
 
-fn waits_for_rollouts(context: &WorkspaceContext) -> bool {
-    context.workspace.deploy.wait_timeout > 0
+fn waits_for_rollouts(context: &StackContext) -> bool {
+    context.base.workspace.deploy.wait_timeout > 0
 }
 
 /// Returns the advice after a run in which only checks failed.

@@ -1,11 +1,10 @@
 //! Outcomes of rollouts that a later run, or `wait`, has followed to their end.
 
-use crate::cli::Global;
 use crate::output::reporter::Reporter;
 use crate::output::{DIM, paint};
 use crate::run::releases;
 use crate::run::releases::SERVICE;
-use crate::run::service_change::DeployedWorkspace;
+use crate::workspace::context::WorkspaceContext;
 use pb_engine::{
     Action, Address, Cancel, Class, Entry, Failure, Ledger, Outcome, Plan, Record, ReleaseOutcome, Released, Snapshot,
     Step, Stop, has_unknown,
@@ -19,15 +18,15 @@ pub fn record_outcomes(
     plan: &Plan,
     outcome: &Outcome,
     before: &Snapshot,
-    session: &Session,
+    ledger: &dyn Ledger,
     waited: bool,
     own_intents: bool,
 ) {
     for conclusion in conclusions(plan, outcome, before, waited) {
-        session.record(conclusion.entry());
+        ledger.record(conclusion.entry());
     }
-    if own_intents && only_rollouts_left(plan, outcome, &session.snapshot()) {
-        session.record(Entry::Written);
+    if own_intents && only_rollouts_left(plan, outcome, &ledger.snapshot()) {
+        ledger.record(Entry::Written);
     }
 }
 
@@ -35,15 +34,14 @@ pub fn record_outcomes(
 /// of its own rollouts. A failure to record is printed and does not change the result of `wait`.
 pub async fn record_after_wait(
     reporter: &Reporter,
-    global: &Global,
-    deployed: &DeployedWorkspace,
+    context: &WorkspaceContext,
     plan: &Plan,
     outcome: &Outcome,
     followed: &Snapshot,
 ) {
-    let not_ready = |address: &&Address| deployed.snapshot.resources.get(*address).is_some_and(|record| !record.ready);
+    let not_ready = |address: &&Address| context.snapshot.resources.get(*address).is_some_and(|record| !record.ready);
     let results = WaitResults {
-        conclusions: conclusions(plan, outcome, &deployed.snapshot, true),
+        conclusions: conclusions(plan, outcome, &context.snapshot, true),
         ready: plan
             .steps
             .iter()
@@ -53,12 +51,12 @@ pub async fn record_after_wait(
             .filter_map(|address| Some((address.clone(), followed.resources.get(address)?.clone())))
             .collect(),
         completes_run: outcome.is_complete()
-            && deployed.snapshot.intents.as_ref().is_some_and(|intents| intents.written),
+            && context.snapshot.intents.as_ref().is_some_and(|intents| intents.written),
     };
     if results.conclusions.is_empty() && results.ready.is_empty() && !results.completes_run {
         return;
     }
-    match results.write(reporter, global, deployed).await {
+    match results.write(reporter, context).await {
         Ok(()) => {}
         Err(failure) if matches!(failure.class, Class::Interrupted | Class::Locked) => {
             reporter.message(&paint(DIM, "Not recorded: another run holds the lock, and records the outcome itself."));
@@ -78,24 +76,24 @@ struct WaitResults {
 
 impl WaitResults {
     /// Acquires the lease if it is free, and then records the results that still apply.
-    async fn write(self, reporter: &Reporter, global: &Global, deployed: &DeployedWorkspace) -> Result<(), Failure> {
+    async fn write(self, reporter: &Reporter, context: &WorkspaceContext) -> Result<(), Failure> {
         let (stop, cancel) = Cancel::new();
         // The receiver is `cancel`, so sending cannot fail. A cancelled attempt still acquires the lease if it is free,
         // but does not wait for it.
         let _ = stop.send(Stop::Gently);
         let claim = AcquireOptions { cancel, ..AcquireOptions::new(crate::identity::user_at_host(), "wait") };
-        let leases = LeaseTable::new(&deployed.aws, &deployed.location, global.timing());
+        let leases = LeaseTable::new(&context.aws, &context.location, context.timing);
         let session =
-            Session::open(Store::new(&deployed.aws, &deployed.location), &leases, &claim, reporter.events()).await?;
+            Session::open(Store::new(&context.aws, &context.location), &leases, &claim, reporter.events()).await?;
         let now = session.snapshot();
-        let unchanged = |address: &Address| now.resources.get(address) == deployed.snapshot.resources.get(address);
+        let unchanged = |address: &Address| now.resources.get(address) == context.snapshot.resources.get(address);
         for conclusion in self.conclusions.into_iter().filter(|conclusion| unchanged(&conclusion.address)) {
             session.record(conclusion.entry());
         }
         for (address, record) in self.ready.into_iter().filter(|(address, _)| unchanged(address)) {
             session.record(Entry::Put(address, record));
         }
-        let ended = session.end(self.completes_run && now.intents == deployed.snapshot.intents).await;
+        let ended = session.end(self.completes_run && now.intents == context.snapshot.intents).await;
         let closed = session.close().await;
         ended.and(closed)
     }
@@ -170,8 +168,7 @@ fn only_rollouts_left(plan: &Plan, outcome: &Outcome, now: &Snapshot) -> bool {
     !outcome.is_complete()
         && outcome.skipped.iter().all(|(_, action, _)| matches!(action, Action::Wait | Action::Check))
         && outcome.failed.iter().filter(|failed| failed.action != Action::Check).all(|failed| {
-            let rolled_back = failed.failure.details.iter().any(|detail| detail.starts_with(pb_fargate::ROLLED_BACK));
-            !rolled_back
+            !failed.failure.is_rolled_back()
                 && matches!(failed.failure.class, Class::Interrupted | Class::TimedOut)
                 && now.resources.get(&failed.address).is_some_and(|record| {
                     !record.ready && step(&failed.address).is_some_and(|step| matches_record(step, record))

@@ -7,8 +7,8 @@ use crate::run::releases::SERVICE;
 use crate::signals;
 use aws_config::SdkConfig;
 use futures_util::future::join_all;
-use pb_engine::{Address, Class, Outcome, Plan, Snapshot};
-use pb_fargate::ServiceAttrs;
+use pb_engine::{Address, Cause, Class, FailedRollout, Operation, Outcome, Plan, Snapshot};
+use pb_fargate::{RollbackOutcome, ServiceAttrs};
 use std::io::{BufRead, IsTerminal};
 use std::time::Duration;
 
@@ -20,7 +20,7 @@ pub struct InterruptedRun<'a> {
     pub reporter: &'a Reporter,
     pub aws: &'a SdkConfig,
     pub workspace: &'a str,
-    pub operation: &'a str,
+    pub operation: Operation,
     /// Action for its rollouts, if it was given in advance.
     pub on_interrupt: Option<OnInterrupt>,
 }
@@ -47,7 +47,11 @@ impl InterruptedRun<'_> {
                 for ((address, _), result) in started.iter().zip(result) {
                     let mut failed = outcome.failed.iter_mut();
                     if let Some(failed) = failed.find(|failed| failed.address == *address) {
-                        failed.failure.details.push(result);
+                        failed.failure.cause = Cause::Rollout(FailedRollout {
+                            rolled_back: result.rolled_back,
+                            rollback: Some(result.text),
+                            ..FailedRollout::default()
+                        });
                     }
                 }
             }
@@ -57,7 +61,7 @@ impl InterruptedRun<'_> {
     fn print_left_running(&self, names: &str) {
         let workspace = self.workspace;
         let undo = match self.operation {
-            "deploy" => format!(" To undo: `pb-deploy rollback {workspace}`."),
+            Operation::Deploy => format!(" To undo: `pb-deploy rollback {workspace}`."),
             _ => String::new(),
         };
         let continues = paint(WARN, "The rollout continues in ECS:");
@@ -65,11 +69,11 @@ impl InterruptedRun<'_> {
     }
 
     /// Stops a rollout and rolls back; returns a description of the result.
-    async fn roll_back(&self, address: &Address, attrs: &ServiceAttrs) -> String {
+    async fn roll_back(&self, address: &Address, attrs: &ServiceAttrs) -> RollbackOutcome {
         self.reporter.message(&format!("  {}: stopping the rollout and rolling back", paint(BOLD, address)));
         match pb_fargate::stop_rollout(self.aws, attrs, ROLLBACK_TIMEOUT).await {
             Ok(result) => result,
-            Err(failure) => format!("the rollout may continue in ECS: {failure}"),
+            Err(failure) => RollbackOutcome::not_rolled_back(format!("the rollout may continue in ECS: {failure}")),
         }
     }
 }

@@ -4,11 +4,10 @@ use crate::exit::Exit;
 use crate::output;
 use crate::output::reporter::Reporter;
 use crate::output::{BAD, BOLD, GOOD, WARN, paint};
+use crate::run::pipeline::{Finished, Input};
 use crate::run::releases;
-use crate::run::stack_run::is_rollout_failure;
 use crate::stack::target_health;
-use pb_engine::{Action, Class, Outcome, Run};
-use std::time::Instant;
+use pb_engine::{Action, Cause, Class, Failure, Outcome, Run};
 
 /// Returns the result of a command whose run had this outcome.
 pub fn exit(outcome: &Outcome, run: &Run) -> Exit {
@@ -21,15 +20,9 @@ pub fn exit(outcome: &Outcome, run: &Run) -> Exit {
 }
 
 /// Prints the result of a run: what was done, what failed and why, and how many steps were skipped.
-pub fn print_summary(
-    reporter: &Reporter,
-    outcome: &Outcome,
-    run: &Run,
-    success: &str,
-    workspace: &str,
-    since: Instant,
-) {
-    let took = output::duration(u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX));
+pub fn print_summary<I: Input>(finished: &Finished<'_, I>, success: &str) {
+    let Finished { reporter, workspace, run, outcome, took, .. } = finished;
+    let took = output::duration(u64::try_from(took.as_millis()).unwrap_or(u64::MAX));
     let counts = counts(outcome);
     if outcome.is_complete() {
         let counts = if counts.is_empty() { String::new() } else { format!(": {counts}") };
@@ -67,7 +60,8 @@ fn counts(outcome: &Outcome) -> String {
 /// Returns the start of a message about an incomplete run: `Deploy of staging failed`, or `... was interrupted`.
 pub fn unsuccessful(outcome: &Outcome, run: &Run, workspace: &str) -> String {
     let ended = if exit(outcome, run) == Exit::Interrupted { "was interrupted" } else { "failed" };
-    let (first, rest) = run.operation.split_at(run.operation.len().min(1));
+    let operation = run.operation.as_str();
+    let (first, rest) = operation.split_at(operation.len().min(1));
     format!("{}{rest} of {workspace} {ended}", first.to_uppercase())
 }
 
@@ -76,17 +70,22 @@ pub fn print_failures(reporter: &Reporter, outcome: &Outcome, workspace: &str) {
     for unfinished in &outcome.failed {
         let failure = &unfinished.failure;
         reporter.message(&format!("  {} {failure}", paint(BOLD, format!("{}:", unfinished.address))));
-        for detail in &failure.details {
+        for detail in failure.details() {
             reporter.message(&format!("    {detail}"));
         }
         let key = target_health::key(&unfinished.address).unwrap_or(releases::key(&unfinished.address));
         let more =
             || format!("for details: `pb-deploy logs {workspace} {key} --since 1h` and `pb-deploy tasks {workspace}`");
-        let is_of_tasks = is_rollout_failure(failure) || unfinished.action == Action::Check;
+        let is_of_tasks = is_failed_rollout(failure) || unfinished.action == Action::Check;
         let longer = || "run the same command again to continue, or raise `deploy.wait_timeout`".to_owned();
         let timed_out = || (failure.class == Class::TimedOut && !is_of_tasks).then(longer);
         if let Some(hint) = failure.hint.clone().or_else(|| is_of_tasks.then(more)).or_else(timed_out) {
             reporter.message(&format!("    {} {hint}", paint(WARN, "hint:")));
         }
     }
+}
+
+/// Returns whether a rollout failed or did not finish in time. A rollout that the user interrupted has not failed.
+pub fn is_failed_rollout(failure: &Failure) -> bool {
+    matches!(failure.cause, Cause::Rollout(_)) && failure.class != Class::Interrupted
 }

@@ -1,106 +1,126 @@
-//! `--refresh-only`: updates the snapshot from AWS; changes nothing in AWS.
+//! `--refresh-only` as an input of the pipeline: updates the snapshot from AWS, and changes nothing in AWS.
 
-use crate::cli::{Consent, Global};
-use crate::confirmation;
 use crate::exit::{Error, Exit};
 use crate::output;
 use crate::output::reporter::Reporter;
-use crate::run::saved_plan::SavedPlan;
-use crate::run::stack_run::open_session;
-use crate::workspace::context::WorkspaceContext;
-use pb_engine::{Cancel, Drift, DriftKind, Entry, Ledger, Observed, Record, drift, other_revisions};
-use pb_state::Session;
+use crate::run::pipeline::{Finished, Input, Pass, Reading};
+use crate::run::saved_plan::{PlanBinding, SavedPlan};
+use crate::workspace::stack_context::StackContext;
+use pb_engine::{
+    Action, Drift, DriftKind, Entry, ErrorCode, Observed, Operation, Outcome, Record, Snapshot, drift, other_revisions,
+};
 use serde_json::json;
-use std::time::Duration;
+use std::sync::Arc;
 
-/// The name of the operation in plans and in the lease.
-pub const OPERATION: &str = "refresh";
+/// A run that records the drift.
+pub struct Refresh {
+    pub context: Arc<StackContext>,
+    /// A saved plan, which must have exactly the drift that is found.
+    pub saved: Option<Arc<SavedPlan>>,
+    /// Set if a drift that has changed since it was shown is recorded nevertheless. That is safe, because it changes
+    /// nothing in AWS.
+    pub yes: bool,
+}
 
-/// Shows the drift, asks for confirmation, and records the drift.
-///
-/// # Errors
-/// A read that fails; a drift that cannot be recorded.
-pub async fn run(global: &Global, context: &WorkspaceContext, consent: &Consent) -> Result<Exit, Error> {
-    let reporter = Reporter::new(global.json, global.verbose);
-    let observed = context.observe_cached(&context.snapshot).await?;
-    let found = drift(&context.graph, &observed, &context.snapshot);
-    show_drift(&reporter, &found);
-    if found.is_empty() {
-        reporter.json("finished", &json!({ "complete": true, "outputs": context.snapshot.outputs }));
-        return Ok(Exit::Done);
+/// The drift, with the entries that record it.
+pub struct PlannedRefresh {
+    pub drift: Vec<Drift>,
+    pub binding: PlanBinding,
+    entries: Vec<Entry>,
+}
+
+impl Refresh {
+    /// Returns the drift.
+    ///
+    /// # Errors
+    /// A failed read.
+    pub async fn find(&self, snapshot: &Snapshot, reading: Reading<'_>) -> Result<PlannedRefresh, Error> {
+        let context = &self.context;
+        let observed = match reading {
+            Reading::Preview => context.observe_cached(snapshot).await?,
+            Reading::UnderLease(cancel) => context.observe(snapshot, cancel).await?,
+        };
+        let drift = drift(&context.graph, &observed, snapshot);
+        let editions = other_revisions(&context.graph, &observed, snapshot).into_iter();
+        let editions = editions.map(|(address, record)| Entry::Put(address, record));
+        let entries = drift.iter().filter_map(|drift| entry(drift, &observed)).chain(editions).collect();
+        Ok(PlannedRefresh { binding: context.plan_binding(snapshot, &observed), drift, entries })
     }
-    confirmation::confirm(&context.workspace.name, "record this as the state of", consent.yes)?;
-    let shown = Approval::ShownDrift { drift: &found, yes: consent.yes };
-    record_under_lease(&reporter, global, context, Duration::from_secs(consent.lock_timeout), &shown).await
 }
 
-fn show_drift(reporter: &Reporter, drift: &[Drift]) {
-    reporter.json("drift", &json!({ "drift": drift }));
-    reporter.message(&output::drift::text(drift));
-}
+impl Input for Refresh {
+    type Planned = PlannedRefresh;
 
-/// The approval of the drift to record.
-pub enum Approval<'a> {
-    /// The drift that was shown. If it has changed since, it is shown again; with `--yes`, it is then recorded
-    /// nevertheless, because recording it changes nothing in AWS.
-    ShownDrift { drift: &'a [Drift], yes: bool },
-    /// The drift of a saved plan, which can be applied once.
-    SavedPlan(&'a SavedPlan),
-}
+    fn operation(&self) -> Operation {
+        Operation::Refresh
+    }
 
-/// Records the drift under the lease. A saved plan must have exactly this drift.
-///
-/// # Errors
-/// A lease that another run holds; a saved plan that no longer applies; a snapshot that cannot be stored.
-pub async fn record_under_lease(
-    reporter: &Reporter,
-    global: &Global,
-    context: &WorkspaceContext,
-    lock_timeout: Duration,
-    approval: &Approval<'_>,
-) -> Result<Exit, Error> {
-    let (session, cancel) = open_session(reporter, global, context, OPERATION, lock_timeout).await?;
-    let recorded = record(reporter, context, &session, &cancel, approval).await;
-    let closed = session.close().await;
-    let count = recorded?;
-    closed?;
-    reporter.message(&format!("Recorded: {}. Nothing in AWS was changed.", output::count(count, "resource")));
-    reporter.json("finished", &json!({ "complete": true, "outputs": context.snapshot.outputs }));
-    Ok(Exit::Done)
-}
+    async fn plan(&self, snapshot: &Snapshot, reading: Reading<'_>) -> Result<PlannedRefresh, Error> {
+        self.find(snapshot, reading).await
+    }
 
-async fn record(
-    reporter: &Reporter,
-    context: &WorkspaceContext,
-    session: &Session,
-    cancel: &Cancel,
-    approval: &Approval<'_>,
-) -> Result<usize, Error> {
-    let snapshot = session.snapshot();
-    let observed = context.observe(&snapshot, cancel).await?;
-    let found = drift(&context.graph, &observed, &snapshot);
-    match approval {
-        Approval::ShownDrift { drift, .. } if *drift == found => {}
-        Approval::ShownDrift { yes: true, .. } => {
-            reporter.message("The resources have changed since they were shown:\n");
-            show_drift(reporter, &found);
+    fn show(&self, reporter: &Reporter, planned: &PlannedRefresh) {
+        reporter.json("drift", &json!({ "drift": planned.drift }));
+        reporter.message(&output::drift::text(&planned.drift));
+    }
+
+    fn is_done(&self, planned: &PlannedRefresh, _snapshot: &Snapshot) -> bool {
+        planned.drift.is_empty()
+    }
+
+    async fn finish_unchanged(&self, reporter: &Reporter, _planned: &PlannedRefresh) -> Result<Exit, Error> {
+        self.print_end(reporter);
+        Ok(Exit::Done)
+    }
+
+    fn question(&self, _planned: &PlannedRefresh) -> Option<String> {
+        Some("record this as the state of".to_owned())
+    }
+
+    fn approve(&self, reporter: &Reporter, shown: Option<&PlannedRefresh>, pass: &Pass<'_, Self>) -> Result<(), Error> {
+        let planned = pass.planned;
+        if let Some(saved) = &self.saved {
+            saved.check(&planned.binding, &pass.before.applied, saved.drift == planned.drift)?;
+            pass.ledger.record(Entry::Applied(saved.id.clone()));
+            return Ok(());
         }
-        Approval::ShownDrift { .. } => {
+        if shown.is_some_and(|shown| shown.drift == planned.drift) {
+            return Ok(());
+        }
+        if !self.yes {
             let message = "the resources have changed since they were shown; nothing was recorded";
-            return Err(Error::other(message, "run the same command again to see the changes"));
+            return Err(Error::other(ErrorCode::PlanChanged, message, "run the same command again to see the changes"));
         }
-        Approval::SavedPlan(saved) => {
-            saved.check(&context.plan_binding(&snapshot, &observed), &snapshot.applied, saved.drift == found)?;
-            session.record(Entry::Applied(saved.id.clone()));
-        }
+        reporter.message("The resources have changed since they were shown:\n");
+        self.show(reporter, planned);
+        Ok(())
     }
-    let editions = other_revisions(&context.graph, &observed, &snapshot).into_iter();
-    let editions = editions.map(|(address, record)| Entry::Put(address, record));
-    let entries: Vec<Entry> = found.iter().filter_map(|drift| entry(drift, &observed)).chain(editions).collect();
-    let count = entries.len();
-    entries.into_iter().for_each(|entry| session.record(entry));
-    session.end(false).await?;
-    Ok(count)
+
+    async fn apply(&self, pass: &Pass<'_, Self>) -> Result<Outcome, Error> {
+        pass.planned.entries.iter().cloned().for_each(|entry| pass.ledger.record(entry));
+        pass.ledger.end(false).await?;
+        let recorded = pass.planned.entries.iter().filter_map(|entry| match entry {
+            Entry::Put(address, _) | Entry::Remove(address) => Some((address.clone(), Action::NoOp)),
+            _ => None,
+        });
+        Ok(Outcome { done: recorded.collect(), ..Outcome::default() })
+    }
+
+    /// The result is printed once it is stored.
+    fn summarize(&self, _finished: &Finished<'_, Self>) {}
+
+    fn finish(&self, finished: &Finished<'_, Self>) -> Exit {
+        let recorded = output::count(finished.outcome.done.len(), "resource");
+        finished.reporter.message(&format!("Recorded: {recorded}. Nothing in AWS was changed."));
+        self.print_end(finished.reporter);
+        Exit::Done
+    }
+}
+
+impl Refresh {
+    fn print_end(&self, reporter: &Reporter) {
+        reporter.json("finished", &json!({ "complete": true, "outputs": self.context.base.snapshot.outputs }));
+    }
 }
 
 /// Returns the ledger entry for a resource that has drifted. An untagged resource has none: its record is kept, because

@@ -2,7 +2,8 @@
 
 use crate::workspace::images::Images;
 use pb_engine::{
-    Action, Address, Class, Failure, Outcome, Plan, Release, ReleaseOutcome, Released, Run, Snapshot, Step,
+    Action, Address, Cause, Class, Failure, Operation, Outcome, Plan, Release, ReleaseOutcome, Released, Run, Snapshot,
+    Step,
 };
 use std::collections::BTreeMap;
 
@@ -41,7 +42,7 @@ pub fn release_of_run(
     run: &Run,
     waited: bool,
 ) -> Option<Release> {
-    let steps = plan.writes().filter(|step| step.kind == SERVICE && starts_rollout(step, &run.operation));
+    let steps = plan.writes().filter(|step| step.kind == SERVICE && starts_rollout(step, run.operation));
     let services: BTreeMap<Address, Released> = steps
         .filter_map(|step| {
             let to = task_definition_arn(now.resources.get(&step.address).map(|record| &record.spec))?;
@@ -58,18 +59,18 @@ pub fn release_of_run(
         run: run.id.clone(),
         at: pb_state::timestamp(),
         who: crate::identity::user_at_host(),
-        operation: run.operation.clone(),
+        operation: run.operation,
         services,
     })
 }
 
 /// Returns whether a step is part of a release. In a deploy, an update is part of it if the service gets another
 /// revision or recovers from a failed rollout; in other operations, every update is.
-fn starts_rollout(step: &Step, operation: &str) -> bool {
+fn starts_rollout(step: &Step, operation: Operation) -> bool {
     let starts = |field: &str| ["task_definition", "failed"].contains(&field);
     match step.action {
         Action::Create | Action::Replace { .. } => true,
-        Action::Update => operation != "deploy" || step.changes.iter().any(|change| starts(change.field())),
+        Action::Update => operation != Operation::Deploy || step.changes.iter().any(|change| starts(change.field())),
         _ => false,
     }
 }
@@ -84,8 +85,7 @@ pub fn failure_of<'a>(step: &Step, plan: &Plan, outcome: &'a Outcome) -> Option<
 /// Returns the outcome of a step; `None` if it was not started. A service whose check failed has failed.
 fn release_outcome(step: &Step, plan: &Plan, outcome: &Outcome, waited: bool) -> Option<ReleaseOutcome> {
     if let Some(failure) = failure_of(step, plan, outcome) {
-        let back = failure.details.iter().find(|detail| detail.starts_with(pb_fargate::ROLLED_BACK));
-        return Some(match (failure.class, back) {
+        return Some(match (failure.class, rollback(failure)) {
             (Class::Interrupted, None) => ReleaseOutcome::Interrupted,
             (Class::Interrupted, Some(back)) => ReleaseOutcome::Failed(format!("interrupted; {back}")),
             // The message becomes the outcome; `gave up after ...` says that only the wait has ended and the rollout
@@ -96,6 +96,14 @@ fn release_outcome(step: &Step, plan: &Plan, outcome: &Outcome, waited: bool) ->
     }
     let done = outcome.done.iter().any(|(address, action)| *address == step.address && *action != Action::Delete);
     done.then_some(if waited { ReleaseOutcome::Succeeded } else { ReleaseOutcome::NotWaited })
+}
+
+/// Returns the outcome of the rollback after a failed rollout, if the previous revision serves again.
+fn rollback(failure: &Failure) -> Option<&str> {
+    match &failure.cause {
+        Cause::Rollout(rollout) if rollout.rolled_back => rollout.rollback.as_deref(),
+        _ => None,
+    }
 }
 
 /// Returns the ARN of the task definition in the spec of a service; `None` while it is unknown.

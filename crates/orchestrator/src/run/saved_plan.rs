@@ -2,7 +2,7 @@
 
 use crate::exit::Error;
 use crate::workspace::images::{ImageOverrides, NotDeployed};
-use pb_engine::{Drift, Graph, Observed, Plan, PlanScope};
+use pb_engine::{Drift, ErrorCode, Goal, Graph, Observed, Operation, Plan, PlanScope};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
@@ -20,7 +20,7 @@ pub struct SavedPlan {
     /// Id of the plan, which ensures that the plan is applied at most once.
     pub id: String,
     /// `deploy`, `destroy` or `refresh`.
-    pub operation: String,
+    pub operation: Operation,
     /// Images from the command line, by service.
     #[serde(default, skip_serializing_if = "ImageOverrides::is_empty")]
     pub images: ImageOverrides,
@@ -115,11 +115,30 @@ impl PlanBinding {
 
 impl SavedPlan {
     /// Creates a saved plan with a new id.
-    pub fn new(operation: &str, binding: PlanBinding, scope: PlanScope, plan: Plan) -> Self {
+    pub fn new(operation: Operation, binding: PlanBinding, scope: PlanScope, plan: Plan) -> Self {
         let id = uuid::Uuid::new_v4().to_string();
-        let operation = operation.to_owned();
         let (images, not_deployed, drift) = (ImageOverrides::default(), Vec::new(), Vec::new());
         Self { format: FORMAT, id, operation, images, binding, scope, plan, not_deployed, drift }
+    }
+
+    /// Returns the goal of the plan; `None` for a refresh, which has none.
+    ///
+    /// # Errors
+    /// An operation that cannot be planned.
+    pub fn goal(&self, file: &Path) -> Result<Option<Goal>, Error> {
+        match self.operation {
+            Operation::Deploy => Ok(Some(Goal::Deploy)),
+            Operation::Destroy => Ok(Some(Goal::Destroy)),
+            Operation::Refresh => Ok(None),
+            other => {
+                let message = format!("{} has the operation {other}, which cannot be saved", file.display());
+                Err(Error::other(
+                    ErrorCode::SavedPlan,
+                    message,
+                    "create a new plan with `pb-deploy plan WORKSPACE --out FILE`",
+                ))
+            }
+        }
     }
 
     /// Returns whether there is nothing to do and no check fails.
@@ -159,8 +178,9 @@ impl SavedPlan {
     /// # Errors
     /// If the file cannot be written.
     pub fn write(&self, path: &Path) -> Result<(), Error> {
-        let cannot =
-            |why: String| Error::other(format!("cannot write {}: {why}", path.display()), "choose another --out");
+        let cannot = |why: String| {
+            Error::other(ErrorCode::File, format!("cannot write {}: {why}", path.display()), "choose another --out")
+        };
         let text = serde_json::to_string_pretty(self).map_err(|e| cannot(e.to_string()))?;
         crate::files::replace(path, &text).map_err(|e| cannot(e.to_string()))
     }
@@ -172,25 +192,29 @@ impl SavedPlan {
     pub fn read(path: &Path) -> Result<Self, Error> {
         let name = path.display();
         let hint = "create it again: `pb-deploy plan WORKSPACE --out FILE`";
-        let text = std::fs::read_to_string(path).map_err(|e| Error::other(format!("cannot read {name}: {e}"), hint))?;
-        let value: serde_json::Value =
-            serde_json::from_str(&text).map_err(|e| Error::other(format!("{name} is not a saved plan: {e}"), hint))?;
+        let text = std::fs::read_to_string(path)
+            .map_err(|e| Error::other(ErrorCode::File, format!("cannot read {name}: {e}"), hint))?;
+        let value: serde_json::Value = serde_json::from_str(&text)
+            .map_err(|e| Error::other(ErrorCode::SavedPlan, format!("{name} is not a saved plan: {e}"), hint))?;
         match value.get("format").and_then(serde_json::Value::as_u64) {
-            Some(format) if format == u64::from(FORMAT) => {
-                Self::deserialize(value).map_err(|e| Error::other(format!("{name} is not a saved plan: {e}"), hint))
-            }
+            Some(format) if format == u64::from(FORMAT) => Self::deserialize(value)
+                .map_err(|e| Error::other(ErrorCode::SavedPlan, format!("{name} is not a saved plan: {e}"), hint)),
             Some(format) => {
                 let message = format!("{name} has format {format}; this version of pb-deploy reads format {FORMAT}");
-                Err(Error::other(message, "apply it with the version of pb-deploy that created it"))
+                Err(Error::other(
+                    ErrorCode::SavedPlan,
+                    message,
+                    "apply it with the version of pb-deploy that created it",
+                ))
             }
-            None => Err(Error::other(format!("{name} is not a saved plan"), hint)),
+            None => Err(Error::other(ErrorCode::SavedPlan, format!("{name} is not a saved plan"), hint)),
         }
     }
 }
 
 fn refused(reasons: &[String]) -> Error {
     let message = format!("saved plan refused (nothing was changed): {}", reasons.join("; "));
-    Error::other(message, "create a new plan and review it")
+    Error::other(ErrorCode::SavedPlan, message, "create a new plan and review it")
 }
 
 /// Returns a hash of the JSON form of a value: 64 hexadecimal digits.

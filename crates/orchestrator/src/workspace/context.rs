@@ -1,63 +1,53 @@
-//! Context of a command about one workspace: configuration, AWS client configuration, prerequisites, snapshot, graph.
+//! Context of a command about one workspace: configuration, AWS client configuration, owner, state.
 
-use crate::cli::{Global, OnInterrupt, Selection, WaitOptions};
+use crate::cli::Global;
 use crate::exit::Error;
-use crate::run::releases;
-use crate::run::saved_plan::{PlanBinding, fingerprint, observed_fingerprint};
-use crate::stack;
-use crate::workspace::images::{ImageOverrides, Images, NotDeployed, apply_overrides, repository};
-use crate::workspace::prerequisites::Prerequisites;
-use crate::workspace::{prerequisites, recorded_names, select, tag_index, untagged};
+use crate::workspace::prerequisites;
+use crate::workspace::recorded_names;
 use aws_config::SdkConfig;
 use pb_config::{Config, Workspace};
-use pb_engine::{Action, Cancel, Failure, Goal, Graph, Observed, Ownership, Plan, PlanScope, Snapshot, TagIndex};
-use pb_engine::{compute_plan, observe, observe_with_index, preflight, with_checks};
-use pb_state::{AccountRegion, Session, StateLocation, Store};
-use std::collections::BTreeSet;
+use pb_engine::{Failure, Ownership, Snapshot};
+use pb_state::{AccountRegion, Session, StateLocation, Store, Timing};
 use std::sync::Arc;
 
-/// Workspace with everything that planning needs.
+/// One workspace: what every command about its resources needs.
+#[derive(Clone)]
 pub struct WorkspaceContext {
     pub workspace: Workspace,
     pub aws: SdkConfig,
-    pub prerequisites: Prerequisites,
     pub owner: Arc<Ownership>,
     pub location: StateLocation,
-    pub graph: Graph,
+    pub account_region: AccountRegion,
     /// Snapshot at the time when the context was opened.
     pub snapshot: Snapshot,
-    /// Index of the ownership tags; for previews only, not for runs that change something.
-    index: Option<TagIndex>,
-    /// Scope of the run's plan; everything by default.
-    pub scope: PlanScope,
-    /// Action for rollouts in progress if the run is interrupted; `None` to ask on a terminal.
-    pub on_interrupt: Option<OnInterrupt>,
+    pub timing: Timing,
 }
 
-/// Options from the command line.
-#[derive(Debug, Clone, Default)]
-pub struct RunOptions {
-    /// Images by service.
-    pub images: ImageOverrides,
-    /// Options for waiting for rollouts.
-    pub wait: WaitOptions,
-    /// Selected part of the stack.
-    pub selection: Selection,
-    /// Name of the repository that is about to be imported.
-    pub repository: Option<String>,
-    /// Action for rollouts in progress if the run is interrupted; `None` to ask on a terminal.
-    pub on_interrupt: Option<OnInterrupt>,
-    /// Set if the plan that is applied may delete or replace more than the plan that was shown.
-    pub accept_changed_plan: bool,
-}
+impl WorkspaceContext {
+    /// Reads the configuration, the snapshot and the account of the credentials, and uses the recorded names.
+    ///
+    /// # Errors
+    /// An invalid configuration; a snapshot that cannot be read, or that belongs to another account or region;
+    /// credentials of an account that is not allowed.
+    pub async fn open(global: &Global, name: &str) -> Result<Self, Error> {
+        let mut workspace = load_workspace(global, name)?;
+        let aws = connect(global, &workspace).await?;
+        let StateContext { snapshot, account_region, .. } = StateContext::open(&aws, &workspace).await?;
+        recorded_names::use_recorded_names(&mut workspace, &snapshot);
+        let location = state_location(&workspace);
+        let (owner, timing) = (Arc::new(location.owner.clone()), global.timing());
+        Ok(Self { workspace, aws, owner, location, account_region, snapshot, timing })
+    }
 
-/// Address of the image repository.
-pub const REPOSITORY: &str = "fargate/repository";
+    /// Returns the name of the workspace.
+    pub fn name(&self) -> &str {
+        &self.workspace.name
+    }
 
-/// Plan with the values that it is bound to.
-pub struct PlanResult {
-    pub plan: Plan,
-    pub binding: PlanBinding,
+    /// Returns the store of the snapshot, with the account and region that a write records.
+    pub fn store(&self) -> Store {
+        Store::new(&self.aws, &self.location).at(self.account_region.clone())
+    }
 }
 
 /// Loads the configuration of one workspace.
@@ -149,213 +139,6 @@ impl StateContext {
     }
 }
 
-/// Builds the graph of a workspace, with the fields in `ignore_changes`.
-fn build_graph(aws: &SdkConfig, workspace: &Workspace, prerequisites: &Prerequisites) -> Result<Graph, Error> {
-    let mut graph = stack::build(aws, workspace, prerequisites)?;
-    // A service whose image is not pushed yet is not in the graph.
-    let whole = prerequisites.images.missing().next().is_none();
-    select::apply_ignore_changes(&mut graph, workspace, whole)?;
-    Ok(graph)
-}
-
-impl WorkspaceContext {
-    /// Reads the configuration, the prerequisites and the snapshot. Changes nothing.
-    ///
-    /// # Errors
-    /// An invalid configuration; missing prerequisites; a snapshot that cannot be read, or that belongs to another
-    /// account or region.
-    pub async fn open(global: &Global, name: &str, goal: Goal, options: &RunOptions) -> Result<Self, Error> {
-        let mut workspace = load_workspace(global, name)?;
-        apply_overrides(&mut workspace, &options.images)?;
-        if let Some(seconds) = options.wait.wait_timeout {
-            workspace.deploy.wait_timeout = seconds;
-        }
-        if options.wait.no_wait {
-            workspace.deploy.wait_timeout = 0;
-        }
-        let aws = connect(global, &workspace).await?;
-        let location = state_location(&workspace);
-        let store = Store::new(&aws, &location);
-        let (snapshot, ahead, index) = tokio::join!(
-            Session::read_only(&store),
-            prerequisites::fetch_independent(&aws, &workspace, goal),
-            tag_index::look_up(&aws, &location.owner),
-        );
-        let snapshot = snapshot?;
-        // Checked before the other results are used: in another account or region, all resources would seem to be
-        // missing.
-        account_region(&workspace, ahead.account()).check(&snapshot, name)?;
-        let moved = use_recorded_repository(&mut workspace, &snapshot, options.repository.as_deref());
-        keep_manual_counts(&mut workspace, &snapshot);
-        let prerequisites = prerequisites::resolve(&aws, &workspace, &snapshot, goal, ahead, moved).await?;
-        // The index may not yet contain resources that an unfinished run created.
-        let index = index.filter(|_| snapshot.intents.is_none());
-        let graph = build_graph(&aws, &workspace, &prerequisites)?;
-        let scope = select::plan_scope(&graph, &snapshot, &options.selection)?;
-        let owner = Arc::new(location.owner.clone());
-        let on_interrupt = options.on_interrupt;
-        Ok(Self { workspace, aws, prerequisites, owner, location, graph, snapshot, index, scope, on_interrupt })
-    }
-
-    /// Returns the store of the snapshot, with the account and region that a write records.
-    pub fn store(&self) -> Store {
-        Store::new(&self.aws, &self.location)
-            .at(account_region(&self.workspace, Some(self.prerequisites.account.clone())))
-    }
-
-    /// Returns this context with newly pushed images; `None` if no missing image has been pushed in the meantime.
-    ///
-    /// # Errors
-    /// A graph that cannot be built.
-    pub async fn with_pushed_images(&self) -> Result<Option<Self>, Error> {
-        let Ok(images) = Images::look_up(&self.aws, &self.workspace).await else { return Ok(None) };
-        if images.missing().count() >= self.prerequisites.images.missing().count() {
-            return Ok(None);
-        }
-        let prerequisites = Prerequisites { images, ..self.prerequisites.clone() };
-        Ok(Some(Self {
-            graph: build_graph(&self.aws, &self.workspace, &prerequisites)?,
-            workspace: self.workspace.clone(),
-            aws: self.aws.clone(),
-            prerequisites,
-            owner: Arc::clone(&self.owner),
-            location: self.location.clone(),
-            snapshot: self.snapshot.clone(),
-            index: None,
-            scope: self.scope.clone(),
-            on_interrupt: self.on_interrupt,
-        }))
-    }
-
-    /// Computes a preview of the [`plan`](Self::plan) without a lease. Does not wait for resources that an unfinished
-    /// run may have created, because that run may still be active; under the lease, [`plan`](Self::plan) waits for
-    /// them.
-    ///
-    /// # Errors
-    /// The errors of [`plan`](Self::plan).
-    pub async fn preview_plan(&self, goal: Goal) -> Result<PlanResult, Error> {
-        let snapshot = Snapshot { intents: None, ..self.snapshot.clone() };
-        let mut seen = snapshot.clone();
-        seen.resources.values_mut().for_each(|record| record.ready = true);
-        let mut observed = self.with_checks(&seen, goal, self.observe_cached(&seen)).await?;
-        observed.ignore_recent(&self.snapshot);
-        self.plan_observed(&snapshot, &observed, goal).await
-    }
-
-    /// Reads AWS and computes the plan. Changes nothing.
-    ///
-    /// # Errors
-    /// A failed read; a refused plan.
-    pub async fn plan(&self, snapshot: &Snapshot, goal: Goal, cancel: &Cancel) -> Result<PlanResult, Error> {
-        let observed = self.with_checks(snapshot, goal, self.observe(snapshot, cancel)).await?;
-        self.plan_observed(snapshot, &observed, goal).await
-    }
-
-    /// Adds the state of the checks to a read, except for a destroy, which does not need them.
-    async fn with_checks(
-        &self,
-        snapshot: &Snapshot,
-        goal: Goal,
-        observed: impl Future<Output = Result<Observed, Failure>>,
-    ) -> Result<Observed, Failure> {
-        match goal {
-            Goal::Deploy => with_checks(&self.graph, snapshot, observed).await,
-            Goal::Destroy => observed.await,
-        }
-    }
-
-    async fn plan_observed(&self, snapshot: &Snapshot, observed: &Observed, goal: Goal) -> Result<PlanResult, Error> {
-        let plan = compute_plan(&self.graph, observed, snapshot, goal, &self.scope)?;
-        let plan = plan.map_err(|refused| untagged::plan_error(&self.workspace.name, observed, refused))?;
-        let blocked = preflight(&self.graph, observed, &self.owner, &plan).await?;
-        if !blocked.is_empty() {
-            return Err(Error::Refused(blocked));
-        }
-        if goal == Goal::Deploy {
-            self.prerequisites.images.check_deletions(&plan)?;
-        }
-        let binding = self.plan_binding(snapshot, observed);
-        Ok(PlanResult { plan, binding })
-    }
-
-    /// Reads the resources of this workspace.
-    ///
-    /// # Errors
-    /// A failed read.
-    pub async fn observe(&self, snapshot: &Snapshot, cancel: &Cancel) -> Result<Observed, Failure> {
-        observe(&self.graph, snapshot, &self.owner, cancel).await
-    }
-
-    /// Reads the resources of this workspace with as few calls as possible, for callers that change nothing.
-    ///
-    /// # Errors
-    /// A failed read.
-    pub async fn observe_cached(&self, snapshot: &Snapshot) -> Result<Observed, Failure> {
-        observe_with_index(&self.graph, snapshot, &self.owner, self.index.as_ref(), &Cancel::never()).await
-    }
-
-    /// Returns the values that a plan computed from this read is bound to.
-    pub fn plan_binding(&self, snapshot: &Snapshot, observed: &Observed) -> PlanBinding {
-        PlanBinding {
-            account: self.prerequisites.account.clone(),
-            region: self.workspace.region.clone(),
-            stack: self.owner.stack.clone(),
-            workspace: self.owner.workspace.clone(),
-            lineage: snapshot.lineage.clone(),
-            serial: snapshot.serial,
-            configuration: fingerprint(&self.workspace),
-            images: self.prerequisites.images.identities(),
-            observed: observed_fingerprint(&self.graph, observed),
-        }
-    }
-
-    /// Returns the services that a run with this goal leaves out because their images are not pushed yet. Empty for a
-    /// run with targets.
-    pub fn not_deployed(&self, goal: Goal) -> Vec<NotDeployed> {
-        if goal == Goal::Destroy || !self.scope.is_all() {
-            return Vec::new();
-        }
-        let uri = repository(&self.workspace, &self.snapshot.outputs);
-        self.prerequisites.images.not_deployed(&self.workspace, uri)
-    }
-
-    /// Returns a title such as `staging (account 123456789012, us-east-2)`.
-    pub fn title(&self) -> String {
-        format!("{} (account {}, {})", self.workspace.name, self.prerequisites.account, self.workspace.region)
-    }
-}
-
-/// Uses the name of an imported repository, in which the images are then looked up. Returns whether this name differs
-/// from the configured name.
-fn use_recorded_repository(workspace: &mut Workspace, snapshot: &Snapshot, adopted: Option<&str>) -> bool {
-    let record = snapshot.resources.iter().find(|(address, _)| address.as_str() == REPOSITORY);
-    let name = record.and_then(|(_, record)| record.attrs.get("name")?.as_str());
-    let Some(name) = adopted.or(name).filter(|name| *name != workspace.names.repository) else { return false };
-    name.clone_into(&mut workspace.names.repository);
-    true
-}
-
-/// Keeps counts that `scale` set, if `keep_scale` is configured and the configured count has not changed since.
-fn keep_manual_counts(workspace: &mut Workspace, snapshot: &Snapshot) {
-    for (address, scaled) in &snapshot.scaled {
-        if let Some(service) = workspace.services.get_mut(releases::key(address))
-            && service.keep_scale
-            && service.count == scaled.configured
-        {
-            service.count = scaled.count;
-        }
-    }
-}
-
-/// Returns whether the snapshot already contains everything that an empty plan would record.
-pub fn is_recorded(snapshot: &Snapshot, plan: &Plan) -> bool {
-    let steps = || plan.steps.iter().filter(|step| step.action != Action::Delete);
-    let kept: BTreeSet<_> = steps().map(|step| &step.address).collect();
-    snapshot.intents.is_none()
-        && steps().all(|step| step.action == Action::Untargeted || snapshot.resources.contains_key(&step.address))
-        && snapshot.resources.keys().all(|address| kept.contains(address))
-}
-
 /// Returns the name in ECS of a configured service.
 ///
 /// # Errors
@@ -364,7 +147,7 @@ pub fn service_name(workspace: &Workspace, key: &str) -> Result<String, Error> {
     let known: Vec<&str> = workspace.services.all().map(|(key, _)| key).collect();
     let unknown = || {
         let hint = format!("configured services: {}", known.join(", "));
-        Error::usage(format!("{} has no service {key:?}", workspace.name), hint)
+        Error::unknown_name(format!("{} has no service {key:?}", workspace.name), hint)
     };
     workspace.names.service(key).map(str::to_owned).ok_or_else(unknown)
 }

@@ -4,7 +4,7 @@ use crate::exit::Error;
 use aws_config::SdkConfig;
 use futures_util::future::{join, join_all};
 use pb_config::{Image, Service, Workspace};
-use pb_engine::{Action, Class, Failure, Plan, PlanError};
+use pb_engine::{Action, Cause, Class, Failure, Plan, PlanError};
 use pb_fargate::{EcrImage, ImageLookup, look_up_tags, pinned};
 use pb_rules::fargate as rules;
 use serde::{Deserialize, Serialize};
@@ -57,7 +57,7 @@ pub fn apply_overrides(workspace: &mut Workspace, given: &ImageOverrides) -> Res
         let known: Vec<String> = workspace.services.all().map(|(key, _)| key.to_owned()).collect();
         let Some(service) = workspace.services.get_mut(key) else {
             let hint = format!("configured services: {}", known.join(", "));
-            return Err(Error::usage(format!("unknown service {key:?} in --image"), hint));
+            return Err(Error::unknown_name(format!("unknown service {key:?} in --image"), hint));
         };
         let (image, verdict) = match text {
             text if text.contains('/') => (Image::Reference(text.clone()), rules::image(text)),
@@ -185,7 +185,7 @@ impl Images {
                 let why = format!(
                     "it would be deleted because image `{tag}` is not in the repository; push it, or use another one"
                 );
-                Some(PlanError { address: step.address.clone(), why })
+                Some(PlanError::new(step.address.clone(), why))
             })
             .collect();
         if refused.is_empty() { Ok(()) } else { Err(Error::Refused(refused)) }
@@ -269,7 +269,7 @@ async fn external_image(aws: &SdkConfig, reference: &str) -> Result<Option<pb_fa
         Ok(ImageLookup::Digest(digest)) => Ok(Some(pb_fargate::Image::Reference(pinned(reference, &digest)))),
         Ok(ImageLookup::NoRepository) => {
             let message = format!("repository {:?} of image {reference} not found", external_image.repository);
-            Err(Failure::new(Class::NotFound, "ecr:DescribeImages", message))
+            Err(Failure::new(Class::NotFound, "ecr:DescribeImages", message).cause(Cause::Prerequisite))
         }
         Ok(ImageLookup::Empty | ImageLookup::NoSuchTag) => {
             Err(image_not_found(&external_image.repository, &external_image.tag))
@@ -283,6 +283,7 @@ async fn external_image(aws: &SdkConfig, reference: &str) -> Result<Option<pb_fa
 fn image_not_found(repository: &str, tag: &str) -> Failure {
     let message = format!("the repository {repository} has no image {tag:?}");
     Failure::new(Class::NotFound, "ecr:DescribeImages", message)
+        .cause(Cause::Prerequisite)
         .hint("push the image, or choose another one in the configuration or with --image SERVICE=TAG")
 }
 

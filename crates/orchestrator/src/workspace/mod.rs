@@ -1,10 +1,12 @@
 //! One workspace: its configuration, prerequisites, images and recorded names, and the context that commands share.
 
 pub mod context;
+pub mod deployed;
 pub mod images;
 pub mod prerequisites;
 pub mod quotas;
 pub mod recorded_names;
 pub mod select;
+pub mod stack_context;
 pub mod tag_index;
 pub mod untagged;

@@ -7,7 +7,7 @@ use aws_config::SdkConfig;
 use pb_aws::ForOperation;
 use pb_config::Workspace;
 use pb_edge::Zone;
-use pb_engine::{Class, Failure, Goal, Snapshot};
+use pb_engine::{Cause, Class, Failure, Goal, Refusal, Snapshot};
 
 /// Values of the prerequisites.
 #[derive(Debug, Clone)]
@@ -142,7 +142,7 @@ pub async fn account(aws: &SdkConfig, workspace: &Workspace) -> Result<String, F
                 allowed.join(", ")
             );
             let hint = "use other credentials (AWS_PROFILE), or add the account to `allowed_account_ids`";
-            Err(Failure::new(Class::Refused, "check the account", message).hint(hint))
+            Err(Failure::refused(Refusal::WrongAccount, "check the account", message).hint(hint))
         }
         _ => Ok(account),
     }
@@ -160,6 +160,7 @@ pub async fn role(aws: &SdkConfig, name: &str, key: &str, goal: Goal) -> Result<
     }
     let output = answer.map_err(|failure| match failure.class {
         Class::NotFound => Failure::new(Class::NotFound, "iam:GetRole", format!("role {name:?} not found"))
+            .cause(Cause::Prerequisite)
             .hint(format!("create the role, or set `{key}` to another one in the configuration")),
         _ => failure,
     })?;
@@ -199,6 +200,7 @@ pub async fn zones(aws: &SdkConfig, workspace: &Workspace, snapshot: &Snapshot) 
             "ec2:DescribeAvailabilityZones",
             "the region has fewer than two Availability Zones with Fargate; a load balancer needs two",
         )
+        .cause(Cause::Prerequisite)
         .hint("choose another `region`")),
     }
 }

@@ -7,7 +7,7 @@ use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, try_join};
 use pb_aws::ForOperation;
 use pb_edge::LoadBalancerClient;
-use pb_engine::{Address, Class, Failure, Graph, PlanError, Planned, PreflightCheck};
+use pb_engine::{Address, Class, Failure, Graph, PlanError, Planned, PreflightCheck, Refusal};
 use pb_net::Ec2;
 use pb_rules::quotas::{Quota, Usage};
 use std::fmt;
@@ -103,7 +103,7 @@ async fn refusal(client: &Client, address: Address, usage: &Usage) -> Result<Opt
         },
         false => (default, None),
     };
-    Ok(usage.refusal(limit, note.as_deref()).map(|why| PlanError { address, why }))
+    Ok(usage.refusal(limit, note.as_deref()).map(|why| PlanError::new(address, why).reason(Refusal::Quota)))
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use crate::cli::Selection;
 use crate::exit::Error;
 use pb_config::Workspace;
-use pb_engine::{Address, Graph, PlanScope, Snapshot};
+use pb_engine::{Address, ErrorCode, Graph, PlanScope, Snapshot};
 use std::collections::BTreeSet;
 
 /// Returns the scope of a plan: the resources that were selected on the command line, by address or by concern (`net`).
@@ -49,7 +49,7 @@ fn unknown_resource<'a>(text: &str, known: impl Iterator<Item = &'a Address>) ->
         || "list the addresses with `pb-deploy state list WORKSPACE` or `pb-deploy plan WORKSPACE`".to_owned(),
         |near| format!("did you mean {near}?"),
     );
-    Error::usage(format!("resource {text:?} not found"), hint)
+    Error::unknown_name(format!("resource {text:?} not found"), hint)
 }
 
 fn nearest<'a>(text: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
@@ -69,7 +69,11 @@ pub fn apply_ignore_changes(graph: &mut Graph, workspace: &Workspace, whole: boo
         let wrong = |message: String, near: Option<&str>, all: Vec<&str>| {
             let hint =
                 near.map_or_else(|| format!("available: {}", all.join(", ")), |near| format!("did you mean {near}?"));
-            Error::other(format!("invalid entry {text:?} in `ignore_changes`: {message}"), hint)
+            Error::other(
+                ErrorCode::ConfigurationInvalid,
+                format!("invalid entry {text:?} in `ignore_changes`: {message}"),
+                hint,
+            )
         };
         let Some((address, spec)) = specs.iter().find(|(known, _)| known.as_str() == address) else {
             if !whole {

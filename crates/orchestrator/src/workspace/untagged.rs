@@ -3,8 +3,8 @@
 
 use crate::exit::Error;
 use crate::output::count;
-use crate::workspace::context::WorkspaceContext;
-use pb_engine::{Address, Cancel, Class, Failure, Observed, PlanError, Snapshot, Untagged, observe};
+use crate::workspace::stack_context::StackContext;
+use pb_engine::{Address, Cancel, Cause, Class, Failure, Observed, PlanError, Refusal, Snapshot, Untagged, observe};
 use std::collections::BTreeMap;
 
 /// Returns the hint for a workspace in which resources have lost their tags.
@@ -31,7 +31,9 @@ pub fn plan_error(workspace: &str, observed: &Observed, refused: Vec<PlanError>)
 pub fn refuse(workspace: &str, untagged: &BTreeMap<Address, Untagged>) -> Result<(), Failure> {
     match summary(untagged) {
         None => Ok(()),
-        Some(message) => Err(Failure::new(Class::Unmanaged, "find the resources", message).hint(hint(workspace))),
+        Some(message) => Err(Failure::new(Class::Unmanaged, "find the resources", message)
+            .cause(Cause::Refused { reason: Refusal::Untagged })
+            .hint(hint(workspace))),
     }
 }
 
@@ -49,10 +51,10 @@ pub fn summary(untagged: &BTreeMap<Address, Untagged>) -> Option<String> {
 ///
 /// # Errors
 /// A failed read.
-pub async fn find(context: &WorkspaceContext) -> Result<BTreeMap<Address, Untagged>, Failure> {
-    let mut seen = Snapshot { intents: None, ..context.snapshot.clone() };
+pub async fn find(context: &StackContext) -> Result<BTreeMap<Address, Untagged>, Failure> {
+    let mut seen = Snapshot { intents: None, ..context.base.snapshot.clone() };
     seen.resources.values_mut().for_each(|record| record.ready = true);
-    let mut observed = observe(&context.graph, &seen, &context.owner, &Cancel::never()).await?;
-    observed.ignore_recent(&context.snapshot);
+    let mut observed = observe(&context.graph, &seen, &context.base.owner, &Cancel::never()).await?;
+    observed.ignore_recent(&context.base.snapshot);
     Ok(observed.untagged)
 }

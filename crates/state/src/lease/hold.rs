@@ -3,7 +3,7 @@
 use super::protocol::LeaseValidity;
 use super::table::{Holder, LeaseTable, UpdateOutcome};
 use crate::clock::Clock;
-use pb_engine::{Class, Failure};
+use pb_engine::{Cause, Class, Failure};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::watch;
@@ -206,5 +206,6 @@ fn lease_taken(holder: Option<&Holder>) -> Failure {
 
 fn lost_failure(message: String) -> Failure {
     Failure::new(Class::Locked, OPERATION, message)
+        .cause(Cause::LeaseLost)
         .hint("run the same command again when no other run is active: it finds the created resources by their tags")
 }

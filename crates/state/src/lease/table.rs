@@ -9,7 +9,7 @@ use aws_sdk_dynamodb::primitives::{DateTime, DateTimeFormat};
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue, ReturnValuesOnConditionCheckFailure};
 use aws_types::SdkConfig;
 use pb_aws::ForOperation;
-use pb_engine::{Class, Failure};
+use pb_engine::{Cause, Class, Failure, Refusal};
 use std::collections::HashMap;
 use std::fmt;
 use std::time::SystemTime;
@@ -155,11 +155,12 @@ impl LeaseTable {
     pub async fn unlock(&self, id: &str) -> Result<(), Failure> {
         match self.release(id).await? {
             UpdateOutcome::Applied(_) => Ok(()),
-            UpdateOutcome::Rejected(None) => Err(Failure::new(Class::NotFound, "unlock", "nobody holds the lock")),
+            UpdateOutcome::Rejected(None) => Err(Failure::new(Class::NotFound, "unlock", "nobody holds the lock")
+                .cause(Cause::Refused { reason: Refusal::OtherHolder })),
             UpdateOutcome::Rejected(Some(holder)) => {
                 let message = format!("{id} does not hold the lock; it is held by {holder}");
                 let hint = format!("to break this lock: `pb-deploy unlock {} {}`", self.workspace, holder.id);
-                Err(Failure::new(Class::Refused, "unlock", message).hint(hint))
+                Err(Failure::refused(Refusal::OtherHolder, "unlock", message).hint(hint))
             }
         }
     }
@@ -224,7 +225,7 @@ impl LeaseTable {
             "lock table {table} does not belong to this state: its lock number is {fence}, but the snapshot was \
              written under lock number {written}; nothing was changed"
         );
-        Failure::new(Class::Refused, "open the state", message).hint(format!(
+        Failure::refused(Refusal::OtherLockTable, "open the state", message).hint(format!(
             "the table was re-created, its item {} was deleted, or `state.lock_table` names another table than before: \
              correct `state.lock_table`, or, if {table} is the right table, restore the newest version of the state: \
              `pb-deploy state versions {workspace}`, then `pb-deploy state restore {workspace} VERSION`",
@@ -339,7 +340,7 @@ fn number_attribute(item: &Item, name: &str) -> Result<u64, Failure> {
     let found = item.get(name).and_then(|value| value.as_n().ok()).and_then(|digits| digits.parse().ok());
     found.ok_or_else(|| {
         let message = format!("the item has no numeric attribute `{name}`: it was modified outside of pb-deploy");
-        Failure::new(Class::Refused, "read the lock", message).hint("delete the item from the lock table")
+        Failure::refused(Refusal::StateUnreadable, "read the lock", message).hint("delete the item from the lock table")
     })
 }
 

@@ -145,7 +145,7 @@ async fn store_is_probed_only_before_the_first_write() {
     assert!(probe.headers.contains_key("if-match") && aws.object().is_none());
     assert_eq!(probe.headers["x-amz-server-side-encryption"], "AES256", "a bucket policy may require it");
     session
-        .begin(Intents { plan: "p".into(), operation: "deploy".into(), steps: Vec::new(), written: false })
+        .begin(Intents { plan: "p".into(), operation: pb_engine::Operation::Deploy, steps: Vec::new(), written: false })
         .await
         .unwrap();
     session.close().await.unwrap();
@@ -177,7 +177,7 @@ async fn account_and_region_are_recorded_with_the_next_write() {
     assert_eq!(aws.calls("PutObject").len(), 0, "a snapshot was written only to record the account and region");
     let session = open_at(&aws, here()).await.unwrap();
     session
-        .begin(Intents { plan: "p".into(), operation: "deploy".into(), steps: Vec::new(), written: false })
+        .begin(Intents { plan: "p".into(), operation: pb_engine::Operation::Deploy, steps: Vec::new(), written: false })
         .await
         .unwrap();
     session.end(false).await.unwrap();

@@ -28,7 +28,7 @@ fn put(number: usize) -> Entry {
 
 fn intents() -> Intents {
     let step = Intent { address: address(0), kind: "k".into(), action: Action::Create, was: None };
-    Intents { plan: "p".into(), operation: "deploy".into(), steps: vec![step], written: false }
+    Intents { plan: "p".into(), operation: pb_engine::Operation::Deploy, steps: vec![step], written: false }
 }
 
 #[tokio::test(start_paused = true)]

@@ -7,7 +7,7 @@ use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::AttributeValue;
 use md5::{Digest, Md5};
 use pb_aws::ForOperation;
-use pb_engine::{Class, Failure};
+use pb_engine::{Failure, Refusal};
 
 #[derive(Debug)]
 pub(super) struct LockItem {
@@ -78,7 +78,7 @@ impl LockItem {
             return Ok(());
         }
         let message = format!("the state has the MD5 digest {digest}, but Terraform stored the digest {noted}");
-        Err(Failure::new(Class::Refused, "check the Terraform state", message)
+        Err(Failure::refused(Refusal::TerraformState, "check the Terraform state", message)
             .hint("nothing was changed; run `terraform plan`, which explains how to fix this"))
     }
 

@@ -55,8 +55,13 @@ impl<'a> Executor<'a> {
             }
             Err(failure) => {
                 let action = Action::Check;
-                self.run.events.send(Event::Failed { address: address.clone(), action, failure: failure.clone() });
-                self.outcome.failed.push(StepFailure { address, action, failure });
+                self.run.events.send(Event::Failed {
+                    address: address.clone(),
+                    action,
+                    failure: failure.clone(),
+                    remains: None,
+                });
+                self.outcome.failed.push(StepFailure { address, action, failure, remains: None });
             }
         }
     }

@@ -5,6 +5,7 @@ use crate::apply::ledger::Entry;
 use crate::apply::phase::{PhaseContext, run_unless_lost};
 use crate::model::event::Event;
 use crate::model::failure::Failure;
+use crate::model::outcome::Remains;
 use crate::model::plan::{Action, Order, Step};
 use crate::model::snapshot::Record;
 use crate::plan::schedule::Task;
@@ -63,7 +64,7 @@ impl Executor<'_> {
 
     fn is_rolled_back(&self, index: usize) -> bool {
         let address = &self.plan.steps[index].address;
-        self.outcome.failed.iter().any(|failed| failed.address == *address && failed.failure.undone)
+        self.outcome.failed.iter().any(|failed| failed.address == *address && failed.failure.is_rolled_back())
     }
 
     async fn delete_created(&self, index: usize) -> (Instant, Result<(), Failure>) {
@@ -84,7 +85,8 @@ impl Executor<'_> {
         let action = Action::Delete;
         if let Err(failure) = result {
             // The outcome does not change: the next plan finds the resource.
-            return self.run.events.send(Event::Failed { address, action, failure });
+            let remains = Some(Remains::MayExist);
+            return self.run.events.send(Event::Failed { address, action, failure, remains });
         }
         self.ledger.record(match (&step.before, &step.attrs) {
             (Some(spec), Some(attrs)) => Entry::Put(

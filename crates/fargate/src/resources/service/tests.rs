@@ -172,7 +172,7 @@ async fn failed_deploy(deployments: &[(u32, Status)]) -> (Vec<String>, Duration)
     fake.get().rollout_state = Some(State::Failed);
     fake.get().deployments = deployments.to_vec();
     let since = tokio::time::Instant::now();
-    (stack(&fake, spec()).deploy().await.unwrap_err().details, since.elapsed())
+    (stack(&fake, spec()).deploy().await.unwrap_err().details(), since.elapsed())
 }
 
 #[tokio::test(start_paused = true)]
@@ -229,13 +229,17 @@ async fn crash_loop(deployments: &[(u32, Status)], abort_on_crash_loop: bool) ->
 async fn completed_rollout_with_a_crash_loop_fails() {
     let (failure, stopped) = crash_loop(&[(1, Status::InProgress), (7, Status::Successful)], true).await;
     assert_eq!(failure.to_string(), "roll out staging-web: 3 tasks started and exited with an error");
-    assert!(failure.details.iter().any(|detail| detail.starts_with("rolled back")), "{:?}", failure.details);
+    assert!(failure.details().iter().any(|detail| detail.starts_with("rolled back")), "{:?}", failure.details());
     assert_eq!(stopped, 1);
     let (failure, stopped) = crash_loop(&[(1, Status::InProgress), (7, Status::Successful)], false).await;
-    assert!(failure.details.contains(&"the rollout continues in ECS".to_owned()), "{:?}", failure.details);
+    assert!(failure.details().contains(&"the rollout continues in ECS".to_owned()), "{:?}", failure.details());
     assert_eq!(stopped, 0, "a caller that only reads stops nothing");
     let (failure, stopped) = crash_loop(&[(1, Status::InProgress)], true).await;
-    assert!(failure.details.iter().any(|detail| detail.ends_with("ECS keeps starting tasks")), "{:?}", failure.details);
+    assert!(
+        failure.details().iter().any(|detail| detail.ends_with("ECS keeps starting tasks")),
+        "{:?}",
+        failure.details()
+    );
     assert_eq!(stopped, 0, "there is nothing to roll back to");
 }
 

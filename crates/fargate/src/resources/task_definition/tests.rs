@@ -272,7 +272,8 @@ async fn latest_revision_with_the_same_content_is_reused() {
     assert_eq!(step.origin, Some(pb_engine::Origin::Configuration), "the tag is new; the revision did not drift");
     let ledger = MemoryLedger::new(snapshot);
     let (owner, events) = (Arc::new(owner()), Events::none());
-    let run = Run { id: "r".to_owned(), operation: "deploy".to_owned(), owner, events, cancel: Cancel::never() };
+    let run =
+        Run { id: "r".to_owned(), operation: pb_engine::Operation::Deploy, owner, events, cancel: Cancel::never() };
     assert!(apply_plan(&graph, &plan, &ledger, &run).await.unwrap().is_complete());
     assert_eq!(attrs_of(&ledger.snapshot(), "fargate/web_task")["revision"], 2);
     let ecs = fake.get();
@@ -287,7 +288,8 @@ async fn copied_content_tag_is_not_trusted() {
     let graph = graph(&fake, spec("2"), &[]);
     let (plan, _) = planned(&graph, &snapshot).await;
     let (owner, events) = (Arc::new(owner()), Events::none());
-    let run = Run { id: "r".to_owned(), operation: "deploy".to_owned(), owner, events, cancel: Cancel::never() };
+    let run =
+        Run { id: "r".to_owned(), operation: pb_engine::Operation::Deploy, owner, events, cancel: Cancel::never() };
     assert!(apply_plan(&graph, &plan, &MemoryLedger::new(snapshot), &run).await.unwrap().is_complete());
     assert_eq!(fake.get().registered, 3);
 }

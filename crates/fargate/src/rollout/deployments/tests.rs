@@ -110,7 +110,7 @@ async fn rollout_is_stopped_once_and_its_rollback_awaited() {
         });
     let client = pb_aws::mock_client!(aws_sdk_ecs, [&listed, &revisions, &stopped]);
     let outcome = stop(&client, &attrs(2), Duration::from_secs(60)).await.unwrap();
-    assert_eq!(outcome, "rolled back: the previous revision is serving again");
+    assert_eq!(outcome.text, "rolled back: the previous revision is serving again");
     assert_eq!(stop(&client, &attrs(2), Duration::ZERO).await.unwrap(), outcome, "it is not stopped twice");
     assert_eq!(stopped.num_calls(), 1);
 }
@@ -121,7 +121,7 @@ async fn rollback_in_progress_is_not_reported_as_done() {
     let stopped = mock!(Client::stop_service_deployment).then_http_response(|| refused("ConflictException", "no"));
     let client = pb_aws::mock_client!(aws_sdk_ecs, [&listed, &revisions, &stopped]);
     let outcome = stop(&client, &attrs(2), Duration::from_secs(3)).await.unwrap();
-    assert_eq!(outcome, "the rollback is still in progress (IN_PROGRESS)");
+    assert_eq!(outcome.text, "the rollback is still in progress (IN_PROGRESS)");
 }
 
 #[tokio::test(start_paused = true)]
@@ -140,9 +140,9 @@ async fn rollout_that_is_listed_late_is_stopped() {
     };
     let ours = attrs(2);
     let (outcome, ()) = tokio::join!(stop(&client, &ours, Duration::from_secs(60)), late);
-    assert_eq!(outcome.unwrap(), "rolled back: the previous revision is serving again");
+    assert_eq!(outcome.unwrap().text, "rolled back: the previous revision is serving again");
     let outcome = stop(&client, &attrs(3), Duration::from_secs(60)).await.unwrap();
-    assert!(outcome.starts_with("ECS does not list this rollout"), "{outcome}");
+    assert!(!outcome.rolled_back && outcome.text.starts_with("ECS does not list this rollout"), "{outcome:?}");
     assert_eq!(stopped.num_calls(), 1);
 }
 
@@ -151,7 +151,7 @@ async fn completed_rollout_is_not_reported_as_rolled_back() {
     let [listed, revisions] = reads(&fake_ecs(&[(2, Status::Successful), (1, Status::Successful)]));
     let client = pb_aws::mock_client!(aws_sdk_ecs, [&listed, &revisions]);
     let outcome = stop(&client, &attrs(2), Duration::from_secs(60)).await.unwrap();
-    assert_eq!(outcome, "ECS had already completed the rollout; rolling back requires another rollout");
+    assert_eq!(outcome.text, "ECS had already completed the rollout; rolling back requires another rollout");
 }
 
 #[tokio::test]

@@ -1,4 +1,4 @@
-use super::{Class, ExpectedDeployment, FailureReport};
+use super::{Class, ExpectedDeployment, FailureReport, RollbackOutcome};
 use crate::testing::{deployment, refused};
 use aws_sdk_cloudwatchlogs::operation::get_log_events::GetLogEventsOutput;
 use aws_sdk_cloudwatchlogs::types::OutputLogEvent;
@@ -69,10 +69,11 @@ async fn failure_report_has_exits_events_log_and_running_tasks() {
     let ecs = ecs(vec![task("old", "ecs-svc/1", 9, 3), task("t1", "ecs-svc/2", 1, 1), task("t2", "ecs-svc/2", 2, 1)]);
     let logs = pb_aws::mock_client!(aws_sdk_cloudwatchlogs, [&lines]);
     let report = FailureReport { ecs: &ecs, logs: Some(&logs), expected: &EXPECTED };
-    let failure = report.failure((Class::Failed, "why"), Some(&service()), None, Some("rolled back".to_owned())).await;
+    let rolled_back = RollbackOutcome { rolled_back: true, text: "rolled back".to_owned() };
+    let failure = report.failure((Class::Failed, "why"), Some(&service()), None, Some(rolled_back)).await;
     assert_eq!(failure.to_string(), "roll out staging-web: why");
     assert_eq!(
-        failure.details,
+        failure.details(),
         [
             "stopped: 2 x Essential container in task exited (web exited with code 1)",
             "event: event 4",
@@ -94,8 +95,8 @@ async fn failure_report_omits_tasks_of_other_rollouts() {
     let logs = pb_aws::mock_client!(aws_sdk_cloudwatchlogs, [] as [&Rule; 0]);
     let report = FailureReport { ecs: &ecs, logs: Some(&logs), expected: &EXPECTED };
     let failure = report.failure((Class::Failed, "why"), Some(&service()), None, None).await;
-    let count = |word: &str| failure.details.iter().filter(|detail| detail.starts_with(word)).count();
-    assert_eq!((count("stopped:"), count("log:"), count("event:")), (0, 0, 5), "{:?}", failure.details);
+    let count = |word: &str| failure.details().iter().filter(|detail| detail.starts_with(word)).count();
+    assert_eq!((count("stopped:"), count("log:"), count("event:")), (0, 0, 5), "{:?}", failure.details());
 }
 
 #[tokio::test]
@@ -107,7 +108,7 @@ async fn failure_report_mentions_an_empty_log() {
     let report = FailureReport { ecs: &ecs, logs: Some(&logs), expected: &EXPECTED };
     let failure = report.failure((Class::Failed, "why"), None, None, None).await;
     let silent = "log: the container wrote nothing (log group g, stream p/web/t2)".to_owned();
-    assert!(failure.details.contains(&silent), "{:?}", failure.details);
+    assert!(failure.details().contains(&silent), "{:?}", failure.details());
 }
 
 #[tokio::test]
@@ -119,5 +120,5 @@ async fn failure_report_omits_what_cannot_be_read() {
     let report = FailureReport { ecs: &ecs, logs: None, expected: &EXPECTED };
     let failure = report.failure((Class::TimedOut, "why"), None, None, None).await;
     assert_eq!((failure.to_string().as_str(), failure.class), ("roll out staging-web: why", Class::TimedOut));
-    assert!(failure.details.is_empty(), "{:?}", failure.details);
+    assert!(failure.details().is_empty(), "{:?}", failure.details());
 }

@@ -9,9 +9,8 @@ use crate::cli::Global;
 use crate::exit::{Error, Exit};
 use crate::output;
 use crate::output::{BAD, BOLD, DIM, GOOD, WARN, document, paint};
-use crate::workspace::context::{
-    RunOptions, WorkspaceContext, account_region, connect, load_workspace, state_location,
-};
+use crate::workspace::context::{account_region, connect, load_workspace, state_location};
+use crate::workspace::stack_context::{RunOptions, StackContext};
 use crate::workspace::untagged;
 use anstyle::Style;
 use pb_engine::{Failure, Goal, Snapshot};
@@ -122,7 +121,7 @@ async fn ownership_tags(global: &Global, name: &str, snapshot: &Snapshot) -> Opt
         return None;
     }
     let found = async {
-        let context = WorkspaceContext::open(global, name, Goal::Destroy, &RunOptions::default()).await?;
+        let context = StackContext::open(global, name, Goal::Destroy, &RunOptions::default()).await?;
         Ok::<_, Error>(untagged::summary(&untagged::find(&context).await?))
     };
     Some(match found.await {

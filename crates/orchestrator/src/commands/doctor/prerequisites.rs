@@ -60,7 +60,7 @@ pub fn conditions(bucket: &str, probed: Result<ConditionalWrites, Failure>) -> O
 async fn bootstrap_checks(aws: &SdkConfig, workspace: &Workspace, account: &str) -> Vec<Check> {
     let planned = async {
         let mut graph = Graph::new();
-        let spec = crate::commands::bootstrap::spec(workspace, account, false);
+        let spec = crate::run::bootstrap::spec(workspace, account, false);
         pb_bootstrap::bootstrap(&mut graph, aws, &spec)?;
         let (owner, nothing) = (Arc::new(pb_bootstrap::shared_owner(&workspace.stack)), Snapshot::default());
         let observed = observe(&graph, &nothing, &owner, &Cancel::never()).await?;

@@ -1,7 +1,7 @@
 use super::{conclusions, only_rollouts_left};
 use pb_engine::{
-    Action, Address, Class, Failure, Outcome, Plan, Record, Release, ReleaseOutcome, Released, Snapshot, Step,
-    StepFailure, unknown,
+    Action, Address, Cause, Class, FailedRollout, Failure, Operation, Outcome, Plan, Record, Release, ReleaseOutcome,
+    Released, Remains, Snapshot, Step, StepFailure, unknown,
 };
 use serde_json::{Value, json};
 
@@ -18,26 +18,20 @@ fn spec(definition: &str) -> Value {
 
 fn step(action: Action, before: &str, after: &str, deployment: &str) -> Plan {
     let step = Step {
-        address: flask(),
-        kind: "ecs.service".to_owned(),
-        action,
-        origin: None,
-        reason: None,
-        changes: Vec::new(),
-        replacement_fields: Vec::new(),
-        drift: Vec::new(),
-        from: None,
-        id: None,
         before: Some(spec(before)),
         after: Some(spec(after)),
         attrs: Some(json!({ "deployment": deployment })),
+        ..Step::new(flask(), "ecs.service", action)
     };
     Plan { steps: vec![step], ..Plan::default() }
 }
 
 fn failed(class: Class) -> Outcome {
     let failure = Failure::new(class, "roll out staging-flask", "tasks failed");
-    Outcome { failed: vec![StepFailure { address: flask(), action: Action::Update, failure }], ..Outcome::default() }
+    Outcome {
+        failed: vec![StepFailure { address: flask(), action: Action::Update, failure, remains: Some(Remains::Exists) }],
+        ..Outcome::default()
+    }
 }
 
 fn done() -> Outcome {
@@ -57,7 +51,7 @@ fn snapshot(from: &str, outcome: ReleaseOutcome) -> Snapshot {
         run: "r1".to_owned(),
         at: "2026-11-30T00:00:00Z".to_owned(),
         who: "ana".to_owned(),
-        operation: "deploy".to_owned(),
+        operation: Operation::Deploy,
         services: [(flask(), released)].into(),
     };
     Snapshot { resources: [(flask(), record)].into(), releases: vec![release], ..Snapshot::default() }
@@ -112,7 +106,9 @@ fn only_rollouts_left_is_true_for_unfinished_waits_alone() {
     assert!(!only_rollouts_left(&update, &failed(Class::Failed), &now));
     assert!(!only_rollouts_left(&update, &done(), &now), "nothing is left");
     let mut back = failed(Class::Interrupted);
-    back.failed[0].failure.details.push("rolled back: the previous revision is serving again".to_owned());
+    let rollback = Some("rolled back: the previous revision is serving again".to_owned());
+    let rollout = FailedRollout { rolled_back: true, rollback, ..FailedRollout::default() };
+    back.failed[0].failure.cause = Cause::Rollout(rollout);
     assert!(!only_rollouts_left(&update, &back, &now), "the update has to be repeated");
     let mut skipped = failed(Class::Interrupted);
     skipped.skipped.push((Address::new("edge/record").unwrap(), Action::Update, "stopped".to_owned()));

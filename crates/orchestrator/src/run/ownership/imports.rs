@@ -3,7 +3,8 @@
 
 use crate::cli::{AdoptOptions, Global};
 use crate::exit::Error;
-use crate::workspace::context::{REPOSITORY, WorkspaceContext, connect, load_workspace};
+use crate::workspace::context::{connect, load_workspace};
+use crate::workspace::stack_context::{REPOSITORY, StackContext};
 use pb_engine::{Action, Address, AdoptionPlan, Cancel, Graph, Imports, Observed, Snapshot, Untagged};
 use pb_engine::{observe_with_imports, plan_adoption};
 use pb_net::{Ec2, SecurityGroupRule, SecurityGroupRuleSpec, matching_rules};
@@ -60,7 +61,7 @@ impl ImportRequest {
     ///
     /// # Errors
     /// A Terraform state that cannot be read; a command line without resources.
-    pub async fn read(context: &WorkspaceContext, adoption: &AdoptOptions) -> Result<Self, Error> {
+    pub async fn read(context: &StackContext, adoption: &AdoptOptions) -> Result<Self, Error> {
         let given = parse_pairs(&adoption.pairs)?;
         let mut named: BTreeMap<String, String> = BTreeMap::new();
         let (mut mapping, state) = match source(adoption)? {
@@ -71,7 +72,7 @@ impl ImportRequest {
             }
             None => (Mapping::default(), None),
             Some(source) => {
-                let state = State::parse(&source.read(&context.aws).await?)?;
+                let state = State::parse(&source.read(&context.base.aws).await?)?;
                 let ids: Vec<&String> = given.values().collect();
                 let (also_given, open): (Vec<_>, Vec<_>) =
                     state.resources.into_iter().partition(|found| ids.contains(&&found.id));
@@ -116,25 +117,25 @@ fn targets(graph: &Graph, given: &BTreeMap<Address, String>) -> Result<Vec<Desir
 /// # Errors
 /// A read that fails; every resource that cannot be imported.
 pub async fn plan_import(
-    context: &WorkspaceContext,
+    context: &StackContext,
     request: &ImportRequest,
     snapshot: &Snapshot,
     cancel: &Cancel,
 ) -> Result<AdoptionPlan, Error> {
     let (graph, mut claims) = (&context.graph, request.claims.clone());
-    let mut observed = observe_with_imports(graph, snapshot, &context.owner, &claims, cancel).await?;
+    let mut observed = observe_with_imports(graph, snapshot, &context.base.owner, &claims, cancel).await?;
     let lost = untagged_claims(graph, &observed, request);
     if !lost.is_empty() {
         claims.extend(lost);
-        observed = observe_with_imports(graph, snapshot, &context.owner, &claims, cancel).await?;
+        observed = observe_with_imports(graph, snapshot, &context.base.owner, &claims, cancel).await?;
     }
     let first = plan_adoption(graph, &observed, snapshot, &claims)?.map_err(Error::Refused)?;
-    let rules = matching_rules(&Ec2::from(&context.aws), &planned_rules(&first)).await?;
+    let rules = matching_rules(&Ec2::from(&context.base.aws), &planned_rules(&first)).await?;
     if rules.is_empty() {
         return Ok(first);
     }
     claims.extend(rules);
-    let observed = observe_with_imports(graph, snapshot, &context.owner, &claims, cancel).await?;
+    let observed = observe_with_imports(graph, snapshot, &context.base.owner, &claims, cancel).await?;
     plan_adoption(graph, &observed, snapshot, &claims)?.map_err(Error::Refused)
 }
 

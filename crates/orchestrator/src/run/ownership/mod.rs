@@ -1,35 +1,40 @@
-//! `adopt`, `forget` and `state mv`: import existing resources, stop managing them, or move them to another address.
-//! They change tags and the snapshot, and nothing else.
+//! `adopt`, `forget` and `state mv` as inputs of the pipeline: import existing resources, stop managing them, or move
+//! them to another address. They change tags and the snapshot, and nothing else.
 
-mod imports;
+pub mod imports;
 mod moves;
 mod output;
-mod preserving_ledger;
+mod unfinished;
 
-use crate::cli::{AdoptOptions, Consent, Global};
-use crate::confirmation;
+use crate::cli::AdoptOptions;
 use crate::exit::{Error, Exit};
 use crate::output::reporter::Reporter;
-use crate::run::stack_run::{report_holder, same_writes};
-use crate::signals;
-use crate::workspace::context::{RunOptions, WorkspaceContext};
+use crate::run::approval::same_writes;
+use crate::run::outcome;
+use crate::run::pipeline::{Finished, Input, Pass, Reading};
+use crate::workspace::stack_context::StackContext;
 use imports::ImportRequest;
-use pb_engine::{Address, Cancel, Class, Failure, Goal, Outcome, Plan, PlanError, Run, Snapshot};
+use pb_engine::{Address, Cancel, ErrorCode, Operation, Outcome, PartialLedger, Plan, PlanError, Snapshot};
 use pb_engine::{apply_ownership_changes, observe, plan_forget};
-use pb_state::{AcquireOptions, LeaseTable, Session};
-use pb_terraform::{Lock, Mapping};
-use preserving_ledger::PreservingLedger;
-use std::time::Duration;
+use pb_terraform::{Lock, Mapping, Source};
 
-/// A task that changes which existing resources are managed, or at which addresses.
-enum Task<'a> {
+/// A change of which existing resources are managed, or at which addresses.
+pub enum Task<'a> {
     Adopt(&'a AdoptOptions),
     Forget(&'a [Address]),
     Move { from: &'a str, to: &'a str },
 }
 
+/// A run that changes ownership.
+pub struct OwnershipRun<'a> {
+    pub context: &'a StackContext,
+    pub task: Task<'a>,
+    /// Set if the plan is only shown.
+    pub dry_run: bool,
+}
+
 /// A planned task, with its output.
-struct TaskPlan {
+pub struct TaskPlan {
     plan: Plan,
     text: String,
     json: serde_json::Value,
@@ -39,92 +44,124 @@ struct TaskPlan {
     mapping: Mapping,
 }
 
-/// Imports the given resources, or those of a Terraform state.
-///
-/// # Errors
-/// An error before the run begins: a resource that cannot be imported, a lock that another run holds.
-pub async fn adopt(global: &Global, workspace: &str, adoption: &AdoptOptions) -> Result<Exit, Error> {
-    run_task(global, workspace, &Task::Adopt(adoption), &adoption.consent, adoption.dry_run).await
-}
+impl Input for OwnershipRun<'_> {
+    type Planned = TaskPlan;
 
-/// Stops managing the resources at the addresses.
-///
-/// # Errors
-/// The errors of [`adopt`].
-pub async fn forget(
-    global: &Global,
-    workspace: &str,
-    addresses: &[String],
-    consent: &Consent,
-    dry_run: bool,
-) -> Result<Exit, Error> {
-    let addresses = addresses.iter().map(|text| imports::address(text)).collect::<Result<Vec<_>, _>>()?;
-    run_task(global, workspace, &Task::Forget(&addresses), consent, dry_run).await
-}
-
-/// Moves one resource, or all resources of a service, to another address.
-///
-/// # Errors
-/// The errors of [`adopt`].
-pub async fn move_addresses(
-    global: &Global,
-    workspace: &str,
-    (from, to): (&str, &str),
-    consent: &Consent,
-    dry_run: bool,
-) -> Result<Exit, Error> {
-    run_task(global, workspace, &Task::Move { from, to }, consent, dry_run).await
-}
-
-async fn run_task(
-    global: &Global,
-    workspace: &str,
-    task: &Task<'_>,
-    consent: &Consent,
-    dry_run: bool,
-) -> Result<Exit, Error> {
-    let reporter = Reporter::new(global.json, global.verbose);
-    let repository = match task {
-        Task::Adopt(adoption) => imports::repository(global, workspace, adoption).await?,
-        Task::Forget(_) | Task::Move { .. } => None,
-    };
-    let context =
-        WorkspaceContext::open(global, workspace, Goal::Deploy, &RunOptions { repository, ..RunOptions::default() })
-            .await?;
-    preserving_ledger::check(task, &context.snapshot, workspace)?;
-    let planned = plan_task(&context, task, &context.snapshot, &Cancel::never()).await?;
-    reporter.json("plan", &planned.json);
-    reporter.message(&planned.text);
-    if planned.plan.writes().next().is_none() || dry_run {
-        output::removal(&planned, &Outcome::default())
-            .iter()
-            .for_each(|removal| reporter.message(&output::terraform(removal)));
-        return Ok(Exit::Done);
-    }
-    confirmation::confirm(workspace, &format!("{} this in", task.word()), consent.yes)?;
-    let (outcome, interrupted) = run_under_lease(&reporter, global, &context, task, consent, &planned).await?;
-    Ok(report(&reporter, task, &context, &planned, &outcome, interrupted))
-}
-
-impl Task<'_> {
-    fn word(&self) -> &'static str {
-        match self {
-            Self::Adopt(_) => "adopt",
-            Self::Forget(_) => "forget",
-            Self::Move { .. } => "move",
+    fn operation(&self) -> Operation {
+        match self.task {
+            Task::Adopt(_) => Operation::Adopt,
+            Task::Forget(_) => Operation::Forget,
+            Task::Move { .. } => Operation::Move,
         }
     }
 
-    /// Returns the operation that is written to Terraform's lock. By this text, a later run of pb-deploy recognises a
-    /// lock that an earlier run left.
-    fn operation(&self, context: &WorkspaceContext) -> String {
-        format!("pb-deploy {} {}/{}", self.word(), context.owner.stack, context.owner.workspace)
+    async fn plan(&self, snapshot: &Snapshot, reading: Reading<'_>) -> Result<TaskPlan, Error> {
+        unfinished::check(&self.task, snapshot, self.context.base.name())?;
+        plan_task(self.context, &self.task, snapshot, &reading.cancel()).await
+    }
+
+    fn show(&self, reporter: &Reporter, planned: &TaskPlan) {
+        reporter.json("plan", &planned.json);
+        reporter.message(&planned.text);
+    }
+
+    fn is_done(&self, planned: &TaskPlan, _snapshot: &Snapshot) -> bool {
+        planned.plan.writes().next().is_none() || self.dry_run
+    }
+
+    async fn finish_unchanged(&self, reporter: &Reporter, planned: &TaskPlan) -> Result<Exit, Error> {
+        if let Some(removal) = output::removal(planned, &Outcome::default()) {
+            reporter.message(&output::terraform(&removal));
+        }
+        Ok(Exit::Done)
+    }
+
+    fn question(&self, _planned: &TaskPlan) -> Option<String> {
+        Some(format!("{} this in", self.operation()))
+    }
+
+    /// Holds Terraform's lock if a Terraform state is used.
+    async fn guard<T>(&self, pass: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+        let Task::Adopt(adoption) = &self.task else { return pass.await };
+        let Some(source) = imports::source(adoption)? else { return pass.await };
+        let Some(lock) = self.lock_terraform(&source).await? else { return pass.await };
+        let checked = match source.read(&self.context.base.aws).await {
+            Ok(bytes) => lock.check(&bytes).await,
+            Err(failure) => Err(failure),
+        };
+        let done = match checked {
+            Ok(()) => pass.await,
+            Err(failure) => Err(failure.into()),
+        };
+        let released = lock.release().await;
+        let done = done?;
+        released?;
+        Ok(done)
+    }
+
+    fn approve(&self, _reporter: &Reporter, shown: Option<&TaskPlan>, pass: &Pass<'_, Self>) -> Result<(), Error> {
+        let planned = pass.planned;
+        let is_same = |shown: &TaskPlan| same_writes(&shown.plan, &planned.plan) && shown.state == planned.state;
+        if shown.is_some_and(is_same) {
+            return Ok(());
+        }
+        let message = "the resources have changed since they were shown; nothing was changed";
+        Err(Error::other(ErrorCode::PlanChanged, message, "run the same command again to see the changes"))
+    }
+
+    async fn apply(&self, pass: &Pass<'_, Self>) -> Result<Outcome, Error> {
+        let forgotten = match self.task {
+            Task::Forget(addresses) => addresses,
+            _ => &[],
+        };
+        let ledger =
+            PartialLedger::new(pass.ledger).keep_intents(unfinished::must_be_kept).resolve(forgotten.iter().cloned());
+        Ok(apply_ownership_changes(&self.context.graph, &pass.planned.plan, &ledger, pass.run).await?)
+    }
+
+    async fn verify(&self, reporter: &Reporter, pass: &Pass<'_, Self>, outcome: &mut Outcome) {
+        if matches!(self.task, Task::Forget(_)) || !outcome.is_complete() {
+            return;
+        }
+        let (snapshot, plan) = (pass.ledger.snapshot(), &pass.planned.plan);
+        if !moves::tags_are_visible(self.context, &snapshot, plan, &pass.run.cancel).await {
+            reporter.message("AWS does not show all new tags yet. Wait a minute before the next deploy.");
+        }
+    }
+
+    fn summarize(&self, finished: &Finished<'_, Self>) {
+        let Finished { reporter, workspace, outcome, .. } = finished;
+        reporter.message(&match outcome.is_complete() {
+            true => output::done(self.operation(), outcome.done.len(), workspace),
+            false => output::incomplete(self.operation(), outcome, workspace),
+        });
+    }
+
+    fn finish(&self, finished: &Finished<'_, Self>) -> Exit {
+        let Finished { reporter, outcome, planned, run, .. } = finished;
+        let removal = output::removal(planned, outcome);
+        if let Some(removal) = &removal {
+            reporter.message(&output::terraform(removal));
+        }
+        reporter.json("finished", &output::finished(outcome, removal.as_ref()));
+        outcome::exit(outcome, run)
+    }
+}
+
+impl OwnershipRun<'_> {
+    /// Acquires Terraform's lock, if its state has one.
+    async fn lock_terraform(&self, source: &Source) -> Result<Option<Lock>, Error> {
+        let base = &self.context.base;
+        // By this text, a later run of pb-deploy recognises a lock that an earlier run left.
+        let operation = format!("pb-deploy {} {}/{}", self.operation(), base.owner.stack, base.owner.workspace);
+        let who = crate::identity::user_at_host();
+        Ok(Lock::acquire(&base.aws, &base.location.table, source, &who, &operation).await?)
     }
 }
 
 /// Reads the resources and plans the task. Changes nothing.
 async fn plan_task(
-    context: &WorkspaceContext,
+    context: &StackContext,
     task: &Task<'_>,
     snapshot: &Snapshot,
     cancel: &Cancel,
@@ -142,7 +179,7 @@ async fn plan_task(
             })
         }
         Task::Forget(addresses) => {
-            let observed = observe(&context.graph, snapshot, &context.owner, cancel).await?;
+            let observed = observe(&context.graph, snapshot, &context.base.owner, cancel).await?;
             let plan = plan_forget(&context.graph, &observed, snapshot, addresses).map_err(Error::Refused)?;
             refuse_record_without_load_balancer(&plan)?;
             let text = output::forget(context, &plan);
@@ -164,131 +201,8 @@ fn refuse_record_without_load_balancer(plan: &Plan) -> Result<(), Error> {
     match (of("route53.record"), of("elbv2.load_balancer")) {
         (Some(record), None) => {
             let why = "a DNS record cannot carry tags, and is managed as long as its load balancer is; forget both";
-            Err(Error::Refused(vec![PlanError { address: record.address.clone(), why: why.to_owned() }]))
+            Err(Error::Refused(vec![PlanError::new(record.address.clone(), why)]))
         }
         _ => Ok(()),
     }
-}
-
-/// Runs the task under the lease, and under Terraform's lock if a Terraform state is used. Also returns whether the run
-/// was interrupted.
-async fn run_under_lease(
-    reporter: &Reporter,
-    global: &Global,
-    context: &WorkspaceContext,
-    task: &Task<'_>,
-    consent: &Consent,
-    planned: &TaskPlan,
-) -> Result<(Outcome, bool), Error> {
-    let cancel = signals::listen();
-    let claim = AcquireOptions {
-        lock_timeout: Duration::from_secs(consent.lock_timeout),
-        cancel: cancel.clone(),
-        on_wait: report_holder(reporter),
-        ..AcquireOptions::new(crate::identity::user_at_host(), task.word())
-    };
-    let leases = LeaseTable::new(&context.aws, &context.location, global.timing());
-    let session = Session::open(context.store(), &leases, &claim, reporter.events()).await?;
-    let run = Run {
-        id: uuid::Uuid::new_v4().to_string(),
-        operation: task.word().to_owned(),
-        owner: context.owner.clone(),
-        events: reporter.events(),
-        cancel,
-    };
-    let done = with_terraform_lock(context, task, &session, &run, planned).await;
-    if let (Task::Move { .. } | Task::Adopt(_), Ok(outcome)) = (task, &done)
-        && outcome.is_complete()
-        && !moves::tags_are_visible(context, &session.snapshot(), &planned.plan, &run.cancel).await
-    {
-        reporter.message("AWS does not show all new tags yet. Wait a minute before the next deploy.");
-    }
-    let closed = session.close().await;
-    let outcome = done?;
-    closed?;
-    Ok((outcome, run.cancel.is_stopped()))
-}
-
-async fn with_terraform_lock(
-    context: &WorkspaceContext,
-    task: &Task<'_>,
-    session: &Session,
-    run: &Run,
-    planned: &TaskPlan,
-) -> Result<Outcome, Error> {
-    let lock = match task {
-        Task::Adopt(adoption) => match imports::source(adoption)? {
-            Some(source) => {
-                let (table, who) = (&context.location.table, crate::identity::user_at_host());
-                let lock = Lock::acquire(&context.aws, table, &source, &who, &task.operation(context)).await?;
-                lock.map(|lock| (lock, source))
-            }
-            None => None,
-        },
-        Task::Forget(_) | Task::Move { .. } => None,
-    };
-    let checked = match &lock {
-        Some((lock, source)) => match source.read(&context.aws).await {
-            Ok(bytes) => lock.check(&bytes).await,
-            Err(failure) => Err(failure),
-        },
-        None => Ok(()),
-    };
-    let done = match checked {
-        Ok(()) => replan_and_run(context, task, session, run, planned).await,
-        Err(failure) => Err(failure.into()),
-    };
-    let released = match lock {
-        Some((lock, _)) => lock.release().await,
-        None => Ok(()),
-    };
-    let outcome = done?;
-    released?;
-    Ok(outcome)
-}
-
-async fn replan_and_run(
-    context: &WorkspaceContext,
-    task: &Task<'_>,
-    session: &Session,
-    run: &Run,
-    shown: &TaskPlan,
-) -> Result<Outcome, Error> {
-    let snapshot = session.snapshot();
-    preserving_ledger::check(task, &snapshot, &context.workspace.name)?;
-    let planned = plan_task(context, task, &snapshot, &run.cancel).await?;
-    if !same_writes(&shown.plan, &planned.plan) || shown.state != planned.state {
-        let message = "the resources have changed since they were shown; nothing was changed";
-        return Err(Error::other(message, "run the same command again to see the changes"));
-    }
-    let ledger = PreservingLedger::new(session, task);
-    Ok(apply_ownership_changes(&context.graph, &planned.plan, &ledger, run).await?)
-}
-
-fn report(
-    reporter: &Reporter,
-    task: &Task<'_>,
-    context: &WorkspaceContext,
-    planned: &TaskPlan,
-    outcome: &Outcome,
-    interrupted: bool,
-) -> Exit {
-    let workspace = &context.workspace.name;
-    let removal = output::removal(planned, outcome);
-    let text = match outcome.is_complete() {
-        true => output::done(task.word(), outcome.done.len(), workspace),
-        false => output::incomplete(task.word(), outcome, workspace),
-    };
-    reporter.message(&text);
-    removal.iter().for_each(|removal| reporter.message(&output::terraform(removal)));
-    reporter.json("finished", &output::finished(outcome, removal.as_ref()));
-    if outcome.is_complete() {
-        return Exit::Done;
-    }
-    let only_stopped = outcome.failed.iter().all(|unfinished| is_interrupted(&unfinished.failure));
-    if interrupted && only_stopped { Exit::Interrupted } else { Exit::Failed }
-}
-
-fn is_interrupted(failure: &Failure) -> bool {
-    failure.class == Class::Interrupted
 }

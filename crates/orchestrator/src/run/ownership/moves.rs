@@ -3,7 +3,7 @@
 use super::imports::address;
 use crate::exit::Error;
 use crate::run::releases;
-use crate::workspace::context::WorkspaceContext;
+use crate::workspace::stack_context::StackContext;
 use pb_engine::{Address, Cancel, MovePlan, Observed, Plan, PlanError, Snapshot, observe, plan_move};
 use std::time::Duration;
 
@@ -16,13 +16,13 @@ const MAX_POLLS: usize = 20;
 /// # Errors
 /// A read that fails; every move that is refused; invalid arguments.
 pub async fn plan_state_move(
-    context: &WorkspaceContext,
+    context: &StackContext,
     from: &str,
     to: &str,
     snapshot: &Snapshot,
     cancel: &Cancel,
 ) -> Result<MovePlan, Error> {
-    let observed = observe(&context.graph, snapshot, &context.owner, cancel).await?;
+    let observed = observe(&context.graph, snapshot, &context.base.owner, cancel).await?;
     let pairs = pairs(snapshot, &observed, from, to)?;
     let moved = plan_move(&context.graph, &observed, snapshot, &pairs)?;
     moved.map_err(|refused| {
@@ -45,7 +45,7 @@ fn pairs(snapshot: &Snapshot, observed: &Observed, from: &str, to: &str) -> Resu
             if pairs.is_empty() {
                 let hint =
                     "use the key with which it was deployed; `pb-deploy state list` shows the recorded addresses";
-                return Err(Error::usage(format!("service {from:?} has no resources"), hint));
+                return Err(Error::unknown_name(format!("service {from:?} has no resources"), hint));
             }
             Ok(pairs)
         }
@@ -63,7 +63,7 @@ fn service_addresses(key: &str) -> [String; 4] {
 }
 
 /// Adds to the reason for a refused move that the service is configured, but its image is not pushed yet.
-fn with_image_reason(context: &WorkspaceContext, pairs: &[(Address, Address)], refused: PlanError) -> PlanError {
+fn with_image_reason(context: &StackContext, pairs: &[(Address, Address)], refused: PlanError) -> PlanError {
     let to = pairs.iter().find(|(from, _)| *from == refused.address).map(|(_, to)| releases::key(to));
     let waits =
         |key: &str| context.prerequisites.images.missing().any(|(missing, _)| key.trim_end_matches("_task") == missing);
@@ -81,7 +81,7 @@ fn with_image_reason(context: &WorkspaceContext, pairs: &[(Address, Address)], r
 
 /// Waits a few seconds for AWS to show all resources of `plan` at their new addresses, and returns whether it does.
 /// Tags are eventually consistent, and a deploy that still reads the old tags would delete the resources.
-pub async fn tags_are_visible(context: &WorkspaceContext, snapshot: &Snapshot, plan: &Plan, cancel: &Cancel) -> bool {
+pub async fn tags_are_visible(context: &StackContext, snapshot: &Snapshot, plan: &Plan, cancel: &Cancel) -> bool {
     for _ in 0..MAX_POLLS {
         let observed = context.observe(snapshot, cancel).await.unwrap_or_default();
         let there = |address: &Address| observed.managed.contains_key(address);

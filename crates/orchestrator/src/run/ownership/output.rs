@@ -4,15 +4,15 @@ use super::TaskPlan;
 use super::imports::ImportRequest;
 use crate::output;
 use crate::output::{BAD, BOLD, DIM, GOOD, WARN, paint};
-use crate::workspace::context::WorkspaceContext;
-use pb_engine::{Action, Address, AdoptionPlan, MovePlan, Outcome, Plan, PlanError, Step};
+use crate::workspace::stack_context::StackContext;
+use pb_engine::{Action, Address, AdoptionPlan, MovePlan, Operation, Outcome, Plan, PlanError, Step};
 use pb_terraform::{NotImported, Removal};
 use serde_json::{Value, json};
 use std::fmt::Write;
 
 /// Returns the text about an import: the resources, the differences, what has no counterpart, and what a deploy would
 /// do afterwards.
-pub fn text(context: &WorkspaceContext, request: &ImportRequest, adoption_plan: &AdoptionPlan) -> String {
+pub fn text(context: &StackContext, request: &ImportRequest, adoption_plan: &AdoptionPlan) -> String {
     let new = adoption_plan.plan.writes().count();
     let mut text = match new {
         0 if request.restore_tags && adoption_plan.plan.steps.is_empty() => {
@@ -106,8 +106,8 @@ fn section(text: &mut String, title: &str, left: &[NotImported]) {
 
 /// Returns the resources that could not be found if the state were lost: resources that are then looked up by the
 /// prefix of their names, and whose names have another prefix.
-fn unprefixed_names(context: &WorkspaceContext, adoption_plan: &AdoptionPlan) -> Vec<Address> {
-    let prefix = format!("{}-", context.owner.workspace);
+fn unprefixed_names(context: &StackContext, adoption_plan: &AdoptionPlan) -> Vec<Address> {
+    let prefix = format!("{}-", context.base.owner.workspace);
     let by_name = |step: &&Step| {
         let name = step.before.as_ref().and_then(|spec| spec.get("name").or(spec.get("family")).or(spec.get("id")));
         let kinds = ["ecs.", "ecr.", "logs.", "elasticache.", "elbv2.target_group"];
@@ -123,7 +123,7 @@ pub fn json(request: &ImportRequest, adoption_plan: &AdoptionPlan) -> Value {
 }
 
 /// Returns the text about a move: the addresses, the differences, and what a deploy would do afterwards.
-pub fn moved(context: &WorkspaceContext, moved: &MovePlan) -> String {
+pub fn moved(context: &StackContext, moved: &MovePlan) -> String {
     let was = |step: &Step| step.from.as_ref().map(|from| format!("was {from}")).unwrap_or_default();
     // Only changes that force a replacement are shown here; the plan of the deploy shows the others.
     let forced = |step: Step| {
@@ -155,7 +155,7 @@ fn afterwards_json(afterwards: &Result<Plan, Vec<PlanError>>) -> Value {
 }
 
 /// Returns the text about resources to forget.
-pub fn forget(context: &WorkspaceContext, plan: &Plan) -> String {
+pub fn forget(context: &StackContext, plan: &Plan) -> String {
     format!(
         "To forget in {} (the resources stay as they are):\n\n{}\nWhile these are still configured, the next deploy \
          will create new ones, or stop if the names are taken.\n",
@@ -165,20 +165,20 @@ pub fn forget(context: &WorkspaceContext, plan: &Plan) -> String {
 }
 
 /// Returns the text about a completed run.
-pub fn done(word: &str, count: usize, workspace: &str) -> String {
+pub fn done(operation: Operation, count: usize, workspace: &str) -> String {
     let things = output::count(count, "resource");
-    let next = match word {
-        "adopt" => format!(
+    let next = match operation {
+        Operation::Adopt => format!(
             "Show what differs with: pb-deploy plan {workspace}\nIf Terraform manages any of these, remove them from \
              its state before it runs again: its `apply` would remove the tags, and its `destroy` would delete the \
              resources."
         ),
-        "move" => format!("Show what differs with: pb-deploy plan {workspace}"),
+        Operation::Move => format!("Show what differs with: pb-deploy plan {workspace}"),
         _ => format!("Show what is still managed with: pb-deploy state show {workspace}"),
     };
-    let did = match word {
-        "adopt" => "Adopted",
-        "move" => "Moved",
+    let did = match operation {
+        Operation::Adopt => "Adopted",
+        Operation::Move => "Moved",
         _ => "Forgot",
     };
     format!("\n{} {things} in {}.\n{next}", paint(GOOD, did), paint(BOLD, workspace))
@@ -229,10 +229,10 @@ pub fn finished(outcome: &Outcome, removal: Option<&Removal>) -> Value {
 }
 
 /// Returns the text about an incomplete run.
-pub fn incomplete(word: &str, outcome: &Outcome, workspace: &str) -> String {
+pub fn incomplete(operation: Operation, outcome: &Outcome, workspace: &str) -> String {
     let mut text = String::new();
     let done = output::count(outcome.done.len(), "step");
-    line(&mut text, format_args!("\n{} {word} in {workspace} ({done} done).", paint(BAD, "Not complete:")));
+    line(&mut text, format_args!("\n{} {operation} in {workspace} ({done} done).", paint(BAD, "Not complete:")));
     for unfinished in &outcome.failed {
         line(&mut text, format_args!("  {} {}", paint(BOLD, format!("{}:", unfinished.address)), unfinished.failure));
         if let Some(hint) = &unfinished.failure.hint {
@@ -242,7 +242,7 @@ pub fn incomplete(word: &str, outcome: &Outcome, workspace: &str) -> String {
     if !outcome.skipped.is_empty() {
         line(&mut text, format_args!("  {} skipped.", output::count(outcome.skipped.len(), "step")));
     }
-    line(&mut text, format_args!("Progress is saved. Run the same {word} again to finish."));
+    line(&mut text, format_args!("Progress is saved. Run the same {operation} again to finish."));
     text
 }
 

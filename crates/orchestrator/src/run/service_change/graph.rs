@@ -1,16 +1,14 @@
 //! The graph of a change of services: the resources of its plan, and the checks of their targets.
 
-use super::DeployedWorkspace;
-use super::steps::typed;
 use crate::exit::Error;
 use crate::run::releases;
 use crate::stack::target_health;
+use crate::workspace::context::WorkspaceContext;
 use aws_config::SdkConfig;
-use pb_edge::{Listener, ListenerRule, ListenerRuleSpec, ListenerSpec, LoadBalancerClient};
+use pb_edge::{Listener, ListenerRule, LoadBalancerClient};
 use pb_engine::{Action, Failure, Graph, Handle, Kind, Resource, Step};
 use pb_fargate::{ServiceSpec, Services};
-use pb_net::{Ec2, SecurityGroupRule, SecurityGroupRuleAttrs, SecurityGroupRuleSpec};
-use serde_json::Value;
+use pb_net::{Ec2, SecurityGroupRule, SecurityGroupRuleAttrs};
 use std::time::Duration;
 
 /// The resource kinds that route requests to services.
@@ -34,17 +32,17 @@ impl Kinds {
 
 /// Returns the graph of a plan, with a check of the targets of each service. `within` is the time to wait for a
 /// rollout.
-pub(super) fn graph(deployed: &DeployedWorkspace, steps: &[Step], within: Option<Duration>) -> Result<Graph, Error> {
+pub(super) fn graph(context: &WorkspaceContext, steps: &[Step], within: Option<Duration>) -> Result<Graph, Error> {
     let mut graph = Graph::new();
-    let kept = deployed.workspace.deploy.keep_revisions.into();
-    let services = pb_fargate::register_services(&mut graph, &deployed.aws, within, kept, true);
-    let kinds = Kinds::register(&mut graph, &deployed.aws);
+    let kept = context.workspace.deploy.keep_revisions.into();
+    let services = pb_fargate::register_services(&mut graph, &context.aws, within, kept, true);
+    let kinds = Kinds::register(&mut graph, &context.aws);
     if let Some(within) = within.filter(|within| !within.is_zero()) {
         graph.wait_at_most(within);
     }
     let mut builder = GraphBuilder { graph, services, kinds, ingress: Vec::new() };
     for step in steps.iter().filter(|step| step.action != Action::Delete) {
-        builder.add(deployed, step, within)?;
+        builder.add(context, step, within)?;
     }
     Ok(builder.graph)
 }
@@ -58,30 +56,30 @@ struct GraphBuilder {
 }
 
 impl GraphBuilder {
-    fn add(&mut self, deployed: &DeployedWorkspace, step: &Step, within: Option<Duration>) -> Result<(), Error> {
-        let (address, spec) = (step.address.as_str(), step.after.as_ref().unwrap_or(&Value::Null));
+    fn add(&mut self, context: &WorkspaceContext, step: &Step, within: Option<Duration>) -> Result<(), Error> {
+        let address = step.address.as_str();
         match step.kind.as_str() {
             Listener::KIND => {
-                let spec: ListenerSpec = typed(spec)?;
+                let spec = step.desired::<Listener>()?;
                 self.graph.add(address, &self.kinds.listeners, (), move |()| spec.clone())?;
             }
             ListenerRule::KIND => {
-                let spec: ListenerRuleSpec = typed(spec)?;
+                let spec = step.desired::<ListenerRule>()?;
                 self.graph.add(address, &self.kinds.listener_rules, (), move |()| spec.clone())?;
             }
             SecurityGroupRule::KIND => {
-                let spec: SecurityGroupRuleSpec = typed(spec)?;
+                let spec = step.desired::<SecurityGroupRule>()?;
                 let rule = self.graph.add(address, &self.kinds.rules, (), move |()| spec.clone())?;
                 self.ingress.push(rule);
             }
-            _ => self.service(deployed, step, &typed(spec)?, within)?,
+            _ => self.service(context, step, &step.desired::<Services>()?, within)?,
         }
         Ok(())
     }
 
     fn service(
         &mut self,
-        deployed: &DeployedWorkspace,
+        context: &WorkspaceContext,
         step: &Step,
         spec: &ServiceSpec,
         within: Option<Duration>,
@@ -92,8 +90,8 @@ impl GraphBuilder {
         let healthy = match step.action {
             // The service itself does not change, but its targets may become healthy only after the routing is
             // repaired.
-            Action::NoOp => target_health::kind_within(&deployed.aws, within),
-            _ => target_health::kind(&deployed.aws, &deployed.workspace, within),
+            Action::NoOp => target_health::kind_within(&context.aws, within),
+            _ => target_health::kind(&context.aws, &context.workspace, within),
         };
         target_health::add(&mut self.graph, &healthy, (releases::key(&step.address), service), spec, spec.desired_count)
     }

@@ -1,14 +1,12 @@
 //! The steps that repair the routing from the load balancer to the services, and that open security groups for the port
 //! of an earlier revision.
 
-use super::steps::{json, step, typed};
 use crate::exit::Error;
 use crate::run::releases;
-use crate::run::releases::SERVICE;
 use aws_config::SdkConfig;
 use pb_edge::{Listener, ListenerRule};
-use pb_engine::{Action, Address, Live, Observed, Order, Resource, Step, diff};
-use pb_fargate::ServiceSpec;
+use pb_engine::{Address, Live, Observed, Resource, Step, plan_create, plan_delete, plan_replacement, plan_update};
+use pb_fargate::{ServiceSpec, Services};
 use pb_net::{SecurityGroupRule, SecurityGroupRuleSpec, is_web_rule, web_rules};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -16,7 +14,7 @@ use std::collections::{BTreeMap, BTreeSet};
 const DEFAULT_SERVICE: &str = "flask";
 
 /// The web services as they will be after the plan.
-type Services = BTreeMap<Address, ServiceSpec>;
+type WebServices = BTreeMap<Address, ServiceSpec>;
 
 /// Adds the steps that repair the routing: rules that services need come before the steps of the services, and the
 /// removal of rules that no service needs comes after them. If anything is repaired, each web service gets a step, so
@@ -30,10 +28,11 @@ pub async fn with_repairs(aws: &SdkConfig, observed: &Observed, mut steps: Vec<S
     let (opened, closed) = port_rules(observed, &services)?;
     all.extend(opened);
     if !all.is_empty() {
-        let is_unchanged = |address: &&Address| !steps.iter().any(|step| step.address == **address);
-        let unchanged = services.keys().filter(is_unchanged).filter_map(|address| unchanged_step(observed, address));
-        let unchanged: Vec<Step> = unchanged.collect();
-        steps.extend(unchanged);
+        for address in services.keys() {
+            if !steps.iter().any(|step| step.address == *address) {
+                steps.extend(unchanged_step(observed, address)?);
+            }
+        }
     }
     all.extend(steps);
     all.extend(closed);
@@ -41,22 +40,26 @@ pub async fn with_repairs(aws: &SdkConfig, observed: &Observed, mut steps: Vec<S
 }
 
 /// Returns the step of a service that does not change.
-fn unchanged_step(observed: &Observed, address: &Address) -> Option<Step> {
-    let live = observed.managed.get(address)?.first()?;
-    let action = if live.ready { Action::NoOp } else { Action::Wait };
-    Some(Step { after: Some(live.spec.clone()), ..step(address, SERVICE, action, Some(live)) })
+fn unchanged_step(observed: &Observed, address: &Address) -> Result<Option<Step>, Error> {
+    let Some(live) = observed.managed.get(address).and_then(|found| found.first()) else { return Ok(None) };
+    let spec = live.typed::<Services>()?.spec;
+    Ok(Some(plan_update::<Services>(address, live, &spec, &spec)?))
 }
 
 /// Returns the services behind the load balancer, as they will be after the steps.
-fn web_services(observed: &Observed, steps: &[Step]) -> Result<Services, Error> {
-    let mut services = Services::new();
+fn web_services(observed: &Observed, steps: &[Step]) -> Result<WebServices, Error> {
+    let mut services = WebServices::new();
     for (address, live) in observed.managed.iter().filter_map(|(address, live)| Some((address, live.first()?))) {
-        let step = steps.iter().find(|step| step.address == *address);
-        if live.kind == SERVICE {
-            let spec: ServiceSpec = typed(step.and_then(|step| step.after.as_ref()).unwrap_or(&live.spec))?;
-            if !spec.load_balancers.is_empty() {
-                services.insert(address.clone(), spec);
-            }
+        if live.kind != Services::KIND {
+            continue;
+        }
+        let planned = steps.iter().find(|step| step.address == *address).and_then(|step| step.after.as_ref());
+        let spec = match planned {
+            Some(after) => Live { spec: after.clone(), ..live.clone() }.typed::<Services>()?.spec,
+            None => live.typed::<Services>()?.spec,
+        };
+        if !spec.load_balancers.is_empty() {
+            services.insert(address.clone(), spec);
         }
     }
     Ok(services)
@@ -64,28 +67,43 @@ fn web_services(observed: &Observed, steps: &[Step]) -> Result<Services, Error> 
 
 /// Returns the steps that point the listener, and each of its rules, to the target group of its service, if the current
 /// one has no healthy target.
-async fn listener_repairs(aws: &SdkConfig, observed: &Observed, services: &Services) -> Result<Vec<Step>, Error> {
+async fn listener_repairs(aws: &SdkConfig, observed: &Observed, services: &WebServices) -> Result<Vec<Step>, Error> {
     let mut steps = Vec::new();
     for (address, service) in services {
         let Some(target) = service.load_balancers.first() else { continue };
-        let key = releases::key(address);
-        let (listener, kind) = match key {
-            DEFAULT_SERVICE => ("edge/listener".to_owned(), Listener::KIND),
-            key => (format!("edge/{key}_rule"), ListenerRule::KIND),
-        };
-        let Some((listener, live)) = only_resource(observed, &listener, kind) else { continue };
-        let now = live.spec["target_group_arn"].as_str().unwrap_or_default();
-        // Somebody set weights or a fixed response on purpose; they are left alone.
-        let is_group = now.starts_with("arn:") && !now.contains(',');
-        if !is_group || now == target.target_group_arn || has_healthy_target(aws, now).await? {
-            continue;
-        }
-        let mut after = live.spec.clone();
-        after["target_group_arn"] = target.target_group_arn.clone().into();
-        let changes = diff(&live.spec, &after);
-        steps.push(Step { changes, after: Some(after), ..step(listener, kind, Action::Update, Some(live)) });
+        let wanted = &target.target_group_arn;
+        steps.extend(match releases::key(address) {
+            DEFAULT_SERVICE => {
+                repair::<Listener>(aws, observed, "edge/listener", wanted, |spec| &mut spec.target_group_arn).await?
+            }
+            key => {
+                let rule = format!("edge/{key}_rule");
+                repair::<ListenerRule>(aws, observed, &rule, wanted, |spec| &mut spec.target_group_arn).await?
+            }
+        });
     }
     Ok(steps)
+}
+
+/// Returns the step that points a listener or rule to the target group `wanted`, if its current one has no healthy
+/// target.
+async fn repair<R: Resource>(
+    aws: &SdkConfig,
+    observed: &Observed,
+    address: &str,
+    wanted: &str,
+    group: fn(&mut R::Spec) -> &mut String,
+) -> Result<Option<Step>, Error> {
+    let Some((address, live)) = only_resource(observed, address, R::KIND) else { return Ok(None) };
+    let before = live.typed::<R>()?.spec;
+    let mut after = before.clone();
+    let now = std::mem::replace(group(&mut after), wanted.to_owned());
+    // Somebody set weights or a fixed response on purpose; they are left alone.
+    let is_group = now.starts_with("arn:") && !now.contains(',');
+    if !is_group || now == wanted || has_healthy_target(aws, &now).await? {
+        return Ok(None);
+    }
+    Ok(Some(plan_update::<R>(address, live, &before, &after)?))
 }
 
 async fn has_healthy_target(aws: &SdkConfig, group: &str) -> Result<bool, Error> {
@@ -95,7 +113,7 @@ async fn has_healthy_target(aws: &SdkConfig, group: &str) -> Result<bool, Error>
 
 /// Returns the steps that open the security groups for the ports of the services, and those that close the ports that
 /// no service uses any more.
-fn port_rules(observed: &Observed, services: &Services) -> Result<(Vec<Step>, Vec<Step>), Error> {
+fn port_rules(observed: &Observed, services: &WebServices) -> Result<(Vec<Step>, Vec<Step>), Error> {
     let port = |service: &ServiceSpec| service.load_balancers.first().map(|target| target.port);
     let main = services.iter().find(|(address, _)| releases::key(address) == DEFAULT_SERVICE);
     let Some(main) = main.and_then(|(_, service)| port(service)) else { return Ok(Default::default()) };
@@ -103,7 +121,7 @@ fn port_rules(observed: &Observed, services: &Services) -> Result<(Vec<Step>, Ve
     let mut rules: BTreeMap<Address, Vec<(&Live, SecurityGroupRuleSpec)>> = BTreeMap::new();
     for (address, live) in observed.managed.iter().filter(|(address, _)| is_web_rule(address)) {
         for live in live.iter().filter(|live| live.kind == SecurityGroupRule::KIND) {
-            rules.entry(address.clone()).or_default().push((live, typed(&live.spec)?));
+            rules.entry(address.clone()).or_default().push((live, live.typed::<SecurityGroupRule>()?.spec));
         }
     }
     let first = rules.iter().filter_map(|(address, live)| Some((address.clone(), live.first()?.1.clone())));
@@ -121,25 +139,21 @@ fn port_rules(observed: &Observed, services: &Services) -> Result<(Vec<Step>, Ve
     let unwanted = unwanted.flat_map(|(address, live)| live.iter().map(move |(live, rule)| (address, live, rule)));
     let closed = unwanted
         .filter(|(_, _, rule)| left.contains(&rule.from_port))
-        .map(|(address, live, _)| step(address, SecurityGroupRule::KIND, Action::Delete, Some(live)));
-    Ok((opened, closed.collect()))
+        .map(|(address, live, _)| plan_delete::<SecurityGroupRule>(address, live));
+    Ok((opened, closed.collect::<Result<_, _>>()?))
 }
 
 /// Returns the step that creates a rule for another port, before an existing rule is deleted.
 fn opening_step(address: &Address, live: Option<&Live>, wanted: &SecurityGroupRuleSpec) -> Result<Step, Error> {
-    let after = json(wanted)?;
-    let before = live.map_or(&serde_json::Value::Null, |live| &live.spec);
-    let action = match live {
-        Some(_) => Action::Replace { order: Order::CreateBeforeDestroy },
-        None => Action::Create,
-    };
-    let changes = diff(before, &after);
-    Ok(Step { changes, after: Some(after), ..step(address, SecurityGroupRule::KIND, action, live) })
+    Ok(match live {
+        Some(live) => plan_replacement::<SecurityGroupRule>(address, live, wanted)?,
+        None => plan_create::<SecurityGroupRule>(address, wanted)?,
+    })
 }
 
 /// Returns the resource at an address, if it is the only resource there and has this kind.
 fn only_resource<'a>(observed: &'a Observed, address: &str, kind: &str) -> Option<(&'a Address, &'a Live)> {
-    let (address, live) = observed.managed.iter().find(|(known, _)| known.as_str() == address)?;
+    let (address, live) = observed.managed.get_key_value(address)?;
     match live.as_slice() {
         [live] if live.kind == kind => Some((address, live)),
         _ => None,
@@ -153,7 +167,13 @@ mod tests {
     use serde_json::json;
 
     fn add(observed: &mut Observed, address: &str, kind: &str, spec: serde_json::Value) {
-        let live = Live { kind: kind.to_owned(), spec, attrs: json!({ "id": address }), ready: true };
+        let attrs = match kind {
+            "ecs.service" => json!({
+                "arn": address, "name": spec["name"], "cluster": "c", "deployment": "d", "task_definition": "t:1",
+            }),
+            _ => json!({ "id": address, "group_id": spec["group_id"], "direction": spec["direction"] }),
+        };
+        let live = Live { kind: kind.to_owned(), spec, attrs, ready: true };
         observed.managed.entry(Address::new(address).unwrap()).or_default().push(live);
     }
 
@@ -187,7 +207,10 @@ mod tests {
             let live = observed.managed[&address].first().unwrap();
             let mut after = live.spec.clone();
             after["load_balancers"][0]["port"] = port.into();
-            pb_engine::Step { after: Some(after), ..super::step(&address, "ecs.service", Action::Update, Some(live)) }
+            pb_engine::Step {
+                after: Some(after),
+                ..pb_engine::Step::new(address.clone(), "ecs.service", Action::Update)
+            }
         });
         let services = web_services(observed, steps.as_slice()).unwrap();
         let (opened, closed) = port_rules(observed, &services).unwrap();

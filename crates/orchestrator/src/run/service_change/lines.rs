@@ -3,12 +3,12 @@
 use crate::output::{BOLD, paint};
 use crate::run::releases;
 use pb_edge::{Listener, ListenerRule};
-use pb_engine::{Action, Change, Resource, Step};
+use pb_engine::{Action, Change, Operation, Resource, Step};
 use pb_net::SecurityGroupRule;
 use serde_json::Value;
 
 /// Returns the line of a step: `fargate/flask: staging-flask:3 -> staging-flask:2`.
-pub(super) fn line(step: &Step, operation: &str) -> String {
+pub(super) fn line(step: &Step, operation: Operation) -> String {
     let what = match step.kind.as_str() {
         SecurityGroupRule::KIND => port(step),
         Listener::KIND | ListenerRule::KIND => format!("target group {}", changed(step, "target_group_arn", group)),
@@ -17,14 +17,14 @@ pub(super) fn line(step: &Step, operation: &str) -> String {
     format!("  {}: {what}", paint(BOLD, &step.address))
 }
 
-fn service(step: &Step, operation: &str) -> String {
+fn service(step: &Step, operation: Operation) -> String {
     let one = |change: &Change| {
         let of = |value: Option<&Value>| text(value, |text| releases::revision(text).to_owned());
         let what = if change.field() == "load_balancers" { "port " } else { "" };
         format!("{what}{} -> {}", of(change.before.as_ref()), of(change.after.as_ref()))
     };
     let what: Vec<String> = step.changes.iter().filter(|change| change.field() != "failed").map(one).collect();
-    if what.is_empty() { operation.to_owned() } else { what.join(", ") }
+    if what.is_empty() { operation.to_string() } else { what.join(", ") }
 }
 
 /// Returns the change of the port that a security group rule allows.

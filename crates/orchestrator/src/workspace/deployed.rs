@@ -1,0 +1,50 @@
+//! The deployed services of a workspace, for commands that need nothing else of the stack.
+
+use crate::cli::{Global, WaitOptions};
+use crate::exit::Error;
+use crate::run::releases;
+use crate::workspace::context::WorkspaceContext;
+use pb_engine::{Address, ErrorCode, Resource};
+use pb_fargate::Services;
+use std::time::Duration;
+
+/// Opens a workspace with deployed services.
+///
+/// # Errors
+/// The errors of [`WorkspaceContext::open`]; a workspace without services.
+pub async fn open(global: &Global, name: &str) -> Result<WorkspaceContext, Error> {
+    let context = WorkspaceContext::open(global, name).await?;
+    if services(&context).next().is_none() {
+        let hint = format!("deploy the workspace: pb-deploy deploy {name}");
+        return Err(Error::other(ErrorCode::NotDeployed, format!("no services are deployed in {name}"), hint));
+    }
+    Ok(context)
+}
+
+/// Returns the addresses of the recorded services.
+pub fn services(context: &WorkspaceContext) -> impl Iterator<Item = &Address> {
+    let services = context.snapshot.resources.iter().filter(|(_, record)| record.kind == Services::KIND);
+    services.map(|(address, _)| address)
+}
+
+/// Returns the address of a configured service.
+///
+/// # Errors
+/// `Usage` if the service is not configured.
+pub fn service_address(context: &WorkspaceContext, key: &str) -> Result<Address, Error> {
+    let known: Vec<&str> = context.workspace.services.all().map(|(key, _)| key).collect();
+    let unknown = || {
+        Error::unknown_name(
+            format!("{} has no service {key:?}", context.name()),
+            format!("there are: {}", known.join(", ")),
+        )
+    };
+    let key = known.iter().find(|known| **known == key).ok_or_else(unknown)?;
+    Address::new(releases::address(key)).map_err(|_| unknown())
+}
+
+/// Returns the time to wait for a rollout; `None` if the run does not wait.
+pub fn rollout_timeout(context: &WorkspaceContext, wait: &WaitOptions) -> Option<Duration> {
+    let seconds = wait.wait_timeout.unwrap_or(context.workspace.deploy.wait_timeout);
+    (!wait.no_wait).then(|| Duration::from_secs(seconds.into()))
+}
