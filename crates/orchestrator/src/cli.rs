@@ -292,6 +292,11 @@ pub enum Command {
         #[arg(long, conflicts_with = "json")]
         markdown: bool,
     },
+    /// Explain the code of an error, such as PB0501: the meaning, common causes and what to do
+    Explain {
+        /// Code [default: list all codes]
+        code: Option<String>,
+    },
 }
 
 #[derive(Debug, Subcommand)]

@@ -7,6 +7,7 @@ mod deploy;
 mod doctor;
 mod drift;
 mod exec;
+mod explain;
 mod format;
 mod graph;
 mod history;
@@ -105,6 +106,7 @@ pub async fn dispatch(cli: Cli) -> Result<Exit, Error> {
         Command::Init(options) => init::init(global, &options),
         Command::Schema { of } => schema::schema(of),
         Command::Fmt { check } => format::format(global, check),
+        Command::Explain { code } => explain::explain(global, code.as_deref()),
     }
 }
 
