@@ -21,6 +21,7 @@ TOKEN = "FwoGZXIvYXdzEJrSessionTokenForTests"
 QUERIES = {
     "doctor": "doctor staging",
     "drift": "drift staging",
+    "explain": "explain PB0501",
     "fmt": "fmt",
     "graph": "graph staging",
     "history": "history staging",
