@@ -248,10 +248,9 @@ async fn plan_compares_with_the_revision_in_use() {
     assert_eq!(fake.get().described, ["staging-web", "staging-web:1"]);
     // If the service uses the latest revision, no other call is needed; a deregistered revision is not in use.
     for (service, deregistered) in [(2, None), (1, Some(0))] {
-        let mut ecs = fake.get();
-        (ecs.service, ecs.described) = (Some(service), Vec::new());
-        deregistered.into_iter().for_each(|index: usize| ecs.revisions[index].2 = false);
-        drop(ecs);
+        fake.get().service = Some(service);
+        fake.get().described.clear();
+        deregistered.into_iter().for_each(|index: usize| fake.get().revisions[index].2 = false);
         let (plan, _) = planned(&graph, &snapshot).await;
         assert_eq!(plan.changes().next().unwrap().id.as_deref(), Some("staging-web:2"));
         assert_eq!(fake.get().described.len(), service.abs_diff(3), "{:?}", fake.get().described);
