@@ -80,11 +80,8 @@ class Result:
         return [json.loads(line) for line in self.out.splitlines()]
 
     def events(self) -> list[dict[str, Any]]:
-        """Returns the events that were printed on stdout, after checking each against its schema."""
-        events = self.lines()
-        for event in events:
-            schemas.event(event)
-        return events
+        """Returns the events that were printed on stdout, after checking each against its schema and its number."""
+        return schemas.events(self.lines())
 
 
 class Running:

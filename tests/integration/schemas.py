@@ -54,6 +54,17 @@ def event(line: dict[str, Any]) -> None:
     _definition("events.json", line["event"])(line)
 
 
+def events(lines: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Checks all lines of a run's JSON output: their schemas, numbers and times. Returns them."""
+    elapsed = 0
+    for number, line in enumerate(lines, start=1):
+        event(line)
+        assert line["sequence"] == number, line
+        assert line["elapsed_ms"] >= elapsed, line
+        elapsed = line["elapsed_ms"]
+    return lines
+
+
 def documents() -> list[str]:
     """Returns the names of all documents."""
     return sorted(load("documents.json")["definitions"])

@@ -167,7 +167,7 @@ def test_deploy_with_missing_prerequisite_is_refused(minimal: TestWorkspace, nam
     zones = [zone["Id"].rsplit("/", 1)[-1] for zone in minimal.aws.route53.list_hosted_zones()["HostedZones"]]
     result = minimal.run("deploy", "staging", "--yes", timeout=QUICK_TIMEOUT_SECONDS).expect_exit(1)
     placeholders = {zone: f"ZONE{number}" for number, zone in enumerate(sorted(zones))}
-    result.err = result.err[result.err.index("error:") :]
+    result.err = result.err[result.err.index("error[") :]
     assert_recorded(name, minimal, result, placeholders)
     assert minimal.writes() == [] and minimal.inventory.remains() == {}
 
@@ -313,7 +313,7 @@ def test_deploy_without_terminal_requires_yes(minimal: TestWorkspace) -> None:
         if command == "destroy":
             assert "Nothing to destroy" in result.expect_exit(0).err
             continue
-        result.expect_exit(64).err = result.err[result.err.index("error:") :]
+        result.expect_exit(64).err = result.err[result.err.index("error[") :]
         assert_recorded("no terminal", minimal, result)
     assert minimal.mutations() == []
 

@@ -140,7 +140,7 @@ def test_store_ignoring_conditions_is_refused_by_deploy(workspace: TestWorkspace
 def test_store_ignoring_conditions_is_refused_by_bootstrap(empty: TestWorkspace) -> None:
     message = ignore_conditions(empty)
     result = empty.run("bootstrap", "staging", "--zone", "--yes").expect_exit(1)
-    assert "Bootstrapped staging" in result.err and message in result.err, (
+    assert "Bootstrap of staging failed" in result.err and message in result.err, (
         "the store is checked as soon as the bucket exists"
     )
     since = empty.mark()

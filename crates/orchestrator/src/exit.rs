@@ -102,6 +102,21 @@ impl Error {
         }
     }
 
+    /// Returns the failures behind the error, as data: those of calls, and the reasons for which a plan was refused.
+    pub fn causes(&self) -> Vec<serde_json::Value> {
+        let refused = |refused: &PlanError| {
+            serde_json::json!({
+                "address": refused.address, "message": refused.why, "code": refused.reason.error_code(),
+            })
+        };
+        match self {
+            Self::Failure(failure) => vec![serde_json::json!(failure)],
+            Self::MissingPrerequisites(failures) => failures.iter().map(|one| serde_json::json!(one)).collect(),
+            Self::Refused(all) | Self::Untagged { refused: all, .. } => all.iter().map(refused).collect(),
+            Self::Config(_) | Self::Usage { .. } | Self::Other { .. } => Vec::new(),
+        }
+    }
+
     pub fn hint(&self) -> Option<&str> {
         match self {
             Self::Failure(failure) => failure.hint.as_deref(),

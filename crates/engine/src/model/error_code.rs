@@ -100,3 +100,16 @@ impl Serialize for ErrorCode {
         serializer.serialize_str(self.as_str())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::ErrorCode;
+
+    #[test]
+    fn codes_are_unique_and_ascending() {
+        let codes: Vec<&str> = ErrorCode::ALL.iter().map(|code| code.as_str()).collect();
+        assert!(codes.windows(2).all(|pair| pair[0] < pair[1]), "{codes:?}");
+        let is_code = |code: &&str| code.len() == 6 && code.starts_with("PB") && code[2..].parse::<u16>().is_ok();
+        assert!(codes.iter().all(|code| is_code(code)), "{codes:?}");
+    }
+}

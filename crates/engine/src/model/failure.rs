@@ -224,3 +224,55 @@ impl fmt::Display for Failure {
 }
 
 impl std::error::Error for Failure {}
+
+#[cfg(test)]
+mod tests {
+    use super::{Class, Failure};
+    use crate::model::cause::{Cause, FailedRollout, Refusal};
+    use serde_json::json;
+
+    #[test]
+    fn failure_serializes_its_cause_and_the_lines_of_it() {
+        let rollout = FailedRollout {
+            exits: vec!["2 x exit 1".to_owned()],
+            events: vec!["it started".to_owned()],
+            log: vec!["cannot import app".to_owned()],
+            rolled_back: true,
+            rollback: Some("rolled back: the previous revision is serving again".to_owned()),
+            running: None,
+        };
+        let failure = Failure::new(Class::Failed, "roll out flask", "it failed").cause(Cause::Rollout(rollout));
+        let expected = json!({
+            "class": "failed", "operation": "roll out flask", "code": null, "message": "it failed", "request_id": null,
+            "hint": null, "undone": true, "pb_code": "PB0501",
+            "details": [
+                "stopped: 2 x exit 1", "event: it started", "log: cannot import app",
+                "rolled back: the previous revision is serving again",
+            ],
+            "cause": {
+                "kind": "rollout", "exits": ["2 x exit 1"], "events": ["it started"], "log": ["cannot import app"],
+                "rolled_back": true, "rollback": "rolled back: the previous revision is serving again",
+            },
+        });
+        assert_eq!(serde_json::to_value(failure).unwrap(), expected);
+    }
+
+    #[test]
+    fn code_follows_from_cause_and_class() {
+        let call = |class| Failure::new(class, "test:Create", "no");
+        let rollout = || Cause::Rollout(FailedRollout::default());
+        let cases = [
+            (call(Class::Denied), "PB0202"),
+            (call(Class::NotFound).cause(Cause::Prerequisite), "PB0403"),
+            (call(Class::Failed).cause(rollout()), "PB0501"),
+            (call(Class::TimedOut).cause(rollout()), "PB0502"),
+            (call(Class::Interrupted).cause(rollout()), "PB0506"),
+            (call(Class::Locked), "PB0301"),
+            (call(Class::Locked).cause(Cause::LeaseLost), "PB0302"),
+            (Failure::refused(Refusal::WrongAccount, "check", "no"), "PB0203"),
+        ];
+        for (failure, code) in cases {
+            assert_eq!(failure.error_code().as_str(), code, "{failure:?}");
+        }
+    }
+}

@@ -24,6 +24,7 @@ pub async fn apply(global: &Global, file: &Path, consent: &Consent) -> Result<Ex
     let saved = Arc::new(SavedPlan::read(file)?);
     let goal = saved.goal(file)?;
     let reporter = Reporter::new(global.json, global.verbose);
+    reporter.begin(&saved.id, saved.operation);
     let bound = &saved.binding;
     // Checked before the first call, because a different region may have no endpoint that answers, or no state.
     let region = load_workspace(global, &bound.workspace)?.region;

@@ -5,7 +5,7 @@ mod tests;
 
 use crate::cli::Global;
 use crate::exit::{Error, Exit};
-use crate::render::{self, BOLD, paint};
+use crate::output::{self, BOLD, paint};
 use pb_engine::ErrorCode;
 use serde::Serialize;
 
@@ -55,7 +55,7 @@ pub fn explain(global: &Global, code: Option<&str>) -> Result<Exit, Error> {
         Some(text) => {
             let (code, page) = find(text)?;
             if global.json {
-                render::document(&Explanation { code, title: code.title(), page: Some(page) })?;
+                output::document(&Explanation { code, title: code.title(), page: Some(page) })?;
             } else {
                 anstream::print!("{page}");
             }
@@ -63,7 +63,7 @@ pub fn explain(global: &Global, code: Option<&str>) -> Result<Exit, Error> {
         None if global.json => {
             let codes = ErrorCode::ALL.iter();
             let all: Vec<_> = codes.map(|code| Explanation { code: *code, title: code.title(), page: None }).collect();
-            render::document(&all)?;
+            output::document(&all)?;
         }
         None => anstream::print!("{}", list()),
     }

@@ -2,6 +2,7 @@
 
 use crate::cli::Global;
 use crate::exit::{Error, Exit};
+use crate::output::reporter::Reporter;
 use crate::signals;
 use crate::workspace::context::{load_with_recorded_names, load_workspace, service_name, state_location};
 use crate::workspace::recorded_names::container;
@@ -26,6 +27,7 @@ const FINAL_LOG_READS: usize = 5;
 /// A workspace or service that is not configured or deployed; a task that could not be started or never ran.
 pub async fn run(global: &Global, name: &str, service: &str, command: &[String]) -> Result<Exit, Error> {
     service_name(&load_workspace(global, name)?, service)?;
+    let reporter = Reporter::new(global.json, global.verbose);
     let (workspace, aws, snapshot) = load_with_recorded_names(global, name).await?;
     let service_name = service_name(&workspace, service)?;
     let container = container(&snapshot, service);
@@ -47,12 +49,10 @@ pub async fn run(global: &Global, name: &str, service: &str, command: &[String])
     let revision = started.revision.rsplit('/').next().unwrap_or_default();
     anstream::eprintln!("Running in task {id} ({revision}). Ctrl-C stops it.");
     let (end, stopped) =
-        WatchedTask { people: &people, started: &started, container: &container, json: global.json, token: None }
+        WatchedTask { people: &people, started: &started, container: &container, reporter: &reporter, token: None }
             .wait_until_stopped(&cancel)
             .await?;
-    if global.json {
-        println!("{}", json!({"event": "finished", "task": id, "exit_code": end.exit_code, "reason": end.reason}));
-    }
+    reporter.json("finished", &json!({ "task": id, "exit_code": end.exit_code, "reason": end.reason }));
     match end.code() {
         _ if stopped => {
             anstream::eprintln!("The task was stopped: {}", end.reason);
@@ -79,7 +79,7 @@ struct WatchedTask<'a> {
     people: &'a TaskClient,
     started: &'a StartedTask,
     container: &'a str,
-    json: bool,
+    reporter: &'a Reporter,
     /// Token of the next page of the task's log.
     token: Option<String>,
 }
@@ -133,10 +133,7 @@ impl WatchedTask<'_> {
         let Ok((lines, token)) = self.people.logs().follow(group, stream, self.token.clone()).await else { return 0 };
         self.token = token;
         for line in &lines {
-            match self.json {
-                true => println!("{}", json!({"event": "log", "message": line})),
-                false => anstream::println!("{line}"),
-            }
+            self.reporter.result_line("log", "message", line);
         }
         lines.len()
     }

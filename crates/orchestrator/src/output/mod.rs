@@ -38,11 +38,14 @@ pub fn error(error: &Error, json: bool) {
     if json {
         anstream::eprintln!(
             "{}",
-            serde_json::json!({"error": error.to_string(), "hint": error.hint(), "exit": error.code()})
+            serde_json::json!({
+                "error": error.to_string(), "hint": error.hint(), "exit": error.code(), "code": error.error_code(),
+                "causes": error.causes(),
+            })
         );
         return;
     }
-    anstream::eprintln!("{} {error}", paint(BAD, "error:"));
+    anstream::eprintln!("{} {error}", paint(BAD, format!("error[{}]:", error.error_code())));
     if let Error::Refused(refused) | Error::Untagged { refused, .. } = error {
         for refused in refused {
             anstream::eprintln!("  {} {}", paint(BOLD, format!("{}:", refused.address)), refused.why);

@@ -3,8 +3,9 @@
 
 use super::{BAD, BOLD, DIM, GOOD, WARN, duration, paint};
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
-use pb_engine::{Action, Address, Event, Events};
+use pb_engine::{Action, Address, Event, Events, Operation};
 use serde::Serialize;
+use serde_json::Value;
 use std::collections::BTreeMap;
 use std::io::IsTerminal;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -20,8 +21,20 @@ pub struct Reporter(Arc<Inner>);
 struct Inner {
     style: Style,
     verbose: bool,
+    /// Creation of the reporter, from which the elapsed time of events is counted.
+    since: Instant,
+    events: Mutex<EventCounter>,
     running: Mutex<BTreeMap<Address, RunningStep>>,
     bars: MultiProgress,
+}
+
+/// Values that every JSON event of a run has in common.
+#[derive(Default)]
+struct EventCounter {
+    /// Number of events so far.
+    sequence: u64,
+    /// Id and operation of the run, once it has begun.
+    run: Option<(String, Operation)>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -46,7 +59,21 @@ impl Reporter {
             (false, true) => Style::Terminal,
             (false, false) => Style::Plain,
         };
-        Self(Arc::new(Inner { style, verbose, running: Mutex::default(), bars: MultiProgress::new() }))
+        let (events, running) = (Mutex::default(), Mutex::default());
+        Self(Arc::new(Inner { style, verbose, since: Instant::now(), events, running, bars: MultiProgress::new() }))
+    }
+
+    /// Prints a line of data to stdout: as it is, or as an event with one field.
+    pub fn result_line(&self, event: &str, field: &str, line: &str) {
+        match self.0.style {
+            Style::Json => self.json(event, &serde_json::json!({ field: line })),
+            Style::Terminal | Style::Plain => self.result(line),
+        }
+    }
+
+    /// Adds the id and the operation of a run to all JSON events that follow.
+    pub fn begin(&self, run: &str, operation: Operation) {
+        self.0.events.lock().unwrap_or_else(PoisonError::into_inner).run = Some((run.to_owned(), operation));
     }
 
     /// Returns the receiver of the engine's events.
@@ -74,11 +101,25 @@ impl Reporter {
     /// Prints a JSON line if the output is JSON.
     pub fn json<T: Serialize>(&self, event: &str, value: &T) {
         if self.0.style == Style::Json
-            && let Ok(serde_json::Value::Object(mut fields)) = serde_json::to_value(value)
+            && let Ok(Value::Object(mut fields)) = serde_json::to_value(value)
         {
             fields.insert("event".to_owned(), event.into());
-            anstream::println!("{}", serde_json::Value::Object(fields));
+            self.print_event(fields);
         }
+    }
+
+    /// Prints an event with its number, its time, and the run. The lock is held while it is printed, so that the events
+    /// are printed in the order of their numbers.
+    fn print_event(&self, mut fields: serde_json::Map<String, Value>) {
+        let mut events = self.0.events.lock().unwrap_or_else(PoisonError::into_inner);
+        events.sequence += 1;
+        fields.insert("sequence".to_owned(), events.sequence.into());
+        fields.insert("elapsed_ms".to_owned(), millis(self.0.since.elapsed()).into());
+        if let Some((run, operation)) = &events.run {
+            fields.insert("run".to_owned(), run.as_str().into());
+            fields.insert("operation".to_owned(), operation.as_str().into());
+        }
+        anstream::println!("{}", Value::Object(fields));
     }
 
     /// Prints the long waits every 30 seconds if stderr is not a terminal. Never returns: the caller drops the future
@@ -98,7 +139,7 @@ impl Reporter {
         let running = self.0.running.lock().unwrap_or_else(PoisonError::into_inner);
         let long = running.iter().filter(|(_, step)| step.since.elapsed() >= LONG_WAIT);
         long.map(|(address, step)| {
-            let since = duration(u64::try_from(step.since.elapsed().as_millis()).unwrap_or(u64::MAX));
+            let since = duration(millis(step.since.elapsed()));
             format!("  {address}: still {} after {since}{}", present_verb(step.action), after_colon(&step.detail))
         })
         .collect()
@@ -106,8 +147,8 @@ impl Reporter {
 
     fn event(&self, event: &Event) {
         if self.0.style == Style::Json {
-            if let Ok(line) = serde_json::to_string(event) {
-                anstream::println!("{line}");
+            if let Ok(Value::Object(fields)) = serde_json::to_value(event) {
+                self.print_event(fields);
             }
             return;
         }
@@ -172,6 +213,10 @@ impl Reporter {
             bar.finish_and_clear();
         }
     }
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 fn after_colon(what: &str) -> String {

@@ -3,11 +3,12 @@
 use crate::exit::Exit;
 use crate::output;
 use crate::output::reporter::Reporter;
-use crate::output::{BAD, BOLD, GOOD, WARN, paint};
+use crate::output::{BAD, BOLD, DIM, GOOD, WARN, paint};
 use crate::run::pipeline::{Finished, Input};
 use crate::run::releases;
 use crate::stack::target_health;
-use pb_engine::{Action, Cause, Class, Failure, Outcome, Run};
+use pb_engine::{Action, Cause, Class, ErrorCode, Failure, Outcome, Remains, Run};
+use std::collections::BTreeSet;
 
 /// Returns the result of a command whose run had this outcome.
 pub fn exit(outcome: &Outcome, run: &Run) -> Exit {
@@ -69,7 +70,8 @@ pub fn unsuccessful(outcome: &Outcome, run: &Run, workspace: &str) -> String {
 pub fn print_failures(reporter: &Reporter, outcome: &Outcome, workspace: &str) {
     for unfinished in &outcome.failed {
         let failure = &unfinished.failure;
-        reporter.message(&format!("  {} {failure}", paint(BOLD, format!("{}:", unfinished.address))));
+        let (address, code) = (paint(BOLD, format!("{}:", unfinished.address)), paint(DIM, failure.error_code()));
+        reporter.message(&format!("  {address} {failure} {code}"));
         for detail in failure.details() {
             reporter.message(&format!("    {detail}"));
         }
@@ -82,6 +84,21 @@ pub fn print_failures(reporter: &Reporter, outcome: &Outcome, workspace: &str) {
         if let Some(hint) = failure.hint.clone().or_else(|| is_of_tasks.then(more)).or_else(timed_out) {
             reporter.message(&format!("    {} {hint}", paint(WARN, "hint:")));
         }
+    }
+    print_remains(reporter, outcome);
+    let codes: BTreeSet<ErrorCode> = outcome.failed.iter().map(|failed| failed.failure.error_code()).collect();
+    if let Some(code) = codes.first() {
+        reporter.message(&paint(DIM, format!("  For more about an error, run: pb-deploy explain {code}")));
+    }
+}
+
+/// Prints the resources that may exist although their steps failed.
+fn print_remains(reporter: &Reporter, outcome: &Outcome) {
+    let unknown = outcome.failed.iter().filter(|failed| failed.remains == Some(Remains::MayExist));
+    let unknown: Vec<&str> = unknown.map(|failed| failed.address.as_str()).collect();
+    if !unknown.is_empty() {
+        let (names, verb) = (unknown.join(", "), if unknown.len() == 1 { "its step" } else { "their steps" });
+        reporter.message(&format!("  May exist although {verb} failed: {names}. The next run looks for them."));
     }
 }
 

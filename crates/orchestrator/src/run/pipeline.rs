@@ -145,7 +145,7 @@ pub struct Finished<'a, I: Input> {
     pub took: Duration,
 }
 
-/// What every run borrows.
+/// The things that every run borrows.
 pub struct Pipeline<'a, S: State> {
     pub reporter: &'a Reporter,
     pub state: &'a S,
@@ -170,6 +170,8 @@ impl<'a, S: State> Pipeline<'a, S> {
     /// An error before the run begins, or one that prevents that its result is stored. Failures of steps are printed,
     /// and decide the result.
     pub async fn run<I: Input>(&self, input: &I) -> Result<Exit, Error> {
+        let id = uuid::Uuid::new_v4().to_string();
+        self.reporter.begin(&id, input.operation());
         let snapshot = self.state.snapshot();
         let planned = input.plan(snapshot, Reading::Preview).await?;
         input.show(self.reporter, &planned);
@@ -179,7 +181,7 @@ impl<'a, S: State> Pipeline<'a, S> {
         if let Some(verb) = input.question(&planned) {
             confirmation::confirm(self.workspace, &verb, self.yes)?;
         }
-        self.apply(input, Some(&planned), uuid::Uuid::new_v4().to_string()).await
+        self.apply(input, Some(&planned), id).await
     }
 
     /// Acquires the lease, plans again and applies the plan. `id` is the id of the run.
@@ -220,6 +222,7 @@ impl<'a, S: State> Pipeline<'a, S> {
 
     fn new_run<I: Input>(&self, input: &I, id: String, cancel: Cancel) -> Run {
         let (operation, events) = (input.operation(), self.reporter.events());
+        self.reporter.begin(&id, operation);
         Run { id, operation, owner: Arc::clone(self.owner), events, cancel }
     }
 

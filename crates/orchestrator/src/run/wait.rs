@@ -25,12 +25,13 @@ pub async fn wait_for_releases(
 ) -> Result<Exit, Error> {
     let (graph, plan) = graph(context, timeout)?;
     let run = Run {
-        id: String::new(),
+        id: uuid::Uuid::new_v4().to_string(),
         operation: Operation::Wait,
         owner: Arc::clone(&context.owner),
         events: reporter.events(),
         cancel: signals::listen(),
     };
+    reporter.begin(&run.id, run.operation);
     let ledger = MemoryLedger::default();
     let outcome = tokio::select! {
         outcome = apply_plan(&graph, &plan, &ledger, &run) => outcome?,

@@ -13,8 +13,8 @@ use aws_sdk_ecs::types::{
 };
 use aws_smithy_mocks::{MockResponse, Rule, mock};
 use pb_engine::{
-    Action, Address, Cancel, Class, Events, Goal, Graph, MemoryLedger, Observed, Plan, PlanScope, Record, Resource,
-    Run, Snapshot, Standalone, apply_plan, compute_plan, drift, observe,
+    Action, Address, Cancel, Class, Events, Goal, Graph, MemoryLedger, Observed, Operation, Plan, PlanScope, Record,
+    Resource, Run, Snapshot, Standalone, apply_plan, compute_plan, drift, observe,
 };
 use serde_json::json;
 use std::collections::{BTreeMap, BTreeSet};
@@ -271,8 +271,7 @@ async fn latest_revision_with_the_same_content_is_reused() {
     assert_eq!(step.origin, Some(pb_engine::Origin::Configuration), "the tag is new; the revision did not drift");
     let ledger = MemoryLedger::new(snapshot);
     let (owner, events) = (Arc::new(owner()), Events::none());
-    let run =
-        Run { id: "r".to_owned(), operation: pb_engine::Operation::Deploy, owner, events, cancel: Cancel::never() };
+    let run = Run { id: "r".to_owned(), operation: Operation::Deploy, owner, events, cancel: Cancel::never() };
     assert!(apply_plan(&graph, &plan, &ledger, &run).await.unwrap().is_complete());
     assert_eq!(attrs_of(&ledger.snapshot(), "fargate/web_task")["revision"], 2);
     let ecs = fake.get();
@@ -287,8 +286,7 @@ async fn copied_content_tag_is_not_trusted() {
     let graph = graph(&fake, spec("2"), &[]);
     let (plan, _) = planned(&graph, &snapshot).await;
     let (owner, events) = (Arc::new(owner()), Events::none());
-    let run =
-        Run { id: "r".to_owned(), operation: pb_engine::Operation::Deploy, owner, events, cancel: Cancel::never() };
+    let run = Run { id: "r".to_owned(), operation: Operation::Deploy, owner, events, cancel: Cancel::never() };
     assert!(apply_plan(&graph, &plan, &MemoryLedger::new(snapshot), &run).await.unwrap().is_complete());
     assert_eq!(fake.get().registered, 3);
 }

@@ -130,10 +130,10 @@ async fn failed_verification_fails_the_run() {
 #[tokio::test(start_paused = true)]
 async fn run_whose_record_cannot_be_stored_is_not_called_done() {
     let (world, state) = (world(), FakeState::default());
-    state.fail_close(Failure::new(Class::Unreachable, "s3:PutObject", "cannot connect"));
+    state.fail_close(Failure::new(Class::Unreachable, "store the snapshot", "cannot connect"));
     let things = Things::new(&world, "one");
     let Error::Failure(failure) = pipeline(&state).run(&things).await.unwrap_err() else { panic!() };
-    assert_eq!(failure.operation, "s3:PutObject");
+    assert_eq!(failure.operation, "store the snapshot");
     assert_eq!(things.log(), ["summary"]);
 }
 
