@@ -147,7 +147,7 @@ def test_commands_of_the_terraform_table_exist(offline: TestWorkspace) -> None:
 
 def events_in_sources() -> set[str]:
     """Returns the names of the events in the Rust sources."""
-    engine = (ROOT / "crates" / "engine" / "src" / "event.rs").read_text(encoding="utf-8")
+    engine = (ROOT / "crates" / "engine" / "src" / "model" / "event.rs").read_text(encoding="utf-8")
     variants = engine.split("pub enum Event")[1].split("\n}")[0]
     events = re.findall(r'(?:serde\(rename = "(\w+)"\)\]\n)?^    ([A-Z][a-z]+)(?: \{|,)$', variants, re.MULTILINE)
     names = {renamed or event.lower() for renamed, event in events}
