@@ -232,7 +232,7 @@ impl Process {
         let plan = self.plan(goal, &session.snapshot()).await?;
         let run = Run {
             id: uuid::Uuid::new_v4().to_string(),
-            operation: format!("{goal:?}").to_lowercase(),
+            operation: goal.into(),
             owner: Arc::new(owner()),
             events: Events::none(),
             cancel: Cancel::never(),

@@ -13,7 +13,8 @@ use crate::run::session::{OpenRequest, OpenState, State};
 use crate::workspace::context::WorkspaceContext;
 use pb_engine::{Cancel, Ledger, Operation, Outcome, Ownership, Run, Snapshot};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
+use tokio::time::Instant;
 
 /// A change that a run makes.
 ///
