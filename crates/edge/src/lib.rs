@@ -6,6 +6,7 @@ mod listener;
 mod listener_rule;
 mod load_balancer;
 mod load_balancers;
+pub mod names;
 mod quotas;
 mod record;
 mod routes;

@@ -1,5 +1,6 @@
 //! Web services other than Flask, each with a listener rule, a target group, and DNS records for its hosts.
 
+use crate::names;
 use crate::stack::{EdgeSpec, with_name_tag};
 use crate::{
     HealthCheck, ListenerAttrs, ListenerRule, ListenerRuleAttrs, ListenerRuleSpec, LoadBalancerAttrs, Record,
@@ -62,7 +63,7 @@ pub(crate) fn add(
     route: &RouteSpec,
 ) -> Result<Route, Failure> {
     let (wanted, plain, delay) = (route.clone(), spec.tags.clone(), spec.deregistration_delay);
-    let address = format!("edge/{}_targets", route.key);
+    let address = names::route_targets(&route.key);
     let targets = graph.add(&address, &kinds.target_groups, shared.vpc_id.clone(), move |vpc_id| TargetGroupSpec {
         name: wanted.target_group.clone(),
         vpc_id,
@@ -75,7 +76,7 @@ pub(crate) fn add(
     })?;
 
     let (wanted, tags) = (route.clone(), with_name_tag(&spec.tags, &route.target_group));
-    let address = format!("edge/{}_rule", route.key);
+    let address = names::route_rule(&route.key);
     let needs = (shared.listener, targets);
     let rule = graph.add(&address, &kinds.rules, needs, move |(listener, targets)| ListenerRuleSpec {
         listener_arn: listener.arn,
@@ -89,7 +90,7 @@ pub(crate) fn add(
 
     for host in &route.records {
         let (name, zone_id) = (host.clone(), shared.zone_id.clone());
-        let address = format!("edge/record_{}", host.replace('.', "_"));
+        let address = names::route_record(host);
         graph.add(&address, &kinds.records, shared.load_balancer.created(), move |load_balancer| {
             RecordSpec::alias(&zone_id, &name, load_balancer)
         })?;

@@ -1,5 +1,6 @@
 //! Load balancer, target groups, listener, rules and records in a graph.
 
+use crate::names;
 use crate::routes::{self, Kinds, SharedInputs};
 use crate::{DnsClient, ListenerRule, LoadBalancerClient, Route, RouteSpec, Zone};
 use crate::{HealthCheck, Listener, ListenerAttrs, ListenerSpec, LoadBalancer, LoadBalancerAttrs, LoadBalancerSpec};
@@ -126,7 +127,7 @@ impl EdgeStack {
         let wanted = spec.clone();
         let needs = (inputs.vpc_id.clone(), inputs.subnet_ids, inputs.security_group_ids, inputs.internet);
         let load_balancer =
-            graph.add("edge/balancer", &load_balancers, needs, move |(vpc_id, subnets, groups, ())| {
+            graph.add(names::LOAD_BALANCER, &load_balancers, needs, move |(vpc_id, subnets, groups, ())| {
                 LoadBalancerSpec {
                     name: wanted.load_balancer.clone(),
                     scheme: "internet-facing".to_owned(),
@@ -142,7 +143,7 @@ impl EdgeStack {
 
         let wanted = spec.clone();
         let targets =
-            graph.add("edge/targets", &target_groups, inputs.vpc_id.clone(), move |vpc_id| TargetGroupSpec {
+            graph.add(names::TARGETS, &target_groups, inputs.vpc_id.clone(), move |vpc_id| TargetGroupSpec {
                 name: wanted.target_group.clone(),
                 vpc_id,
                 port: wanted.target_port,
@@ -155,7 +156,7 @@ impl EdgeStack {
 
         let wanted = spec.clone();
         let needs = (load_balancer.created(), targets);
-        let listener = graph.add("edge/listener", &listeners, needs, move |(load_balancer, targets)| ListenerSpec {
+        let listener = graph.add(names::LISTENER, &listeners, needs, move |(load_balancer, targets)| ListenerSpec {
             load_balancer_arn: load_balancer.arn,
             port: wanted.port,
             protocol: "HTTP".to_owned(),
@@ -164,7 +165,7 @@ impl EdgeStack {
         })?;
 
         let (name, zone_id) = (spec.hostname.clone(), inputs.zone.id.clone());
-        let record = graph.add("edge/record", &records, load_balancer.created(), move |load_balancer| {
+        let record = graph.add(names::RECORD, &records, load_balancer.created(), move |load_balancer| {
             RecordSpec::alias(&zone_id, &name, load_balancer)
         })?;
         let kinds = Kinds { rules, target_groups, records };

@@ -1,15 +1,14 @@
 //! Security groups of a network: one per role, with the rules between them.
 
-use ipnet::Ipv4Net;
 use pb_engine::{Failure, Graph, Handle, Input, Kind};
 use std::collections::BTreeMap;
 
 use crate::ec2::Ec2;
+use crate::names;
 use crate::rule::{Direction, SecurityGroupRule, SecurityGroupRuleAttrs, SecurityGroupRuleSpec};
 use crate::security_group::{SecurityGroup, SecurityGroupAttrs, SecurityGroupSpec};
 use crate::spec::{Egress, NetworkSpec};
 use crate::vpc::VpcAttrs;
-use crate::web_rules;
 
 /// Handles of a security group and its rules.
 #[derive(Clone)]
@@ -77,33 +76,37 @@ pub(crate) fn add_groups(
 impl GroupBuilder<'_> {
     fn build(&mut self) -> Result<[GroupHandles; 4], Failure> {
         use Direction::{Egress, Ingress};
-        let names = &self.spec.names;
-        let (flask_port, redis_port) = (self.spec.flask_port, self.spec.redis_port);
+        let spec = self.spec;
+        let (flask_port, redis_port) = (spec.flask_port, spec.redis_port);
         let mut lb =
-            self.group("net/lb_group", &names.lb_group, "load balancer: in from the internet, out to Flask")?;
-        let mut flask = self.group("net/flask_group", &names.flask_group, "Flask tasks: in from the load balancer")?;
-        let mut celery = self.group("net/celery_group", &names.celery_group, "Celery tasks: nothing in")?;
-        let mut redis = self.group("net/redis_group", &names.redis_group, "queue: in from the tasks, nothing out")?;
-        for from in &self.spec.ingress_cidrs {
-            let port = self.spec.lb_port;
-            let address = format!("net/lb_in_{port}_{}", cidr_label(*from));
+            self.group(names::LB_GROUP, &spec.names.lb_group, "load balancer: in from the internet, out to Flask")?;
+        let mut flask =
+            self.group(names::FLASK_GROUP, &spec.names.flask_group, "Flask tasks: in from the load balancer")?;
+        let mut celery = self.group(names::CELERY_GROUP, &spec.names.celery_group, "Celery tasks: nothing in")?;
+        let mut redis =
+            self.group(names::REDIS_GROUP, &spec.names.redis_group, "queue: in from the tasks, nothing out")?;
+        for from in &spec.ingress_cidrs {
+            let port = spec.lb_port;
+            let address = names::ingress(port, *from);
             let peer = Input::known(from.to_string());
             let allow = Allow { direction: Ingress, protocol: "tcp", port, peer, description: "HTTP" };
             self.rule(&address, &mut lb, allow)?;
         }
-        let [out, into] = web_rules::MAIN;
+        let [out, into] = names::WEB_RULES;
         self.rule_to_peer(out, &mut lb, &mut flask, (Egress, flask_port, "to Flask"))?;
         self.rule_to_peer(into, &mut flask, &mut lb, (Ingress, flask_port, "from the load balancer"))?;
-        for port in self.spec.more_web_ports() {
-            let [out, into] = web_rules::addresses(port);
+        for port in spec.more_web_ports() {
+            let [out, into] = names::other_web_rules(port);
             self.rule_to_peer(&out, &mut lb, &mut flask, (Egress, port, "to a web service"))?;
             self.rule_to_peer(&into, &mut flask, &mut lb, (Ingress, port, "from the load balancer"))?;
         }
-        self.rule_to_peer("net/flask_out_redis", &mut flask, &mut redis, (Egress, redis_port, "to the queue"))?;
-        self.rule_to_peer("net/celery_out_redis", &mut celery, &mut redis, (Egress, redis_port, "to the queue"))?;
-        self.rule_to_peer("net/redis_in_flask", &mut redis, &mut flask, (Ingress, redis_port, "from Flask"))?;
-        self.rule_to_peer("net/redis_in_celery", &mut redis, &mut celery, (Ingress, redis_port, "from Celery"))?;
-        for egress in &self.spec.egress {
+        let [flask_out, flask_into] = names::FLASK_TO_REDIS;
+        let [celery_out, celery_into] = names::CELERY_TO_REDIS;
+        self.rule_to_peer(flask_out, &mut flask, &mut redis, (Egress, redis_port, "to the queue"))?;
+        self.rule_to_peer(celery_out, &mut celery, &mut redis, (Egress, redis_port, "to the queue"))?;
+        self.rule_to_peer(flask_into, &mut redis, &mut flask, (Ingress, redis_port, "from Flask"))?;
+        self.rule_to_peer(celery_into, &mut redis, &mut celery, (Ingress, redis_port, "from Celery"))?;
+        for egress in &spec.egress {
             self.egress("flask", &mut flask, egress)?;
             self.egress("celery", &mut celery, egress)?;
         }
@@ -124,7 +127,7 @@ impl GroupBuilder<'_> {
 
     fn egress(&mut self, role: &str, group: &mut GroupHandles, egress: &Egress) -> Result<(), Failure> {
         let Egress { protocol, port, cidr, description } = egress;
-        let address = format!("net/{role}_out_{protocol}_{port}_{}", cidr_label(*cidr));
+        let address = names::egress(role, egress);
         let peer = Input::known(cidr.to_string());
         let allow = Allow { direction: Direction::Egress, protocol, port: *port, peer, description };
         self.rule(&address, group, allow)
@@ -146,7 +149,7 @@ impl GroupBuilder<'_> {
 
     fn rule(&mut self, address: &str, group: &mut GroupHandles, allow: Allow<'_>) -> Result<(), Failure> {
         let Allow { direction, protocol, port, peer, description } = allow;
-        let name = address.trim_start_matches("net/");
+        let name = names::label(address);
         let (tags, protocol, description) = (self.spec.tagged(name), protocol.to_owned(), description.to_owned());
         let inputs = (group.handle.created(), peer);
         let rule = self.graph.add(address, &self.rules, inputs, move |(group, peer)| SecurityGroupRuleSpec {
@@ -161,15 +164,5 @@ impl GroupBuilder<'_> {
         })?;
         group.rules.push(rule);
         Ok(())
-    }
-}
-
-/// Returns the part of a resource address that represents a CIDR block: `any` for all IP addresses, otherwise a text
-/// such as `10-0-0-0_16`. The address of a rule names the traffic that it allows, so that removing one rule from a list
-/// does not change the addresses of the others.
-fn cidr_label(cidr: Ipv4Net) -> String {
-    match cidr.prefix_len() {
-        0 => "any".to_owned(),
-        length => format!("{}_{length}", cidr.network().to_string().replace('.', "-")),
     }
 }

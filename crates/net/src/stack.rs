@@ -8,6 +8,7 @@ use crate::blockers::Blockers;
 use crate::default_group::{DefaultSecurityGroup, DefaultSecurityGroupAttrs, DefaultSecurityGroupSpec};
 use crate::ec2::Ec2;
 use crate::internet_gateway::{InternetGateway, InternetGatewayAttrs, InternetGatewaySpec};
+use crate::names;
 use crate::route_table::{RouteTable, RouteTableAttrs, RouteTableSpec};
 use crate::security_groups::{GroupHandles, add_groups};
 use crate::spec::NetworkSpec;
@@ -66,13 +67,12 @@ impl NetworkStack {
         let vpc = vpc_handle.created();
         let igw = internet_gateway(graph, &ec2, spec, vpc)?;
         let subnets = graph.kind(Subnet::new(ec2.clone()));
-        let names = &spec.names;
         let mut subnet = |address, cidr, zone, name| {
             subnet(graph, &subnets, spec, vpc, SubnetPlacement { address, cidr, zone, name })
         };
-        let tasks_subnet = subnet("net/tasks_subnet", spec.tasks_cidr, &spec.zones[0], &names.tasks_subnet)?;
+        let tasks_subnet = subnet(names::TASKS_SUBNET, spec.tasks_cidr, &spec.zones[0], &spec.names.tasks_subnet)?;
         let balancer_subnet =
-            subnet("net/balancer_subnet", spec.balancer_cidr, &spec.zones[1], &names.balancer_subnet)?;
+            subnet(names::BALANCER_SUBNET, spec.balancer_cidr, &spec.zones[1], &spec.names.balancer_subnet)?;
         let inputs = (vpc, igw.created(), tasks_subnet.created(), balancer_subnet.created());
         let routes = routes(graph, &ec2, spec, inputs)?;
         let default_group = default_group(graph, &ec2, spec, vpc)?;
@@ -108,7 +108,7 @@ impl NetworkStack {
 fn vpc(graph: &mut Graph, ec2: &Ec2, spec: &NetworkSpec) -> Result<Handle<VpcAttrs>, Failure> {
     let kind = graph.kind(Vpc::new(ec2.clone()));
     let (cidr, tags) = (spec.cidr.to_string(), spec.tagged(&spec.names.vpc));
-    graph.add("net/vpc", &kind, (), move |()| VpcSpec {
+    graph.add(names::VPC, &kind, (), move |()| VpcSpec {
         cidr: cidr.clone(),
         dns_support: true,
         dns_hostnames: true,
@@ -124,7 +124,7 @@ fn internet_gateway(
 ) -> Result<Handle<InternetGatewayAttrs>, Failure> {
     let kind = graph.kind(InternetGateway::new(ec2.clone()));
     let tags = spec.tagged(&spec.names.internet_gateway);
-    graph.add("net/igw", &kind, vpc, move |vpc| InternetGatewaySpec {
+    graph.add(names::INTERNET_GATEWAY, &kind, vpc, move |vpc| InternetGatewaySpec {
         vpc_id: vpc.id,
         attached: true,
         tags: tags.clone(),
@@ -166,7 +166,7 @@ fn routes(
 ) -> Result<Handle<RouteTableAttrs>, Failure> {
     let kind = graph.kind(RouteTable::new(ec2.clone()));
     let tags = spec.tagged(&spec.names.route_table);
-    graph.add("net/routes", &kind, inputs, move |(vpc, igw, tasks, balancer)| RouteTableSpec {
+    graph.add(names::ROUTES, &kind, inputs, move |(vpc, igw, tasks, balancer)| RouteTableSpec {
         vpc_id: vpc.id,
         routes: BTreeMap::from([("0.0.0.0/0".to_owned(), igw.id)]),
         subnets: BTreeSet::from([tasks.id, balancer.id]),
@@ -182,7 +182,7 @@ fn default_group(
 ) -> Result<Handle<DefaultSecurityGroupAttrs>, Failure> {
     let kind = graph.kind(DefaultSecurityGroup::new(ec2.clone()));
     let tags = spec.tagged(&spec.names.default_group);
-    graph.add("net/default_group", &kind, vpc, move |vpc| DefaultSecurityGroupSpec {
+    graph.add(names::DEFAULT_GROUP, &kind, vpc, move |vpc| DefaultSecurityGroupSpec {
         vpc_id: vpc.id,
         rules: BTreeMap::new(),
         tags: tags.clone(),

@@ -1,26 +1,11 @@
 //! Rules that allow requests from the load balancer to web tasks: a pair of an outbound and an inbound rule for each
 //! port.
 
+use crate::names;
+use crate::names::is_web_rule;
 use crate::rule::{Direction, SecurityGroupRuleSpec};
 use pb_engine::Address;
 use std::collections::{BTreeMap, BTreeSet};
-
-/// Addresses of the pair of rules for the port of the web service that gets all requests without a more specific route.
-pub(crate) const MAIN: [&str; 2] = ["net/lb_out_flask", "net/flask_in_lb"];
-/// Prefixes of the addresses of the pairs for other ports.
-const OTHERS: [&str; 2] = ["net/lb_out_web_", "net/flask_in_lb_"];
-
-/// Returns the addresses of the pair for another port.
-pub(crate) fn addresses(port: u16) -> [String; 2] {
-    OTHERS.map(|start| format!("{start}{port}"))
-}
-
-/// Returns whether the rule at an address allows requests to web tasks.
-#[must_use]
-pub fn is_web_rule(address: &Address) -> bool {
-    let is_of = |start: &&str| address.as_str().strip_prefix(*start).is_some_and(|port| port.parse::<u16>().is_ok());
-    MAIN.contains(&address.as_str()) || OTHERS.iter().any(is_of)
-}
 
 /// Returns the rules for web services on the ports `main` and `others`, derived from an existing pair of rules; `None`
 /// if there is no such pair.
@@ -41,19 +26,19 @@ pub fn web_rules(
             let address = Address::new(address).ok()?;
             let mut rule = live.get(&address).unwrap_or(rule).clone();
             (rule.from_port, rule.to_port) = (port.into(), port.into());
-            rule.tags.insert("Name".to_owned(), address.as_str().trim_start_matches("net/").to_owned());
+            rule.tags.insert("Name".to_owned(), names::label(address.as_str()).to_owned());
             rules.insert(address, rule);
         }
         Some(())
     };
-    add(MAIN.map(str::to_owned), main)?;
-    others.iter().filter(|port| **port != main).try_for_each(|port| add(addresses(*port), *port))?;
+    add(names::WEB_RULES.map(str::to_owned), main)?;
+    others.iter().filter(|port| **port != main).try_for_each(|port| add(names::other_web_rules(*port), *port))?;
     Some(rules)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{is_web_rule, web_rules};
+    use super::web_rules;
     use crate::rule::{Direction, SecurityGroupRuleSpec};
     use pb_engine::Address;
     use std::collections::{BTreeMap, BTreeSet};
@@ -95,12 +80,5 @@ mod tests {
         );
         live.remove(&address("net/lb_out_flask"));
         assert_eq!(web_rules(&live, 5050, &BTreeSet::new()), None);
-    }
-
-    #[test]
-    fn web_rules_are_recognized_by_address() {
-        let is_web = |text: &str| is_web_rule(&Address::new(text).unwrap());
-        assert!(is_web("net/lb_out_flask") && is_web("net/flask_in_lb") && is_web("net/lb_out_web_8080"));
-        assert!(!is_web("net/lb_in_80_any") && !is_web("net/flask_out_redis") && !is_web("net/flask_in_lb_x"));
     }
 }

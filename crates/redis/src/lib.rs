@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod clusters;
+pub mod names;
 mod offerings;
 mod ownership;
 mod parameter_group;

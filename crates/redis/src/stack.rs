@@ -1,5 +1,6 @@
 //! The queue as a part of a graph.
 
+use crate::names;
 use crate::{Client, ParameterGroup, ParameterGroupAttrs, ParameterGroupSpec, ReplicationGroup, ReplicationGroupAttrs};
 use crate::{ReplicationGroupSpec, SubnetGroup, SubnetGroupAttrs, SubnetGroupSpec};
 use aws_types::SdkConfig;
@@ -91,7 +92,7 @@ impl QueueStack {
 
         let wanted = spec.clone();
         let subnet_group =
-            graph.add("redis/subnets", &subnet_groups, inputs.subnet_ids, move |subnet_ids| SubnetGroupSpec {
+            graph.add(names::SUBNET_GROUP, &subnet_groups, inputs.subnet_ids, move |subnet_ids| SubnetGroupSpec {
                 name: wanted.subnet_group.clone(),
                 description: "Subnets of the queue".to_owned(),
                 subnet_ids: subnet_ids.into_iter().collect(),
@@ -100,18 +101,19 @@ impl QueueStack {
             })?;
 
         let wanted = spec.clone();
-        let parameter_group = graph.add("redis/parameters", &parameter_groups, (), move |()| ParameterGroupSpec {
-            name: wanted.parameter_group.clone(),
-            family: family.clone(),
-            // A broker with eviction loses jobs.
-            parameters: [("maxmemory-policy".to_owned(), "noeviction".to_owned())].into(),
-            tags: named(&wanted.tags, &wanted.parameter_group),
-        })?;
+        let parameter_group =
+            graph.add(names::PARAMETER_GROUP, &parameter_groups, (), move |()| ParameterGroupSpec {
+                name: wanted.parameter_group.clone(),
+                family: family.clone(),
+                // A broker with eviction loses jobs.
+                parameters: [("maxmemory-policy".to_owned(), "noeviction".to_owned())].into(),
+                tags: named(&wanted.tags, &wanted.parameter_group),
+            })?;
 
         let wanted = spec.clone();
         let needs = (subnet_group, parameter_group, inputs.security_group_ids);
         let replication_group =
-            graph.add("redis/jobqr", &replication_groups, needs, move |(subnets, parameters, groups)| {
+            graph.add(names::REPLICATION_GROUP, &replication_groups, needs, move |(subnets, parameters, groups)| {
                 ReplicationGroupSpec {
                     id: wanted.replication_group.clone(),
                     description: "Job queue".to_owned(),
