@@ -1,5 +1,6 @@
 //! Stack of one workspace, from the network to the outputs.
 
+pub mod names;
 pub mod target_health;
 #[cfg(test)]
 mod tests;
@@ -93,13 +94,13 @@ fn add_health_checks(
 ) -> Result<(), Failure> {
     let kind = target_health::kind(aws, workspace, wait_limit(workspace.deploy.wait_timeout));
     let routed = edge.routes.iter().map(|(key, route)| (key.as_str(), route.targets));
-    for (key, targets) in [("flask", edge.targets)].into_iter().chain(routed) {
+    for (key, targets) in [(names::DEFAULT_SERVICE, edge.targets)].into_iter().chain(routed) {
         // A service whose image is not pushed yet is not in the graph.
         let Some(running) = fargate.workloads.get(key) else { continue };
         let count = workspace.services.all().find(|(known, _)| *known == key).map_or(0, |(_, service)| service.count);
         let at_least = target_health::at_least(workspace, key, count);
         let needs = (running.service, targets);
-        graph.add_check(&target_health::address(key), &kind, needs, move |(service, targets)| HealthyTargetsSpec {
+        graph.add_check(&names::health_check(key), &kind, needs, move |(service, targets)| HealthyTargetsSpec {
             target_group_arn: targets.arn,
             service: service.name,
             at_least,

@@ -4,6 +4,7 @@ use crate::cli::Global;
 use crate::exit::{Error, Exit};
 use crate::output::reporter::Reporter;
 use crate::signals;
+use crate::stack::names;
 use crate::workspace::context::{load_with_recorded_names, load_workspace, service_name, state_location};
 use crate::workspace::recorded_names::container;
 use pb_engine::{Address, Cancel, Class, ErrorCode, Failure};
@@ -32,7 +33,8 @@ pub async fn run(global: &Global, name: &str, service: &str, command: &[String])
     let service_name = service_name(&workspace, service)?;
     let container = container(&snapshot, service);
     let people = TaskClient::new(&aws, &workspace.names.cluster);
-    let address = Address::new("fargate/run").map_err(|why| Failure::new(Class::Bug, "run a task", why.to_string()))?;
+    let address =
+        Address::new(names::ONE_OFF_TASK).map_err(|why| Failure::new(Class::Bug, "run a task", why.to_string()))?;
     let mut tags = workspace.tags.clone();
     tags.insert("Name".to_owned(), format!("{service_name}-run"));
     let tags = state_location(&workspace).owner.tags(&address, &tags);

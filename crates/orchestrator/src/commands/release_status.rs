@@ -2,9 +2,10 @@
 
 use crate::output::{BAD, DIM, GOOD, WARN, paint};
 use crate::run::releases;
+use crate::stack::names;
 use pb_config::Workspace;
 use pb_engine::{Address, ReleaseOutcome, Snapshot};
-use pb_fargate::ServiceStatus;
+use pb_fargate::{ServiceStatus, Services};
 use serde::Serialize;
 
 /// A release to a service, compared with the state of the service.
@@ -67,11 +68,11 @@ fn release_status<'a>(
 ) -> Option<ReleaseStatus<'a>> {
     let name = workspace.names.service(key)?;
     let service = services.iter().find(|service| service.name == name)?;
-    let address = Address::new(releases::address(key)).ok()?;
+    let address = Address::new(names::service(key)).ok()?;
     let (release, released) = releases::last_release(snapshot, &address)?;
     let revision = releases::revision(&released.to);
-    let record = snapshot.resources.get(&address);
-    let deployment = record.and_then(|record| record.attrs.get("deployment")?.as_str());
+    let record = snapshot.get::<Services>(address.as_str()).ok().flatten();
+    let deployment = record.as_ref().and_then(|record| record.attrs.deployment.as_deref());
     let runs_revision = service.revision.as_deref() == Some(revision);
     let ecs = EcsStatus {
         runs_revision,

@@ -4,9 +4,9 @@ use crate::cli::{Consent, Global, WaitOptions};
 use crate::exit::{Error, Exit};
 use crate::output::reporter::Reporter;
 use crate::run::pipeline::Pipeline;
-use crate::run::releases;
 use crate::run::service_change::ServiceRun;
 use crate::run::session::StoredState;
+use crate::stack::names;
 use crate::workspace::deployed;
 use pb_config::{OtherService, Workspace};
 use pb_engine::Operation;
@@ -52,8 +52,7 @@ fn check_count(workspace: &Workspace, key: &str, count: i32) -> Result<(), Error
 
 /// Describes the effect of the next deploy on a count that was set by hand.
 fn afterwards(workspace: &Workspace, key: &str) -> String {
-    let field = format!("{}.desired_count", releases::address(key));
-    if workspace.ignore_changes.contains(&field) {
+    if workspace.ignore_changes.contains(&names::desired_count(key)) {
         return format!(
             "A deploy leaves the count of {key} alone (`ignore_changes`); other tools can still change it."
         );

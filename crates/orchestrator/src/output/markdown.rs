@@ -2,10 +2,11 @@
 
 use super::drift;
 use super::plan::{self, note, sign};
-use crate::run::releases;
 use crate::run::saved_plan::SavedPlan;
+use crate::stack::names;
 use crate::workspace::images::NotDeployed;
-use pb_engine::Step;
+use pb_engine::{Resource, Step};
+use pb_fargate::Services;
 use std::fmt::Write;
 
 /// Returns the counts, a table of the steps, and all fields in a collapsed section.
@@ -64,7 +65,7 @@ fn row(step: &Step) -> String {
 
 fn not_deployed_row(service: &NotDeployed) -> String {
     let note = service.reason.as_deref().map_or("not deployed".to_owned(), |reason| format!("not deployed: {reason}"));
-    cells("", &releases::address(&service.service), releases::SERVICE, Some(&service.image), &note)
+    cells("", &names::service(&service.service), Services::KIND, Some(&service.image), &note)
 }
 
 fn cells(sign: &str, address: &str, kind: &str, id: Option<&str>, note: &str) -> String {

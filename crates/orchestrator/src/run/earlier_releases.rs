@@ -3,12 +3,12 @@
 use crate::output::reporter::Reporter;
 use crate::output::{DIM, paint};
 use crate::run::releases;
-use crate::run::releases::SERVICE;
 use crate::workspace::context::WorkspaceContext;
 use pb_engine::{
-    Action, Address, Cancel, Class, Entry, Failure, Ledger, Outcome, Plan, Record, ReleaseOutcome, Released, Snapshot,
-    Step, Stop, has_unknown,
+    Action, Address, Cancel, Class, Entry, Failure, Ledger, Outcome, Plan, Record, ReleaseOutcome, Released, Resource,
+    Snapshot, Step, Stop, has_unknown,
 };
+use pb_fargate::Services;
 use pb_state::{AcquireOptions, LeaseTable, Session, Store};
 use serde_json::Value;
 
@@ -114,7 +114,7 @@ impl Conclusion {
 
 /// Returns the outcome of each earlier release that the run has observed.
 fn conclusions(plan: &Plan, outcome: &Outcome, before: &Snapshot, waited: bool) -> Vec<Conclusion> {
-    let services = plan.steps.iter().filter(|step| step.kind == SERVICE);
+    let services = plan.steps.iter().filter(|step| step.kind == Services::KIND);
     let conclusions = services.filter_map(|step| {
         let (release, released) =
             releases::last_release(before, &step.address).filter(|(_, last)| concerns_release(step, last, before))?;
@@ -164,7 +164,7 @@ fn is_done(step: &Step, plan: &Plan, outcome: &Outcome) -> bool {
 /// Returns whether an incomplete run has made all of its changes: it was interrupted, or timed out, while it waited for
 /// the rollouts that it had started, and these rollouts continue.
 fn only_rollouts_left(plan: &Plan, outcome: &Outcome, now: &Snapshot) -> bool {
-    let step = |address: &Address| plan.changes().find(|step| step.address == *address && step.kind == SERVICE);
+    let step = |address: &Address| plan.changes().find(|step| step.address == *address && step.kind == Services::KIND);
     !outcome.is_complete()
         && outcome.skipped.iter().all(|(_, action, _)| matches!(action, Action::Wait | Action::Check))
         && outcome.failed.iter().filter(|failed| failed.action != Action::Check).all(|failed| {

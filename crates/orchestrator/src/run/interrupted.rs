@@ -3,12 +3,11 @@
 use crate::cli::OnInterrupt;
 use crate::output::reporter::Reporter;
 use crate::output::{BOLD, WARN, paint};
-use crate::run::releases::SERVICE;
 use crate::signals;
 use aws_config::SdkConfig;
 use futures_util::future::join_all;
-use pb_engine::{Address, Cause, Class, FailedRollout, Operation, Outcome, Plan, Snapshot};
-use pb_fargate::{RollbackOutcome, ServiceAttrs};
+use pb_engine::{Address, Cause, Class, FailedRollout, Operation, Outcome, Plan, Resource, Snapshot};
+use pb_fargate::{RollbackOutcome, ServiceAttrs, Services};
 use std::io::{BufRead, IsTerminal};
 use std::time::Duration;
 
@@ -80,7 +79,7 @@ impl InterruptedRun<'_> {
 
 /// Returns the services whose rollout was started and not followed to its end.
 fn running_rollouts(plan: &Plan, outcome: &Outcome, now: &Snapshot) -> Vec<(Address, ServiceAttrs)> {
-    let services = plan.changes().filter(|step| step.kind == SERVICE);
+    let services = plan.changes().filter(|step| step.kind == Services::KIND);
     let interrupted = |address: &Address| {
         let mut failed = outcome.failed.iter();
         failed.any(|failed| failed.address == *address && failed.failure.class == Class::Interrupted)

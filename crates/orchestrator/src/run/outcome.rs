@@ -5,8 +5,7 @@ use crate::output;
 use crate::output::reporter::Reporter;
 use crate::output::{BAD, BOLD, DIM, GOOD, WARN, paint};
 use crate::run::pipeline::{Finished, Input};
-use crate::run::releases;
-use crate::stack::target_health;
+use crate::stack::names;
 use pb_engine::{Action, Cause, Class, ErrorCode, Failure, Outcome, Remains, Run};
 use std::collections::BTreeSet;
 
@@ -75,7 +74,7 @@ pub fn print_failures(reporter: &Reporter, outcome: &Outcome, workspace: &str) {
         for detail in failure.details() {
             reporter.message(&format!("    {detail}"));
         }
-        let key = target_health::key(&unfinished.address).unwrap_or(releases::key(&unfinished.address));
+        let key = names::health_check_key(&unfinished.address).unwrap_or(names::service_key(&unfinished.address));
         let more =
             || format!("for details: `pb-deploy logs {workspace} {key} --since 1h` and `pb-deploy tasks {workspace}`");
         let is_of_tasks = is_failed_rollout(failure) || unfinished.action == Action::Check;

@@ -1,27 +1,13 @@
 //! Releases: the revisions that runs gave to services, recorded for `history` and `rollback`.
 
+use crate::stack::names;
 use crate::workspace::images::Images;
 use pb_engine::{
-    Action, Address, Cause, Class, Failure, Operation, Outcome, Plan, Release, ReleaseOutcome, Released, Run, Snapshot,
-    Step,
+    Action, Address, Cause, Class, Failure, Operation, Outcome, Plan, Release, ReleaseOutcome, Released, Resource, Run,
+    Snapshot, Step,
 };
+use pb_fargate::Services;
 use std::collections::BTreeMap;
-
-/// Resource kind that releases change.
-pub const SERVICE: &str = "ecs.service";
-
-/// Prefix of the addresses of services.
-const CONCERN: &str = "fargate/";
-
-/// Returns the address of a service.
-pub fn address(key: &str) -> String {
-    format!("{CONCERN}{key}")
-}
-
-/// Returns the key of a service in the configuration, from its address.
-pub fn key(address: &Address) -> &str {
-    address.as_str().strip_prefix(CONCERN).unwrap_or(address.as_str())
-}
 
 /// Returns family and number of a revision, such as `staging-flask:3`.
 pub fn revision(arn: &str) -> &str {
@@ -42,14 +28,14 @@ pub fn release_of_run(
     run: &Run,
     waited: bool,
 ) -> Option<Release> {
-    let steps = plan.writes().filter(|step| step.kind == SERVICE && starts_rollout(step, run.operation));
+    let steps = plan.writes().filter(|step| step.kind == Services::KIND && starts_rollout(step, run.operation));
     let services: BTreeMap<Address, Released> = steps
         .filter_map(|step| {
-            let to = task_definition_arn(now.resources.get(&step.address).map(|record| &record.spec))?;
+            let to = now.get::<Services>(step.address.as_str()).ok()??.spec.task_definition;
             let released = Released {
                 from: task_definition_arn(step.before.as_ref()),
                 to,
-                image: images.and_then(|images| images.requested(key(&step.address))).map(str::to_owned),
+                image: images.and_then(|images| images.requested(names::service_key(&step.address))).map(str::to_owned),
                 outcome: release_outcome(step, plan, outcome, waited)?,
             };
             Some((step.address.clone(), released))

@@ -15,6 +15,7 @@ use crate::run::approval::same_writes;
 use crate::run::interrupted::InterruptedRun;
 use crate::run::pipeline::{Finished, Input, Pass, Reading};
 use crate::run::{earlier_releases, outcome, releases};
+use crate::stack::names;
 use crate::workspace::context::WorkspaceContext;
 use crate::workspace::deployed;
 use crate::{invocation, workspace};
@@ -210,7 +211,7 @@ impl<'a> ServiceRun<'a> {
     }
 
     fn configured_count(&self, address: &Address) -> Option<i32> {
-        let key = releases::key(address);
+        let key = names::service_key(address);
         let mut services = self.context.workspace.services.all();
         services.find(|(known, _)| *known == key).map(|(_, service)| service.count)
     }

@@ -8,6 +8,7 @@ use crate::run::approval::{Approval, same_writes};
 use crate::run::interrupted::InterruptedRun;
 use crate::run::pipeline::{Finished, Input, Pass, Reading};
 use crate::run::{checks, earlier_releases, missing_images, outcome, releases};
+use crate::stack::names;
 use crate::workspace::stack_context::{PlanResult, StackContext, is_recorded};
 use pb_engine::{Address, Entry, Goal, Operation, Outcome, Snapshot, apply_plan};
 use serde_json::Value;
@@ -155,7 +156,7 @@ impl StackRun {
         for (address, scaled) in &pass.ledger.snapshot().scaled {
             let mut services = self.context.base.workspace.services.all();
             let is_kept = services.any(|(key, service)| {
-                releases::key(address) == key && service.keep_scale && service.count == scaled.count
+                names::service_key(address) == key && service.keep_scale && service.count == scaled.count
             });
             if (!is_kept || self.goal == Goal::Destroy) && outcome.is_applied() {
                 pass.ledger.record(Entry::Scaled(address.clone(), None));
@@ -208,7 +209,7 @@ fn print_next_steps(finished: &Finished<'_, StackRun>) {
     };
     let released = released.flat_map(|release| &release.services);
     let left = released.filter(|(address, released)| released.from.is_some() && !rolled_back(address));
-    let left: Vec<&str> = left.map(|(address, _)| releases::key(address)).collect();
+    let left: Vec<&str> = left.map(|(address, _)| names::service_key(address)).collect();
     if !left.is_empty() {
         let (names, verb) = (left.join(" and "), if left.len() == 1 { "is" } else { "are" });
         reporter.message(&format!(

@@ -3,9 +3,9 @@
 use crate::exit::{Error, Exit};
 use crate::output::reporter::Reporter;
 use crate::output::{GOOD, paint};
-use crate::run::{earlier_releases, outcome, releases};
+use crate::run::{earlier_releases, outcome};
 use crate::signals;
-use crate::stack::target_health;
+use crate::stack::{names, target_health};
 use crate::workspace::context::WorkspaceContext;
 use crate::workspace::deployed;
 use pb_engine::{Action, ErrorCode, Graph, MemoryLedger, Operation, Outcome, Plan, Resource, Run, Step, apply_plan};
@@ -62,7 +62,7 @@ fn graph(context: &WorkspaceContext, timeout: Option<Duration>) -> Result<(Graph
             )
         })?;
         let Some(spec) = service.map(|service| service.spec) else { continue };
-        let (key, count) = (releases::key(address), spec.desired_count);
+        let (key, count) = (names::service_key(address), spec.desired_count);
         let handle = graph.add(address.as_str(), &kind, (), {
             let spec = spec.clone();
             move |()| spec.clone()

@@ -1,25 +1,13 @@
 //! Target health: one check for each service behind the load balancer.
 
+use crate::stack::names;
 use aws_config::SdkConfig;
 use pb_config::{LoadBalancer, Workspace};
 use pb_edge::{HealthyTargets, HealthyTargetsSpec, LoadBalancerClient};
-use pb_engine::{Address, Failure, Graph, Handle};
+use pb_engine::{Failure, Graph, Handle};
 use pb_fargate::{ServiceAttrs, ServiceSpec};
 use std::sync::Arc;
 use std::time::Duration;
-
-/// Suffix of the addresses of these target health checks.
-const SUFFIX: &str = "_health";
-
-/// Returns the address of the check of a service.
-pub fn address(key: &str) -> String {
-    format!("edge/{key}{SUFFIX}")
-}
-
-/// Returns the key of the service that a check is about.
-pub fn key(address: &Address) -> Option<&str> {
-    address.as_str().strip_prefix("edge/")?.strip_suffix(SUFFIX)
-}
 
 /// Returns the check kind for target health in a workspace. A run waits for one health period, in which a target
 /// becomes either healthy or unhealthy, but no longer than for a rollout.
@@ -46,8 +34,7 @@ fn period(balancer: &LoadBalancer) -> Duration {
 /// Returns the number of healthy targets that a service of `count` tasks must have. If the count may be changed outside
 /// of pb-deploy (`ignore_changes`), one is enough: it proves that the load balancer reaches the service.
 pub fn at_least(workspace: &Workspace, key: &str, count: i32) -> i32 {
-    let field = format!("{}.desired_count", crate::run::releases::address(key));
-    if workspace.ignore_changes.contains(&field) { 1 } else { count }
+    if workspace.ignore_changes.contains(&names::desired_count(key)) { 1 } else { count }
 }
 
 /// Adds the checks of one service, one for each target group in `spec`.
@@ -62,7 +49,7 @@ pub fn add(
     at_least: i32,
 ) -> Result<(), Failure> {
     for (index, target) in spec.load_balancers.iter().enumerate() {
-        let (arn, first) = (target.target_group_arn.clone(), address(key));
+        let (arn, first) = (target.target_group_arn.clone(), names::health_check(key));
         let address = if index == 0 { first } else { format!("{first}_{}", index + 1) };
         graph.add_check(&address, kind, service, move |service| HealthyTargetsSpec {
             target_group_arn: arn.clone(),
@@ -75,9 +62,8 @@ pub fn add(
 
 #[cfg(test)]
 mod tests {
-    use super::{address, at_least, key, period};
+    use super::{at_least, period};
     use pb_config::{Config, Workspace};
-    use pb_engine::Address;
     use std::time::Duration;
 
     fn workspace() -> Workspace {
@@ -85,12 +71,6 @@ mod tests {
             .unwrap()
             .workspace("staging")
             .unwrap()
-    }
-
-    #[test]
-    fn check_address_yields_service_key() {
-        assert_eq!(key(&Address::new(address("api")).unwrap()), Some("api"));
-        assert_eq!(key(&Address::new("edge/api_rule").unwrap()), None);
     }
 
     #[test]

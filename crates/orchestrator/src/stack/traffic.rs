@@ -4,16 +4,14 @@
 #[cfg(test)]
 mod tests;
 
-use crate::run::releases;
-use crate::run::releases::SERVICE;
+use crate::stack::names;
+use crate::stack::names::DEFAULT_SERVICE;
 use pb_edge::{ListenerRuleSpec, TargetGroupSpec};
-use pb_engine::{Action, Order, Plan, Step};
-use pb_fargate::ServiceSpec;
+use pb_engine::{Action, Order, Plan, Resource, Step};
+use pb_fargate::{ServiceSpec, Services};
+use pb_redis::ReplicationGroup;
 use serde::de::DeserializeOwned;
 use std::collections::BTreeSet;
-
-/// Web service that answers all requests without a matching listener rule.
-const DEFAULT_SERVICE: &str = "flask";
 
 /// Seconds from the creation of a load balancer until it answers: a middle value of those that AWS users report.
 const BALANCER_SECS: u64 = 150;
@@ -59,14 +57,14 @@ struct WebService<'a> {
 
 impl<'a> WebService<'a> {
     fn of(step: &'a Step) -> Option<Self> {
-        if step.kind != SERVICE || step.action == Action::Untargeted {
+        if step.kind != Services::KIND || step.action == Action::Untargeted {
             return None;
         }
         let before: Option<ServiceSpec> = spec(step.before.as_ref());
         let idle = matches!(step.action, Action::NoOp | Action::Wait);
         let after = spec(step.after.as_ref()).or_else(|| if idle { before.clone() } else { None });
         let is_web = [&before, &after].into_iter().flatten().any(|spec| !spec.load_balancers.is_empty());
-        is_web.then(|| Self { key: releases::key(&step.address), step, before, after })
+        is_web.then(|| Self { key: names::service_key(&step.address), step, before, after })
     }
 
     fn ports(spec: &ServiceSpec) -> BTreeSet<u16> {
@@ -96,19 +94,21 @@ impl Traffic<'_> {
     fn interruption(&self) -> Option<(u64, String)> {
         self.service.before.as_ref()?;
         let after = self.service.after.as_ref()?;
+        let key = self.service.key;
         let request_path = [
-            ("edge/balancer".to_owned(), BALANCER_SECS + TASKS_SECS + DNS_TTL_SECS),
-            ("edge/listener".to_owned(), TASKS_SECS),
-            (self.address("targets"), TASKS_SECS),
-            (self.address("rule"), TASKS_SECS),
-            ("edge/record".to_owned(), DNS_TTL_SECS),
-            (self.service.step.address.to_string(), DRAINING_SECS + TASKS_SECS),
+            (Some(names::LOAD_BALANCER.to_owned()), BALANCER_SECS + TASKS_SECS + DNS_TTL_SECS),
+            (Some(names::LISTENER.to_owned()), TASKS_SECS),
+            (Some(names::targets(key)), TASKS_SECS),
+            (names::listener_rule(key), TASKS_SECS),
+            (Some(names::RECORD.to_owned()), DNS_TTL_SECS),
+            (Some(self.service.step.address.to_string()), DRAINING_SECS + TASKS_SECS),
         ];
-        let replaced =
-            request_path.iter().filter_map(|(address, seconds)| Some((self.deleted_first(address)?, seconds)));
+        let replaced = request_path
+            .iter()
+            .filter_map(|(address, seconds)| Some((self.deleted_first(address.as_ref()?)?, seconds)));
         let replaced: Vec<(&Step, &u64)> = replaced.collect();
         if let Some((step, _)) = replaced.first() {
-            let waits_for_queue = replaced.iter().any(|(step, _)| step.kind == SERVICE) && self.replaces_queue();
+            let waits_for_queue = replaced.iter().any(|(step, _)| step.kind == Services::KIND) && self.replaces_queue();
             let longest = replaced.iter().map(|(_, seconds)| **seconds).max().unwrap_or_default();
             let seconds = longest + if waits_for_queue { QUEUE_SECS } else { 0 };
             return Some((
@@ -135,7 +135,7 @@ impl Traffic<'_> {
     }
 
     fn replaces_queue(&self) -> bool {
-        let is_queue = |step: &Step| step.kind == "elasticache.replication_group";
+        let is_queue = |step: &Step| step.kind == ReplicationGroup::KIND;
         self.plan.steps.iter().any(|step| is_queue(step) && matches!(step.action, Action::Replace { .. }))
     }
 
@@ -179,7 +179,7 @@ impl Traffic<'_> {
     }
 
     fn checks(&self) -> Option<String> {
-        let (old, new): (TargetGroupSpec, TargetGroupSpec) = self.updated(&self.address("targets"))?;
+        let (old, new): (TargetGroupSpec, TargetGroupSpec) = self.updated(&names::targets(self.service.key))?;
         let asks = |spec: &TargetGroupSpec| (spec.health.path.clone(), spec.health.matcher.clone());
         (asks(&old) != asks(&new)).then(|| {
             let when = if self.is_rolled_out() { "after the rollout" } else { "while requests are being served" };
@@ -189,7 +189,8 @@ impl Traffic<'_> {
 
     /// Returns the effect of a change of the service's hosts, paths or priority.
     fn routing(&self) -> Option<String> {
-        let (old, new): (ListenerRuleSpec, ListenerRuleSpec) = self.updated(&self.address("rule"))?;
+        let (old, new): (ListenerRuleSpec, ListenerRuleSpec) =
+            self.updated(&names::listener_rule(self.service.key)?)?;
         let differ = (old.hosts != new.hosts, old.paths != new.paths, old.priority != new.priority);
         let text = match differ {
             (true, true, _) => {
@@ -207,14 +208,6 @@ impl Traffic<'_> {
         let updates = self.plan.steps.iter().filter(|step| step.action == Action::Update);
         let step = updates.into_iter().find(|step| step.address.as_str() == address)?;
         Some((spec(step.before.as_ref())?, spec(step.after.as_ref())?))
-    }
-
-    /// Returns the address of a load balancer resource that belongs only to this service.
-    fn address(&self, part: &str) -> String {
-        match self.service.key {
-            DEFAULT_SERVICE => format!("edge/{part}"),
-            key => format!("edge/{key}_{part}"),
-        }
     }
 }
 

@@ -1,9 +1,10 @@
 //! Workloads of a workspace: Flask, Celery, and the other services.
 
+use crate::stack::names;
 use crate::workspace::prerequisites::Prerequisites;
 use pb_config::{Image, OtherService, Service, WebService, Workspace};
 use pb_edge::EdgeStack;
-use pb_engine::{Class, Failure, Graph, Input};
+use pb_engine::{Address, Class, Failure, Graph, Input};
 use pb_fargate::{ContainerSpec, ServiceTargetInputs, TaskDefinitionSpec, Workload, WorkloadSpec};
 use pb_net::NetworkStack;
 use std::collections::BTreeMap;
@@ -71,10 +72,9 @@ pub(super) fn local(workspace: &Workspace) -> Vec<Workload> {
 /// Returns the containers of the task definitions in a graph.
 pub(super) fn containers(workspace: &Workspace, graph: &Graph) -> Result<Vec<LocalTask>, Failure> {
     let bug = |why: String| Failure::new(Class::Bug, "build a task definition", why);
-    let specs: BTreeMap<String, serde_json::Value> =
-        graph.specs()?.into_iter().map(|(address, spec)| (address.as_str().to_owned(), spec)).collect();
+    let specs: BTreeMap<Address, serde_json::Value> = graph.specs()?.into_iter().collect();
     let task = |(key, service): (&str, &Service)| {
-        let spec = specs.get(&format!("fargate/{key}_task")).cloned().unwrap_or_default();
+        let spec = specs.get(names::task_definition(key).as_str()).cloned().unwrap_or_default();
         let spec: TaskDefinitionSpec = serde_json::from_value(spec).map_err(|why| bug(why.to_string()))?;
         let container = spec.containers.get(key).cloned().ok_or_else(|| bug(format!("{key} has no container")))?;
         let tag = match &service.image {

@@ -2,7 +2,7 @@
 
 use crate::cli::{Global, WaitOptions};
 use crate::exit::Error;
-use crate::run::releases;
+use crate::stack::names;
 use crate::workspace::context::WorkspaceContext;
 use pb_engine::{Address, ErrorCode, Resource};
 use pb_fargate::Services;
@@ -40,7 +40,7 @@ pub fn service_address(context: &WorkspaceContext, key: &str) -> Result<Address,
         )
     };
     let key = known.iter().find(|known| **known == key).ok_or_else(unknown)?;
-    Address::new(releases::address(key)).map_err(|_| unknown())
+    Address::new(names::service(key)).map_err(|_| unknown())
 }
 
 /// Returns the time to wait for a rollout; `None` if the run does not wait.

@@ -1,6 +1,7 @@
 //! Images of the services: the digests behind their tags, and the images that are not pushed yet.
 
 use crate::exit::Error;
+use crate::stack::names;
 use aws_config::SdkConfig;
 use futures_util::future::{join, join_all};
 use pb_config::{Image, Service, Workspace};
@@ -176,7 +177,7 @@ impl Images {
     pub fn check_deletions(&self, plan: &Plan) -> Result<(), Error> {
         let waits: BTreeMap<String, &str> = self
             .missing()
-            .flat_map(|(key, tag)| [(format!("fargate/{key}"), tag), (format!("fargate/{key}_task"), tag)])
+            .flat_map(|(key, tag)| [(names::service(key), tag), (names::task_definition(key), tag)])
             .collect();
         let lost = plan.steps.iter().filter(|step| step.action == Action::Delete);
         let refused: Vec<PlanError> = lost

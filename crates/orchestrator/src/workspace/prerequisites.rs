@@ -2,6 +2,7 @@
 //! looked up and never created.
 
 use crate::exit::Error;
+use crate::stack::names;
 use crate::workspace::images::Images;
 use aws_config::SdkConfig;
 use pb_aws::ForOperation;
@@ -207,9 +208,6 @@ pub async fn zones(aws: &SdkConfig, workspace: &Workspace, snapshot: &Snapshot) 
 
 /// Returns the recorded zones, so that existing subnets stay where they are if the region gains or loses a zone.
 fn recorded_zones(snapshot: &Snapshot) -> Option<[String; 2]> {
-    let zone = |name: &str| {
-        let (_, record) = snapshot.resources.iter().find(|(address, _)| address.as_str() == name)?;
-        record.spec.get("zone")?.as_str().map(str::to_owned)
-    };
-    Some([zone("net/tasks_subnet")?, zone("net/balancer_subnet")?])
+    let zone = |address| snapshot.resources.get(address)?.spec.get("zone")?.as_str().map(str::to_owned);
+    Some([zone(names::TASKS_SUBNET)?, zone(names::BALANCER_SUBNET)?])
 }

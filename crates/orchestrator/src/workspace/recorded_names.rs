@@ -1,7 +1,7 @@
 //! Recorded names. Resources that were imported, or created under another key, keep names that differ from the
 //! configured names. Reads use the recorded names; new resources get the configured names.
 
-use crate::run::releases;
+use crate::stack::names;
 use pb_config::Workspace;
 use pb_engine::Snapshot;
 use serde_json::{Map, Value};
@@ -13,19 +13,19 @@ pub fn use_recorded_names(workspace: &mut Workspace, snapshot: &Snapshot) {
             name.clone_into(slot);
         }
     };
-    let names = &mut workspace.names;
-    keep(&mut names.cluster, "fargate/cluster");
-    keep(&mut names.log_group, "fargate/logs");
-    keep(&mut names.flask, &releases::address("flask"));
-    keep(&mut names.celery, &releases::address("celery"));
-    for (key, slot) in &mut names.others {
-        keep(slot, &releases::address(key));
+    let configured = &mut workspace.names;
+    keep(&mut configured.cluster, names::CLUSTER);
+    keep(&mut configured.log_group, names::LOG_GROUP);
+    keep(&mut configured.flask, &names::service("flask"));
+    keep(&mut configured.celery, &names::service("celery"));
+    for (key, slot) in &mut configured.others {
+        keep(slot, &names::service(key));
     }
 }
 
 /// Returns the family of the task definitions of a service.
 pub fn family(workspace: &Workspace, snapshot: &Snapshot, key: &str) -> String {
-    let recorded = text(snapshot, &task(key), "family").or_else(|| workspace.names.service(key));
+    let recorded = text(snapshot, &names::task_definition(key), "family").or_else(|| workspace.names.service(key));
     recorded.unwrap_or(key).to_owned()
 }
 
@@ -45,19 +45,12 @@ pub fn log_streams(workspace: &Workspace, snapshot: &Snapshot, key: &str) -> Str
     format!("{}/", recorded.unwrap_or(key))
 }
 
-fn task(key: &str) -> String {
-    format!("{}_task", releases::address(key))
-}
-
 fn text<'a>(snapshot: &'a Snapshot, address: &str, field: &str) -> Option<&'a str> {
-    let record = snapshot.resources.iter().find(|(known, _)| known.as_str() == address);
-    record?.1.attrs.get(field)?.as_str()
+    snapshot.resources.get(address)?.attrs.get(field)?.as_str()
 }
 
 fn containers<'a>(snapshot: &'a Snapshot, key: &str) -> Option<&'a Map<String, Value>> {
-    let address = task(key);
-    let record = snapshot.resources.iter().find(|(known, _)| known.as_str() == address);
-    record?.1.spec.get("containers")?.as_object()
+    snapshot.resources.get(names::task_definition(key).as_str())?.spec.get("containers")?.as_object()
 }
 
 #[cfg(test)]

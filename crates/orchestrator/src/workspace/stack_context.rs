@@ -2,9 +2,9 @@
 
 use crate::cli::{Global, OnInterrupt, Selection, WaitOptions};
 use crate::exit::Error;
-use crate::run::releases;
 use crate::run::saved_plan::{PlanBinding, fingerprint, observed_fingerprint};
 use crate::stack;
+use crate::stack::names;
 use crate::workspace::context::{WorkspaceContext, account_region, connect, load_workspace, state_location};
 use crate::workspace::images::{ImageOverrides, Images, NotDeployed, apply_overrides, repository};
 use crate::workspace::prerequisites::{self, Prerequisites};
@@ -44,9 +44,6 @@ pub struct RunOptions {
     /// Set if the plan that is applied may delete or replace more than the plan that was shown.
     pub accept_changed_plan: bool,
 }
-
-/// Address of the image repository.
-pub const REPOSITORY: &str = "fargate/repository";
 
 /// Plan with the values that it is bound to.
 pub struct PlanResult {
@@ -223,8 +220,7 @@ impl StackContext {
 /// Uses the name of an imported repository, in which the images are then looked up. Returns whether this name differs
 /// from the configured name.
 fn use_recorded_repository(workspace: &mut Workspace, snapshot: &Snapshot, adopted: Option<&str>) -> bool {
-    let record = snapshot.resources.iter().find(|(address, _)| address.as_str() == REPOSITORY);
-    let name = record.and_then(|(_, record)| record.attrs.get("name")?.as_str());
+    let name = snapshot.resources.get(names::REPOSITORY).and_then(|record| record.attrs.get("name")?.as_str());
     let Some(name) = adopted.or(name).filter(|name| *name != workspace.names.repository) else { return false };
     name.clone_into(&mut workspace.names.repository);
     true
@@ -233,7 +229,7 @@ fn use_recorded_repository(workspace: &mut Workspace, snapshot: &Snapshot, adopt
 /// Keeps counts that `scale` set, if `keep_scale` is configured and the configured count has not changed since.
 fn keep_manual_counts(workspace: &mut Workspace, snapshot: &Snapshot) {
     for (address, scaled) in &snapshot.scaled {
-        if let Some(service) = workspace.services.get_mut(releases::key(address))
+        if let Some(service) = workspace.services.get_mut(names::service_key(address))
             && service.keep_scale
             && service.count == scaled.configured
         {

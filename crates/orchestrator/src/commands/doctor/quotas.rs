@@ -1,6 +1,7 @@
 //! Checks of the quotas of the account: VPCs, internet gateways, and the virtual CPUs of tasks.
 
 use super::{Check, Verdict};
+use crate::stack::names;
 use crate::workspace::quotas::{QuotaValue, current_value};
 use aws_config::SdkConfig;
 use aws_sdk_servicequotas::Client;
@@ -56,7 +57,7 @@ async fn quota(client: &Client, Quota { service, code }: Quota) -> Result<QuotaV
 
 /// Checks the room for a VPC and an internet gateway, if they do not exist yet.
 async fn room(aws: &SdkConfig, client: &Client, snapshot: &Snapshot) -> Vec<Check> {
-    if snapshot.resources.keys().any(|address| address.as_str() == "net/vpc") {
+    if snapshot.resources.contains_key(names::VPC) {
         return vec![Check::good("room for a VPC", "the VPC already exists")];
     }
     let ec2 = Ec2::from(aws);

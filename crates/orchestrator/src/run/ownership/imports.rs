@@ -3,8 +3,9 @@
 
 use crate::cli::{AdoptOptions, Global};
 use crate::exit::Error;
+use crate::stack::names;
 use crate::workspace::context::{connect, load_workspace};
-use crate::workspace::stack_context::{REPOSITORY, StackContext};
+use crate::workspace::stack_context::StackContext;
 use pb_engine::{Action, Address, AdoptionPlan, Cancel, Graph, Imports, Observed, Snapshot, Untagged};
 use pb_engine::{observe_with_imports, plan_adoption};
 use pb_net::{Ec2, SecurityGroupRule, SecurityGroupRuleSpec, matching_rules};
@@ -45,7 +46,7 @@ pub fn source(adoption: &AdoptOptions) -> Result<Option<Source>, Error> {
 /// Invalid arguments; a Terraform state that cannot be read.
 pub async fn repository(global: &Global, workspace: &str, adoption: &AdoptOptions) -> Result<Option<String>, Error> {
     let given = parse_pairs(&adoption.pairs)?;
-    if let Some((_, name)) = given.iter().find(|(address, _)| address.as_str() == REPOSITORY) {
+    if let Some(name) = given.get(names::REPOSITORY) {
         return Ok(Some(name.rsplit(":repository/").next().unwrap_or(name).to_owned()));
     }
     let Some(source) = source(adoption)? else { return Ok(None) };
@@ -159,10 +160,5 @@ fn planned_rules(adoption_plan: &AdoptionPlan) -> Vec<(Address, SecurityGroupRul
     let steps = adoption_plan.afterwards.iter().flat_map(|plan| &plan.steps);
     let creates = steps
         .filter(|step| step.action == Action::Create && step.kind == <SecurityGroupRule as pb_engine::Resource>::KIND);
-    creates
-        .filter_map(|step| {
-            let spec = serde_json::from_value(step.after.clone()?).ok()?;
-            Some((step.address.clone(), spec))
-        })
-        .collect()
+    creates.filter_map(|step| Some((step.address.clone(), step.desired::<SecurityGroupRule>().ok()?))).collect()
 }

@@ -2,7 +2,7 @@
 
 use super::imports::address;
 use crate::exit::Error;
-use crate::run::releases;
+use crate::stack::names;
 use crate::workspace::stack_context::StackContext;
 use pb_engine::{Address, Cancel, MovePlan, Observed, Plan, PlanError, Snapshot, observe, plan_move};
 use std::time::Duration;
@@ -58,17 +58,14 @@ fn pairs(snapshot: &Snapshot, observed: &Observed, from: &str, to: &str) -> Resu
 
 /// Returns the addresses of all resources that belong to a service, if it is neither Flask nor Celery.
 fn service_addresses(key: &str) -> [String; 4] {
-    let service = releases::address(key);
-    [format!("{service}_task"), service, format!("edge/{key}_targets"), format!("edge/{key}_rule")]
+    [names::task_definition(key), names::service(key), names::route_targets(key), names::route_rule(key)]
 }
 
 /// Adds to the reason for a refused move that the service is configured, but its image is not pushed yet.
 fn with_image_reason(context: &StackContext, pairs: &[(Address, Address)], refused: PlanError) -> PlanError {
-    let to = pairs.iter().find(|(from, _)| *from == refused.address).map(|(_, to)| releases::key(to));
-    let waits =
-        |key: &str| context.prerequisites.images.missing().any(|(missing, _)| key.trim_end_matches("_task") == missing);
-    match to {
-        Some(key) if waits(key) => {
+    let to = pairs.iter().find(|(from, _)| *from == refused.address).map(|(_, to)| to);
+    match to.and_then(names::workload_key) {
+        Some(key) if context.prerequisites.images.is_missing(key) => {
             let why = format!(
                 "{}; it is configured, but its image is not pushed yet: configure an image that has been pushed",
                 refused.why

@@ -1,8 +1,7 @@
 //! The graph of a change of services: the resources of its plan, and the checks of their targets.
 
 use crate::exit::Error;
-use crate::run::releases;
-use crate::stack::target_health;
+use crate::stack::{names, target_health};
 use crate::workspace::context::WorkspaceContext;
 use aws_config::SdkConfig;
 use pb_edge::{Listener, ListenerRule, LoadBalancerClient};
@@ -93,6 +92,12 @@ impl GraphBuilder {
             Action::NoOp => target_health::kind_within(&context.aws, within),
             _ => target_health::kind(&context.aws, &context.workspace, within),
         };
-        target_health::add(&mut self.graph, &healthy, (releases::key(&step.address), service), spec, spec.desired_count)
+        target_health::add(
+            &mut self.graph,
+            &healthy,
+            (names::service_key(&step.address), service),
+            spec,
+            spec.desired_count,
+        )
     }
 }

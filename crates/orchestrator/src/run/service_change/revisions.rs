@@ -1,7 +1,7 @@
 //! The revisions that a rollback returns services to.
 
 use crate::exit::Error;
-use crate::run::releases;
+use crate::stack::names;
 use crate::workspace::context::WorkspaceContext;
 use crate::workspace::{deployed, recorded_names};
 use pb_engine::{Address, ErrorCode, Operation, Release, Snapshot};
@@ -66,7 +66,7 @@ pub async fn previous(context: &WorkspaceContext) -> Result<BTreeMap<Address, Se
             continue;
         }
         let Some(from) = released.from.as_ref().filter(|from| **from != released.to) else {
-            return Err(none(&format!("{} has no earlier revision to roll back to", releases::key(address))));
+            return Err(none(&format!("{} has no earlier revision to roll back to", names::service_key(address))));
         };
         changes.insert(address.clone(), ServiceChange::Revision(managed_revision(context, from).await?));
     }

@@ -2,16 +2,14 @@
 //! of an earlier revision.
 
 use crate::exit::Error;
-use crate::run::releases;
+use crate::stack::names;
+use crate::stack::names::DEFAULT_SERVICE;
 use aws_config::SdkConfig;
 use pb_edge::{Listener, ListenerRule};
 use pb_engine::{Address, Live, Observed, Resource, Step, plan_create, plan_delete, plan_replacement, plan_update};
 use pb_fargate::{ServiceSpec, Services};
 use pb_net::{SecurityGroupRule, SecurityGroupRuleSpec, is_web_rule, web_rules};
 use std::collections::{BTreeMap, BTreeSet};
-
-/// The web service that receives all requests without a matching rule.
-const DEFAULT_SERVICE: &str = "flask";
 
 /// The web services as they will be after the plan.
 type WebServices = BTreeMap<Address, ServiceSpec>;
@@ -72,12 +70,11 @@ async fn listener_repairs(aws: &SdkConfig, observed: &Observed, services: &WebSe
     for (address, service) in services {
         let Some(target) = service.load_balancers.first() else { continue };
         let wanted = &target.target_group_arn;
-        steps.extend(match releases::key(address) {
-            DEFAULT_SERVICE => {
-                repair::<Listener>(aws, observed, "edge/listener", wanted, |spec| &mut spec.target_group_arn).await?
+        steps.extend(match names::listener_rule(names::service_key(address)) {
+            None => {
+                repair::<Listener>(aws, observed, names::LISTENER, wanted, |spec| &mut spec.target_group_arn).await?
             }
-            key => {
-                let rule = format!("edge/{key}_rule");
+            Some(rule) => {
                 repair::<ListenerRule>(aws, observed, &rule, wanted, |spec| &mut spec.target_group_arn).await?
             }
         });
@@ -115,8 +112,8 @@ async fn has_healthy_target(aws: &SdkConfig, group: &str) -> Result<bool, Error>
 /// no service uses any more.
 fn port_rules(observed: &Observed, services: &WebServices) -> Result<(Vec<Step>, Vec<Step>), Error> {
     let port = |service: &ServiceSpec| service.load_balancers.first().map(|target| target.port);
-    let main = services.iter().find(|(address, _)| releases::key(address) == DEFAULT_SERVICE);
-    let Some(main) = main.and_then(|(_, service)| port(service)) else { return Ok(Default::default()) };
+    let main = services.get(names::service(DEFAULT_SERVICE).as_str());
+    let Some(main) = main.and_then(port) else { return Ok(Default::default()) };
     let others: BTreeSet<u16> = services.values().filter_map(port).collect();
     let mut rules: BTreeMap<Address, Vec<(&Live, SecurityGroupRuleSpec)>> = BTreeMap::new();
     for (address, live) in observed.managed.iter().filter(|(address, _)| is_web_rule(address)) {
