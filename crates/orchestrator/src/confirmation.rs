@@ -1,6 +1,7 @@
 //! Confirmation prompts.
 
 use crate::exit::Error;
+use crate::output::console;
 use crate::output::{BOLD, WARN, paint};
 use pb_config::PRODUCTION;
 use pb_engine::ErrorCode;
@@ -23,7 +24,7 @@ pub fn confirm(workspace: &str, verb: &str, yes: bool) -> Result<(), Error> {
         });
     }
     let expected = if workspace == PRODUCTION { PRODUCTION } else { "yes" };
-    anstream::eprint!("{} Type {} to {verb} {workspace}: ", paint(WARN, "?"), paint(BOLD, expected));
+    console::prompt(format!("{} Type {} to {verb} {workspace}: ", paint(WARN, "?"), paint(BOLD, expected)));
     let mut answer = String::new();
     let read = std::io::stdin().lock().read_line(&mut answer);
     match read {

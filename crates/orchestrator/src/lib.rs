@@ -3,6 +3,7 @@
 //!
 //! The crate is a program. As a library, it provides the stack to tests and other programs that run the stack in their
 //! own way.
+#![warn(clippy::disallowed_macros)]
 
 mod cli;
 mod commands;
@@ -23,6 +24,7 @@ mod workspace;
 pub use workspace::{images, prerequisites};
 
 use clap::Parser;
+use output::console;
 use std::process::ExitCode;
 
 /// Runs the command that is given on the command line. `--help` documents the exit codes.
@@ -37,13 +39,13 @@ pub fn run() -> ExitCode {
         }
     };
     if cli.global.no_color {
-        anstream::ColorChoice::Never.write_global();
+        console::disable_colors();
     }
     let json = cli.global.json;
     let runtime = match tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build() {
         Ok(runtime) => runtime,
         Err(e) => {
-            anstream::eprintln!("error: cannot start: {e}");
+            console::note(format!("error: cannot start: {e}"));
             return exit::Exit::Failed.code().into();
         }
     };

@@ -3,6 +3,7 @@
 use crate::cli::Global;
 use crate::exit::{Error, Exit};
 use crate::output;
+use crate::output::console;
 use crate::workspace::stack_context::{RunOptions, StackContext};
 use pb_engine::{Drift, Goal, drift as drifted};
 use serde::Serialize;
@@ -37,16 +38,14 @@ pub async fn drift(global: &Global, workspace: &str) -> Result<Exit, Error> {
         drift: &drift,
     };
     if global.json {
-        output::document(&report)?;
+        console::document(&report)?;
     } else {
         if !drift.is_empty() {
-            anstream::println!("{}, compared with serial {}:\n", context.title(), snapshot.serial);
+            console::print(format!("{}, compared with serial {}:\n", context.title(), snapshot.serial));
         }
-        anstream::print!("{}", output::drift::text(&drift));
+        console::print_text(output::drift::text(&drift));
         if report.unfinished {
-            anstream::eprintln!(
-                "The last run did not finish. Its changes are not shown as drift. Run it again to finish."
-            );
+            console::note("The last run did not finish. Its changes are not shown as drift. Run it again to finish.");
         }
     }
     Ok(if drift.is_empty() { Exit::Done } else { Exit::Changes })

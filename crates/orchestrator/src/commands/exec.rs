@@ -2,6 +2,7 @@
 
 use crate::cli::Global;
 use crate::exit::{Error, Exit};
+use crate::output::console;
 use crate::path::find;
 use crate::workspace::context::{load_with_recorded_names, load_workspace, service_name};
 use crate::workspace::recorded_names::container;
@@ -47,7 +48,7 @@ pub async fn exec(
         failure
             .hint("the agent starts a few seconds after the task, and the task role needs the ssmmessages permissions")
     })?;
-    anstream::eprintln!("Connecting to task {} ({})", chosen.id, chosen.revision);
+    console::note(format!("Connecting to task {} ({})", chosen.id, chosen.revision));
     let endpoint = global
         .endpoint_url
         .clone()

@@ -5,7 +5,8 @@ mod tests;
 
 use crate::cli::Global;
 use crate::exit::{Error, Exit};
-use crate::output::{self, BOLD, paint};
+use crate::output::console;
+use crate::output::{BOLD, paint};
 use pb_engine::ErrorCode;
 use serde::Serialize;
 
@@ -55,17 +56,17 @@ pub fn explain(global: &Global, code: Option<&str>) -> Result<Exit, Error> {
         Some(text) => {
             let (code, page) = find(text)?;
             if global.json {
-                output::document(&Explanation { code, title: code.title(), page: Some(page) })?;
+                console::document(&Explanation { code, title: code.title(), page: Some(page) })?;
             } else {
-                anstream::print!("{page}");
+                console::print_text(page);
             }
         }
         None if global.json => {
             let codes = ErrorCode::ALL.iter();
             let all: Vec<_> = codes.map(|code| Explanation { code: *code, title: code.title(), page: None }).collect();
-            output::document(&all)?;
+            console::document(&all)?;
         }
-        None => anstream::print!("{}", list()),
+        None => console::print_text(list()),
     }
     Ok(Exit::Done)
 }

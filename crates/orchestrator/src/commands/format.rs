@@ -3,6 +3,7 @@
 use crate::cli::Global;
 use crate::exit::{Error, Exit};
 use crate::files;
+use crate::output::console;
 use pb_config::Config;
 use pb_engine::ErrorCode;
 use serde_json::json;
@@ -33,9 +34,9 @@ pub fn format(global: &Global, check: bool) -> Result<Exit, Error> {
         files::replace(file, &formatted).map_err(unwritable)?;
     }
     if global.json {
-        crate::output::document(&json!({ "file": file, "changed": changed, "written": changed && !check }))?;
+        console::document(&json!({ "file": file, "changed": changed, "written": changed && !check }))?;
     } else if changed {
-        anstream::println!("{}", file.display());
+        console::print(file.display());
     }
     Ok(if changed && check { Exit::Failed } else { Exit::Done })
 }

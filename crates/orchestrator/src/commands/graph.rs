@@ -2,9 +2,10 @@
 
 use crate::cli::{Global, GraphFormat};
 use crate::exit::{Error, Exit};
+use crate::output::console;
+use crate::stack;
 use crate::workspace::context::load_workspace;
 use crate::workspace::prerequisites::Prerequisites;
-use crate::{output, stack};
 use pb_engine::{Address, Graph};
 use serde_json::json;
 use std::collections::{BTreeMap, BTreeSet};
@@ -24,16 +25,13 @@ pub async fn graph(global: &Global, workspace: &str, format: GraphFormat) -> Res
         let edges =
             needs.iter().flat_map(|(node, needs)| needs.iter().map(move |need| json!({"from": node, "to": need})));
         let nodes: Vec<_> = needs.iter().map(|(address, _)| address).collect();
-        output::document(&json!({ "nodes": nodes, "edges": edges.collect::<Vec<_>>() }))?;
+        console::document(&json!({ "nodes": nodes, "edges": edges.collect::<Vec<_>>() }))?;
         return Ok(Exit::Done);
     }
-    anstream::print!(
-        "{}",
-        match format {
-            GraphFormat::Dot => dot(&workspace.name, &needs),
-            GraphFormat::Mermaid => mermaid(&needs),
-        }
-    );
+    console::print_text(match format {
+        GraphFormat::Dot => dot(&workspace.name, &needs),
+        GraphFormat::Mermaid => mermaid(&needs),
+    });
     Ok(Exit::Done)
 }
 

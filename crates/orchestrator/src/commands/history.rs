@@ -2,7 +2,7 @@
 
 use crate::cli::Global;
 use crate::exit::{Error, Exit};
-use crate::output;
+use crate::output::console;
 use crate::output::{BAD, BOLD, DIM, GOOD, paint};
 use crate::workspace::deployed;
 use crate::workspace::recorded_names;
@@ -61,7 +61,7 @@ pub async fn history(global: &Global, name: &str) -> Result<Exit, Error> {
         services.push(Service { service: key, revisions });
     }
     if global.json {
-        output::document(&services)?;
+        console::document(&services)?;
     } else {
         services.iter().for_each(show);
     }
@@ -107,7 +107,7 @@ fn row(
 }
 
 fn show(service: &Service<'_>) {
-    anstream::println!("{}", paint(BOLD, service.service));
+    console::print(paint(BOLD, service.service));
     for row in &service.revisions {
         let mark = if row.in_use { paint(GOOD, "*") } else { " ".to_owned() };
         let (name, digest) = row.image.split_once('@').unwrap_or((row.image.as_str(), ""));
@@ -119,14 +119,14 @@ fn show(service: &Service<'_>) {
         };
         let outcome = row.outcome.as_deref().unwrap_or("not released");
         let style = if [ReleaseOutcome::Succeeded.as_str(), SUCCESSFUL].contains(&outcome) { GOOD } else { BAD };
-        anstream::println!(
+        console::print(format!(
             "{mark} {:<24} {image:<32} {}  {:<28} {} {}",
             row.revision,
             row.when.as_deref().unwrap_or_default(),
             row.who.as_deref().unwrap_or_default(),
             paint(DIM, row.operation.map_or("", Operation::as_str)),
             paint(style, outcome)
-        );
+        ));
     }
 }
 

@@ -2,8 +2,9 @@
 
 use crate::cli::{Global, InitOptions};
 use crate::exit::{Error, Exit};
+use crate::files;
 use crate::init::{REQUIRED, Setting, Variables, configuration};
-use crate::{files, output};
+use crate::output::console;
 use pb_config::Config;
 use pb_engine::ErrorCode;
 use serde_json::json;
@@ -45,21 +46,23 @@ pub fn init(global: &Global, options: &InitOptions) -> Result<Exit, Error> {
         };
         let (left_out, secrets) = (places(&found.left_out), places(&found.secrets));
         let found = json!({ "file": file, "taken": taken, "left_out": left_out, "secrets": secrets, "to_set": unset });
-        output::document(&found)?;
+        console::document(&found)?;
         return Ok(Exit::Done);
     }
-    anstream::println!("{file}");
+    console::print(&file);
     if !taken.is_empty() {
-        anstream::eprintln!("Set: {}", taken.join(", "));
+        console::note(format!("Set: {}", taken.join(", ")));
     }
     for (name, line) in &found.left_out {
-        anstream::eprintln!("Left out because pb-deploy has no key for it: {name} (line {line})");
+        console::note(format!("Left out because pb-deploy has no key for it: {name} (line {line})"));
     }
     for (name, line) in &found.secrets {
-        anstream::eprintln!("Left out because it looks like a secret: {name} (line {line}); see `secrets` in {file}");
+        console::note(format!(
+            "Left out because it looks like a secret: {name} (line {line}); see `secrets` in {file}"
+        ));
     }
     if !unset.is_empty() {
-        anstream::eprintln!("Set these before the first deploy: {}", unset.join(", "));
+        console::note(format!("Set these before the first deploy: {}", unset.join(", ")));
     }
     Ok(Exit::Done)
 }

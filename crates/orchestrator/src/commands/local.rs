@@ -4,6 +4,7 @@ use crate::cli::{Global, LocalOptions};
 use crate::exit::{Error, Exit};
 use crate::local::process::{Running, listens};
 use crate::local::programs::{self, Program};
+use crate::output::console;
 use crate::output::{BAD, GOOD, WARN, paint};
 use crate::workspace::context::load_workspace;
 use pb_config::Workspace;
@@ -64,10 +65,10 @@ fn queue_host(workspace: &mut Workspace, queue: Option<&str>) -> Result<String, 
 fn warn_about_unset_secrets<'a>(programs: impl Iterator<Item = &'a Program>) {
     for program in programs.filter(|program| !program.unset.is_empty()) {
         let (name, unset) = (&program.name, program.unset.join(", "));
-        anstream::eprintln!(
+        console::note(format!(
             "{} {name} runs without {unset}: `local up` reads secrets from the environment",
             paint(WARN, "warning:")
-        );
+        ));
     }
 }
 
@@ -132,7 +133,10 @@ async fn serve(
         match running.ended() {
             Some(status) if status.success() => {}
             Some(status) => {
-                anstream::eprintln!("{} `{shown}` failed with {status}; no service was started", paint(BAD, "error:"));
+                console::note(format!(
+                    "{} `{shown}` failed with {status}; no service was started",
+                    paint(BAD, "error:")
+                ));
                 return Ok(Exit::Failed);
             }
             None => {
@@ -170,13 +174,13 @@ async fn watch(running: &mut [Running], stop_requests: &StopRequests, health_pat
     let mut ready = false;
     loop {
         if is_stop_requested(stop_requests) {
-            anstream::eprintln!("Stopping. Press Ctrl-C again to stop at once.");
+            console::note("Stopping. Press Ctrl-C again to stop at once.");
             return Exit::Interrupted;
         }
         for one in running.iter_mut() {
             if let Some(status) = one.ended() {
                 let name = &one.program.name;
-                anstream::eprintln!("{} {name} exited with {status}; stopping all processes", paint(BAD, "error:"));
+                console::note(format!("{} {name} exited with {status}; stopping all processes", paint(BAD, "error:")));
                 return Exit::Failed;
             }
         }
@@ -185,9 +189,9 @@ async fn watch(running: &mut [Running], stop_requests: &StopRequests, health_pat
             let urls = running.iter().filter_map(|one| Some((&one.program.name, one.program.port?)));
             for (name, port) in urls {
                 let path = if name == "flask" { health_path } else { "" };
-                anstream::eprintln!("{} {name}: http://127.0.0.1:{port}{path}", paint(GOOD, "ready"));
+                console::note(format!("{} {name}: http://127.0.0.1:{port}{path}", paint(GOOD, "ready")));
             }
-            anstream::eprintln!("{} Ctrl-C stops all processes", paint(GOOD, "up:"));
+            console::note(format!("{} Ctrl-C stops all processes", paint(GOOD, "up:")));
         }
         tokio::time::sleep(POLL_INTERVAL).await;
     }

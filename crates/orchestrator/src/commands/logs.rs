@@ -2,6 +2,7 @@
 
 use crate::cli::{Global, LogOptions};
 use crate::exit::{Error, Exit};
+use crate::output::console;
 use crate::output::{DIM, paint};
 use crate::workspace::context::{load_with_recorded_names, load_workspace, service_name};
 use crate::workspace::recorded_names;
@@ -9,7 +10,6 @@ use crate::{output, signals};
 use pb_engine::{Class, Failure};
 use pb_fargate::{LogLine, LogQuery, Logs};
 use std::collections::HashSet;
-use std::io::Write;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// Interval between two reads of new lines. CloudWatch Logs allows an account five reads a second.
@@ -52,10 +52,10 @@ pub async fn logs(global: &Global, name: &str, service: Option<&str>, options: &
     first.await.map_err(|failure| with_hint(failure, name))?;
     if !has_reader || !options.follow {
         if has_reader && shown_lines.ids.is_empty() && !global.json {
-            anstream::eprintln!(
+            console::note(format!(
                 "No matching lines in the last {}. Use --since to search further back.",
                 output::duration(options.since.saturating_mul(1000))
-            );
+            ));
         }
         return Ok(Exit::Done);
     }
@@ -106,13 +106,12 @@ fn with_hint(failure: Failure, workspace: &str) -> Error {
 
 /// Prints lines; returns whether stdout still has a reader.
 fn show(global: &Global, lines: &[LogLine]) -> bool {
-    let mut out = anstream::stdout().lock();
-    let written = lines.iter().try_for_each(|line| {
+    let shown = |line: &LogLine| {
         if global.json {
-            return writeln!(out, "{}", serde_json::to_string(line).unwrap_or_default());
+            return serde_json::to_string(line).unwrap_or_default();
         }
         let task = line.task.get(..TASK_ID_DIGITS).unwrap_or(&line.task);
-        writeln!(out, "{} {} {}", paint(DIM, &line.time), paint(DIM, format!("{} {task}", line.service)), line.message)
-    });
-    written.and_then(|()| out.flush()).is_ok()
+        format!("{} {} {}", paint(DIM, &line.time), paint(DIM, format!("{} {task}", line.service)), line.message)
+    };
+    console::try_print(lines.iter().map(shown)).is_ok()
 }

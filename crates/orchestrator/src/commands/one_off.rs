@@ -2,6 +2,7 @@
 
 use crate::cli::Global;
 use crate::exit::{Error, Exit};
+use crate::output::console;
 use crate::output::reporter::Reporter;
 use crate::signals;
 use crate::stack::names;
@@ -49,7 +50,7 @@ pub async fn run(global: &Global, name: &str, service: &str, command: &[String])
     let started = started.map_err(|failure| not_started(failure, name))?;
     let id = started.arn.rsplit('/').next().unwrap_or_default().to_owned();
     let revision = started.revision.rsplit('/').next().unwrap_or_default();
-    anstream::eprintln!("Running in task {id} ({revision}). Ctrl-C stops it.");
+    console::note(format!("Running in task {id} ({revision}). Ctrl-C stops it."));
     let (end, stopped) =
         WatchedTask { people: &people, started: &started, container: &container, reporter: &reporter, token: None }
             .wait_until_stopped(&cancel)
@@ -57,7 +58,7 @@ pub async fn run(global: &Global, name: &str, service: &str, command: &[String])
     reporter.json("finished", &json!({ "task": id, "exit_code": end.exit_code, "reason": end.reason }));
     match end.code() {
         _ if stopped => {
-            anstream::eprintln!("The task was stopped: {}", end.reason);
+            console::note(format!("The task was stopped: {}", end.reason));
             Ok(Exit::Interrupted)
         }
         Some(code) => Ok(Exit::Task(code)),
@@ -105,7 +106,7 @@ impl WatchedTask<'_> {
                     return Ok((end, stopping));
                 }
                 Ok(Some(OneOffState::Running(words))) if words != shown => {
-                    anstream::eprintln!("{words}");
+                    console::note(&words);
                     shown = words;
                 }
                 Err(failure) if failed > MAX_FAILED_POLLS || !is_transient(failure.class) => {
@@ -117,7 +118,7 @@ impl WatchedTask<'_> {
                 () = tokio::time::sleep(POLL_INTERVAL) => {}
                 () = cancel.stopped(), if !stopping => {
                     stopping = true;
-                    anstream::eprintln!("Stopping the task. Press Ctrl-C again to exit without waiting for it.");
+                    console::note("Stopping the task. Press Ctrl-C again to exit without waiting for it.");
                     self.people.stop(&self.started.arn, "stopped by the user who started it").await?;
                 }
             }

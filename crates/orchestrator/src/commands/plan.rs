@@ -3,6 +3,7 @@
 use crate::cli::Global;
 use crate::exit::{Error, Exit};
 use crate::output;
+use crate::output::console;
 use crate::run::pipeline::Reading;
 use crate::run::refresh::{PlannedRefresh, Refresh};
 use crate::run::saved_plan::SavedPlan;
@@ -45,7 +46,7 @@ pub async fn plan(
     show_saved(global, &saved, options.markdown, saved.is_empty())?;
     if let Some(out) = &options.out {
         saved.write(out)?;
-        anstream::eprintln!("Plan saved. Apply it with: pb-deploy apply {}", out.display());
+        console::note(format!("Plan saved. Apply it with: pb-deploy apply {}", out.display()));
     }
     let is_done = saved.is_empty() && saved.not_deployed.is_empty();
     Ok(if options.detailed_exitcode && !is_done { Exit::Changes } else { Exit::Done })
@@ -78,22 +79,22 @@ pub fn show(global: &Global, file: &Path, markdown: bool) -> Result<Exit, Error>
 
 fn show_saved(global: &Global, saved: &SavedPlan, markdown: bool, untitled: bool) -> Result<(), Error> {
     if global.json {
-        return output::document(saved);
+        return console::document(saved);
     }
     if markdown {
-        anstream::print!("{}", output::markdown::text(saved));
+        console::print_text(output::markdown::text(saved));
         return Ok(());
     }
     let bound = &saved.binding;
     if !untitled {
         let (operation, workspace) = (&saved.operation, &bound.workspace);
         let (account, region, serial) = (&bound.account, &bound.region, bound.serial);
-        anstream::println!("To {operation} {workspace} (account {account}, {region}), at serial {serial}:\n");
+        console::print(format!("To {operation} {workspace} (account {account}, {region}), at serial {serial}:\n"));
     }
     if saved.operation == Operation::Refresh {
-        anstream::print!("{}", output::drift::text(&saved.drift));
+        console::print_text(output::drift::text(&saved.drift));
     } else {
-        anstream::print!("{}", output::plan::text_with_not_deployed(&saved.plan, &saved.not_deployed, global.verbose));
+        console::print_text(output::plan::text_with_not_deployed(&saved.plan, &saved.not_deployed, global.verbose));
     }
     Ok(())
 }

@@ -2,7 +2,7 @@
 
 use crate::cli::Global;
 use crate::exit::{Error, Exit};
-use crate::output;
+use crate::output::console;
 use crate::output::{DIM, GOOD, paint};
 use crate::workspace::context::{connect, load_workspace, state_location};
 use pb_config::Config;
@@ -18,9 +18,9 @@ pub fn validate(global: &Global) -> Result<Exit, Error> {
     let config = Config::load(&global.config)?;
     let names: Vec<&str> = config.workspaces().collect();
     if global.json {
-        output::document(&json!({ "file": config.file(), "valid": true, "workspaces": names }))?;
+        console::document(&json!({ "file": config.file(), "valid": true, "workspaces": names }))?;
     } else {
-        anstream::println!("{}: {} ({})", config.file(), paint(GOOD, "valid"), names.join(", "));
+        console::print(format!("{}: {} ({})", config.file(), paint(GOOD, "valid"), names.join(", ")));
     }
     Ok(Exit::Done)
 }
@@ -37,15 +37,15 @@ pub fn workspaces(global: &Global) -> Result<Exit, Error> {
         rows.push(json!({ "name": name, "hostname": workspace.names.hostname, "region": workspace.region }));
     }
     if global.json {
-        output::document(&rows)?;
+        console::document(&rows)?;
     } else {
         for row in rows {
             let text = |key: &str| row[key].as_str().unwrap_or_default().to_owned();
-            anstream::println!(
+            console::print(format!(
                 "{:<16} {}",
                 text("name"),
                 paint(DIM, format!("{} {}", text("region"), text("hostname")))
-            );
+            ));
         }
     }
     Ok(Exit::Done)
@@ -75,10 +75,10 @@ pub async fn output(global: &Global, workspace: &str, name: Option<&str>) -> Res
                     format!("there are: {}", known.join(", ")),
                 )
             })?;
-            if global.json { output::document(value)? } else { anstream::println!("{}", bare(value)) }
+            if global.json { console::document(value)? } else { console::print(bare(value)) }
         }
-        None if global.json => output::document(&outputs)?,
-        None => outputs.iter().for_each(|(name, value)| anstream::println!("{name} = {}", bare(value))),
+        None if global.json => console::document(&outputs)?,
+        None => outputs.iter().for_each(|(name, value)| console::print(format!("{name} = {}", bare(value)))),
     }
     Ok(Exit::Done)
 }
@@ -91,7 +91,7 @@ pub async fn unlock(global: &Global, workspace: &str, id: &str) -> Result<Exit, 
     let workspace = load_workspace(global, workspace)?;
     let aws = connect(global, &workspace).await?;
     LeaseTable::new(&aws, &state_location(&workspace), global.timing()).unlock(id).await?;
-    anstream::eprintln!("{} is unlocked.", workspace.name);
+    console::note(format!("{} is unlocked.", workspace.name));
     Ok(Exit::Done)
 }
 

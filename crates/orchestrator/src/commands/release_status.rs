@@ -1,5 +1,6 @@
 //! Releases that do not serve, or whose success no run has observed.
 
+use crate::output::console;
 use crate::output::{BAD, DIM, GOOD, WARN, paint};
 use crate::run::releases;
 use crate::stack::names;
@@ -128,7 +129,7 @@ pub fn show(last: &ReleaseStatus<'_>, workspace: &str) {
         Verdict::Failed | Verdict::Serving => (BAD, format!("does not serve: {outcome}")),
     };
     let words = format!("last {operation} ({revision}) {words}");
-    anstream::println!("  {:<20} {}  {}", "", paint(style, words), paint(DIM, format!("{at}, {who}")));
+    console::print(format!("  {:<20} {}  {}", "", paint(style, words), paint(DIM, format!("{at}, {who}"))));
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use crate::cli::SchemaOf;
 use crate::exit::{Error, Exit};
-use crate::output;
+use crate::output::console;
 
 /// The schema of a saved plan, which is also the output of `plan --json`.
 const PLAN: &str = include_str!("../../../../docs/schema/plan.json");
@@ -18,10 +18,10 @@ const DOCUMENTS: &str = include_str!("../../../../docs/schema/documents.json");
 /// A schema that cannot be written.
 pub fn schema(of: SchemaOf) -> Result<Exit, Error> {
     match of {
-        SchemaOf::Config => output::document(&pb_config::schema()?)?,
-        SchemaOf::Plan => anstream::print!("{PLAN}"),
-        SchemaOf::Events => anstream::print!("{EVENTS}"),
-        SchemaOf::Documents => anstream::print!("{DOCUMENTS}"),
+        SchemaOf::Config => console::document(&pb_config::schema()?)?,
+        SchemaOf::Plan => console::print_text(PLAN),
+        SchemaOf::Events => console::print_text(EVENTS),
+        SchemaOf::Documents => console::print_text(DOCUMENTS),
     }
     Ok(Exit::Done)
 }

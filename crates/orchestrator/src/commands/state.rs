@@ -3,13 +3,13 @@
 use crate::cli::{Consent, Global};
 use crate::commands::query::read_snapshot;
 use crate::exit::{Error, Exit};
+use crate::output::console;
 use crate::output::{DIM, paint};
 use crate::workspace::context::{account_region, connect, load_workspace, state_location};
 use crate::workspace::{prerequisites, select};
 use crate::{confirmation, output, signals};
 use pb_engine::{ErrorCode, Snapshot};
 use pb_state::{AcquireOptions, LeaseTable, Store, restore as restore_version};
-use std::io::Write;
 use std::time::Duration;
 
 /// Lists the recorded addresses.
@@ -19,9 +19,9 @@ use std::time::Duration;
 pub async fn list(global: &Global, workspace: &str) -> Result<Exit, Error> {
     let snapshot = read_snapshot(global, workspace).await?;
     if global.json {
-        output::document(&snapshot.resources.keys().collect::<Vec<_>>())?;
+        console::document(&snapshot.resources.keys().collect::<Vec<_>>())?;
     } else {
-        snapshot.resources.keys().for_each(|address| anstream::println!("{address}"));
+        snapshot.resources.keys().for_each(console::print);
     }
     Ok(Exit::Done)
 }
@@ -34,9 +34,9 @@ pub async fn show(global: &Global, workspace: &str, address: Option<&str>) -> Re
     let snapshot = read_snapshot(global, workspace).await?;
     if let Some(text) = address {
         let address = select::known_address(text, snapshot.resources.keys())?;
-        output::document(&snapshot.resources.get(&address))?;
+        console::document(&snapshot.resources.get(&address))?;
     } else if global.json {
-        output::document(&snapshot)?;
+        console::document(&snapshot)?;
     } else {
         show_all(&snapshot);
     }
@@ -44,19 +44,22 @@ pub async fn show(global: &Global, workspace: &str, address: Option<&str>) -> Re
 }
 
 fn show_all(snapshot: &Snapshot) {
-    anstream::println!("lineage {}  serial {}  fence {}", snapshot.lineage, snapshot.serial, snapshot.fence);
+    console::print(format!("lineage {}  serial {}  fence {}", snapshot.lineage, snapshot.serial, snapshot.fence));
     let unknown = || "not recorded yet".to_owned();
     let (account, region) = (snapshot.account.clone(), snapshot.region.clone());
-    anstream::println!("account {}  region {}", account.unwrap_or_else(unknown), region.unwrap_or_else(unknown));
+    console::print(format!("account {}  region {}", account.unwrap_or_else(unknown), region.unwrap_or_else(unknown)));
     for (address, record) in &snapshot.resources {
         let id = record.attrs.get("id").or_else(|| record.attrs.get("arn")).or_else(|| record.attrs.get("name"));
         let id = id.and_then(|id| id.as_str()).unwrap_or_default();
         let note = if record.ready { "" } else { "  (not ready yet)" };
-        anstream::println!("{:<28} {:<30} {}{note}", address.as_str(), record.kind, paint(DIM, id));
+        console::print(format!("{:<28} {:<30} {}{note}", address.as_str(), record.kind, paint(DIM, id)));
     }
     if let Some(intents) = &snapshot.intents {
         let steps = output::count(intents.steps.len(), "step");
-        anstream::println!("the last {} did not finish ({steps} planned); run it again to finish", intents.operation);
+        console::print(format!(
+            "the last {} did not finish ({steps} planned); run it again to finish",
+            intents.operation
+        ));
     }
 }
 
@@ -75,8 +78,7 @@ pub async fn pull(global: &Global, name: &str) -> Result<Exit, Error> {
             format!("deploy it: pb-deploy deploy {name}"),
         )
     })?;
-    let written = std::io::stdout().write_all(&bytes);
-    written.map(|()| Exit::Done).map_err(|e| {
+    console::try_write(&bytes).map(|()| Exit::Done).map_err(|e| {
         Error::other(ErrorCode::File, format!("cannot write the state to stdout: {e}"), "run the same command again")
     })
 }
@@ -90,12 +92,12 @@ pub async fn versions(global: &Global, workspace: &str) -> Result<Exit, Error> {
     let aws = connect(global, &workspace).await?;
     let versions = Store::new(&aws, &state_location(&workspace)).versions().await?;
     if global.json {
-        output::document(&versions)?;
+        console::document(&versions)?;
         return Ok(Exit::Done);
     }
     for version in versions {
         let latest = if version.latest { "  (latest)" } else { "" };
-        anstream::println!("{}  {}  {} bytes{latest}", version.id, paint(DIM, &version.written), version.bytes);
+        console::print(format!("{}  {}  {} bytes{latest}", version.id, paint(DIM, &version.written), version.bytes));
     }
     Ok(Exit::Done)
 }
@@ -119,6 +121,6 @@ pub async fn restore(global: &Global, name: &str, version: &str, consent: &Conse
         ..AcquireOptions::new(crate::identity::user_at_host(), "restore")
     };
     let snapshot = restore_version(&store, &leases, &claim, version).await?;
-    anstream::eprintln!("Restored as serial {}. Show what differs with: pb-deploy plan {name}", snapshot.serial);
+    console::note(format!("Restored as serial {}. Show what differs with: pb-deploy plan {name}", snapshot.serial));
     Ok(Exit::Done)
 }

@@ -2,6 +2,7 @@
 
 use crate::cli::{Consent, Global};
 use crate::exit::{Error, Exit};
+use crate::output::console;
 use crate::output::{BAD, GOOD, WARN, paint};
 use crate::workspace::context::{StateContext, connect, load_workspace, state_location};
 use crate::workspace::select;
@@ -93,7 +94,7 @@ async fn edit(
     let (account, region) = (edited.account.or(now.account.clone()), edited.region.or(now.region.clone()));
     let edited = Snapshot { account, region, ..edited };
     if (Snapshot { serial: now.serial, fence: now.fence, ..edited.clone() }) == now {
-        anstream::eprintln!("Nothing to change: the state already has these records.");
+        console::note("Nothing to change: the state already has these records.");
         return Ok(Exit::Done);
     }
     show(&now, &edited);
@@ -111,11 +112,14 @@ async fn edit(
             .hint("run the same command again")),
     })
     .await?;
-    anstream::eprintln!("Written as serial {}. Show what differs with: pb-deploy plan {name}", written.serial);
+    console::note(format!("Written as serial {}. Show what differs with: pb-deploy plan {name}", written.serial));
     match kept.filter(|version| version.id != "null") {
-        Some(version) => anstream::eprintln!("To undo: pb-deploy state restore {name} {}", version.id),
+        Some(version) => console::note(format!("To undo: pb-deploy state restore {name} {}", version.id)),
         None => {
-            anstream::eprintln!("{} the bucket keeps no versions, so this cannot be undone", paint(WARN, "warning:"));
+            console::note(format!(
+                "{} the bucket keeps no versions, so this cannot be undone",
+                paint(WARN, "warning:")
+            ));
         }
     }
     Ok(Exit::Done)
@@ -131,14 +135,14 @@ fn show(now: &Snapshot, edited: &Snapshot) {
             (before, after) if before != after => paint(WARN, "~"),
             _ => continue,
         };
-        anstream::eprintln!("  {sign} {address}");
+        console::note(format!("  {sign} {address}"));
     }
     let unfinished = |snapshot: &Snapshot| snapshot.intents.as_ref().map_or(0, |intents| intents.steps.len());
     if unfinished(now) != unfinished(edited) {
         let steps = output::count(unfinished(now), "step");
-        anstream::eprintln!("  {} intents of an unfinished run ({steps})", paint(WARN, "~"));
+        console::note(format!("  {} intents of an unfinished run ({steps})", paint(WARN, "~")));
     }
     if now.outputs != edited.outputs {
-        anstream::eprintln!("  {} outputs", paint(WARN, "~"));
+        console::note(format!("  {} outputs", paint(WARN, "~")));
     }
 }

@@ -4,6 +4,7 @@ use crate::cli::Global;
 use crate::commands::release_status::{self, ReleaseStatus};
 use crate::exit::{Error, Exit};
 use crate::output;
+use crate::output::console;
 use crate::output::{BAD, BOLD, DIM, GOOD, WARN, paint};
 use crate::workspace::context::{account_region, connect, load_workspace, state_location};
 use crate::workspace::images::{NOT_PUSHED, NotDeployed};
@@ -128,7 +129,7 @@ pub async fn status(global: &Global, name: &str, watch: bool) -> Result<Exit, Er
         match reader.show(std::future::ready(known.clone()), clear).await {
             // A temporary failure does not end the watch.
             Err(error) if round > 0 => {
-                anstream::eprintln!("{} {error}; retrying", paint(WARN, "status unavailable:"));
+                console::note(format!("{} {error}; retrying", paint(WARN, "status unavailable:")));
             }
             planned => planned?,
         }
@@ -225,9 +226,9 @@ impl StatusReader<'_> {
             lock: holder.as_ref().map(lock),
         };
         if global.json {
-            output::document(&status)?;
+            console::document(&status)?;
         } else {
-            anstream::print!("{before}");
+            console::print_text(before);
             show(&status, &snapshot);
         }
         Ok(())
@@ -247,7 +248,7 @@ fn lock(holder: &Holder) -> Lock<'_> {
 fn show(status: &Status<'_>, snapshot: &Snapshot) {
     let resources = output::count(snapshot.resources.len(), "resource");
     let state = if status.deployed { resources } else { paint(DIM, "not deployed") };
-    anstream::println!("{}  {state}  {}", paint(BOLD, status.workspace), status.url.unwrap_or_default());
+    console::print(format!("{}  {state}  {}", paint(BOLD, status.workspace), status.url.unwrap_or_default()));
     for service in status.services {
         show_service(service);
         let last = status.unserved.iter().chain(&status.unconfirmed).filter(|last| last.service == service.name);
@@ -261,21 +262,21 @@ fn show(status: &Status<'_>, snapshot: &Snapshot) {
         }
     }
     for Failing { address, message, .. } in &status.failing {
-        anstream::println!("  {} {address}: {message}", paint(BAD, "failing:"));
+        console::print(format!("  {} {address}: {message}", paint(BAD, "failing:")));
     }
     if let Some(intents) = &snapshot.intents {
         show_unfinished(intents, status.workspace);
     }
     match &status.lock {
-        Some(lock) => anstream::println!(
+        Some(lock) => console::print(format!(
             "  {} by {} ({}, since {}), id {}",
             paint(WARN, "locked"),
             lock.who,
             lock.operation,
             lock.since,
             lock.id
-        ),
-        None => anstream::println!("  {}", paint(DIM, "not locked")),
+        )),
+        None => console::print(format!("  {}", paint(DIM, "not locked"))),
     }
 }
 
@@ -285,7 +286,7 @@ fn show_unfinished(intents: &Intents, workspace: &str) {
         true => format!("the last {operation} left rollouts in progress; follow them with: pb-deploy wait {workspace}"),
         false => format!("the last {operation} did not finish; run it again"),
     };
-    anstream::println!("  {} {words}", paint(WARN, "unfinished:"));
+    console::print(format!("  {} {words}", paint(WARN, "unfinished:")));
 }
 
 fn show_service(service: &ServiceStatus) {
@@ -297,16 +298,16 @@ fn show_service(service: &ServiceStatus) {
     let age = service.age_seconds.map(|seconds| format!(", {}", output::age(seconds))).unwrap_or_default();
     let style = if full { GOOD } else { WARN };
     let about = paint(DIM, format!("{revision}{age}"));
-    anstream::println!("  {:<20} {}  {rollout}{failed}  {about}", service.name, paint(style, counts));
+    console::print(format!("  {:<20} {}  {rollout}{failed}  {about}", service.name, paint(style, counts)));
     if let Some(image) = &service.image {
-        anstream::println!("  {:<20} {}", "", paint(DIM, image));
+        console::print(format!("  {:<20} {}", "", paint(DIM, image)));
     }
 }
 
 fn show_not_deployed(service: &NotDeployed) {
     let reason = service.reason.as_deref().map(|reason| format!(": {reason}")).unwrap_or_default();
     let state = paint(WARN, format!("not deployed{reason}"));
-    anstream::println!("  {:<20} {state}  {}", service.name, paint(DIM, &service.image));
+    console::print(format!("  {:<20} {state}  {}", service.name, paint(DIM, &service.image)));
 }
 
 fn show_target(target: &Target<'_>) {
@@ -317,7 +318,7 @@ fn show_target(target: &Target<'_>) {
         _ => BAD,
     };
     let reason = reason.as_deref().map(|reason| format!(": {reason}")).unwrap_or_default();
-    anstream::println!("  {:<20} target {address} {}{reason}", "", paint(style, state));
+    console::print(format!("  {:<20} target {address} {}{reason}", "", paint(style, state)));
 }
 
 fn show_drift(drift: &Drift, not_deployed: &[NotDeployed], workspace: &str) {
@@ -325,7 +326,7 @@ fn show_drift(drift: &Drift, not_deployed: &[NotDeployed], workspace: &str) {
         let verb = if not_deployed.len() == 1 { "is" } else { "are" };
         let what = format!("{} {verb} not deployed", output::count(not_deployed.len(), "service"));
         let push = if drift.not_pushed.is_empty() { "" } else { "push the images, then " };
-        anstream::println!("  {}", paint(WARN, format!("{what}: {push}pb-deploy deploy {workspace}")));
+        console::print(format!("  {}", paint(WARN, format!("{what}: {push}pb-deploy deploy {workspace}"))));
     }
     let text = match drift {
         Drift { unknown: Some(why), .. } => paint(WARN, format!("drift unknown: {why}")),
@@ -341,5 +342,5 @@ fn show_drift(drift: &Drift, not_deployed: &[NotDeployed], workspace: &str) {
             paint(WARN, format!("{differ} from the configuration ({outside}see `pb-deploy plan {workspace}`)"))
         }
     };
-    anstream::println!("  {text}");
+    console::print(format!("  {text}"));
 }

@@ -2,7 +2,7 @@
 
 use crate::cli::Global;
 use crate::exit::{Error, Exit};
-use crate::output;
+use crate::output::console;
 use crate::output::{BAD, DIM, GOOD, WARN, paint};
 use crate::workspace::context::load_with_recorded_names;
 use pb_fargate::{TaskClient, TaskStatus};
@@ -15,11 +15,11 @@ pub async fn tasks(global: &Global, name: &str) -> Result<Exit, Error> {
     let (workspace, aws, _) = load_with_recorded_names(global, name).await?;
     let tasks = TaskClient::new(&aws, &workspace.names.cluster).tasks().await?;
     if global.json {
-        output::document(&tasks)?;
+        console::document(&tasks)?;
         return Ok(Exit::Done);
     }
     if tasks.is_empty() {
-        anstream::eprintln!("No task of {name} is running, and none has stopped within the last hour.");
+        console::note(format!("No task of {name} is running, and none has stopped within the last hour."));
     }
     tasks.iter().for_each(show);
     Ok(Exit::Done)
@@ -38,7 +38,7 @@ fn show(task: &TaskStatus) {
         let codes = if codes.is_empty() { String::new() } else { format!(" ({})", codes.join(", ")) };
         format!("  {reason}{codes}")
     });
-    anstream::println!(
+    console::print(format!(
         "{}  {:<24} {}  {:<24} {}{}",
         task.id,
         of,
@@ -46,5 +46,5 @@ fn show(task: &TaskStatus) {
         task.revision,
         paint(DIM, task.created.as_deref().unwrap_or_default()),
         ended.unwrap_or_default()
-    );
+    ));
 }

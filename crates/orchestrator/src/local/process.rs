@@ -2,9 +2,10 @@
 
 use crate::exit::Error;
 use crate::local::programs::Program;
+use crate::output::console;
 use crate::output::{BOLD, paint};
 use pb_engine::ErrorCode;
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, Read};
 use std::net::{SocketAddr, TcpStream};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
@@ -100,7 +101,7 @@ fn copy(pipe: impl Read + Send + 'static, prefix: String) {
         while reader.read_until(b'\n', &mut line).is_ok_and(|read| read > 0) {
             let text = String::from_utf8_lossy(&line);
             // Errors are ignored: even if nobody reads this output, the pipe must be read, or the program would block.
-            writeln!(anstream::stdout().lock(), "{}{}", paint(BOLD, &prefix), text.trim_end()).ok();
+            console::try_print([format!("{}{}", paint(BOLD, &prefix), text.trim_end())]).ok();
             line.clear();
         }
     });

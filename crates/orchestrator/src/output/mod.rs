@@ -1,14 +1,14 @@
 //! Plans, runs and results as text. Data goes to stdout, everything else to stderr; both are readable without colour.
 
+pub mod console;
 pub mod drift;
 pub mod markdown;
 pub mod plan;
+#[expect(clippy::disallowed_macros, reason = "moves to `console` with the reporter")]
 pub mod reporter;
 
 use crate::exit::Error;
 use anstyle::{AnsiColor, Style};
-use pb_engine::ErrorCode;
-use serde::Serialize;
 
 pub const GOOD: Style = AnsiColor::Green.on_default();
 pub const BAD: Style = AnsiColor::Red.on_default().bold();
@@ -21,19 +21,8 @@ pub fn paint(style: Style, text: impl std::fmt::Display) -> String {
     format!("{style}{text}{style:#}")
 }
 
-/// Prints a JSON document to stdout.
-///
-/// # Errors
-/// If `value` cannot be serialized.
-pub fn document<T: Serialize>(value: &T) -> Result<(), Error> {
-    let text = serde_json::to_string_pretty(value).map_err(|e| {
-        Error::other(ErrorCode::Bug, format!("cannot serialize the output: {e}"), "this is a bug in pb-deploy")
-    })?;
-    anstream::println!("{text}");
-    Ok(())
-}
-
 /// Prints an error with its hint to stderr.
+#[expect(clippy::disallowed_macros, reason = "moves to `console` with the reporter")]
 pub fn error(error: &Error, json: bool) {
     if json {
         anstream::eprintln!(

@@ -1,6 +1,7 @@
 //! Runs that are interrupted during a rollout: the rollout is left running, or it is stopped and rolled back.
 
 use crate::cli::OnInterrupt;
+use crate::output::console;
 use crate::output::reporter::Reporter;
 use crate::output::{BOLD, WARN, paint};
 use crate::signals;
@@ -103,12 +104,12 @@ async fn prompt(reporter: &Reporter, names: &str) -> OnInterrupt {
     }
     reporter.message(&format!("The rollout of {} is in progress in ECS.", paint(BOLD, names)));
     loop {
-        anstream::eprint!(
+        console::prompt(format!(
             "{} Leave the rollout running in ECS, or stop it and roll back? Type {} or {}: ",
             paint(WARN, "?"),
             paint(BOLD, "leave"),
             paint(BOLD, "rollback")
-        );
+        ));
         let answer = tokio::task::spawn_blocking(|| {
             let mut answer = String::new();
             std::io::stdin().lock().read_line(&mut answer).map(|read| (read, answer))

@@ -8,7 +8,8 @@ mod quotas;
 use crate::cli::Global;
 use crate::exit::{Error, Exit};
 use crate::output;
-use crate::output::{BAD, BOLD, DIM, GOOD, WARN, document, paint};
+use crate::output::console;
+use crate::output::{BAD, BOLD, DIM, GOOD, WARN, paint};
 use crate::workspace::context::{account_region, connect, load_workspace, state_location};
 use crate::workspace::stack_context::{RunOptions, StackContext};
 use crate::workspace::untagged;
@@ -107,7 +108,7 @@ pub async fn doctor(global: &Global, name: &str) -> Result<Exit, Error> {
     }
     let ready = checks.iter().all(|check| check.verdict != Verdict::Bad);
     if global.json {
-        document(&serde_json::json!({ "workspace": name, "ready": ready, "checks": checks }))?;
+        console::document(&serde_json::json!({ "workspace": name, "ready": ready, "checks": checks }))?;
     } else {
         show(name, ready, &checks);
     }
@@ -139,14 +140,19 @@ fn show(name: &str, ready: bool, checks: &[Check]) {
             Verdict::Unknown => ("?", DIM),
             Verdict::Bad => ("bad", BAD),
         };
-        anstream::println!("{}  {}  {}", paint(style, format!("{sign:>4}")), paint(BOLD, &check.name), check.found);
+        console::print(format!(
+            "{}  {}  {}",
+            paint(style, format!("{sign:>4}")),
+            paint(BOLD, &check.name),
+            check.found
+        ));
         if let Some(hint) = check.hint.as_ref().filter(|_| check.verdict != Verdict::Good) {
-            anstream::println!("        {} {hint}", paint(WARN, "hint:"));
+            console::print(format!("        {} {hint}", paint(WARN, "hint:")));
         }
     }
     let bad = checks.iter().filter(|check| check.verdict == Verdict::Bad).count();
     match ready {
-        true => anstream::println!("\n{name} can be deployed."),
-        false => anstream::println!("\n{name} is not ready: {}.", output::count(bad, "problem")),
+        true => console::print(format!("\n{name} can be deployed.")),
+        false => console::print(format!("\n{name} is not ready: {}.", output::count(bad, "problem"))),
     }
 }
