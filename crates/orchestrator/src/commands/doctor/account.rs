@@ -1,6 +1,7 @@
 //! Checks of the account: quotas, IP addresses, the engine and node type of the queue, permissions.
 
-use super::{Check, Verdict, permissions, quotas};
+use super::check::{Check, Verdict};
+use super::{permissions, quotas};
 use aws_config::SdkConfig;
 use pb_config::Workspace;
 use pb_engine::Snapshot;

@@ -1,6 +1,7 @@
 //! `doctor`: checks everything that a deploy needs.
 
 mod account;
+mod check;
 mod permissions;
 mod prerequisites;
 mod quotas;
@@ -14,66 +15,9 @@ use crate::workspace::context::{account_region, connect, load_workspace, state_l
 use crate::workspace::stack_context::{RunOptions, StackContext};
 use crate::workspace::untagged;
 use anstyle::Style;
-use pb_engine::{Failure, Goal, Snapshot};
+use check::{Check, Verdict};
+use pb_engine::{Goal, Snapshot};
 use pb_state::{Session, Store};
-use serde::Serialize;
-
-/// The result of one check.
-#[derive(Debug, Serialize)]
-pub struct Check {
-    /// The subject of the check: `account`, `state/bucket`, `room for a VPC`.
-    name: String,
-    verdict: Verdict,
-    /// The finding, as text.
-    found: String,
-    /// The remedy, if one is known.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    hint: Option<String>,
-}
-
-/// The meaning of a check's result for a deploy.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-enum Verdict {
-    /// The check passed.
-    Good,
-    /// A deploy would succeed, but someone should look at the finding.
-    Warning,
-    /// The check could not be made.
-    Unknown,
-    /// A deploy would fail.
-    Bad,
-}
-
-impl Check {
-    fn new(name: &str, verdict: Verdict, found: impl Into<String>) -> Self {
-        Self { name: name.to_owned(), verdict, found: found.into(), hint: None }
-    }
-
-    fn good(name: &str, found: impl Into<String>) -> Self {
-        Self::new(name, Verdict::Good, found)
-    }
-
-    fn bad(name: &str, found: impl Into<String>, hint: impl Into<String>) -> Self {
-        Self { hint: Some(hint.into()), ..Self::new(name, Verdict::Bad, found) }
-    }
-
-    fn warning(name: &str, found: impl Into<String>, hint: impl Into<String>) -> Self {
-        Self { hint: Some(hint.into()), ..Self::new(name, Verdict::Warning, found) }
-    }
-
-    fn failed(name: &str, verdict: Verdict, failure: &Failure) -> Self {
-        Self { hint: failure.hint.clone(), ..Self::new(name, verdict, failure.to_string()) }
-    }
-
-    /// Returns a passed check with the text that `found` returns for the value, or a failed check with the failure.
-    fn of<T>(name: &str, answer: Result<T, Failure>, found: impl FnOnce(T) -> String) -> Self {
-        match answer {
-            Ok(value) => Self::good(name, found(value)),
-            Err(failure) => Self::failed(name, Verdict::Bad, &failure),
-        }
-    }
-}
 
 /// Checks everything that a deploy needs, and prints a remedy for each problem. Changes nothing; exits with 1 if a
 /// deploy would fail.

@@ -1,6 +1,6 @@
 //! The permissions of the credentials, as far as IAM can simulate them.
 
-use super::{Check, Verdict};
+use super::check::{Check, Verdict};
 use aws_config::SdkConfig;
 use aws_sdk_iam::types::{
     ContextEntry, ContextKeyTypeEnum, EvaluationResult, PolicyEvaluationDecisionType as Decision,

@@ -1,6 +1,6 @@
 //! Checks of the prerequisites: bucket, table, roles, hosted zone, Availability Zones, images.
 
-use super::{Check, Verdict};
+use super::check::{Check, Verdict};
 use crate::cli::Global;
 use crate::output::count;
 use crate::workspace::context::state_location;

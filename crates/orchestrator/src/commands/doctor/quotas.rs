@@ -1,6 +1,6 @@
 //! Checks of the quotas of the account: VPCs, internet gateways, and the virtual CPUs of tasks.
 
-use super::{Check, Verdict};
+use super::check::{Check, Verdict};
 use crate::stack::names;
 use crate::workspace::quotas::{QuotaValue, current_value};
 use aws_config::SdkConfig;
