@@ -4,9 +4,11 @@
 pub mod imports;
 mod moves;
 mod output;
+mod task;
 mod unfinished;
 
-use crate::cli::AdoptOptions;
+pub use task::{Task, TaskPlan};
+
 use crate::exit::{Error, Exit};
 use crate::output::reporter::Reporter;
 use crate::run::approval::same_writes;
@@ -14,16 +16,9 @@ use crate::run::outcome;
 use crate::run::pipeline::{Finished, Input, Pass, Reading};
 use crate::workspace::stack_context::StackContext;
 use imports::ImportRequest;
-use pb_engine::{Address, Cancel, ErrorCode, Operation, Outcome, PartialLedger, Plan, PlanError, Snapshot};
+use pb_engine::{Cancel, ErrorCode, Operation, Outcome, PartialLedger, Plan, PlanError, Snapshot};
 use pb_engine::{apply_ownership_changes, observe, plan_forget};
 use pb_terraform::{Lock, Mapping, Source};
-
-/// A change of which existing resources are managed, or at which addresses.
-pub enum Task<'a> {
-    Adopt(&'a AdoptOptions),
-    Forget(&'a [Address]),
-    Move { from: &'a str, to: &'a str },
-}
 
 /// A run that changes ownership.
 pub struct OwnershipRun<'a> {
@@ -31,17 +26,6 @@ pub struct OwnershipRun<'a> {
     pub task: Task<'a>,
     /// Set if the plan is only shown.
     pub dry_run: bool,
-}
-
-/// A planned task, with its output.
-pub struct TaskPlan {
-    plan: Plan,
-    text: String,
-    json: serde_json::Value,
-    /// Lineage and serial of the Terraform state that the plan is based on.
-    state: Option<(String, u64)>,
-    /// Resources of the Terraform state, mapped to addresses.
-    mapping: Mapping,
 }
 
 impl Input for OwnershipRun<'_> {

@@ -1,7 +1,7 @@
 //! The output of `adopt`, `forget` and `state mv`.
 
-use super::TaskPlan;
 use super::imports::ImportRequest;
+use super::task::TaskPlan;
 use crate::output;
 use crate::output::{BAD, BOLD, DIM, GOOD, WARN, paint};
 use crate::workspace::stack_context::StackContext;

@@ -1,6 +1,6 @@
 //! Changes of ownership after a deploy or destroy that did not finish.
 
-use super::Task;
+use super::task::Task;
 use crate::exit::Error;
 use pb_engine::{ErrorCode, Intents, Snapshot};
 
