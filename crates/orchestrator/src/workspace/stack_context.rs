@@ -11,10 +11,12 @@ use crate::workspace::prerequisites::{self, Prerequisites};
 use crate::workspace::{select, tag_index, untagged};
 use aws_config::SdkConfig;
 use pb_config::Workspace;
-use pb_engine::{Action, Cancel, Failure, Goal, Graph, Observed, Plan, PlanScope, Snapshot, TagIndex};
+use pb_engine::{
+    Action, Address, Cancel, Failure, Goal, Graph, Observed, Plan, PlanScope, Snapshot, TagIndex, Untagged,
+};
 use pb_engine::{compute_plan, observe, observe_with_index, preflight, with_checks};
 use pb_state::{Session, Store};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// Workspace with the graph of its stack, and with everything that planning needs.
@@ -184,6 +186,19 @@ impl StackContext {
     /// A failed read.
     pub async fn observe_cached(&self, snapshot: &Snapshot) -> Result<Observed, Failure> {
         observe_with_index(&self.graph, snapshot, &self.base.owner, self.index.as_ref(), &Cancel::never()).await
+    }
+
+    /// Returns the recorded resources without ownership tags, as read from the AWS services themselves. Does not wait
+    /// for resources that an unfinished run has just created.
+    ///
+    /// # Errors
+    /// A failed read.
+    pub async fn untagged(&self) -> Result<BTreeMap<Address, Untagged>, Failure> {
+        let mut seen = Snapshot { intents: None, ..self.base.snapshot.clone() };
+        seen.resources.values_mut().for_each(|record| record.ready = true);
+        let mut observed = self.observe(&seen, &Cancel::never()).await?;
+        observed.ignore_recent(&self.base.snapshot);
+        Ok(observed.untagged)
     }
 
     /// Returns the values that a plan computed from this read is bound to.

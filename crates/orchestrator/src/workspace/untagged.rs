@@ -3,8 +3,7 @@
 
 use crate::exit::Error;
 use crate::output::count;
-use crate::workspace::stack_context::StackContext;
-use pb_engine::{Address, Cancel, Cause, Class, Failure, Observed, PlanError, Refusal, Snapshot, Untagged, observe};
+use pb_engine::{Address, Cause, Class, Failure, Observed, PlanError, Refusal, Untagged};
 use std::collections::BTreeMap;
 
 /// Returns the hint for a workspace in which resources have lost their tags.
@@ -44,17 +43,4 @@ pub fn summary(untagged: &BTreeMap<Address, Untagged>) -> Option<String> {
     let resources = count(addresses.len(), "recorded resource");
     let verb = if addresses.len() == 1 { "has lost its" } else { "have lost their" };
     (!addresses.is_empty()).then(|| format!("{resources} {verb} ownership tags: {}", addresses.join(", ")))
-}
-
-/// Returns the recorded resources without ownership tags, as read from the AWS services themselves. Does not wait for
-/// resources that an unfinished run has just created.
-///
-/// # Errors
-/// A failed read.
-pub async fn find(context: &StackContext) -> Result<BTreeMap<Address, Untagged>, Failure> {
-    let mut seen = Snapshot { intents: None, ..context.base.snapshot.clone() };
-    seen.resources.values_mut().for_each(|record| record.ready = true);
-    let mut observed = observe(&context.graph, &seen, &context.base.owner, &Cancel::never()).await?;
-    observed.ignore_recent(&context.base.snapshot);
-    Ok(observed.untagged)
 }

@@ -67,7 +67,7 @@ async fn ownership_tags(global: &Global, name: &str, snapshot: &Snapshot) -> Opt
     }
     let found = async {
         let context = StackContext::open(global, name, Goal::Destroy, &RunOptions::default()).await?;
-        Ok::<_, Error>(untagged::summary(&untagged::find(&context).await?))
+        Ok::<_, Error>(untagged::summary(&context.untagged().await?))
     };
     Some(match found.await {
         Ok(None) => Check::good(NAME, "present on all recorded resources"),
