@@ -3,8 +3,9 @@
 use crate::exit::{Error, Exit};
 use crate::output::reporter::Reporter;
 use crate::output::{self, BOLD, paint};
+use crate::run::finished::Finished;
 use crate::run::outcome;
-use crate::run::pipeline::{Finished, Input, Pass, Reading};
+use crate::run::pipeline::{Input, Pass, Reading};
 use pb_bootstrap::{BootstrapSpec, Bucket};
 use pb_config::Workspace;
 use pb_engine::{
@@ -84,13 +85,13 @@ impl Input for Bootstrap<'_> {
         }
     }
 
-    fn summarize(&self, finished: &Finished<'_, Self>) {
+    fn summarize(&self, finished: &Finished<'_, Self::Planned>) {
         if !finished.planned.is_empty() {
             outcome::print_summary(finished, "Bootstrapped");
         }
     }
 
-    fn finish(&self, finished: &Finished<'_, Self>) -> Exit {
+    fn finish(&self, finished: &Finished<'_, Self::Planned>) -> Exit {
         let Finished { reporter, workspace, outcome, run, .. } = finished;
         let complete = outcome.is_complete();
         reporter.json("finished", &serde_json::json!({ "complete": complete, "outputs": outcome.outputs }));

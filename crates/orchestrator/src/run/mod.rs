@@ -4,6 +4,7 @@ pub mod approval;
 pub mod bootstrap;
 pub mod checks;
 pub mod earlier_releases;
+pub mod finished;
 pub mod interrupted;
 pub mod missing_images;
 pub mod outcome;

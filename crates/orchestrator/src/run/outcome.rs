@@ -4,7 +4,7 @@ use crate::exit::Exit;
 use crate::output;
 use crate::output::reporter::Reporter;
 use crate::output::{BAD, BOLD, DIM, GOOD, WARN, paint};
-use crate::run::pipeline::{Finished, Input};
+use crate::run::finished::Finished;
 use crate::stack::names;
 use pb_engine::{Action, Cause, Class, ErrorCode, Failure, Outcome, Remains, Run};
 use std::collections::BTreeSet;
@@ -20,7 +20,7 @@ pub fn exit(outcome: &Outcome, run: &Run) -> Exit {
 }
 
 /// Prints the result of a run: what was done, what failed and why, and how many steps were skipped.
-pub fn print_summary<I: Input>(finished: &Finished<'_, I>, success: &str) {
+pub fn print_summary<P>(finished: &Finished<'_, P>, success: &str) {
     let Finished { reporter, workspace, run, outcome, took, .. } = finished;
     let took = output::duration(u64::try_from(took.as_millis()).unwrap_or(u64::MAX));
     let counts = counts(outcome);

@@ -8,6 +8,7 @@ use crate::cli::Consent;
 use crate::confirmation;
 use crate::exit::{Error, Exit};
 use crate::output::reporter::Reporter;
+use crate::run::finished::Finished;
 use crate::run::outcome;
 use crate::run::session::{OpenRequest, OpenState, State};
 use crate::workspace::context::WorkspaceContext;
@@ -93,12 +94,12 @@ pub trait Input: Sized {
     }
 
     /// Prints the result.
-    fn summarize(&self, finished: &Finished<'_, Self>) {
+    fn summarize(&self, finished: &Finished<'_, Self::Planned>) {
         outcome::print_summary(finished, "Changed");
     }
 
     /// Ends a run whose result is stored: prints what to do next. Returns the result of the command.
-    fn finish(&self, finished: &Finished<'_, Self>) -> Exit {
+    fn finish(&self, finished: &Finished<'_, Self::Planned>) -> Exit {
         finished.reporter.json("finished", &serde_json::json!({ "complete": finished.outcome.is_complete() }));
         outcome::exit(finished.outcome, finished.run)
     }
@@ -130,20 +131,6 @@ pub struct Pass<'a, I: Input> {
     pub before: &'a Snapshot,
     pub ledger: &'a dyn Ledger,
     pub run: &'a Run,
-}
-
-/// A run that has ended.
-pub struct Finished<'a, I: Input> {
-    pub reporter: &'a Reporter,
-    pub workspace: &'a str,
-    pub run: &'a Run,
-    /// The plan of the last pass.
-    pub planned: &'a I::Planned,
-    pub outcome: &'a Outcome,
-    /// The snapshot at the end.
-    pub snapshot: &'a Snapshot,
-    /// The duration from the acquisition of the lease.
-    pub took: Duration,
 }
 
 /// The things that every run borrows.

@@ -3,7 +3,8 @@
 use crate::exit::{Error, Exit};
 use crate::output;
 use crate::output::reporter::Reporter;
-use crate::run::pipeline::{Finished, Input, Pass, Reading};
+use crate::run::finished::Finished;
+use crate::run::pipeline::{Input, Pass, Reading};
 use crate::run::saved_plan::{PlanBinding, SavedPlan};
 use crate::workspace::stack_context::StackContext;
 use pb_engine::{
@@ -107,9 +108,9 @@ impl Input for Refresh {
     }
 
     /// The result is printed once it is stored.
-    fn summarize(&self, _finished: &Finished<'_, Self>) {}
+    fn summarize(&self, _finished: &Finished<'_, Self::Planned>) {}
 
-    fn finish(&self, finished: &Finished<'_, Self>) -> Exit {
+    fn finish(&self, finished: &Finished<'_, Self::Planned>) -> Exit {
         let recorded = output::count(finished.outcome.done.len(), "resource");
         finished.reporter.message(&format!("Recorded: {recorded}. Nothing in AWS was changed."));
         self.print_end(finished.reporter);

@@ -12,8 +12,9 @@ use crate::exit::{Error, Exit};
 use crate::output::reporter::Reporter;
 use crate::output::{BAD, BOLD, GOOD, paint};
 use crate::run::approval::same_writes;
+use crate::run::finished::Finished;
 use crate::run::interrupted::InterruptedRun;
-use crate::run::pipeline::{Finished, Input, Pass, Reading};
+use crate::run::pipeline::{Input, Pass, Reading};
 use crate::run::{earlier_releases, outcome, releases};
 use crate::stack::names;
 use crate::workspace::context::WorkspaceContext;
@@ -125,7 +126,7 @@ impl Input for ServiceRun<'_> {
         }
     }
 
-    fn summarize(&self, finished: &Finished<'_, Self>) {
+    fn summarize(&self, finished: &Finished<'_, Self::Planned>) {
         let Finished { reporter, workspace, outcome, run, .. } = finished;
         if !outcome.is_complete() {
             reporter.message(&format!("{}.", paint(BAD, outcome::unsuccessful(outcome, run, workspace))));
@@ -133,7 +134,7 @@ impl Input for ServiceRun<'_> {
         }
     }
 
-    fn finish(&self, finished: &Finished<'_, Self>) -> Exit {
+    fn finish(&self, finished: &Finished<'_, Self::Planned>) -> Exit {
         let Finished { reporter, workspace, outcome, run, .. } = finished;
         if outcome.is_complete() {
             if self.wait.no_wait {

@@ -5,8 +5,9 @@ use crate::exit::{Error, Exit};
 use crate::output::reporter::Reporter;
 use crate::output::{self, WARN, paint};
 use crate::run::approval::{Approval, same_writes};
+use crate::run::finished::Finished;
 use crate::run::interrupted::InterruptedRun;
-use crate::run::pipeline::{Finished, Input, Pass, Reading};
+use crate::run::pipeline::{Input, Pass, Reading};
 use crate::run::{checks, earlier_releases, missing_images, outcome, releases};
 use crate::stack::names;
 use crate::workspace::stack_context::{PlanResult, StackContext, is_recorded};
@@ -128,7 +129,7 @@ impl Input for StackRun {
         Ok(Some(Self { context, approval, on_interrupt, ..*self }))
     }
 
-    fn summarize(&self, finished: &Finished<'_, Self>) {
+    fn summarize(&self, finished: &Finished<'_, Self::Planned>) {
         let success = match self.goal {
             Goal::Destroy => "Destroyed",
             Goal::Deploy if !self.waits() => "Started",
@@ -137,7 +138,7 @@ impl Input for StackRun {
         outcome::print_summary(finished, success);
     }
 
-    fn finish(&self, finished: &Finished<'_, Self>) -> Exit {
+    fn finish(&self, finished: &Finished<'_, Self::Planned>) -> Exit {
         if !finished.outcome.is_complete() {
             print_next_steps(finished);
         }
@@ -192,7 +193,7 @@ impl StackRun {
 }
 
 /// Prints the commands that continue or undo an incomplete run.
-fn print_next_steps(finished: &Finished<'_, StackRun>) {
+fn print_next_steps(finished: &Finished<'_, PlanResult>) {
     let Finished { reporter, workspace, run, outcome, snapshot, .. } = finished;
     let again = format!("pb-deploy {} {workspace}", run.operation);
     if outcome.is_applied() && !run.cancel.is_stopped() {

@@ -12,8 +12,9 @@ pub use task::{Task, TaskPlan};
 use crate::exit::{Error, Exit};
 use crate::output::reporter::Reporter;
 use crate::run::approval::same_writes;
+use crate::run::finished::Finished;
 use crate::run::outcome;
-use crate::run::pipeline::{Finished, Input, Pass, Reading};
+use crate::run::pipeline::{Input, Pass, Reading};
 use crate::workspace::stack_context::StackContext;
 use imports::ImportRequest;
 use pb_engine::{Cancel, ErrorCode, Operation, Outcome, PartialLedger, Plan, PlanError, Snapshot};
@@ -113,7 +114,7 @@ impl Input for OwnershipRun<'_> {
         }
     }
 
-    fn summarize(&self, finished: &Finished<'_, Self>) {
+    fn summarize(&self, finished: &Finished<'_, Self::Planned>) {
         let Finished { reporter, workspace, outcome, .. } = finished;
         reporter.message(&match outcome.is_complete() {
             true => output::done(self.operation(), outcome.done.len(), workspace),
@@ -121,7 +122,7 @@ impl Input for OwnershipRun<'_> {
         });
     }
 
-    fn finish(&self, finished: &Finished<'_, Self>) -> Exit {
+    fn finish(&self, finished: &Finished<'_, Self::Planned>) -> Exit {
         let Finished { reporter, outcome, planned, run, .. } = finished;
         let removal = output::removal(planned, outcome);
         if let Some(removal) = &removal {

@@ -3,8 +3,9 @@
 use crate::exit::{Error, Exit};
 use crate::output::reporter::Reporter;
 use crate::run::approval::same_writes;
+use crate::run::finished::Finished;
 use crate::run::outcome;
-use crate::run::pipeline::{Finished, Input, Pass, Pipeline, Reading};
+use crate::run::pipeline::{Input, Pass, Pipeline, Reading};
 use crate::run::session::{OpenRequest, OpenState, State};
 use futures_util::future::BoxFuture;
 use pb_engine::testing::{Fake, FakeCheck, FakeSpec, FakeWorld};
@@ -233,11 +234,11 @@ impl Input for Things {
         }
     }
 
-    fn summarize(&self, _finished: &Finished<'_, Self>) {
+    fn summarize(&self, _finished: &Finished<'_, Self::Planned>) {
         self.note("summary");
     }
 
-    fn finish(&self, finished: &Finished<'_, Self>) -> Exit {
+    fn finish(&self, finished: &Finished<'_, Self::Planned>) -> Exit {
         self.note("finish");
         outcome::exit(finished.outcome, finished.run)
     }
