@@ -16,7 +16,7 @@ use crate::failure::{self, Failure};
 use modules::{Files, Modules, Reference};
 
 /// Crates whose files are checked.
-const CRATES: [&str; 1] = ["fargate"];
+const CRATES: [&str; 3] = ["engine", "fargate", "orchestrator"];
 /// Files of crate roots.
 const ROOTS: [&str; 2] = ["lib.rs", "main.rs"];
 
