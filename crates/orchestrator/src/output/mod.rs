@@ -5,7 +5,6 @@ pub mod drift;
 pub mod markdown;
 pub mod plan;
 mod quantities;
-#[expect(clippy::disallowed_macros, reason = "moves to `console` with the reporter")]
 pub mod reporter;
 
 pub use quantities::{age, count, duration};
@@ -25,33 +24,29 @@ pub fn paint(style: Style, text: impl std::fmt::Display) -> String {
 }
 
 /// Prints an error with its hint to stderr.
-#[expect(clippy::disallowed_macros, reason = "moves to `console` with the reporter")]
 pub fn error(error: &Error, json: bool) {
     if json {
-        anstream::eprintln!(
-            "{}",
-            serde_json::json!({
-                "error": error.to_string(), "hint": error.hint(), "exit": error.code(), "code": error.error_code(),
-                "causes": error.causes(),
-            })
-        );
+        console::note(serde_json::json!({
+            "error": error.to_string(), "hint": error.hint(), "exit": error.code(), "code": error.error_code(),
+            "causes": error.causes(),
+        }));
         return;
     }
-    anstream::eprintln!("{} {error}", paint(BAD, format!("error[{}]:", error.error_code())));
+    console::note(format!("{} {error}", paint(BAD, format!("error[{}]:", error.error_code()))));
     if let Error::Refused(refused) | Error::Untagged { refused, .. } = error {
         for refused in refused {
-            anstream::eprintln!("  {} {}", paint(BOLD, format!("{}:", refused.address)), refused.why);
+            console::note(format!("  {} {}", paint(BOLD, format!("{}:", refused.address)), refused.why));
         }
     }
     if let Error::MissingPrerequisites(failures) = error {
         for failure in failures {
-            anstream::eprintln!("  {failure}");
+            console::note(format!("  {failure}"));
             if let Some(hint) = &failure.hint {
-                anstream::eprintln!("    {} {hint}", paint(WARN, "hint:"));
+                console::note(format!("    {} {hint}", paint(WARN, "hint:")));
             }
         }
     }
     if let Some(hint) = error.hint() {
-        anstream::eprintln!("{} {hint}", paint(WARN, "hint:"));
+        console::note(format!("{} {hint}", paint(WARN, "hint:")));
     }
 }

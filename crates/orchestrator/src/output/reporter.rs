@@ -1,7 +1,7 @@
 //! Progress of a run: finished steps, and running steps with the reason and duration of their waits. A terminal shows
 //! one line for each running step; other outputs get plain lines or JSON lines.
 
-use super::{BAD, BOLD, DIM, GOOD, WARN, duration, paint};
+use super::{BAD, BOLD, DIM, GOOD, WARN, console, duration, paint};
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use pb_engine::{Action, Address, Event, Events, Operation};
 use serde::Serialize;
@@ -88,14 +88,14 @@ impl Reporter {
             Style::Json => {
                 self.json("message", &serde_json::json!({ "text": anstream::adapter::strip_str(text).to_string() }));
             }
-            Style::Plain => anstream::eprintln!("{text}"),
-            Style::Terminal => self.0.bars.suspend(|| anstream::eprintln!("{text}")),
+            Style::Plain => console::note(text),
+            Style::Terminal => self.0.bars.suspend(|| console::note(text)),
         }
     }
 
     /// Prints the result of a command, which other programs read, to stdout.
     pub fn result(&self, text: &str) {
-        self.0.bars.suspend(|| anstream::println!("{text}"));
+        self.0.bars.suspend(|| console::print(text));
     }
 
     /// Prints a JSON line if the output is JSON.
@@ -119,7 +119,7 @@ impl Reporter {
             fields.insert("run".to_owned(), run.as_str().into());
             fields.insert("operation".to_owned(), operation.as_str().into());
         }
-        anstream::println!("{}", Value::Object(fields));
+        console::print(Value::Object(fields));
     }
 
     /// Prints the long waits every 30 seconds if stderr is not a terminal. Never returns: the caller drops the future
@@ -129,7 +129,7 @@ impl Reporter {
             tokio::time::sleep(LONG_WAIT).await;
             if self.0.style == Style::Plain {
                 for line in self.long_waits() {
-                    anstream::eprintln!("{line}");
+                    console::note(line);
                 }
             }
         }
@@ -188,7 +188,7 @@ impl Reporter {
             bar
         });
         if self.0.style == Style::Plain && self.0.verbose {
-            anstream::eprintln!("  {address}: {}", present_verb(action));
+            console::note(format!("  {address}: {}", present_verb(action)));
         }
         let step = RunningStep { action, since: Instant::now(), detail: String::new(), bar };
         self.0.running.lock().unwrap_or_else(PoisonError::into_inner).insert(address.clone(), step);
@@ -203,7 +203,7 @@ impl Reporter {
         what.clone_into(&mut step.detail);
         match &step.bar {
             Some(bar) => bar.set_message(format!("{address}: {}{}", present_verb(step.action), after_colon(what))),
-            None => anstream::eprintln!("  {address}: {}{}", present_verb(step.action), after_colon(what)),
+            None => console::note(format!("  {address}: {}{}", present_verb(step.action), after_colon(what))),
         }
     }
 
