@@ -177,7 +177,7 @@ fn calls(world: &Shared) -> Vec<String> {
 
 fn rolled_back() -> Failure {
     let rollout = FailedRollout { rolled_back: true, ..FailedRollout::default() };
-    Failure::new(Class::Failed, "roll out", "it was rolled back").cause(Cause::Rollout(rollout))
+    Failure::new(Class::Failed, "roll out", "it was rolled back").cause(Cause::Rollout(Box::new(rollout)))
 }
 
 #[tokio::test]

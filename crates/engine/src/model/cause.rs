@@ -12,7 +12,7 @@ pub enum Cause {
     #[default]
     Api,
     /// A rollout that failed, did not finish in time, or was interrupted and then stopped.
-    Rollout(FailedRollout),
+    Rollout(Box<FailedRollout>),
     /// Targets of a service that are not healthy.
     Health(FailedHealth),
     /// A task that failed: a release command, or a command that was run once.

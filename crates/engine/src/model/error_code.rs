@@ -110,6 +110,6 @@ mod tests {
         let codes: Vec<&str> = ErrorCode::ALL.iter().map(|code| code.as_str()).collect();
         assert!(codes.windows(2).all(|pair| pair[0] < pair[1]), "{codes:?}");
         let is_code = |code: &&str| code.len() == 6 && code.starts_with("PB") && code[2..].parse::<u16>().is_ok();
-        assert!(codes.iter().all(|code| is_code(code)), "{codes:?}");
+        assert!(codes.iter().all(is_code), "{codes:?}");
     }
 }

@@ -241,7 +241,8 @@ mod tests {
             rollback: Some("rolled back: the previous revision is serving again".to_owned()),
             running: None,
         };
-        let failure = Failure::new(Class::Failed, "roll out flask", "it failed").cause(Cause::Rollout(rollout));
+        let failure =
+            Failure::new(Class::Failed, "roll out flask", "it failed").cause(Cause::Rollout(Box::new(rollout)));
         let expected = json!({
             "class": "failed", "operation": "roll out flask", "code": null, "message": "it failed", "request_id": null,
             "hint": null, "undone": true, "pb_code": "PB0501",
@@ -260,7 +261,7 @@ mod tests {
     #[test]
     fn code_follows_from_cause_and_class() {
         let call = |class| Failure::new(class, "test:Create", "no");
-        let rollout = || Cause::Rollout(FailedRollout::default());
+        let rollout = || Cause::Rollout(Box::default());
         let cases = [
             (call(Class::Denied), "PB0202"),
             (call(Class::NotFound).cause(Cause::Prerequisite), "PB0403"),

@@ -67,7 +67,7 @@ impl FailureReport<'_> {
             running: now.or(seen).map(running_tasks),
         };
         let failure = Failure::new(class, format!("roll out {}", self.expected.service), reason);
-        let failure = failure.cause(Cause::Rollout(rollout));
+        let failure = failure.cause(Cause::Rollout(Box::new(rollout)));
         if lacks_secrets { failure.hint(one_off::SECRET_ACCESS_HINT) } else { failure }
     }
 

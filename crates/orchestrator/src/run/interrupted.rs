@@ -47,11 +47,11 @@ impl InterruptedRun<'_> {
                 for ((address, _), result) in started.iter().zip(result) {
                     let mut failed = outcome.failed.iter_mut();
                     if let Some(failed) = failed.find(|failed| failed.address == *address) {
-                        failed.failure.cause = Cause::Rollout(FailedRollout {
+                        failed.failure.cause = Cause::Rollout(Box::new(FailedRollout {
                             rolled_back: result.rolled_back,
                             rollback: Some(result.text),
                             ..FailedRollout::default()
-                        });
+                        }));
                     }
                 }
             }

@@ -69,7 +69,8 @@ pub fn unsuccessful(outcome: &Outcome, run: &Run, workspace: &str) -> String {
 pub fn print_failures(reporter: &Reporter, outcome: &Outcome, workspace: &str) {
     for unfinished in &outcome.failed {
         let failure = &unfinished.failure;
-        let (address, code) = (paint(BOLD, format!("{}:", unfinished.address)), paint(DIM, format!("[{}]", failure.error_code())));
+        let (address, code) =
+            (paint(BOLD, format!("{}:", unfinished.address)), paint(DIM, format!("[{}]", failure.error_code())));
         reporter.message(&format!("  {address} {failure} {code}"));
         for detail in failure.details() {
             reporter.message(&format!("    {detail}"));

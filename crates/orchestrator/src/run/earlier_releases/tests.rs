@@ -108,7 +108,7 @@ fn only_rollouts_left_is_true_for_unfinished_waits_alone() {
     let mut back = failed(Class::Interrupted);
     let rollback = Some("rolled back: the previous revision is serving again".to_owned());
     let rollout = FailedRollout { rolled_back: true, rollback, ..FailedRollout::default() };
-    back.failed[0].failure.cause = Cause::Rollout(rollout);
+    back.failed[0].failure.cause = Cause::Rollout(Box::new(rollout));
     assert!(!only_rollouts_left(&update, &back, &now), "the update has to be repeated");
     let mut skipped = failed(Class::Interrupted);
     skipped.skipped.push((Address::new("edge/record").unwrap(), Action::Update, "stopped".to_owned()));
