@@ -212,21 +212,7 @@ mod tests {
     use serde_json::json;
 
     fn step(address: &str, action: Action) -> Step {
-        Step {
-            address: Address::new(address).unwrap(),
-            kind: "sim.thing".to_owned(),
-            action,
-            origin: None,
-            reason: None,
-            changes: Vec::new(),
-            replacement_fields: Vec::new(),
-            drift: Vec::new(),
-            from: None,
-            id: None,
-            before: None,
-            after: None,
-            attrs: None,
-        }
+        Step::new(Address::new(address).unwrap(), "sim.thing", action)
     }
 
     fn plain(text: &str) -> String {

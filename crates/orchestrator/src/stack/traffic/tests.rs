@@ -7,19 +7,10 @@ const DELETE_FIRST: Action = Action::Replace { order: Order::DestroyBeforeCreate
 fn step(address: &str, kind: &str, action: Action, specs: (Option<Value>, Option<Value>), changed: &[&str]) -> Step {
     let change = |path: &&str| Change { path: (*path).to_owned(), before: None, after: None };
     Step {
-        address: Address::new(address).unwrap(),
-        kind: kind.to_owned(),
-        action,
-        origin: None,
-        reason: None,
         changes: changed.iter().map(change).collect(),
-        replacement_fields: Vec::new(),
-        drift: Vec::new(),
-        from: None,
-        id: None,
         before: specs.0,
         after: specs.1,
-        attrs: None,
+        ..Step::new(Address::new(address).unwrap(), kind, action)
     }
 }
 
