@@ -11,7 +11,7 @@ use aws_smithy_runtime_api::client::result::SdkError;
 use aws_smithy_runtime_api::http::Response;
 use aws_types::SdkConfig;
 use pb_aws::{ForOperation, no_retry};
-use pb_engine::{Class, Failure, Snapshot};
+use pb_engine::{Cause, Class, Failure, Refusal, Snapshot};
 use std::time::Duration;
 use tokio::time::sleep;
 
@@ -273,6 +273,7 @@ impl Store {
             format!("{} was changed by another run after it was read; nothing was overwritten", self.location.url());
         Failure { message, ..failure }
             .class(Class::Locked)
+            .reason(Refusal::StateChanged)
             .hint("run the same command again: it starts from the current state")
     }
 
@@ -305,7 +306,9 @@ impl Store {
                 let hint = format!(
                     "correct `state.bucket`, or create the bucket with `aws s3 mb s3://{bucket}` and enable versioning"
                 );
-                Failure { message: format!("bucket {bucket} not found"), ..failure }.hint(hint)
+                Failure { message: format!("bucket {bucket} not found"), ..failure }
+                    .cause(Cause::Prerequisite)
+                    .hint(hint)
             }
             "AccessDenied" | "AllAccessDisabled" => failure.hint(format!(
                 "your AWS identity needs s3:GetObject and s3:PutObject on {}, and s3:ListBucket on {bucket}, without \
@@ -327,7 +330,7 @@ impl Store {
             Some(region) => format!("bucket {bucket} is in region {region}, not in the configured region"),
             None => format!("bucket {bucket} is in another region: {}", failure.message),
         };
-        Failure { message, ..failure }.hint(hint)
+        Failure { message, ..failure }.reason(Refusal::WrongAccount).hint(hint)
     }
 }
 

@@ -3,7 +3,7 @@
 use aws_sdk_s3::Client;
 use aws_types::SdkConfig;
 use pb_aws::ForOperation;
-use pb_engine::{Cause, Class, Failure, Refusal};
+use pb_engine::{Class, Failure, Refusal};
 use std::fmt;
 use std::path::PathBuf;
 
@@ -47,7 +47,7 @@ impl Source {
             Self::File(path) => std::fs::read(path).map_err(|error| {
                 let failure = Failure::new(Class::NotFound, format!("read {}", path.display()), error.to_string());
                 failure
-                    .cause(Cause::Refused { reason: Refusal::TerraformState })
+                    .reason(Refusal::TerraformState)
                     .hint("create it with `terraform state pull > FILE`, or pass s3://BUCKET/KEY")
             }),
             Self::S3 { bucket, key } => self.get(&client(config), bucket, key).await,
@@ -86,7 +86,7 @@ pub(crate) fn client(config: &SdkConfig) -> Client {
 
 /// Returns the failure to read a state that does not exist.
 fn unusable(failure: Failure, message: String) -> Failure {
-    Failure { message, ..failure }.cause(Cause::Refused { reason: Refusal::TerraformState })
+    Failure { message, ..failure }.reason(Refusal::TerraformState)
 }
 
 #[cfg(test)]

@@ -100,7 +100,13 @@ impl Failure {
 
     /// Creates a failure for something that pb-deploy itself refuses to do.
     pub fn refused(reason: Refusal, operation: impl Into<String>, message: impl Into<String>) -> Self {
-        Self::new(Class::Refused, operation, message).cause(Cause::Refused { reason })
+        Self::new(Class::Refused, operation, message).reason(reason)
+    }
+
+    /// Sets the reason for which pb-deploy itself refuses something as the cause.
+    #[must_use]
+    pub fn reason(self, reason: Refusal) -> Self {
+        self.cause(Cause::Refused { reason })
     }
 
     /// Sets the remedy.

@@ -10,7 +10,7 @@ use aws_sdk_ecs::primitives::{DateTime, DateTimeFormat};
 use aws_sdk_ecs::types::{Container, DesiredStatus, Task};
 use aws_types::SdkConfig;
 use pb_aws::ForOperation;
-use pb_engine::{Cause, Class, Failure, Refusal};
+use pb_engine::{Class, Failure, Refusal};
 use serde::Serialize;
 
 /// Maximum number of tasks in one DescribeTasks call. (ECS API: DescribeTasks)
@@ -141,7 +141,7 @@ impl TaskClient {
         };
         let missing = || {
             Failure::new(Class::NotFound, "ecs:RunTask", format!("the service {service} is not deployed"))
-                .cause(Cause::Refused { reason: Refusal::NotDeployed })
+                .reason(Refusal::NotDeployed)
         };
         let live = found.first().ok_or_else(missing)?;
         let network = live.network_configuration().cloned().ok_or_else(missing)?;

@@ -3,7 +3,7 @@
 
 use crate::exit::Error;
 use crate::output::count;
-use pb_engine::{Address, Cause, Class, Failure, Observed, PlanError, Refusal, Untagged};
+use pb_engine::{Address, Class, Failure, Observed, PlanError, Refusal, Untagged};
 use std::collections::BTreeMap;
 
 /// Returns the hint for a workspace in which resources have lost their tags.
@@ -31,7 +31,7 @@ pub fn refuse(workspace: &str, untagged: &BTreeMap<Address, Untagged>) -> Result
     match summary(untagged) {
         None => Ok(()),
         Some(message) => Err(Failure::new(Class::Unmanaged, "find the resources", message)
-            .cause(Cause::Refused { reason: Refusal::Untagged })
+            .reason(Refusal::Untagged)
             .hint(hint(workspace))),
     }
 }

@@ -155,8 +155,9 @@ impl LeaseTable {
     pub async fn unlock(&self, id: &str) -> Result<(), Failure> {
         match self.release(id).await? {
             UpdateOutcome::Applied(_) => Ok(()),
-            UpdateOutcome::Rejected(None) => Err(Failure::new(Class::NotFound, "unlock", "nobody holds the lock")
-                .cause(Cause::Refused { reason: Refusal::OtherHolder })),
+            UpdateOutcome::Rejected(None) => {
+                Err(Failure::new(Class::NotFound, "unlock", "nobody holds the lock").reason(Refusal::OtherHolder))
+            }
             UpdateOutcome::Rejected(Some(holder)) => {
                 let message = format!("{id} does not hold the lock; it is held by {holder}");
                 let hint = format!("to break this lock: `pb-deploy unlock {} {}`", self.workspace, holder.id);
@@ -304,12 +305,13 @@ impl LeaseTable {
             Some("ResourceNotFoundException") => {
                 let message = format!("lock table {table} not found in this region");
                 Failure { message, ..failure }
+                    .cause(Cause::Prerequisite)
                     .hint(format!("correct `state.lock_table`, or create the table: {create}"))
             }
             Some("ValidationException") if failure.message.contains("key") => {
                 let message = format!("the only key of table {table} must be LockID, a string: {}", failure.message);
                 let hint = format!("correct `state.lock_table`, or create another table: {create}");
-                Failure { message, ..failure }.hint(hint)
+                Failure { message, ..failure }.cause(Cause::Prerequisite).hint(hint)
             }
             Some("AccessDeniedException") => failure
                 .hint(format!("your AWS identity needs dynamodb:GetItem and dynamodb:UpdateItem on table {table}")),

@@ -2,7 +2,7 @@
 
 use super::ACQUIRE;
 use aws_sdk_dynamodb::primitives::{DateTime, DateTimeFormat};
-use pb_engine::{Class, Failure};
+use pb_engine::{Class, Failure, Refusal};
 use serde::{Deserialize, Serialize};
 use std::time::SystemTime;
 
@@ -50,13 +50,14 @@ pub(super) fn check_abandoned(text: &str, place: &str, operation: &str) -> Resul
     let hint = format!(
         "wait until Terraform has finished; to remove the lock of a dead process, run `terraform force-unlock {id}`"
     );
-    Err(Failure::new(Class::Locked, ACQUIRE, message).hint(hint.trim_end()))
+    Err(Failure::new(Class::Locked, ACQUIRE, message).reason(Refusal::TerraformState).hint(hint.trim_end()))
 }
 
 /// Returns the failure for a lock that other holders keep acquiring and releasing.
 pub(super) fn contended(place: &str) -> Failure {
     let message = format!("other holders keep acquiring and releasing {place}");
     Failure::new(Class::Locked, ACQUIRE, message)
+        .reason(Refusal::TerraformState)
         .hint("wait until Terraform has finished, then run the same command again")
 }
 
