@@ -66,7 +66,9 @@ def test_waiting_deploy_with_more_deletions_is_refused(
     if accepted:
         workspace.assert_no_changes()
         return
-    assert "error: the plan has changed since it was shown, and now also deletes fargate/reports" in result.err, result
+    assert (
+        "error[PB0404]: the plan has changed since it was shown, and now also deletes fargate/reports" in result.err
+    ), result
     assert "; nothing was changed" in result.err and revision(workspace) == before, result
     assert f"run `pb-deploy deploy staging --yes --lock-timeout 60 {ACCEPT}`" in result.err, result
     assert workspace.run("status", "staging", "--json").expect_exit().json()["lock"] is None

@@ -42,7 +42,7 @@ def test_state_mv_moves_service_without_recreating_it(workspace: TestWorkspace) 
     (plan,) = [line for line in lines if line["event"] == "plan"]
     assert {step["from"]: step["address"] for step in plan["plan"]["steps"]} == MOVED
     assert {step["action"]["do"] for step in plan["plan"]["steps"]} == {"move"}
-    assert lines[-1] == {"event": "finished", "complete": True}
+    assert (lines[-1]["event"], lines[-1]["complete"]) == ("finished", True)
     assert {call.split(":")[1] for call in workspace.writes(since)} <= TAGGING
     assert without_ownership_tags(workspace.inventory.everything()) == before
     assert ids_by_address(workspace) == {MOVED.get(address, address): identity for address, identity in ids.items()}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -118,11 +119,16 @@ def test_registered_task_definitions_run_with_real_queue(deployed: TestWorkspace
         pools = {name: running[name].process.pid for name in ("staging-celery", "staging-reports")}
         assert os.getpgid(report["worker"]) == pools["staging-reports"], "each queue has its own pool"
 
-        # A rollout stops a worker with SIGTERM, too: the worker finishes its current job and exits with 0.
+        # A rollout stops a worker with SIGTERM, too: the worker finishes its current job and exits with 0, before ECS
+        # would kill it.
+        worker, limit = running["staging-reports"], containers["staging-reports"]["stopTimeout"]
         busy = submit(port, "/reports", {"seconds": 3})
-        until(lambda: running["staging-reports"].output().count("received") == 2, START_SECONDS)
-        os.kill(pools["staging-reports"], signal.SIGTERM)
-        assert running["staging-reports"].process.wait(30) == 0
+        until(lambda: worker.output().count("received") == 2, START_SECONDS)
+        os.kill(worker.process.pid, signal.SIGTERM)
+        try:
+            assert worker.process.wait(limit) == 0, worker.output()
+        except subprocess.TimeoutExpired:
+            pytest.fail(f"the worker has not stopped after {limit} s:\n{worker.output()}")
         assert until(busy)["result"]["done"] is True
         until(lambda: "beat: Starting" in running["staging-beat"].output(), START_SECONDS)
         assert all(part.process.poll() is None for name, part in running.items() if name != "staging-reports")
