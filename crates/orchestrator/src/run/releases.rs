@@ -74,9 +74,8 @@ fn release_outcome(step: &Step, plan: &Plan, outcome: &Outcome, waited: bool) ->
         return Some(match (failure.class, rollback(failure)) {
             (Class::Interrupted, None) => ReleaseOutcome::Interrupted,
             (Class::Interrupted, Some(back)) => ReleaseOutcome::Failed(format!("interrupted; {back}")),
-            // The message becomes the outcome; `gave up after ...` says that only the wait has ended and the rollout
-            // continues.
-            (Class::TimedOut, _) => failure.message.clone().into(),
+            // Only the wait has ended; the rollout continues.
+            (Class::TimedOut, _) => ReleaseOutcome::GaveUp(failure.message.clone()),
             _ => ReleaseOutcome::Failed(failure.message.clone()),
         });
     }
