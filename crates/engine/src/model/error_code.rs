@@ -40,7 +40,7 @@ error_codes! {
     ConfigurationUnreadable = "PB0102", "The configuration file cannot be read";
     ConfigurationInvalid = "PB0103", "The configuration is invalid";
     UnknownWorkspace = "PB0104", "The workspace is not configured";
-    ConfirmationNeeded = "PB0105", "A confirmation is needed, but nobody can be asked";
+    ConfirmationNeeded = "PB0105", "Confirmation is needed, but there is no terminal";
     Cancelled = "PB0106", "The plan was not confirmed";
     UnknownName = "PB0107", "A service, resource or output does not exist";
     File = "PB0108", "A local file cannot be read or written";

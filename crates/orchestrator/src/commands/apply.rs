@@ -44,6 +44,5 @@ pub async fn apply(global: &Global, file: &Path, consent: &Consent) -> Result<Ex
     reporter.json("plan", &saved.plan);
     reporter.message(&crate::output::plan::text_with_not_deployed(&saved.plan, &saved.not_deployed, global.verbose));
     let approval = Approval::SavedPlan(saved);
-    let (json, verbose) = (global.json, global.verbose);
-    pipeline.apply(&StackRun { context, goal, approval, on_interrupt: None, json, verbose }, None, id).await
+    pipeline.apply(&StackRun { context, goal, approval, on_interrupt: None }, None, id).await
 }

@@ -35,6 +35,6 @@ pub async fn deploy(
         true => Approval::ShownPlan { accept_changed: options.accept_changed_plan },
         false => Approval::ExactPlan,
     };
-    let (json, verbose, on_interrupt) = (global.json, global.verbose, options.on_interrupt);
-    pipeline.run(&StackRun { context: Arc::clone(&context), goal, approval, on_interrupt, json, verbose }).await
+    let on_interrupt = options.on_interrupt;
+    pipeline.run(&StackRun { context: Arc::clone(&context), goal, approval, on_interrupt }).await
 }

@@ -76,6 +76,16 @@ impl Reporter {
         self.0.events.lock().unwrap_or_else(PoisonError::into_inner).run = Some((run.to_owned(), operation));
     }
 
+    /// Returns whether the output is JSON.
+    pub fn is_json(&self) -> bool {
+        self.0.style == Style::Json
+    }
+
+    /// Returns whether unchanged resources and every event are shown, too.
+    pub fn is_verbose(&self) -> bool {
+        self.0.verbose
+    }
+
     /// Returns the receiver of the engine's events.
     pub fn events(&self) -> Events {
         let reporter = self.clone();

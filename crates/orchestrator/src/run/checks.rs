@@ -66,7 +66,8 @@ pub fn skip_without_wait(context: &StackContext, plan: &mut Plan) {
     }
 }
 
-fn waits_for_rollouts(context: &StackContext) -> bool {
+/// Returns whether a run waits for the rollouts that it starts.
+pub fn waits_for_rollouts(context: &StackContext) -> bool {
     context.base.workspace.deploy.wait_timeout > 0
 }
 

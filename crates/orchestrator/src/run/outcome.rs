@@ -97,8 +97,9 @@ fn print_remains(reporter: &Reporter, outcome: &Outcome) {
     let unknown = outcome.failed.iter().filter(|failed| failed.remains == Some(Remains::MayExist));
     let unknown: Vec<&str> = unknown.map(|failed| failed.address.as_str()).collect();
     if !unknown.is_empty() {
-        let (names, verb) = (unknown.join(", "), if unknown.len() == 1 { "its step" } else { "their steps" });
-        reporter.message(&format!("  May exist although {verb} failed: {names}. The next run looks for them."));
+        let (steps, them) = if unknown.len() == 1 { ("its step", "it") } else { ("their steps", "them") };
+        let names = unknown.join(", ");
+        reporter.message(&format!("  May exist although {steps} failed: {names}. The next run looks for {them}."));
     }
 }
 

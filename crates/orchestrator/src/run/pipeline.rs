@@ -75,7 +75,7 @@ pub trait Input: Sized {
     /// If the intents or the end of the run cannot be stored.
     async fn apply(&self, pass: &Pass<'_, Self>) -> Result<Outcome, Error>;
 
-    /// Decides about rollouts that were started when the run was stopped.
+    /// Handles the rollouts that are in progress when the run is stopped.
     async fn on_interrupt(&self, _reporter: &Reporter, _pass: &Pass<'_, Self>, _outcome: &mut Outcome) {}
 
     /// Verifies the result and adds what is wrong to the outcome. The checks of a graph are part of
@@ -133,7 +133,7 @@ pub struct Pass<'a, I: Input> {
     pub run: &'a Run,
 }
 
-/// The things that every run borrows.
+/// Everything that a run borrows.
 pub struct Pipeline<'a, S: State> {
     pub reporter: &'a Reporter,
     pub state: &'a S,
@@ -155,8 +155,8 @@ impl<'a, S: State> Pipeline<'a, S> {
     /// Plans, shows the plan, asks for confirmation and applies the plan.
     ///
     /// # Errors
-    /// An error before the run begins, or one that prevents that its result is stored. Failures of steps are printed,
-    /// and decide the result.
+    /// An error before the run begins, or one that prevents its result from being stored. Failures of steps are
+    /// printed, and decide the result.
     pub async fn run<I: Input>(&self, input: &I) -> Result<Exit, Error> {
         let id = uuid::Uuid::new_v4().to_string();
         self.reporter.begin(&id, input.operation());

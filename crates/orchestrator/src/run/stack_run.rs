@@ -23,8 +23,6 @@ pub struct StackRun {
     pub approval: Approval,
     /// The decision about rollouts if the run is interrupted; `None` to ask on a terminal.
     pub on_interrupt: Option<OnInterrupt>,
-    pub json: bool,
-    pub verbose: bool,
 }
 
 impl Input for StackRun {
@@ -53,12 +51,12 @@ impl Input for StackRun {
         }
         let heading = if plan.is_empty() { String::new() } else { format!("To {} {title}:\n\n", self.operation()) };
         let not_deployed = self.context.not_deployed(self.goal);
-        let text = output::plan::text_with_not_deployed(plan, &not_deployed, self.verbose);
+        let text = output::plan::text_with_not_deployed(plan, &not_deployed, reporter.is_verbose());
         reporter.message(&format!("{heading}{text}"));
     }
 
-    fn is_done(&self, planned: &PlanResult, _snapshot: &Snapshot) -> bool {
-        planned.plan.is_empty() && is_recorded(&self.context.base.snapshot, &planned.plan)
+    fn is_done(&self, planned: &PlanResult, snapshot: &Snapshot) -> bool {
+        planned.plan.is_empty() && is_recorded(snapshot, &planned.plan)
     }
 
     async fn finish_unchanged(&self, reporter: &Reporter, planned: &PlanResult) -> Result<Exit, Error> {
@@ -149,7 +147,7 @@ impl Input for StackRun {
 
 impl StackRun {
     fn waits(&self) -> bool {
-        self.context.base.workspace.deploy.wait_timeout > 0
+        checks::waits_for_rollouts(&self.context)
     }
 
     /// Removes the records of counts that were set by hand and are not kept.
@@ -183,9 +181,11 @@ impl StackRun {
             reporter.message(&format!("{warning} Check them with `{follow}`."));
         }
         let complete = exit == Exit::Done;
-        if self.json {
-            reporter.json("finished", &serde_json::json!({ "complete": complete, "outputs": outputs }));
-        } else if complete && let Some(url) = outputs.get("url").and_then(Value::as_str) {
+        reporter.json("finished", &serde_json::json!({ "complete": complete, "outputs": outputs }));
+        if complete
+            && !reporter.is_json()
+            && let Some(url) = outputs.get("url").and_then(Value::as_str)
+        {
             reporter.result(url);
         }
         exit
