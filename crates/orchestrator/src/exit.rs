@@ -106,7 +106,7 @@ impl Error {
     pub fn causes(&self) -> Vec<serde_json::Value> {
         let refused = |refused: &PlanError| {
             serde_json::json!({
-                "address": refused.address, "message": refused.why, "code": refused.reason.error_code(),
+                "address": refused.address, "message": refused.why, "pb_code": refused.reason.error_code(),
             })
         };
         match self {
