@@ -13,6 +13,10 @@ from .patching import wrap
 from .wire import CREDENTIAL
 
 DENIED = "<Error><Code>AccessDenied</Code><Message>Access Denied</Message></Error>"
+DENIED_BY_POLICY = (
+    "<Error><Code>AccessDenied</Code><Message>User is not authorized to perform: s3:PutObject with an explicit deny in "
+    "a resource-based policy</Message></Error>"
+)
 #: Region of the global endpoint, which forwards a request to the bucket's region. The signature is not valid there.
 DEFAULT_ENDPOINT_REGION = "us-east-1"
 #: Regions launched after 20 March 2019: another region answers a request for a bucket in one of them with 400 instead
@@ -21,6 +25,12 @@ REGIONS_WITHOUT_REDIRECT = {
     "af-south-1", "ap-east-1", "ap-south-2", "ap-southeast-3", "ap-southeast-4", "ap-southeast-5", "ap-southeast-7",
     "ca-west-1", "eu-central-2", "eu-south-1", "eu-south-2", "il-central-1", "me-central-1", "me-south-1", "mx-central-1",
 }  # fmt: skip
+#: Condition keys of bucket policies, and the headers of an upload that they refer to. (Amazon S3 user guide: Bucket
+#: policy examples using condition keys)
+ENCRYPTION_HEADERS = {
+    "s3:x-amz-server-side-encryption": "x-amz-server-side-encryption",
+    "s3:x-amz-server-side-encryption-aws-kms-key-id": "x-amz-server-side-encryption-aws-kms-key-id",
+}
 #: Buckets that behave like a store that is not Amazon's: it ignores If-Match and If-None-Match of writes, and strict
 #: parsers reject its response about versioning.
 _ignoring_conditions: set[str] = set()
@@ -74,6 +84,44 @@ def wrong_region_response(request: Any, bucket: str, about_bucket: bool) -> tupl
     return status, headers, f"<Error><Code>{code}</Code><Message>{message}</Message>{more}</Error>"
 
 
+def list_of(value: Any) -> list[Any]:
+    """Returns a value of a policy that can be a single item or a list, as a list."""
+    return value if isinstance(value, list) else [value]
+
+
+def denied_encryption(statement: dict[str, Any]) -> bool:
+    """Returns whether a policy statement denies uploads because of their encryption headers."""
+    keys = {key.lower() for condition in statement.get("Condition", {}).values() for key in condition}
+    return statement.get("Effect") == "Deny" and bool(keys) and keys <= set(ENCRYPTION_HEADERS)
+
+
+def is_upload_denied(policy: str | bytes | None, headers: dict[str, str]) -> bool:
+    """Returns whether the policy of a bucket denies an upload with these headers because of its encryption.
+
+    All conditions of a statement must be met for it to apply. (IAM user guide: IAM JSON policy elements: Condition
+    operators)
+    """
+    sent = {name.lower(): value for name, value in headers.items()}
+    for statement in list_of(json.loads(policy).get("Statement", [])) if policy else []:
+        if not denied_encryption(statement):
+            continue
+        met = []
+        for operator, condition in statement["Condition"].items():
+            for key, values in condition.items():
+                value, expected = sent.get(ENCRYPTION_HEADERS[key.lower()]), [str(item) for item in list_of(values)]
+                if operator == "Null":
+                    met.append((value is None) == (expected[0].lower() == "true"))
+                elif operator == "StringNotEquals":
+                    met.append(value not in expected)
+                elif operator == "StringNotEqualsIfExists":
+                    met.append(value is None or value not in expected)
+                else:
+                    raise NotImplementedError(f"condition operator {operator}")
+        if all(met):
+            return True
+    return False
+
+
 def denies_plain_http(statement: dict[str, Any]) -> bool:
     """Returns whether a policy statement denies requests without TLS."""
     secure = statement.get("Condition", {}).get("Bool", {}).get("aws:SecureTransport")
@@ -81,8 +129,8 @@ def denies_plain_http(statement: dict[str, Any]) -> bool:
 
 
 def install_rules() -> None:
-    """Checks owner and region of a bucket, gives responses the root element of S3, and treats requests to this endpoint
-    as requests with TLS.
+    """Checks owner, region and required encryption of a bucket, gives responses the root element of S3, and treats
+    requests to this endpoint as requests with TLS.
     """
 
     @wrap(S3Response)
@@ -104,6 +152,9 @@ def install_rules() -> None:
         if self.bucket_name in _ignoring_conditions:
             conditions = ("if-match", "if-none-match")
             self.headers = {name: value for name, value in self.headers.items() if name.lower() not in conditions}
+        bucket = self.backend.head_bucket(self.bucket_name)
+        if is_upload_denied(bucket.policy, self.headers):
+            return 403, {}, DENIED_BY_POLICY
         return original(self)
 
     @wrap(S3Response)
@@ -117,9 +168,10 @@ def install_rules() -> None:
     @wrap(FakeBucket)
     def get_permission(original: Any, self: Any, action: str, resource: str) -> Any:
         policy = json.loads(self.policy) if self.policy else {}
-        statements = policy.get("Statement", [])
-        statements = statements if isinstance(statements, list) else [statements]
-        kept = [statement for statement in statements if not denies_plain_http(statement)]
+        statements = list_of(policy.get("Statement", []))
+        kept = [
+            statement for statement in statements if not (denies_plain_http(statement) or denied_encryption(statement))
+        ]
         if len(kept) == len(statements):
             return original(self, action, resource)
         if not kept:

@@ -1,7 +1,8 @@
-"""Regions of buckets, and stores that ignore conditions."""
+"""Regions of buckets, encryption that a bucket policy requires, and stores that ignore conditions."""
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -71,3 +72,31 @@ def test_store_ignoring_conditions_accepts_every_write(aws: Aws) -> None:
     assert aws.s3.get_object(Bucket=name, Key="k")["Body"].read() == b"2"
     control(aws.url, "POST", "s3", {"bucket": name, "without_conditions": False})
     assert aws.code(aws.s3.put_object, Bucket=name, Key="k", Body=b"3", IfNoneMatch="*") == "PreconditionFailed"
+
+
+def test_policy_that_requires_kms_refuses_other_uploads(aws: Aws) -> None:
+    name = bucket_of(aws, "us-east-2")
+    key = "arn:aws:kms:us-east-2:123456789012:alias/states"
+    header = "s3:x-amz-server-side-encryption"
+    conditions = [
+        {"StringNotEquals": {header: "aws:kms"}},
+        {"StringNotEqualsIfExists": {f"{header}-aws-kms-key-id": key}},
+    ]
+    deny = {"Effect": "Deny", "Principal": "*", "Action": "s3:PutObject", "Resource": f"arn:aws:s3:::{name}/*"}
+    statements = [{**deny, "Condition": condition} for condition in conditions]
+    aws.s3.put_bucket_policy(Bucket=name, Policy=json.dumps({"Version": "2012-10-17", "Statement": statements}))
+    for encryption in (
+        {}, {"ServerSideEncryption": "AES256"}, {"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": "alias/other"},
+    ):  # fmt: skip
+        assert refused(aws.s3.put_object, Bucket=name, Key="k", **encryption)[:2] == (403, "AccessDenied")
+    aws.s3.put_object(Bucket=name, Key="k", Body=b"2", ServerSideEncryption="aws:kms", SSEKMSKeyId=key)
+    assert aws.s3.get_object(Bucket=name, Key="k")["Body"].read() == b"2"
+
+
+def test_policy_that_requires_an_encryption_header(aws: Aws) -> None:
+    name = bucket_of(aws, "us-east-2")
+    deny = {"Effect": "Deny", "Principal": "*", "Action": "s3:*", "Resource": f"arn:aws:s3:::{name}/*"}
+    statement = {**deny, "Condition": {"Null": {"s3:x-amz-server-side-encryption": "true"}}}
+    aws.s3.put_bucket_policy(Bucket=name, Policy=json.dumps({"Version": "2012-10-17", "Statement": statement}))
+    assert refused(aws.s3.put_object, Bucket=name, Key="k")[:2] == (403, "AccessDenied")
+    aws.s3.put_object(Bucket=name, Key="k", ServerSideEncryption="AES256")

@@ -36,6 +36,7 @@ fn state_location() -> StateLocation {
         bucket: "states".to_owned(),
         key: "pb-deploy/staging/state.json".to_owned(),
         table: "locks".to_owned(),
+        kms_key: None,
         owner: owner(),
     }
 }

@@ -122,6 +122,7 @@ fn state(section: &mut Section<'_, '_>) -> State {
         bucket: section.required_text("bucket", "my-state-bucket", account::bucket).value,
         lock_table: section.required_text("lock_table", "my-lock-table", account::table).value,
         key_prefix: section.text("key_prefix", "", account::key_prefix).value,
+        kms_key: section.optional_text("kms_key", account::kms_key).value,
     }
 }
 

@@ -59,6 +59,9 @@ pub struct State {
     pub lock_table: String,
     /// Prefix of the state's key; may be empty.
     pub key_prefix: String,
+    /// KMS key with which S3 encrypts the state; with `None`, S3 encrypts it with its own keys.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kms_key: Option<String>,
 }
 
 /// IAM roles of the tasks, by name.

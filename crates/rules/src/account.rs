@@ -76,6 +76,35 @@ pub fn key_prefix(prefix: &str) -> Verdict {
     no_suffix(what, prefix, "/")
 }
 
+/// Checks the name of a KMS key: its id, its alias, or the ARN of either. (S3 API: PutObject,
+/// `x-amz-server-side-encryption-aws-kms-key-id`; KMS API: DescribeKey, `KeyId`)
+pub fn kms_key(name: &str) -> Verdict {
+    let id = |text: &str| {
+        let key = text.strip_prefix("mrk-").unwrap_or(text);
+        (key.len() == 32 || key.len() == 36) && key.chars().all(|c| c.is_ascii_hexdigit() || c == '-')
+    };
+    let alias = |text: &str| {
+        text.strip_prefix("alias/").is_some_and(|name| {
+            !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || "/_-".contains(c))
+        })
+    };
+    let resource = match name.split(':').collect::<Vec<_>>().as_slice() {
+        [resource] => *resource,
+        ["arn", partition, "kms", region_name, account, resource]
+            if partition.starts_with("aws") && region(region_name).is_ok() && account_id(account).is_ok() =>
+        {
+            resource.strip_prefix("key/").unwrap_or(resource)
+        }
+        _ => "",
+    };
+    if name.len() <= 2048 && (id(resource) || alias(resource)) {
+        return Ok(());
+    }
+    Err(Violation::new(format!(
+        "`{name}` is not a KMS key; expected a key id, `alias/NAME`, or the ARN of a key or an alias"
+    )))
+}
+
 /// Checks the name of a DynamoDB table. (DynamoDB API: CreateTable)
 pub fn table(name: &str) -> Verdict {
     let what = "a table name";
@@ -133,6 +162,21 @@ mod tests {
         }
         for bad in ["/a", "a/", "a//b", "a b"] {
             assert!(key_prefix(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn kms_keys() {
+        let id = "1234abcd-12ab-34cd-56ef-1234567890ab";
+        let arn = |resource: &str| format!("arn:aws:kms:us-east-2:123456789012:{resource}");
+        for good in [id, "mrk-1234abcd12ab34cd56ef1234567890ab", "alias/team/state", "alias/aws/s3"] {
+            assert_eq!(kms_key(good), Ok(()), "{good}");
+        }
+        for good in [arn(&format!("key/{id}")), arn("alias/state")] {
+            assert_eq!(kms_key(&good), Ok(()), "{good}");
+        }
+        for bad in ["", "state", "alias/", "alias/a b", "arn:aws:s3:::states", "arn:aws:kms:us-east-2:12:alias/a"] {
+            assert!(kms_key(bad).is_err(), "{bad}");
         }
     }
 

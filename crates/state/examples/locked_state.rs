@@ -24,6 +24,7 @@ async fn main() -> Done {
         bucket: arguments.next().unwrap_or_else(|| "ospc-terraform-state-storage-s3".to_owned()),
         key: "pb-deploy-example/staging/state.json".to_owned(),
         table: arguments.next().unwrap_or_else(|| "ospc-terraform-state-lock-table".to_owned()),
+        kms_key: None,
         owner: Ownership { stack: "pb-deploy-example".to_owned(), workspace: "staging".to_owned() },
     };
     let timing = Timing { lease: Duration::from_secs(4), heartbeat: Duration::from_secs(1) };

@@ -90,6 +90,7 @@ impl FakeAws {
             bucket: "states".into(),
             key: "api/staging/state.json".into(),
             table: "locks".into(),
+            kms_key: None,
             owner: Ownership { stack: "api".into(), workspace: "staging".into() },
         }
     }

@@ -12,6 +12,9 @@ pub struct StateLocation {
     /// DynamoDB table of the leases. Its hash key is the string attribute `LockID`; Terraform may use the same table
     /// for its locks.
     pub table: String,
+    /// KMS key with which S3 encrypts the snapshot: its id, its alias, or the ARN of either. With `None`, S3 encrypts
+    /// the snapshot with its own keys (SSE-S3).
+    pub kms_key: Option<String>,
     /// Stack and workspace that own the state.
     pub owner: Ownership,
 }

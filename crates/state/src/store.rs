@@ -214,7 +214,11 @@ impl Store {
     /// Builds a request that writes `body` to `key`, with the settings that all writes have.
     pub(crate) fn put_request(&self, key: &str, body: ByteStream) -> PutObjectFluentBuilder {
         let request = self.client.put_object().bucket(&self.location.bucket).key(key).body(body);
-        request.content_type("application/json").server_side_encryption(ServerSideEncryption::Aes256)
+        let request = request.content_type("application/json");
+        match &self.location.kms_key {
+            Some(key) => request.server_side_encryption(ServerSideEncryption::AwsKms).ssekms_key_id(key),
+            None => request.server_side_encryption(ServerSideEncryption::Aes256),
+        }
     }
 
     /// Deletes the object at `key`, or only the given version of it.
@@ -310,6 +314,10 @@ impl Store {
                     .cause(Cause::Prerequisite)
                     .hint(hint)
             }
+            "AccessDenied" if is_upload_denied_by_policy(&failure) => failure.hint(format!(
+                "the policy of bucket {bucket} refuses the upload; if it requires SSE-KMS, set `state.kms_key` to the \
+                 key that it names"
+            )),
             "AccessDenied" | "AllAccessDisabled" => failure.hint(format!(
                 "your AWS identity needs s3:GetObject and s3:PutObject on {}, and s3:ListBucket on {bucket}, without \
                  which S3 refuses to report that there is no snapshot yet",
@@ -332,6 +340,11 @@ impl Store {
         };
         Failure { message, ..failure }.reason(Refusal::WrongAccount).hint(hint)
     }
+}
+
+/// Returns whether the bucket policy denied an upload, which it can do because of the encryption of the object.
+fn is_upload_denied_by_policy(failure: &Failure) -> bool {
+    failure.operation == "s3:PutObject" && failure.message.contains("explicit deny in a resource-based policy")
 }
 
 /// Effect of a failed write.

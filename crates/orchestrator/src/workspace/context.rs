@@ -106,6 +106,7 @@ pub fn state_location(workspace: &Workspace) -> StateLocation {
         bucket: workspace.state.bucket.clone(),
         key: workspace.names.state_key.clone(),
         table: workspace.state.lock_table.clone(),
+        kms_key: workspace.state.kms_key.clone(),
         owner: Ownership { stack: workspace.stack.clone(), workspace: workspace.name.clone() },
     }
 }

@@ -39,6 +39,21 @@ async fn later_write_requires_the_previous_entity_tag() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn every_write_names_the_configured_kms_key() {
+    let aws = FakeAws::default();
+    let location = crate::StateLocation { kms_key: Some("alias/states".to_owned()), ..FakeAws::location() };
+    let store = super::Store::new(&aws.config(), &location);
+    store.save(&snapshot(1), None, &always).await.unwrap();
+    store.probe_conditional_writes().await.unwrap();
+    let puts = aws.calls("PutObject");
+    assert_eq!(puts.len(), 2);
+    for put in &puts {
+        assert_eq!(put.headers["x-amz-server-side-encryption"], "aws:kms");
+        assert_eq!(put.headers["x-amz-server-side-encryption-aws-kms-key-id"], "alias/states");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn custom_endpoint_has_the_bucket_in_the_path() {
     let aws = FakeAws::default();
     let config = aws.config().into_builder().endpoint_url("http://endpoint.test:5000").build();
