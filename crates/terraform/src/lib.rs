@@ -19,7 +19,7 @@ mod removal;
 mod source;
 mod state;
 
-pub use lock::Lock;
+pub use lock::{DigestItem, Lock, StateDigest};
 pub use mapping::{DesiredResource, ImportCandidate, Mapping, NotImported, map_resources};
 pub use removal::Removal;
 pub use source::Source;

@@ -3,11 +3,14 @@
 //! out whichever of them its backend uses. Both contain the same JSON, in Terraform's format. (Terraform, S3 backend:
 //! State Locking)
 
+mod digest;
 mod file;
 mod holder;
 mod table;
 #[cfg(test)]
 mod tests;
+
+pub use self::digest::{DigestItem, StateDigest};
 
 use self::file::LockFile;
 use self::holder::Info;
@@ -58,14 +61,12 @@ impl Lock {
     }
 
     async fn acquire_both(self, operation: &str) -> Result<Self, Failure> {
-        // A request that failed may have been executed, so its lock is released, unless another holder has the lock.
         if let Err(failure) = self.file.acquire(operation).await {
-            let released = if failure.class == Class::Locked { Ok(()) } else { self.file.release().await };
+            let released = if had_no_effect(&failure) { Ok(()) } else { self.file.release().await };
             return Err(with_unreleased(failure, released));
         }
         if let Err(failure) = self.item.acquire(operation).await {
-            let released =
-                if failure.class == Class::Locked { self.file.release().await } else { self.release_both().await };
+            let released = if had_no_effect(&failure) { self.file.release().await } else { self.release_both().await };
             return Err(with_unreleased(failure, released));
         }
         Ok(self)
@@ -77,12 +78,13 @@ impl Lock {
         item.and(file)
     }
 
-    /// Checks that `bytes` are the state that Terraform wrote last, if the lock table has its digest.
+    /// Compares `bytes` with the digest of the state that Terraform wrote last, if the lock table has its digest.
     ///
     /// # Errors
-    /// `Refused` if the digest differs.
-    pub async fn check(&self, bytes: &[u8]) -> Result<(), Failure> {
-        self.item.check(bytes).await
+    /// `Refused` if the digest is neither that of `bytes` nor that of an earlier version of the state.
+    pub async fn compare_digest(&self, bytes: &[u8]) -> Result<StateDigest, Failure> {
+        let noted = self.item.digest().await?;
+        digest::compare(bytes, noted, self.item.digest_item(), &self.file.state_versions()).await
     }
 
     /// Releases both locks, except a lock that another holder has acquired. If the release of one lock fails, the other
@@ -93,6 +95,13 @@ impl Lock {
     pub async fn release(self) -> Result<(), Failure> {
         self.release_both().await
     }
+}
+
+/// Returns whether the failure proves that no lock was acquired. Only then is there nothing to release. A search for the
+/// lock of a request that was denied would fail, too: without s3:ListBucket, S3 denies the read of an absent object.
+fn had_no_effect(failure: &Failure) -> bool {
+    use Class::{Credentials, Denied, Locked, Refused, Throttled, Unreachable};
+    matches!(failure.class, Locked | Denied | Credentials | Refused | Throttled | Unreachable)
 }
 
 /// Returns the failure to acquire a lock. If the locks could not be released afterwards, its message also says how to

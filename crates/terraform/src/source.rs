@@ -21,6 +21,11 @@ pub enum Source {
     File(PathBuf),
 }
 
+/// Hint for a state that does not exist. (Terraform, S3 backend: workspace_key_prefix)
+const OTHER_WORKSPACES: &str = "the state of a Terraform workspace other than `default` is at \
+                                s3://BUCKET/env:/WORKSPACE/KEY; if the backend sets `workspace_key_prefix`, write it \
+                                instead of `env:`";
+
 impl Source {
     /// Parses a URL of the form `s3://bucket/key`, or the path of a file.
     ///
@@ -57,10 +62,14 @@ impl Source {
     async fn get(&self, client: &Client, bucket: &str, key: &str) -> Result<Vec<u8>, Failure> {
         let answer = client.get_object().bucket(bucket).key(key).send().await.for_operation("s3:GetObject");
         let output = answer.map_err(|failure| match failure.code.as_deref() {
-            Some("NoSuchKey") => unusable(failure, format!("object {self} not found"))
-                .hint("the state of a Terraform workspace other than `default` is at s3://BUCKET/env:/WORKSPACE/KEY"),
+            Some("NoSuchKey") => unusable(failure, format!("object {self} not found")).hint(OTHER_WORKSPACES),
             Some("NoSuchBucket") => unusable(failure, format!("bucket {bucket} not found"))
                 .hint("pass the bucket of Terraform's S3 backend"),
+            // Without s3:ListBucket, S3 does not tell whether the object exists. (S3 API: GetObject)
+            _ if failure.class == Class::Denied => failure.hint(format!(
+                "grant s3:GetObject on {self}; without s3:ListBucket, S3 gives the same answer for an object that does \
+                 not exist, so also check the key: {OTHER_WORKSPACES}"
+            )),
             _ => failure,
         })?;
         let broken =

@@ -59,5 +59,5 @@ async fn change(
     let context = StackContext::open(global, name, Goal::Deploy, options).await?;
     let state = StoredState::new(&context.base);
     let pipeline = Pipeline::new(&reporter, &state, &context.base, consent);
-    pipeline.run(&OwnershipRun { context: &context, task, dry_run }).await
+    pipeline.run(&OwnershipRun { context: &context, reporter: &reporter, task, dry_run }).await
 }

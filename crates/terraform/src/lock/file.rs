@@ -2,6 +2,7 @@
 //! only if it does not exist yet.
 
 use super::TRIES;
+use super::digest::StateVersions;
 use super::holder::{check_abandoned, contended, unreleased_hint};
 use aws_sdk_s3::Client;
 use aws_sdk_s3::primitives::ByteStream;
@@ -13,6 +14,9 @@ use pb_engine::{Class, Failure};
 pub(super) struct LockFile {
     client: Client,
     bucket: String,
+    /// Key of the state.
+    state: String,
+    /// Key of the lock file.
     key: String,
     text: String,
 }
@@ -20,7 +24,12 @@ pub(super) struct LockFile {
 impl LockFile {
     /// Returns the lock file of the state at `key`, with the content `text`, without writing it.
     pub fn new(client: Client, bucket: &str, key: &str, text: String) -> Self {
-        Self { client, bucket: bucket.to_owned(), key: format!("{key}.tflock"), text }
+        Self { client, bucket: bucket.to_owned(), state: key.to_owned(), key: format!("{key}.tflock"), text }
+    }
+
+    /// Returns the versions of the state next to which the file is.
+    pub fn state_versions(&self) -> StateVersions<'_> {
+        StateVersions { client: &self.client, bucket: &self.bucket, key: &self.state }
     }
 
     fn description(&self) -> String {
@@ -71,6 +80,14 @@ impl LockFile {
             .for_operation("s3:GetObject")
         {
             Err(failure) if failure.is("NoSuchKey") => return Ok(None),
+            // Without s3:ListBucket, S3 does not tell whether the object exists. (S3 API: GetObject)
+            Err(failure) if failure.class == Class::Denied => {
+                return Err(failure.hint(format!(
+                    "grant s3:GetObject on {}, and s3:ListBucket on the bucket, without which S3 gives the \
+                     same answer for a lock file that does not exist",
+                    self.description()
+                )));
+            }
             answer => answer?,
         };
         let etag = output.e_tag.clone().unwrap_or_default();

@@ -1,13 +1,13 @@
 //! The lock in a DynamoDB table with the hash key `LockID`: the item `<bucket>/<key>`, which contains the holder as
-//! JSON in `Info`. The item `<bucket>/<key>-md5` contains the MD5 digest of the state that Terraform wrote last.
+//! JSON in `Info`.
 
 use super::TRIES;
+use super::digest::DigestItem;
 use super::holder::{check_abandoned, contended, unreleased_hint};
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::AttributeValue;
-use md5::{Digest, Md5};
 use pb_aws::ForOperation;
-use pb_engine::{Failure, Refusal};
+use pb_engine::Failure;
 
 #[derive(Debug)]
 pub(super) struct LockItem {
@@ -68,18 +68,14 @@ impl LockItem {
         Ok(item.get(attribute).and_then(|value| value.as_s().ok()).cloned())
     }
 
-    /// Checks that `bytes` have the digest that Terraform stored, if it stored one.
-    pub async fn check(&self, bytes: &[u8]) -> Result<(), Failure> {
-        let Some(noted) = self.read(&format!("{}-md5", self.lock_id), "Digest").await? else {
-            return Ok(());
-        };
-        let digest: String = Md5::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect();
-        if digest == noted {
-            return Ok(());
-        }
-        let message = format!("the state has the MD5 digest {digest}, but Terraform stored the digest {noted}");
-        Err(Failure::refused(Refusal::TerraformState, "check the Terraform state", message)
-            .hint("nothing was changed; run `terraform plan`, which explains how to fix this"))
+    /// Returns the item with the digest of the state that Terraform wrote last.
+    pub fn digest_item(&self) -> DigestItem {
+        DigestItem { table: self.table.clone(), lock_id: format!("{}-md5", self.lock_id) }
+    }
+
+    /// Returns the digest of the state that Terraform wrote last, if it stored one.
+    pub async fn digest(&self) -> Result<Option<String>, Failure> {
+        self.read(&self.digest_item().lock_id, "Digest").await
     }
 
     /// Deletes the item if its content is unchanged.

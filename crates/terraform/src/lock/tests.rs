@@ -1,5 +1,6 @@
 //! Tests of the locks with typed mocks: both locks are acquired, and an acquired lock is released whatever fails later.
 
+use super::digest::{DigestItem, StateDigest};
 use super::file::LockFile;
 use super::holder::Info;
 use super::table::LockItem;
@@ -9,9 +10,11 @@ use aws_sdk_dynamodb::operation::get_item::GetItemOutput;
 use aws_sdk_dynamodb::operation::put_item::{PutItemError, PutItemOutput};
 use aws_sdk_dynamodb::types::AttributeValue;
 use aws_sdk_s3::operation::delete_object::DeleteObjectOutput;
-use aws_sdk_s3::operation::get_object::GetObjectOutput;
+use aws_sdk_s3::operation::get_object::{GetObjectError, GetObjectOutput};
+use aws_sdk_s3::operation::list_object_versions::ListObjectVersionsOutput;
 use aws_sdk_s3::operation::put_object::{PutObjectError, PutObjectOutput};
 use aws_sdk_s3::primitives::ByteStream;
+use aws_sdk_s3::types::ObjectVersion;
 use aws_smithy_mocks::{Rule, mock};
 
 const OPERATION: &str = "pb-deploy adopt s/w";
@@ -129,4 +132,83 @@ async fn file_of_another_holder_is_not_deleted_on_release() {
     let delete_item = mock!(aws_sdk_dynamodb::Client::delete_item).then_output(|| DeleteItemOutput::builder().build());
     lock(&[&get], &[&delete_item], &ours).release().await.unwrap();
     assert_eq!((get.num_calls(), delete_item.num_calls()), (1, 1));
+}
+
+#[tokio::test]
+async fn denied_lock_file_names_only_the_denied_call() {
+    let ours = text(OPERATION, "1");
+    let (put, get) = (refused_put("AccessDenied"), denied_get());
+    let failure = lock(&[&put, &get], &[], &ours).acquire_both(OPERATION).await.unwrap_err();
+    assert_eq!((failure.class, failure.operation.as_str()), (Class::Denied, "s3:PutObject"));
+    assert!(!failure.message.contains("force-unlock"), "no lock was acquired: {failure}");
+    assert_eq!(get.num_calls(), 0);
+}
+
+#[tokio::test]
+async fn denied_read_of_an_absent_lock_file_is_explained() {
+    let ours = text(OPERATION, "1");
+    let (put, get) = (refused_put("PreconditionFailed"), denied_get());
+    let failure = lock(&[&put, &get], &[], &ours).acquire_both(OPERATION).await.unwrap_err();
+    assert_eq!(failure.class, Class::Denied);
+    assert!(failure.hint.unwrap().contains("s3:ListBucket"));
+}
+
+fn denied_get() -> Rule {
+    let meta = || aws_sdk_s3::error::ErrorMetadata::builder().code("AccessDenied").message("Access Denied").build();
+    mock!(aws_sdk_s3::Client::get_object).then_error(move || GetObjectError::generic(meta()))
+}
+
+/// Returns the lock of a state `NEW`, with the versions `versions` (entity tag, whether it is the latest) and the
+/// digest `noted` in the lock table.
+fn digest_lock(noted: &str, versions: &'static [(&str, bool)], get: &Rule) -> Lock {
+    let list = mock!(aws_sdk_s3::Client::list_object_versions)
+        .match_requests(|call| call.prefix() == Some("k"))
+        .then_output(move || {
+            let version = |(tag, latest): &(&str, bool)| {
+                let version = ObjectVersion::builder().key("k").version_id("v").e_tag(format!("\"{tag}\""));
+                version.is_latest(*latest).build()
+            };
+            ListObjectVersionsOutput::builder().set_versions(Some(versions.iter().map(version).collect())).build()
+        });
+    let noted = noted.to_owned();
+    let item = mock!(aws_sdk_dynamodb::Client::get_item)
+        .match_requests(|call| call.key().unwrap()["LockID"] == AttributeValue::S("b/k-md5".to_owned()))
+        .then_output(move || GetItemOutput::builder().item("Digest", AttributeValue::S(noted.clone())).build());
+    lock(&[&list, get], &[&item], "")
+}
+
+const NEW: &[u8] = b"new";
+const NEW_DIGEST: &str = "22af645d1859cb5ca6da0c484f1f37ea";
+const OLD_DIGEST: &str = "149603e6c03516362a8da23f624db945";
+
+fn get_version(body: &'static [u8]) -> Rule {
+    mock!(aws_sdk_s3::Client::get_object)
+        .match_requests(|call| call.version_id() == Some("v"))
+        .then_output(move || GetObjectOutput::builder().body(ByteStream::from_static(body)).build())
+}
+
+#[tokio::test]
+async fn digest_of_an_earlier_version_is_a_warning() {
+    let earlier = StateDigest::Earlier(DigestItem { table: "locks".to_owned(), lock_id: "b/k-md5".to_owned() });
+    let get = get_version(b"old");
+    let tagged = digest_lock(OLD_DIGEST, &[(NEW_DIGEST, true), (OLD_DIGEST, false)], &get);
+    assert_eq!(tagged.compare_digest(NEW).await.unwrap(), earlier);
+    assert_eq!(get.num_calls(), 0);
+    let encrypted = digest_lock(OLD_DIGEST, &[("kms-2", true), ("kms-1", false)], &get);
+    assert_eq!(encrypted.compare_digest(NEW).await.unwrap(), earlier);
+    let StateDigest::Earlier(item) = earlier else { panic!("an item") };
+    assert!(item.to_string().contains("the item b/k-md5 in the table locks"), "{item}");
+    assert!(item.to_string().contains(r#"--table-name locks --key '{"LockID": {"S": "b/k-md5"}}'"#), "{item}");
+}
+
+#[tokio::test]
+async fn digest_of_no_known_version_is_refused() {
+    let get = get_version(b"another");
+    for versions in [&[(NEW_DIGEST, true), ("x", false)][..], &[("kms-2", true), ("kms-1", false)], &[]] {
+        let failure = digest_lock(OLD_DIGEST, versions, &get).compare_digest(NEW).await.unwrap_err();
+        assert!(failure.message.contains(OLD_DIGEST) && failure.message.contains("b/k-md5"), "{failure}");
+        assert!(failure.hint.unwrap().contains("aws dynamodb delete-item --table-name locks"));
+    }
+    let current = digest_lock(NEW_DIGEST, &[], &get).compare_digest(NEW).await.unwrap();
+    assert_eq!(current, StateDigest::Current);
 }

@@ -19,11 +19,12 @@ use crate::workspace::stack_context::StackContext;
 use imports::ImportRequest;
 use pb_engine::{Cancel, ErrorCode, Operation, Outcome, PartialLedger, Plan, PlanError, Snapshot};
 use pb_engine::{apply_ownership_changes, observe, plan_forget};
-use pb_terraform::{Lock, Mapping, Source};
+use pb_terraform::{Lock, Mapping, Source, StateDigest};
 
 /// A run that changes ownership.
 pub struct OwnershipRun<'a> {
     pub context: &'a StackContext,
+    pub reporter: &'a Reporter,
     pub task: Task<'a>,
     /// Set if the plan is only shown.
     pub dry_run: bool,
@@ -71,11 +72,16 @@ impl Input for OwnershipRun<'_> {
         let Some(source) = imports::source(adoption)? else { return pass.await };
         let Some(lock) = self.lock_terraform(&source).await? else { return pass.await };
         let checked = match source.read(&self.context.base.aws).await {
-            Ok(bytes) => lock.check(&bytes).await,
+            Ok(bytes) => lock.compare_digest(&bytes).await,
             Err(failure) => Err(failure),
         };
         let done = match checked {
-            Ok(()) => pass.await,
+            Ok(digest) => {
+                if let StateDigest::Earlier(item) = digest {
+                    self.reporter.message(&output::warning(&item));
+                }
+                pass.await
+            }
             Err(failure) => Err(failure.into()),
         };
         let released = lock.release().await;

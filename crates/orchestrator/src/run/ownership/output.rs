@@ -192,6 +192,11 @@ pub fn removal(planned: &TaskPlan, outcome: &Outcome) -> Option<Removal> {
     (!removal.addresses.is_empty()).then_some(removal)
 }
 
+/// Returns the text of a warning.
+pub fn warning(content: &impl std::fmt::Display) -> String {
+    format!("{} {content}", paint(WARN, "warning:"))
+}
+
 /// Returns the commands that remove the resources from Terraform's state.
 pub fn terraform(removal: &Removal) -> String {
     let mut text = String::new();
