@@ -98,3 +98,8 @@ class Recorder:
         with self._lock:
             self._file.write(json.dumps(line) + "\n")
             self._file.flush()
+
+    def close(self) -> None:
+        """Closes the file, once the exchange that is being written is complete."""
+        with self._lock:
+            self._file.close()

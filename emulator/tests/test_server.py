@@ -6,7 +6,10 @@ import base64
 import contextlib
 import http.client
 import json
+import signal
 import socket
+import subprocess
+import sys
 import threading
 import time
 import urllib.error
@@ -15,7 +18,7 @@ from pathlib import Path
 from urllib.parse import urlparse
 
 import pytest
-from conftest import Aws, control, running_server
+from conftest import EMULATOR, Aws, control, running_server, wait_until
 from pb_emulator.server import THREADS
 
 
@@ -201,3 +204,25 @@ def test_managed_policies_are_attached_per_account(server: str) -> None:
     assert counts == [1, 0]
     version = two.iam.get_policy_version(PolicyArn=arn, VersionId="v1")["PolicyVersion"]
     assert "logs:PutLogEvents" in str(version["Document"])
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_server_ends_while_calls_are_in_progress(tmp_path: Path, number: signal.Signals) -> None:
+    ready, recording = tmp_path / "ready", tmp_path / "recording"
+    command = [sys.executable, "-m", "pb_emulator", "serve", "--ready-file", str(ready), "--record", str(recording)]
+    # Every call takes longer than the test waits for the end of the process.
+    process = subprocess.Popen([*command, "--latency-ms", "600000"], cwd=EMULATOR, stdout=subprocess.DEVNULL)
+    try:
+        wait_until(ready.exists, 30)
+        address = urlparse(ready.read_text(encoding="utf-8").strip())
+        assert address.hostname and address.port
+        idle, busy = (socket.create_connection((address.hostname, address.port)) for _ in range(2))
+        with idle, busy:
+            busy.sendall(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n")
+            idle.sendall(b"GET /_pb/health HTTP/1.1\r\nHost: a\r\n\r\n")
+            assert idle.recv(1024).startswith(b"HTTP/1.1 200"), "the server keeps this connection open"
+            process.send_signal(number)
+            assert process.wait(60) == 0
+    finally:
+        process.kill()
+        process.wait()
