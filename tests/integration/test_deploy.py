@@ -88,7 +88,7 @@ def test_subnets_are_public_and_in_two_zones(production: Deployed) -> None:
     assert [subnet["CidrBlock"] for subnet in subnets] == ["10.0.1.0/24", "10.0.2.0/24"]
     assert {subnet["VpcId"] for subnet in subnets} == set(production.resources["vpcs"])
     assert len({subnet["AvailabilityZone"] for subnet in subnets}) == 2
-    assert all(subnet["MapPublicIpOnLaunch"] for subnet in subnets)
+    assert not any(subnet["MapPublicIpOnLaunch"] for subnet in subnets), "tasks ask for their addresses"
 
 
 def test_subnets_have_default_route(production: Deployed) -> None:

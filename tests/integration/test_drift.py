@@ -129,11 +129,10 @@ def listener_deleted(workspace: TestWorkspace) -> None:
     workspace.aws.elbv2.delete_listener(ListenerArn=found)
 
 
-def protection_turned_on(workspace: TestWorkspace) -> None:
+def invalid_headers_kept(workspace: TestWorkspace) -> None:
     (found,) = workspace.inventory.balancers().values()
-    workspace.aws.elbv2.modify_load_balancer_attributes(
-        LoadBalancerArn=found["LoadBalancerArn"], Attributes=[{"Key": "deletion_protection.enabled", "Value": "true"}]
-    )
+    setting = {"Key": "routing.http.drop_invalid_header_fields.enabled", "Value": "false"}
+    workspace.aws.elbv2.modify_load_balancer_attributes(LoadBalancerArn=found["LoadBalancerArn"], Attributes=[setting])
 
 
 def balancer_in_another_group(workspace: TestWorkspace) -> None:
@@ -208,7 +207,7 @@ EXTERNAL_CHANGES = {
     "the listener was deleted": ExternalChange(
         listener_deleted, {"edge/listener": "create"}, unserved="no request is answered without the listener"
     ),
-    "deletion protection was turned on": ExternalChange(protection_turned_on, {"edge/balancer": "update"}),
+    "invalid header fields were let through": ExternalChange(invalid_headers_kept, {"edge/balancer": "update"}),
     "the load balancer got another security group": ExternalChange(
         balancer_in_another_group,
         {"edge/balancer": "update"},

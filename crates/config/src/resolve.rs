@@ -273,6 +273,7 @@ fn redis(section: &mut Section<'_, '_>) -> Redis {
         family: family.unwrap_or_else(|_| "redis7".to_owned()),
         node_type: section.text("node_type", "cache.t3.small", cache::node_type).value,
         port: section.number("port", 6400, network::port).value,
+        auto_minor_version_upgrade: section.optional_flag("auto_minor_version_upgrade").value,
     }
 }
 
@@ -300,7 +301,7 @@ fn load_balancer(section: &mut Section<'_, '_>, workspace: &str) -> LoadBalancer
         healthy_threshold: section.number("healthy_threshold", 2, load_balancer::health_threshold).value,
         unhealthy_threshold: section.number("unhealthy_threshold", 3, load_balancer::health_threshold).value,
         deregistration_delay: section.number("deregistration_delay", 15, load_balancer::deregistration_delay).value,
-        deletion_protection: protection.unwrap_or(workspace == PRODUCTION),
+        deletion_protection: protection.or((workspace == PRODUCTION).then_some(true)),
         ingress_cidrs: list,
     }
 }

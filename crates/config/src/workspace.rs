@@ -134,6 +134,9 @@ pub struct Redis {
     pub node_type: String,
     /// Port that the queue listens on.
     pub port: u16,
+    /// Allows AWS to upgrade the engine to later minor versions; `None` means that the setting is not managed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub auto_minor_version_upgrade: Option<bool>,
 }
 
 /// Engine of the queue.
@@ -330,8 +333,8 @@ pub struct LoadBalancer {
     pub unhealthy_threshold: i32,
     /// Time that a target gets to finish its requests when it is deregistered.
     pub deregistration_delay: i32,
-    /// Makes AWS refuse to delete the load balancer.
-    pub deletion_protection: bool,
+    /// Makes AWS refuse to delete the load balancer; `None` means that the setting is not managed.
+    pub deletion_protection: Option<bool>,
     /// Addresses that may connect to port 80.
     pub ingress_cidrs: Vec<Ipv4Net>,
 }

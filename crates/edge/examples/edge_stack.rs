@@ -60,12 +60,12 @@ impl Example {
         self.change(&spec, &all.map(|address| (address, Action::Create))).await?;
 
         spec.health = HealthCheck { path: "/hello".to_owned(), ..spec.health };
-        spec.deletion_protection = true;
+        spec.deletion_protection = Some(true);
         self.change(&spec, &[("edge/balancer", Action::Update), ("edge/targets", Action::Update)]).await?;
         let refused = self.standalone(&spec)?.destroy().await.err().ok_or("destroy ignored the deletion protection")?;
         default_vpc::expect(refused.message.contains("deletion protection is on"), &refused.message)?;
 
-        let moved = EdgeSpec { deletion_protection: false, health: spec.health, ..self.spec(5051, "example") };
+        let moved = EdgeSpec { deletion_protection: Some(false), health: spec.health, ..self.spec(5051, "example") };
         // The target group accepts targets on any port; only its tag changes.
         self.change(&moved, &[("edge/balancer", Action::Update), ("edge/targets", Action::Update)]).await?;
 

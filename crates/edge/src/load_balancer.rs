@@ -53,10 +53,10 @@ pub struct LoadBalancerSpec {
     pub subnet_ids: BTreeSet<String>,
     /// Ids of the security groups, at most five.
     pub security_group_ids: BTreeSet<String>,
-    /// Makes AWS refuse to delete the load balancer.
-    pub deletion_protection: bool,
-    /// Idle timeout of connections, in seconds.
-    pub idle_timeout: i32,
+    /// Makes AWS refuse to delete the load balancer. If absent, it is not managed: it is off for a new load balancer.
+    pub deletion_protection: Option<bool>,
+    /// Idle timeout of connections, in seconds. If absent, it is not managed: a new load balancer has AWS's default, 60.
+    pub idle_timeout: Option<i32>,
     /// Removes header fields with invalid names from requests.
     pub drop_invalid_headers: bool,
     /// Tags, without the ownership tags.
@@ -81,6 +81,7 @@ impl Resource for LoadBalancer {
     const BLOCKS_DELETION_OF: &'static [&'static str] = &["ec2.security_group", "ec2.subnet", "ec2.internet_gateway"];
     const TAG_INDEXED: bool = true;
     const RETAINED_FIELDS: &'static [&'static str] = &["name"];
+    const OPTIONAL_FIELDS: &'static [&'static str] = &["deletion_protection", "idle_timeout"];
     type Spec = LoadBalancerSpec;
     type Attrs = LoadBalancerAttrs;
 
@@ -95,8 +96,8 @@ impl Resource for LoadBalancer {
             Err("a load balancer needs two subnets in different zones".to_owned())
         } else if spec.security_group_ids.len() > 5 {
             Err("a load balancer can have at most five security groups".to_owned())
-        } else if !(1..=4000).contains(&spec.idle_timeout) {
-            Err(format!("an idle timeout of {} seconds is not between 1 and 4000", spec.idle_timeout))
+        } else if let Some(seconds) = spec.idle_timeout.filter(|seconds| !(1..=4000).contains(seconds)) {
+            Err(format!("an idle timeout of {seconds} seconds is not between 1 and 4000"))
         } else {
             Ok(())
         }
@@ -115,7 +116,7 @@ impl Resource for LoadBalancer {
     }
 
     fn deletion_blocker(spec: &LoadBalancerSpec, _attrs: &LoadBalancerAttrs) -> Option<String> {
-        spec.deletion_protection.then(|| {
+        spec.deletion_protection.unwrap_or_default().then(|| {
             "deletion protection is on; set deletion_protection = false for this workspace, deploy, then destroy"
                 .to_owned()
         })

@@ -26,10 +26,10 @@ pub struct EdgeSpec {
     pub health: HealthCheck,
     /// Seconds that a deregistered target gets to finish its requests.
     pub deregistration_delay: i32,
-    /// Makes AWS refuse to delete the load balancer.
-    pub deletion_protection: bool,
-    /// Idle timeout of connections, in seconds.
-    pub idle_timeout: i32,
+    /// Makes AWS refuse to delete the load balancer. If absent, it is not managed, and off for a new load balancer.
+    pub deletion_protection: Option<bool>,
+    /// Idle timeout of connections, in seconds. If absent, it is not managed.
+    pub idle_timeout: Option<i32>,
     /// Other web services, each for the requests that match its rule. Requests that match no rule go to `target_group`.
     pub routes: Vec<RouteSpec>,
     /// Tags of all resources that can have tags, in addition to `Name` and the ownership tags.
@@ -57,8 +57,8 @@ impl EdgeSpec {
             target_port,
             health,
             deregistration_delay: 15,
-            deletion_protection: false,
-            idle_timeout: 60,
+            deletion_protection: None,
+            idle_timeout: None,
             routes: Vec::new(),
             tags: BTreeMap::new(),
         }

@@ -67,7 +67,7 @@ fn spec() -> FargateSpec {
         delete_images: false,
         has_images: None,
         cluster: "example-cluster".to_owned(),
-        container_insights: "disabled".to_owned(),
+        container_insights: None,
         execution_role_arn: role.unwrap_or_else(|_| "arn:aws:iam::123456789012:role/ecsTaskExecutionRole".to_owned()),
         task_role_arn: None,
         redis_port: 6400,

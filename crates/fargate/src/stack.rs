@@ -46,7 +46,7 @@ pub struct FargateSpec {
     /// Name of the cluster.
     pub cluster: String,
     /// Container Insights: `disabled`, `enabled` or `enhanced`.
-    pub container_insights: String,
+    pub container_insights: Option<String>,
     /// ARN of the execution role, with which ECS pulls images, writes logs and reads secrets.
     pub execution_role_arn: String,
     /// ARN of the task role: the role of the application itself.
@@ -221,7 +221,7 @@ fn add_resources(
     let repository = RepositorySpec {
         name: spec.repository.clone(),
         scan_on_push: spec.scan_on_push,
-        tag_mutability: "MUTABLE".to_owned(),
+        tag_mutability: None,
         lifecycle: spec.untagged_images.map(keep_untagged),
         tags: tags_with_name(spec, &spec.repository),
     };

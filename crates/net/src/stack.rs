@@ -151,7 +151,7 @@ fn subnet(
         vpc_id: vpc.id,
         cidr: cidr.clone(),
         zone: zone.clone(),
-        public_addresses: true,
+        public_addresses: None,
         tags: tags.clone(),
     })
 }

@@ -32,8 +32,9 @@ pub struct SubnetSpec {
     pub cidr: String,
     /// Availability Zone, such as `us-east-2a`.
     pub zone: String,
-    /// `true` if resources launched in the subnet get a public address.
-    pub public_addresses: bool,
+    /// `true` if network interfaces that do not ask for an address get a public one. If absent, it is not managed: a new
+    /// subnet does not assign addresses.
+    pub public_addresses: Option<bool>,
     /// Tags other than the ownership tags.
     pub tags: BTreeMap<String, String>,
 }
@@ -109,7 +110,7 @@ fn classify(scope: &ReadScope<Subnet>, live: &Live) -> Option<Found<Subnet>> {
         vpc_id: text(live.vpc_id()),
         cidr: text(live.cidr_block()),
         zone: text(live.availability_zone()),
-        public_addresses: live.map_public_ip_on_launch().unwrap_or_default(),
+        public_addresses: Some(live.map_public_ip_on_launch().unwrap_or_default()),
         tags: Ownership::user_tags(&tags),
     };
     let attrs = SubnetAttrs { id: id.to_owned(), vpc_id: spec.vpc_id.clone() };
@@ -133,6 +134,7 @@ impl Resource for Subnet {
     const KIND: &'static str = "ec2.subnet";
     const BLOCKS_DELETION_OF: &'static [&'static str] = &["ec2.vpc"];
     const UNIQUE_NAME: bool = false;
+    const OPTIONAL_FIELDS: &'static [&'static str] = &["public_addresses"];
     type Spec = SubnetSpec;
     type Attrs = SubnetAttrs;
 
@@ -188,7 +190,10 @@ impl Resource for Subnet {
     }
 
     async fn configure(&self, _: &Context, attrs: &SubnetAttrs, spec: &SubnetSpec) -> Result<(), Failure> {
-        self.set_public_addresses(&attrs.id, spec.public_addresses).await
+        match spec.public_addresses {
+            Some(on) => self.set_public_addresses(&attrs.id, on).await,
+            None => Ok(()),
+        }
     }
 
     async fn update(
@@ -198,8 +203,9 @@ impl Resource for Subnet {
         spec: &SubnetSpec,
         changes: &[Change],
     ) -> Result<SubnetAttrs, Failure> {
-        if changes.iter().any(|change| change.field() == "public_addresses") {
-            self.set_public_addresses(&attrs.id, spec.public_addresses).await?;
+        let changed = changes.iter().any(|change| change.field() == "public_addresses");
+        if let (true, Some(on)) = (changed, spec.public_addresses) {
+            self.set_public_addresses(&attrs.id, on).await?;
         }
         self.ec2.tag(cx, &attrs.id, &spec.tags, changes).await?;
         Ok(attrs.clone())
@@ -263,7 +269,7 @@ mod tests {
             vpc_id: "vpc-1".to_owned(),
             cidr: "10.0.1.0/24".to_owned(),
             zone: "us-east-2a".to_owned(),
-            public_addresses: true,
+            public_addresses: Some(true),
             tags: plain_tags(),
         }
     }

@@ -23,9 +23,6 @@ use std::time::Duration;
 /// Port of the load balancer's listener.
 const HTTP: u16 = 80;
 
-/// Idle timeout of the load balancer in seconds; the AWS default.
-const IDLE_TIMEOUT_SECS: i32 = 60;
-
 /// Builds the graph of one workspace: network, queue, load balancer, services.
 ///
 /// # Errors
@@ -175,6 +172,7 @@ fn queue_spec(workspace: &Workspace) -> QueueSpec {
         engine_version: redis.version.clone(),
         node_type: redis.node_type.clone(),
         port: redis.port.into(),
+        auto_minor_version_upgrade: redis.auto_minor_version_upgrade,
         tags: workspace.tags.clone(),
     }
 }
@@ -190,7 +188,7 @@ fn edge_spec(workspace: &Workspace) -> EdgeSpec {
         health: health(balancer, &balancer.health_path, &balancer.health_matcher),
         deregistration_delay: balancer.deregistration_delay,
         deletion_protection: balancer.deletion_protection,
-        idle_timeout: IDLE_TIMEOUT_SECS,
+        idle_timeout: None,
         routes: workspace.services.routed().map(|(key, web, route)| route_spec(workspace, key, web, route)).collect(),
         tags: workspace.tags.clone(),
     }
@@ -242,7 +240,7 @@ fn fargate_spec(workspace: &Workspace, prerequisites: &Prerequisites) -> Fargate
         delete_images: false,
         has_images: prerequisites.images.has_pushed().then_some(true),
         cluster: names.cluster.clone(),
-        container_insights: "disabled".to_owned(),
+        container_insights: None,
         execution_role_arn: prerequisites.execution_role_arn.clone(),
         task_role_arn: prerequisites.task_role_arn.clone(),
         redis_port: workspace.redis.port,

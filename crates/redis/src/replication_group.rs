@@ -64,24 +64,27 @@ pub struct ReplicationGroupSpec {
     pub node_type: String,
     /// Port of all endpoints.
     pub port: i32,
-    /// Number of nodes, including the primary.
-    pub nodes: i32,
+    /// Number of nodes, including the primary. If absent, it is not managed: a new group has one node.
+    pub nodes: Option<i32>,
     /// Name of the subnet group.
     pub subnet_group: String,
     /// Name of the parameter group, whose family must match the engine and its version.
     pub parameter_group: String,
     /// Ids of at most five security groups.
     pub security_group_ids: BTreeSet<String>,
-    /// `true` if a replica automatically takes over from a failed primary; requires at least one replica.
-    pub automatic_failover: bool,
-    /// `true` if the nodes run in several zones; requires automatic failover.
-    pub multi_az: bool,
+    /// `true` if a replica automatically takes over from a failed primary; requires at least one replica. If absent, it
+    /// is not managed.
+    pub automatic_failover: Option<bool>,
+    /// `true` if the nodes run in several zones; requires automatic failover. If absent, it is not managed.
+    pub multi_az: Option<bool>,
     /// `true` if clients must use TLS.
     pub transit_encryption: bool,
-    /// `true` if data on disk is encrypted.
-    pub at_rest_encryption: bool,
-    /// `true` if AWS may upgrade to a later minor version than the configured one.
-    pub auto_minor_version_upgrade: bool,
+    /// `true` if data on disk is encrypted, with any key. If absent, it is not managed: AWS encrypts the data of a new
+    /// Valkey group, and not that of Redis. (ElastiCache API: CreateReplicationGroup)
+    pub at_rest_encryption: Option<bool>,
+    /// `true` if AWS may upgrade to a later minor version than the configured one. If absent, it is not managed: AWS
+    /// may upgrade a new group.
+    pub auto_minor_version_upgrade: Option<bool>,
     /// Tags other than the ownership tags.
     pub tags: BTreeMap<String, String>,
 }
@@ -105,6 +108,8 @@ impl Resource for ReplicationGroup {
     const BLOCKS_DELETION_OF: &'static [&'static str] =
         &["elasticache.subnet_group", "elasticache.parameter_group", "ec2.security_group"];
     const RETAINED_FIELDS: &'static [&'static str] = &["id"];
+    const OPTIONAL_FIELDS: &'static [&'static str] =
+        &["nodes", "automatic_failover", "multi_az", "at_rest_encryption", "auto_minor_version_upgrade"];
     type Spec = ReplicationGroupSpec;
     type Attrs = ReplicationGroupAttrs;
 
@@ -118,13 +123,13 @@ impl Resource for ReplicationGroup {
             pb_rules::network::port(spec.port.into())
         };
         rules().map_err(|violation| violation.to_string())?;
-        match spec.nodes {
-            1 if spec.automatic_failover => Err("automatic failover needs at least 2 nodes".to_owned()),
-            1..=6 if spec.multi_az && !spec.automatic_failover => {
-                Err("nodes in several zones need automatic failover".to_owned())
+        match (spec.nodes, spec.automatic_failover, spec.multi_az) {
+            (Some(nodes), ..) if !(1..=6).contains(&nodes) => {
+                Err(format!("invalid number of nodes {nodes}: must be between 1 and 6"))
             }
-            1..=6 => Ok(()),
-            nodes => Err(format!("invalid number of nodes {nodes}: must be between 1 and 6")),
+            (Some(1), Some(true), _) => Err("automatic failover needs at least 2 nodes".to_owned()),
+            (_, Some(false), Some(true)) => Err("nodes in several zones need automatic failover".to_owned()),
+            _ => Ok(()),
         }
     }
 
@@ -193,15 +198,15 @@ impl Resource for ReplicationGroup {
             .engine_version(&spec.engine_version)
             .cache_node_type(&spec.node_type)
             .port(spec.port)
-            .num_cache_clusters(spec.nodes)
+            .num_cache_clusters(spec.nodes.unwrap_or(1))
             .cache_subnet_group_name(&spec.subnet_group)
             .cache_parameter_group_name(&spec.parameter_group)
             .set_security_group_ids(Some(spec.security_group_ids.iter().cloned().collect()))
-            .automatic_failover_enabled(spec.automatic_failover)
-            .multi_az_enabled(spec.multi_az)
+            .set_automatic_failover_enabled(spec.automatic_failover)
+            .set_multi_az_enabled(spec.multi_az)
             .transit_encryption_enabled(spec.transit_encryption)
-            .at_rest_encryption_enabled(spec.at_rest_encryption)
-            .auto_minor_version_upgrade(spec.auto_minor_version_upgrade)
+            .set_at_rest_encryption_enabled(spec.at_rest_encryption)
+            .set_auto_minor_version_upgrade(spec.auto_minor_version_upgrade)
             .set_tags(Some(tags::to_sdk(&cx.tags(&spec.tags))));
         match call.send().await.for_operation("elasticache:CreateReplicationGroup") {
             Ok(output) => Ok(output
@@ -234,16 +239,16 @@ impl Resource for ReplicationGroup {
                 .set_security_group_ids(
                     changed("security_group_ids").then(|| spec.security_group_ids.iter().cloned().collect()),
                 )
-                .set_automatic_failover_enabled(changed("automatic_failover").then_some(spec.automatic_failover))
-                .set_multi_az_enabled(changed("multi_az").then_some(spec.multi_az))
+                .set_automatic_failover_enabled(spec.automatic_failover.filter(|_| changed("automatic_failover")))
+                .set_multi_az_enabled(spec.multi_az.filter(|_| changed("multi_az")))
                 .set_auto_minor_version_upgrade(
-                    changed("auto_minor_version_upgrade").then_some(spec.auto_minor_version_upgrade),
+                    spec.auto_minor_version_upgrade.filter(|_| changed("auto_minor_version_upgrade")),
                 );
             call.send().await.for_operation("elasticache:ModifyReplicationGroup").map_err(modify_failure)?;
             self.wait_until_visible(cx, spec).await?;
         }
-        if changed("nodes") {
-            self.set_nodes(cx, attrs, spec.nodes, changes).await?;
+        if let (true, Some(nodes)) = (changed("nodes"), spec.nodes) {
+            self.set_nodes(cx, attrs, nodes, changes).await?;
             self.wait_until_visible(cx, spec).await?;
         }
         Ok(attrs.clone())

@@ -25,6 +25,8 @@ pub struct QueueSpec {
     pub node_type: String,
     /// Port of the queue.
     pub port: i32,
+    /// `true` if AWS may upgrade to a later minor version than the configured one. If absent, it is not managed.
+    pub auto_minor_version_upgrade: Option<bool>,
     /// Tags of all three resources, without `Name` and the ownership tags.
     pub tags: BTreeMap<String, String>,
 }
@@ -41,6 +43,7 @@ impl QueueSpec {
             engine_version: "7.1".to_owned(),
             node_type: "cache.t3.small".to_owned(),
             port: 6379,
+            auto_minor_version_upgrade: None,
             tags: BTreeMap::new(),
         }
     }
@@ -121,15 +124,16 @@ impl QueueStack {
                     engine_version: wanted.engine_version.clone(),
                     node_type: wanted.node_type.clone(),
                     port: wanted.port,
-                    nodes: 1,
+                    nodes: None,
                     subnet_group: subnets.name,
                     parameter_group: parameters.name,
                     security_group_ids: groups.into_iter().collect(),
-                    automatic_failover: false,
-                    multi_az: false,
+                    automatic_failover: None,
+                    multi_az: None,
+                    // The address of the queue has the scheme `redis://`, without TLS.
                     transit_encryption: false,
-                    at_rest_encryption: false,
-                    auto_minor_version_upgrade: false,
+                    at_rest_encryption: None,
+                    auto_minor_version_upgrade: wanted.auto_minor_version_upgrade,
                     tags: named(&wanted.tags, &wanted.replication_group),
                 }
             })?;

@@ -13,9 +13,9 @@ const DROP_INVALID_HEADERS: &str = "routing.http.drop_invalid_header_fields.enab
 /// Settings of a load balancer that the create call does not accept. A setting that AWS does not return has its default
 /// value. (Elastic Load Balancing API: LoadBalancerAttribute)
 pub(super) struct Attributes {
-    pub deletion_protection: bool,
+    pub deletion_protection: Option<bool>,
     /// Idle timeout of connections, in seconds.
-    pub idle_timeout: i32,
+    pub idle_timeout: Option<i32>,
     pub drop_invalid_headers: bool,
 }
 
@@ -40,20 +40,24 @@ impl Attributes {
             all.find(|attribute| attribute.key() == Some(key)).and_then(LoadBalancerAttribute::value)
         };
         Ok(Some(Self {
-            deletion_protection: value(DELETION_PROTECTION) == Some("true"),
-            idle_timeout: value(IDLE_TIMEOUT).and_then(|seconds| seconds.parse().ok()).unwrap_or(60),
+            deletion_protection: Some(value(DELETION_PROTECTION) == Some("true")),
+            idle_timeout: Some(value(IDLE_TIMEOUT).and_then(|seconds| seconds.parse().ok()).unwrap_or(60)),
             drop_invalid_headers: value(DROP_INVALID_HEADERS) == Some("true"),
         }))
     }
 
+    /// Writes the settings that have a value.
     pub(super) async fn write(&self, client: &Client, arn: &str) -> Result<(), Failure> {
-        let attribute = |key: &str, value: String| LoadBalancerAttribute::builder().key(key).value(value).build();
-        let call = client
-            .modify_load_balancer_attributes()
-            .load_balancer_arn(arn)
-            .attributes(attribute(DELETION_PROTECTION, self.deletion_protection.to_string()))
-            .attributes(attribute(IDLE_TIMEOUT, self.idle_timeout.to_string()))
-            .attributes(attribute(DROP_INVALID_HEADERS, self.drop_invalid_headers.to_string()));
+        let values = [
+            (DELETION_PROTECTION, self.deletion_protection.map(|on| on.to_string())),
+            (IDLE_TIMEOUT, self.idle_timeout.map(|seconds| seconds.to_string())),
+            (DROP_INVALID_HEADERS, Some(self.drop_invalid_headers.to_string())),
+        ];
+        let attributes = values
+            .into_iter()
+            .filter_map(|(key, value)| Some(LoadBalancerAttribute::builder().key(key).value(value?).build()));
+        let call = client.modify_load_balancer_attributes().load_balancer_arn(arn);
+        let call = call.set_attributes(Some(attributes.collect()));
         call.send().await.for_operation("elasticloadbalancing:ModifyLoadBalancerAttributes").map(drop)
     }
 }

@@ -25,8 +25,8 @@ fn spec() -> LoadBalancerSpec {
         vpc_id: "vpc-1".to_owned(),
         subnet_ids: ["subnet-1".to_owned(), "subnet-2".to_owned()].into(),
         security_group_ids: ["sg-1".to_owned()].into(),
-        deletion_protection: false,
-        idle_timeout: 60,
+        deletion_protection: Some(false),
+        idle_timeout: Some(60),
         drop_invalid_headers: true,
         tags: name_tag("staging-public"),
     }
@@ -121,7 +121,7 @@ async fn create_sets_tags_and_attributes_and_waits_until_active() {
         .output(|| CreateLoadBalancerOutput::builder().load_balancers(balancer("provisioning")).build())
         .build();
     let (states, set) = (states(&["", "", "provisioning", "active"]), set_attributes("true"));
-    let wanted = LoadBalancerSpec { deletion_protection: true, ..spec() };
+    let wanted = LoadBalancerSpec { deletion_protection: Some(true), ..spec() };
     let snapshot = with(wanted, &[&states, &create, &set]).deploy().await.unwrap();
     let attrs = &snapshot.resources.values().next().unwrap().attrs;
     assert_eq!(attrs["dns_name"], "staging-public-1.us-east-2.elb.amazonaws.com");
@@ -156,7 +156,7 @@ async fn deletion_protection_refuses_destroy_and_replacement() {
     let failure = with(spec(), &rules).destroy().await.unwrap_err();
     assert_eq!(failure.class, Class::Refused);
     assert!(failure.message.contains("set deletion_protection = false for this workspace"), "{failure}");
-    let internal = LoadBalancerSpec { scheme: "internal".to_owned(), deletion_protection: true, ..spec() };
+    let internal = LoadBalancerSpec { scheme: "internal".to_owned(), deletion_protection: Some(true), ..spec() };
     let failure = with(internal, &rules).plan().await.unwrap_err();
     assert!(failure.message.contains("it has to be replaced, but deletion protection is on"), "{failure}");
 }
@@ -218,7 +218,7 @@ fn invalid_specs_are_refused() {
         (LoadBalancerSpec { subnet_ids: ["subnet-1".to_owned()].into(), ..spec() }, "two subnets"),
         (LoadBalancerSpec { security_group_ids: groups, ..spec() }, "five security groups"),
         (LoadBalancerSpec { scheme: "public".to_owned(), ..spec() }, "not a scheme"),
-        (LoadBalancerSpec { idle_timeout: 0, ..spec() }, "between 1 and 4000"),
+        (LoadBalancerSpec { idle_timeout: Some(0), ..spec() }, "between 1 and 4000"),
     ] {
         let refused = LoadBalancer::validate(&wrong).unwrap_err();
         assert!(refused.contains(why), "{refused}");

@@ -85,6 +85,20 @@ pub(crate) fn keep_ignored(desired: &mut Value, live: &Value, ignored: &[String]
     }
 }
 
+/// Returns those of the top-level `fields` that are null or absent in `spec`.
+pub(crate) fn unset_fields<'a>(spec: &Value, fields: &[&'a str]) -> Vec<&'a str> {
+    fields.iter().copied().filter(|field| spec.get(field).is_none_or(Value::is_null)).collect()
+}
+
+/// Replaces each of the top-level `fields` that is null or absent in `desired` with its value in `live`.
+pub(crate) fn keep_unset(desired: &mut Value, live: &Value, fields: &[&str]) {
+    for field in unset_fields(desired, fields) {
+        if let (Some(desired), Some(live)) = (desired.as_object_mut(), live.get(field)) {
+            desired.insert(field.to_owned(), live.clone());
+        }
+    }
+}
+
 /// Replaces the value of the field at the path `at` in `desired` with its value in `live`.
 fn put(desired: &mut Value, live: &Value, at: &str) {
     fn walk(path: &str, desired: &mut Value, live: &Value, at: &str) {

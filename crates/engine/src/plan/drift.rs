@@ -1,12 +1,14 @@
 //! Drift: differences between AWS and the snapshot, regardless of the configuration.
 
 use crate::model::address::Address;
-use crate::model::diff::{Change, diff, is_at_or_below};
+use crate::model::diff::{Change, diff, is_at_or_below, unset_fields};
 use crate::model::observed::{Live, Observed};
 use crate::model::snapshot::{Record, Snapshot};
 use crate::resource::graph::Graph;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 
 /// A difference between a resource in AWS and the snapshot.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -42,10 +44,11 @@ pub enum DriftKind {
 }
 
 /// Returns the drift of all resources since the last run. Changes made by an unfinished run are not drift, and neither
-/// are differences in ignored fields.
+/// are differences in ignored fields, and in optional fields without a desired value.
 #[must_use]
 pub fn drift(graph: &Graph, observed: &Observed, snapshot: &Snapshot) -> Vec<Drift> {
     let mut drifts = Vec::new();
+    let specs: BTreeMap<Address, Value> = graph.specs().unwrap_or_default().into_iter().collect();
     for (address, record) in &snapshot.resources {
         let id = |attrs| graph.kinds.get(record.kind.as_str()).and_then(|kind| kind.id(attrs));
         let item = |what, id, changes| Drift { address: address.clone(), kind: record.kind.clone(), id, what, changes };
@@ -56,7 +59,10 @@ pub fn drift(graph: &Graph, observed: &Observed, snapshot: &Snapshot) -> Vec<Dri
             None if record.ready => drifts.push(item(DriftKind::Deleted, id(&record.attrs), Vec::new())),
             None => {}
             Some(live) => {
-                let changes = drifted_fields(graph, address, record, live);
+                let optional =
+                    graph.kinds.get(record.kind.as_str()).map_or(&[] as &[&str], |kind| kind.optional_fields());
+                let unset = specs.get(address).map(|spec| unset_fields(spec, optional)).unwrap_or_default();
+                let changes = drifted_fields(graph, address, record, live, &unset);
                 if !changes.is_empty() {
                     drifts.push(item(DriftKind::Changed, id(&live.attrs), changes));
                 }
@@ -108,8 +114,14 @@ pub(crate) fn is_other_revision(graph: &Graph, record: &Record, live: &Live) -> 
 }
 
 /// Returns the fields in which `live` differs from its record. Ignores fields that an older version of pb-deploy did
-/// not record, and all fields of another revision.
-pub(crate) fn drifted_fields(graph: &Graph, address: &Address, record: &Record, live: &Live) -> Vec<Change> {
+/// not record, the `unset` fields, and all fields of another revision.
+pub(crate) fn drifted_fields(
+    graph: &Graph,
+    address: &Address,
+    record: &Record,
+    live: &Live,
+    unset: &[&str],
+) -> Vec<Change> {
     if !record.ready || is_other_revision(graph, record, live) {
         return Vec::new();
     }
@@ -118,7 +130,7 @@ pub(crate) fn drifted_fields(graph: &Graph, address: &Address, record: &Record, 
     let mut changes = diff(&recorded, &live.spec);
     let ignored = graph.ignored(address);
     let observed = kind.map_or(&[] as &[&str], |kind| kind.read_only_fields());
-    changes.retain(|change| !observed.contains(&change.field()));
+    changes.retain(|change| !observed.contains(&change.field()) && !unset.contains(&change.field()));
     changes.retain(|change| {
         record.spec.get(change.field()).is_some() && !ignored.iter().any(|path| is_at_or_below(&change.path, path))
     });
@@ -177,6 +189,73 @@ mod tests {
         async fn delete(&self, _: &Context, _: &u32) -> Result<(), Failure> {
             Ok(())
         }
+    }
+
+    /// A resource kind with an optional field, `mode`.
+    struct Hardenable;
+
+    impl Resource for Hardenable {
+        const KIND: &'static str = "test.hardenable";
+        const OPTIONAL_FIELDS: &'static [&'static str] = &["mode"];
+        type Spec = BTreeMap<String, Option<String>>;
+        type Attrs = ();
+
+        fn planned_attrs(_: &Self::Spec) {}
+
+        fn requires_replacement(field: &str) -> bool {
+            field == "name"
+        }
+
+        fn id((): &()) -> Option<String> {
+            None
+        }
+
+        async fn read(&self, _: &ReadScope<Self>) -> Result<Vec<Found<Self>>, Failure> {
+            Ok(Vec::new())
+        }
+
+        async fn create(&self, _: &Context, _: &Self::Spec) -> Result<(), Failure> {
+            Ok(())
+        }
+
+        async fn update(&self, _: &Context, (): &(), _: &Self::Spec, _: &[Change]) -> Result<(), Failure> {
+            Ok(())
+        }
+
+        async fn delete(&self, _: &Context, (): &()) -> Result<(), Failure> {
+            Ok(())
+        }
+    }
+
+    /// Returns the drift, the planned action and the planned mode of a resource with the live mode `strict`.
+    fn plan_of_mode(recorded: Value, name: &str, mode: Option<&str>) -> (Vec<DriftKind>, Action, Value) {
+        let spec = |name: &str, mode: Option<&str>| {
+            BTreeMap::from([("name".to_owned(), Some(name.to_owned())), ("mode".to_owned(), mode.map(str::to_owned))])
+        };
+        let (mut graph, desired) = (Graph::new(), spec(name, mode));
+        let kind = graph.kind(Hardenable);
+        graph.add("a/b", &kind, (), move |()| desired.clone()).unwrap();
+        let kind = Hardenable::KIND.to_owned();
+        let live = json!({"name": "n", "mode": "strict"});
+        let live = Live { kind: kind.clone(), spec: live, attrs: Value::Null, ready: true };
+        let record = Record { kind, spec: json!({"name": "n", "mode": recorded}), attrs: Value::Null, ready: true };
+        let at = Address::new("a/b").unwrap();
+        let observed = Observed { managed: [(at.clone(), vec![live])].into(), ..Observed::default() };
+        let snapshot = Snapshot { resources: [(at, record)].into(), ..Snapshot::default() };
+        let drifts = drift(&graph, &observed, &snapshot).into_iter().map(|drift| drift.what).collect();
+        let plan = compute_plan(&graph, &observed, &snapshot, Goal::Deploy, &PlanScope::default()).unwrap().unwrap();
+        (drifts, plan.steps[0].action, plan.steps[0].after.clone().unwrap_or_default()["mode"].clone())
+    }
+
+    #[test]
+    fn optional_field_without_desired_value_is_left_alone() {
+        for recorded in [Value::Null, json!("loose"), json!("strict")] {
+            assert_eq!(plan_of_mode(recorded, "n", None), (Vec::new(), Action::NoOp, json!("strict")));
+        }
+        let (drifts, action, mode) = plan_of_mode(json!("loose"), "n", Some("loose"));
+        assert_eq!((drifts, action, mode), (vec![DriftKind::Changed], Action::Update, json!("loose")));
+        let (_, action, mode) = plan_of_mode(json!("loose"), "other", None);
+        assert!(matches!(action, Action::Replace { .. }) && mode == "strict", "the new resource gets the live value");
     }
 
     fn image(image: &str) -> Value {

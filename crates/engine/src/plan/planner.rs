@@ -2,7 +2,7 @@
 
 use crate::model::address::Address;
 use crate::model::cause::Refusal;
-use crate::model::diff::{Change, diff, is_at_or_below, keep_ignored};
+use crate::model::diff::{Change, diff, is_at_or_below, keep_ignored, keep_unset, unset_fields};
 use crate::model::failure::Failure;
 use crate::model::goal::{Goal, PlanScope};
 use crate::model::observed::{Live, Observed};
@@ -181,7 +181,9 @@ impl<'a> Planner<'a> {
         Ok((step, attrs))
     }
 
-    fn plan_existing(&mut self, node: &Node, spec: Value, live: &Live) -> Result<(Step, Value), Failure> {
+    fn plan_existing(&mut self, node: &Node, mut spec: Value, live: &Live) -> Result<(Step, Value), Failure> {
+        let unset = unset_fields(&spec, node.kind.optional_fields());
+        keep_unset(&mut spec, &live.spec, &unset);
         let forcing = |spec: &Value| -> (Vec<Change>, Vec<String>) {
             let mut changes = diff(&live.spec, spec);
             changes.retain(|change| !node.kind.read_only_fields().contains(&change.field()));
@@ -193,7 +195,8 @@ impl<'a> Planner<'a> {
         let forced_by = self.forcing_parent(node).cloned();
         let requested = self.part.replace.contains(&node.address);
         let record = self.snapshot.resources.get(&node.address);
-        let drift = record.map(|record| drifted_fields(self.graph, &node.address, record, live)).unwrap_or_default();
+        let drift = record.map(|record| drifted_fields(self.graph, &node.address, record, live, &unset));
+        let drift = drift.unwrap_or_default();
         let retained = with_retained_fields(&node.kind, &live.spec, &spec);
         let (spec, (changes, replacing)) = match forcing(&retained) {
             (changes, replacing) if replacing.is_empty() && forced_by.is_none() && !requested => {
@@ -328,8 +331,8 @@ fn step_for(node: &Node) -> Step {
     Step::new(node.address.clone(), node.kind.name(), Action::NoOp)
 }
 
-/// Returns `desired` with the live values of the retained fields, and with the values of `live` that cannot be removed
-/// yet.
+/// Returns `desired` with the live values of the retained fields and of the optional fields without a desired value, and
+/// with the values of `live` that cannot be removed yet.
 pub(crate) fn with_retained_fields(kind: &Arc<dyn AnyKind>, live: &Value, desired: &Value) -> Value {
     let mut kept = desired.clone();
     for field in kind.retained_fields() {
@@ -337,6 +340,7 @@ pub(crate) fn with_retained_fields(kind: &Arc<dyn AnyKind>, live: &Value, desire
             slot.clone_from(current);
         }
     }
+    keep_unset(&mut kept, live, kind.optional_fields());
     kind.merge_live(kept, live)
 }
 

@@ -72,7 +72,12 @@ pub trait Resource: Send + Sync + Sized + 'static {
     /// such a field is neither a change nor drift. The fields are empty in a desired spec.
     const READ_ONLY_FIELDS: &'static [&'static str] = &[];
 
-    /// The managed fields. Each field is set explicitly and can be read back from AWS. Unordered values are sets or
+    /// Top-level fields that are managed only if the desired spec has a value for them. If the desired value is null,
+    /// AWS chooses the value when the resource is created; afterwards the live value is kept, whoever set it, and is
+    /// neither a change nor drift. So a setting that no input controls can be hardened outside of pb-deploy.
+    const OPTIONAL_FIELDS: &'static [&'static str] = &[];
+
+    /// The managed fields, apart from the [`OPTIONAL_FIELDS`](Self::OPTIONAL_FIELDS). Each field is set explicitly and can be read back from AWS. Unordered values are sets or
     /// maps.
     type Spec: Serialize + DeserializeOwned + Clone + Send + Sync;
 

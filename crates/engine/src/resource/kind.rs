@@ -22,6 +22,7 @@ pub(crate) trait AnyKind: Send + Sync {
     fn relies_on(&self) -> &'static [&'static str];
     fn retained_fields(&self) -> &'static [&'static str];
     fn read_only_fields(&self) -> &'static [&'static str];
+    fn optional_fields(&self) -> &'static [&'static str];
     fn merge_live(&self, desired: Value, live: &Value) -> Value;
     fn unique_name(&self) -> bool;
     fn create_reuses_existing(&self) -> bool;
@@ -100,6 +101,10 @@ impl<R: Resource> AnyKind for Erased<R> {
 
     fn read_only_fields(&self) -> &'static [&'static str] {
         R::READ_ONLY_FIELDS
+    }
+
+    fn optional_fields(&self) -> &'static [&'static str] {
+        R::OPTIONAL_FIELDS
     }
 
     fn merge_live(&self, desired: Value, live: &Value) -> Value {

@@ -28,8 +28,9 @@ const NAMES_PER_CALL: usize = 100;
 pub struct ClusterSpec {
     /// Name of the cluster.
     pub name: String,
-    /// Container Insights: `disabled`, `enabled` or `enhanced`.
-    pub container_insights: String,
+    /// Container Insights: `disabled`, `enabled` or `enhanced`. If absent, it is not managed: a new cluster has the
+    /// account's default.
+    pub container_insights: Option<String>,
     /// Tags, in addition to the ownership tags.
     pub tags: Tags,
 }
@@ -149,7 +150,7 @@ fn spec(cluster: &Cluster, tags: &Tags) -> ClusterSpec {
     let setting = cluster.settings().iter().find(is_insights).and_then(ClusterSetting::value);
     ClusterSpec {
         name: cluster.cluster_name().unwrap_or_default().to_owned(),
-        container_insights: setting.unwrap_or("disabled").to_owned(),
+        container_insights: Some(setting.unwrap_or("disabled").to_owned()),
         tags: Ownership::user_tags(tags),
     }
 }
@@ -158,13 +159,14 @@ impl Resource for Clusters {
     const KIND: &'static str = "ecs.cluster";
     const TAG_INDEXED: bool = true;
     const RETAINED_FIELDS: &'static [&'static str] = &["name"];
+    const OPTIONAL_FIELDS: &'static [&'static str] = &["container_insights"];
     type Spec = ClusterSpec;
     type Attrs = ClusterAttrs;
 
     fn validate(spec: &ClusterSpec) -> Result<(), String> {
         checks::text("name", &spec.name, pb_rules::names::cluster)?;
-        if !INSIGHTS.contains(&spec.container_insights.as_str()) {
-            let (wrong, right) = (&spec.container_insights, INSIGHTS.join(", "));
+        if let Some(wrong) = spec.container_insights.as_deref().filter(|insights| !INSIGHTS.contains(insights)) {
+            let right = INSIGHTS.join(", ");
             return Err(format!("invalid container_insights: expected one of {right}, got `{wrong}`"));
         }
         checks::tags(&spec.tags)
@@ -210,7 +212,8 @@ impl Resource for Clusters {
     }
 
     async fn create(&self, cx: &Context, spec: &ClusterSpec) -> Result<ClusterAttrs, Failure> {
-        let call = self.client.create_cluster().cluster_name(&spec.name).settings(insights(&spec.container_insights));
+        let settings = spec.container_insights.as_deref().map(|value| vec![insights(value)]);
+        let call = self.client.create_cluster().cluster_name(&spec.name).set_settings(settings);
         let answer =
             call.set_tags(Some(to_ecs(cx.tags(&spec.tags)))).send().await.for_operation("ecs:CreateCluster")?;
         Ok(answer.cluster().map_or_else(|| Self::planned_attrs(spec), attrs))
@@ -223,12 +226,10 @@ impl Resource for Clusters {
         spec: &ClusterSpec,
         changes: &[Change],
     ) -> Result<ClusterAttrs, Failure> {
-        if changes.iter().any(|change| change.field() == "container_insights") {
-            let call = self.client.update_cluster_settings().cluster(&attrs.name);
-            call.settings(insights(&spec.container_insights))
-                .send()
-                .await
-                .for_operation("ecs:UpdateClusterSettings")?;
+        let changed = changes.iter().any(|change| change.field() == "container_insights");
+        if let (true, Some(value)) = (changed, &spec.container_insights) {
+            let call = self.client.update_cluster_settings().cluster(&attrs.name).settings(insights(value));
+            call.send().await.for_operation("ecs:UpdateClusterSettings")?;
         }
         retag(&self.client, &attrs.arn, &spec.tags, changes).await?;
         Ok(attrs.clone())

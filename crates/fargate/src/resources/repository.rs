@@ -21,8 +21,9 @@ pub struct RepositorySpec {
     pub name: String,
     /// `true` if each pushed image is scanned for known vulnerabilities.
     pub scan_on_push: bool,
-    /// Tag mutability, which decides whether a tag can be moved to another image: `MUTABLE` or `IMMUTABLE`.
-    pub tag_mutability: String,
+    /// Tag mutability, which decides whether a tag can be moved to another image: `MUTABLE` or `IMMUTABLE`. If absent, it
+    /// is not managed.
+    pub tag_mutability: Option<String>,
     /// Lifecycle policy, in ECR's JSON format; for example, the result of [`keep_untagged`].
     pub lifecycle: Option<Value>,
     /// Tags, in addition to the ownership tags.
@@ -208,7 +209,9 @@ fn classify(
     let spec = RepositorySpec {
         name: attrs.name.clone(),
         scan_on_push: scanning.is_some_and(ImageScanningConfiguration::scan_on_push),
-        tag_mutability: repository.image_tag_mutability().map_or("MUTABLE", ImageTagMutability::as_str).to_owned(),
+        tag_mutability: Some(
+            repository.image_tag_mutability().map_or("MUTABLE", ImageTagMutability::as_str).to_owned(),
+        ),
         lifecycle,
         tags: Ownership::user_tags(tags),
     };
@@ -238,16 +241,16 @@ impl Resource for Repositories {
     const KIND: &'static str = "ecr.repository";
     const TAG_INDEXED: bool = true;
     const RETAINED_FIELDS: &'static [&'static str] = &["name"];
+    const OPTIONAL_FIELDS: &'static [&'static str] = &["tag_mutability"];
     type Spec = RepositorySpec;
     type Attrs = RepositoryAttrs;
 
     fn validate(spec: &RepositorySpec) -> Result<(), String> {
         checks::text("name", &spec.name, pb_rules::names::repository)?;
-        if !["MUTABLE", "IMMUTABLE"].contains(&spec.tag_mutability.as_str()) {
-            return Err(format!(
-                "invalid tag_mutability: expected MUTABLE or IMMUTABLE, got `{}`",
-                spec.tag_mutability
-            ));
+        if let Some(mutability) = &spec.tag_mutability
+            && !["MUTABLE", "IMMUTABLE"].contains(&mutability.as_str())
+        {
+            return Err(format!("invalid tag_mutability: expected MUTABLE or IMMUTABLE, got `{mutability}`"));
         }
         checks::tags(&spec.tags)
     }
@@ -307,7 +310,9 @@ impl Resource for Repositories {
     async fn create(&self, cx: &Context, spec: &RepositorySpec) -> Result<RepositoryAttrs, Failure> {
         let call = self.client.create_repository().repository_name(&spec.name);
         let call = call.image_scanning_configuration(scanning(spec.scan_on_push));
-        let call = call.image_tag_mutability(ImageTagMutability::from(spec.tag_mutability.as_str()));
+        // A kept live value may have exclusion filters, which the spec does not contain.
+        let mutability = spec.tag_mutability.as_deref().map(|value| value.trim_end_matches("_WITH_EXCLUSION"));
+        let call = call.set_image_tag_mutability(mutability.map(ImageTagMutability::from));
         let answer =
             call.set_tags(Some(to_ecr(cx.tags(&spec.tags))?)).send().await.for_operation("ecr:CreateRepository")?;
         Ok(answer.repository().map_or_else(|| Self::planned_attrs(spec), attrs))
@@ -334,9 +339,9 @@ impl Resource for Repositories {
             let call = call.image_scanning_configuration(scanning(spec.scan_on_push));
             call.send().await.for_operation("ecr:PutImageScanningConfiguration")?;
         }
-        if differs("tag_mutability") {
+        if let (true, Some(mutability)) = (differs("tag_mutability"), &spec.tag_mutability) {
             let call = self.client.put_image_tag_mutability().repository_name(name);
-            let call = call.image_tag_mutability(ImageTagMutability::from(spec.tag_mutability.as_str()));
+            let call = call.image_tag_mutability(ImageTagMutability::from(mutability.as_str()));
             call.send().await.for_operation("ecr:PutImageTagMutability")?;
         }
         if differs("lifecycle") {

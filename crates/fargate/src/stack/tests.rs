@@ -17,7 +17,7 @@ fn spec() -> FargateSpec {
         delete_images: false,
         has_images: None,
         cluster: "staging-ecs-cluster".to_owned(),
-        container_insights: "disabled".to_owned(),
+        container_insights: None,
         execution_role_arn: "arn:aws:iam::1:role/ecsTaskExecutionRole".to_owned(),
         task_role_arn: None,
         redis_port: 6400,

@@ -29,9 +29,24 @@ pub(super) fn is_earlier(version: &str, other: &str) -> bool {
     version.iter().take(both).lt(other.iter().take(both))
 }
 
+/// Returns whether `version` is a later minor version than `other`, with the same major version. Only the parts that
+/// both versions specify are compared.
+pub(super) fn is_later_minor(version: &str, other: &str) -> bool {
+    version.split('.').next() == other.split('.').next() && is_earlier(other, version)
+}
+
 #[cfg(test)]
 mod tests {
-    use super::{is_earlier, normalize};
+    use super::{is_earlier, is_later_minor, normalize};
+
+    #[test]
+    fn later_minor_version_has_the_same_major_version() {
+        for (version, other, later) in
+            [("8.1", "8.0", true), ("8.0", "8.0", false), ("8.0", "8.1", false), ("9.0", "8.0", false)]
+        {
+            assert_eq!(is_later_minor(version, other), later, "{version} {other}");
+        }
+    }
 
     #[test]
     fn versions_are_compared_by_number() {

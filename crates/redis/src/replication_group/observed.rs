@@ -1,8 +1,10 @@
 //! Spec and attributes of a replication group, from the descriptions of the group and its first member.
 
-use super::engine_version::normalize;
+use super::engine_version::{is_later_minor, normalize};
 use crate::{ReplicationGroupAttrs, ReplicationGroupSpec};
-use aws_sdk_elasticache::types::{AutomaticFailoverStatus, CacheCluster, Endpoint, MultiAzStatus, ReplicationGroup};
+use aws_sdk_elasticache::types::{
+    AutomaticFailoverStatus, CacheCluster, Endpoint, MultiAzStatus, ReplicationGroup, StorageEncryptionType,
+};
 use pb_engine::{Ownership, unknown};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -26,10 +28,20 @@ pub(super) fn spec_of(
         Some(reported) => reported.to_owned(),
         None => wanted.cloned().unwrap_or_default(),
     };
+    let upgrades = group
+        .auto_minor_version_upgrade()
+        .or_else(|| member?.auto_minor_version_upgrade())
+        .or_else(|| wanted?.auto_minor_version_upgrade);
     let reported_version = pending
         .and_then(|pending| pending.engine_version())
         .or_else(|| member.and_then(CacheCluster::engine_version))
-        .map(|version| normalize(version, wanted.map(|wanted| wanted.engine_version.as_str())));
+        .map(|version| {
+            let wanted = wanted.map(|wanted| wanted.engine_version.as_str());
+            let version = normalize(version, wanted);
+            // AWS has upgraded the group, which is not undone: a return to the earlier version would replace the queue.
+            let upgraded = wanted.filter(|wanted| upgrades == Some(true) && is_later_minor(&version, wanted));
+            upgraded.map_or(version, str::to_owned)
+        });
     let node_type = pending
         .and_then(|pending| pending.cache_node_type())
         .or_else(|| group.cache_node_type())
@@ -47,24 +59,29 @@ pub(super) fn spec_of(
             .unwrap_or_else(|| wanted.map(|wanted| wanted.engine_version.clone()).unwrap_or_default()),
         node_type: text(node_type, wanted.map(|wanted| &wanted.node_type)),
         port: port(group, member).or(wanted.map(|wanted| wanted.port)).unwrap_or_default(),
-        nodes: nodes(group).or(wanted.map(|wanted| wanted.nodes)).unwrap_or_default(),
+        nodes: nodes(group).or_else(|| wanted?.nodes),
         subnet_group: text(member.and_then(|member| member.cache_subnet_group_name()), wanted.map(|w| &w.subnet_group)),
         parameter_group: text(parameter_group, wanted.map(|wanted| &wanted.parameter_group)),
         security_group_ids: member
             .map(security_groups)
             .or_else(|| Some(wanted?.security_group_ids.clone()))
             .unwrap_or_default(),
-        automatic_failover: failover.or(wanted.map(|wanted| wanted.automatic_failover)).unwrap_or_default(),
-        multi_az: group.multi_az().map(|status| *status == MultiAzStatus::Enabled).unwrap_or_default(),
+        automatic_failover: failover.or_else(|| wanted?.automatic_failover),
+        multi_az: Some(group.multi_az().is_some_and(|status| *status == MultiAzStatus::Enabled)),
         transit_encryption: group.transit_encryption_enabled().unwrap_or_default(),
-        at_rest_encryption: group.at_rest_encryption_enabled().unwrap_or_default(),
-        auto_minor_version_upgrade: group
-            .auto_minor_version_upgrade()
-            .or_else(|| member?.auto_minor_version_upgrade())
-            .or(wanted.map(|wanted| wanted.auto_minor_version_upgrade))
-            .unwrap_or_default(),
+        at_rest_encryption: Some(is_encrypted_at_rest(group, wanted.and_then(|wanted| wanted.at_rest_encryption))),
+        auto_minor_version_upgrade: upgrades,
         tags: Ownership::user_tags(tags),
     }
+}
+
+/// Returns whether data on disk is encrypted. AWS may encrypt the data of a group that was created without encryption;
+/// the flag then stays `false`, and the type of the encryption is the effective setting. Such a group counts as not
+/// encrypted only if that is wanted. (ElastiCache API: ReplicationGroup)
+fn is_encrypted_at_rest(group: &ReplicationGroup, wanted: Option<bool>) -> bool {
+    let flag = group.at_rest_encryption_enabled().unwrap_or_default();
+    let encrypted = group.storage_encryption_type().is_some_and(|kind| *kind != StorageEncryptionType::None);
+    flag || (encrypted && wanted != Some(false))
 }
 
 /// Returns the attributes. The endpoint is unknown until the group is available for the first time.

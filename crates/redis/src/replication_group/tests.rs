@@ -33,15 +33,15 @@ fn spec() -> ReplicationGroupSpec {
         engine_version: "7.1".to_owned(),
         node_type: "cache.t3.small".to_owned(),
         port: 6400,
-        nodes: 1,
+        nodes: Some(1),
         subnet_group: "staging-jobqr".to_owned(),
         parameter_group: "staging-jobqr-redis7".to_owned(),
         security_group_ids: ["sg-1".to_owned()].into(),
-        automatic_failover: false,
-        multi_az: false,
+        automatic_failover: Some(false),
+        multi_az: Some(false),
         transit_encryption: false,
-        at_rest_encryption: false,
-        auto_minor_version_upgrade: false,
+        at_rest_encryption: Some(false),
+        auto_minor_version_upgrade: Some(false),
         tags: name_tag("staging-jobqr"),
     }
 }
@@ -228,7 +228,7 @@ async fn existing_replica_is_no_failure() {
         .match_requests(|call| call.new_replica_count() == Some(1))
         .then_error(|| IncreaseReplicaCountError::generic(error_metadata("NoOperationFault")));
     let (statuses, clusters, tags) = (statuses(&["available"]), clusters(member().build()), managed_tags());
-    let wanted = ReplicationGroupSpec { nodes: 2, ..spec() };
+    let wanted = ReplicationGroupSpec { nodes: Some(2), ..spec() };
     stack_of(wanted, &[&statuses, &clusters, &tags, &increase]).deploy().await.unwrap();
     assert_eq!(increase.num_calls(), 1);
 }
@@ -240,7 +240,7 @@ async fn immutable_field_change_replaces_the_group() {
         ReplicationGroupSpec { engine_version: "7.0".to_owned(), ..spec() },
         ReplicationGroupSpec { port: 6401, ..spec() },
         ReplicationGroupSpec { subnet_group: "staging-other".to_owned(), ..spec() },
-        ReplicationGroupSpec { at_rest_encryption: true, ..spec() },
+        ReplicationGroupSpec { at_rest_encryption: Some(true), ..spec() },
     ] {
         let (statuses, clusters, tags) = (statuses(&["available"]), clusters(member().build()), managed_tags());
         let plan = stack_of(wanted, &[&statuses, &clusters, &tags]).plan().await.unwrap();
@@ -322,8 +322,8 @@ fn invalid_spec_is_refused() {
         (ReplicationGroupSpec { id: "staging--jobqr".to_owned(), ..spec() }, "--"),
         (ReplicationGroupSpec { engine_version: "7.1.0".to_owned(), ..spec() }, "AWS chooses the patch version"),
         (ReplicationGroupSpec { node_type: "small".to_owned(), ..spec() }, "node type"),
-        (ReplicationGroupSpec { automatic_failover: true, ..spec() }, "at least 2 nodes"),
-        (ReplicationGroupSpec { nodes: 7, ..spec() }, "between 1 and 6"),
+        (ReplicationGroupSpec { automatic_failover: Some(true), ..spec() }, "at least 2 nodes"),
+        (ReplicationGroupSpec { nodes: Some(7), ..spec() }, "between 1 and 6"),
     ] {
         let refused = ReplicationGroup::validate(&wrong).unwrap_err();
         assert!(refused.contains(why), "{refused}");

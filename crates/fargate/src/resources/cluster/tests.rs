@@ -96,7 +96,7 @@ fn stack(fake: &Fake<Ecs>, insights: &'static str) -> Standalone {
     let kind = graph.kind(Clusters::new(pb_aws::mock_client!(aws_sdk_ecs, &rules)));
     let spec = move |()| ClusterSpec {
         name: "staging-main".to_owned(),
-        container_insights: insights.to_owned(),
+        container_insights: Some(insights.to_owned()),
         tags: name_tag(),
     };
     graph.add("fargate/cluster", &kind, (), spec).unwrap();

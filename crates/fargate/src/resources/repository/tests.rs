@@ -93,7 +93,7 @@ fn stack(fake: &Fake<Ecr>, scan: bool, delete_images: bool) -> Standalone {
     let spec = move |()| RepositorySpec {
         name: "staging-app".to_owned(),
         scan_on_push: scan,
-        tag_mutability: "MUTABLE".to_owned(),
+        tag_mutability: Some("MUTABLE".to_owned()),
         lifecycle: Some(keep_untagged(5)),
         tags: name_tag(),
     };
