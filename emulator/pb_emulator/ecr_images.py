@@ -1,25 +1,33 @@
-"""ECR images: digests as registries compute them, the image of a task, and stand-ins for images that were not pushed.
+"""ECR images: digests as registries compute them, pages and batches of at most the documented size, image indexes, the
+image of a task, and stand-ins for images that were not pushed.
 """
 
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 from typing import Any
 
 from moto.ecr.exceptions import ImageNotFoundException
 from moto.ecr.models import ECRBackend, Image, ecr_backends
+from moto.ecr.responses import ECRResponse
 
+from .errors import AwsError
 from .patching import Place, attached_state, wrap
 
 REFERENCE = re.compile(
     r"(?P<account>\d{12})\.dkr\.ecr\.(?P<region>[a-z0-9-]+)\.amazonaws\.com/(?P<name>[^:@]+)"
     r"(:(?P<tag>[^@]+))?(@(?P<digest>sha256:[0-9a-f]{64}))?"
 )
+#: Maximum number of images in a BatchDeleteImage request, and default and maximum number of entries in a list.
+BATCH_MAX, PAGE_DEFAULT, PAGE_MAX = 100, 100, 1000
 
 
 def install_rules() -> None:
-    """Computes digests as hashes of the manifests; with stand-ins, every tag of an existing repository has an image."""
+    """Computes digests as hashes of the manifests; with stand-ins, every tag of an existing repository has an image.
+    Limits batches and pages to the documented sizes, and keeps images to which an image index refers.
+    """
 
     @wrap(Image)
     def _create_digest(_original: Any, self: Any) -> None:
@@ -42,6 +50,54 @@ def install_rules() -> None:
             return original(self, repository_name, registry_id, image_ids)
         return [image for wanted in image_ids for image in one(wanted)]
 
+    @wrap(ECRBackend)
+    def batch_delete_image(
+        original: Any, self: Any, repository_name: str, registry_id: str | None = None, image_ids: Any = None
+    ) -> Any:
+        if len(image_ids or []) > BATCH_MAX:
+            raise invalid("imageIds", f"Member must have length less than or equal to {BATCH_MAX}")
+        repository = self.repositories.get(repository_name)
+        referenced = referenced_digests(repository.images) if repository else set()
+        kept = [image_id for image_id in image_ids or [] if image_id.get("imageDigest") in referenced]
+        rest = [image_id for image_id in image_ids or [] if image_id not in kept]
+        answer = (
+            original(self, repository_name, registry_id, rest) if rest or not kept else {"imageIds": [], "failures": []}
+        )
+        answer["failures"] += [
+            {
+                "imageId": image_id,
+                "failureCode": "ImageReferencedByManifestList",
+                "failureReason": "Requested image referenced by manifest list",
+            }
+            for image_id in kept
+        ]
+        return answer
+
+    @wrap(ECRResponse, "list_images")
+    def list_images(original: Any, self: Any) -> Any:
+        answer = original(self)
+        size = int(self._get_param("maxResults") or PAGE_DEFAULT)
+        if not 1 <= size <= PAGE_MAX:
+            raise invalid("maxResults", f"Member must have value less than or equal to {PAGE_MAX}")
+        start = int(self._get_param("nextToken") or 0)
+        listed = answer.result["imageIds"]
+        answer.result["imageIds"] = listed[start : start + size]
+        if start + size < len(listed):
+            answer.result["nextToken"] = str(start + size)
+        return answer
+
+
+def invalid(parameter: str, constraint: str) -> AwsError:
+    """Returns ECR's error for a parameter that breaks a constraint of the service model."""
+    message = f"Invalid parameter at '{parameter}' failed to satisfy constraint: '{constraint}'"
+    return AwsError("InvalidParameterException", message)
+
+
+def referenced_digests(images: list[Image]) -> set[str]:
+    """Returns the digests to which the image indexes among these images refer."""
+    manifests = (json.loads(image.image_manifest) for image in images)
+    return {entry["digest"] for manifest in manifests for entry in manifest.get("manifests", [])}
+
 
 def digest_of(text: str) -> str:
     """Returns the digest of a manifest, as a registry computes it."""
@@ -54,8 +110,7 @@ def stand_ins(backend: Any) -> dict[str, Any]:
 
 
 def use_stand_ins(account: str, region: str) -> None:
-    """Enables stand-ins: in all repositories of the account and region, every tag that was not pushed has a stand-in.
-    """
+    """Enables stand-ins: in all repositories of the account and region, every tag that was not pushed has a stand-in."""
     stand_ins(ecr_backends[account][region])["on"] = True
 
 

@@ -183,6 +183,54 @@ def test_ecr(aws: Aws) -> None:
     assert aws.code(ecr.describe_repositories, repositoryNames=["app"]) == "RepositoryNotFoundException"
 
 
+def index_of(digest: str) -> str:
+    """Returns an image index that refers to one image."""
+    entry = {
+        "mediaType": json.loads(MANIFEST)["mediaType"],
+        "digest": digest,
+        "size": 1,
+        "platform": {"architecture": "amd64", "os": "linux"},
+    }
+    kind = "application/vnd.oci.image.index.v1+json"
+    return json.dumps({"schemaVersion": 2, "mediaType": kind, "manifests": [entry]})
+
+
+def test_ecr_deletes_and_lists_images_in_batches(aws: Aws) -> None:
+    ecr = aws.ecr
+    ecr.create_repository(repositoryName="app")
+    ids = []
+    for number in range(101):
+        manifest = json.dumps({**json.loads(MANIFEST), "annotations": {"number": str(number)}})
+        ids.append(
+            ecr.put_image(repositoryName="app", imageManifest=manifest, imageTag=f"v{number}")["image"]["imageId"]
+        )
+    first = ecr.list_images(repositoryName="app")
+    second = ecr.list_images(repositoryName="app", nextToken=first["nextToken"])
+    assert (len(first["imageIds"]), len(second["imageIds"]), "nextToken" in second) == (100, 1, False)
+    assert aws.code(ecr.list_images, repositoryName="app", maxResults=1001) == "InvalidParameterException"
+    assert aws.code(ecr.batch_delete_image, repositoryName="app", imageIds=ids) == "InvalidParameterException"
+    assert len(ecr.batch_delete_image(repositoryName="app", imageIds=ids[:100])["imageIds"]) == 100
+
+
+def test_ecr_keeps_images_of_an_image_index(aws: Aws) -> None:
+    ecr = aws.ecr
+    ecr.create_repository(repositoryName="app")
+    child = ecr.put_image(repositoryName="app", imageManifest=MANIFEST, imageTag="v1")["image"]["imageId"][
+        "imageDigest"
+    ]
+    index = ecr.put_image(
+        repositoryName="app", imageManifest=index_of(child), imageTag="all",
+        imageManifestMediaType="application/vnd.oci.image.index.v1+json",
+    )["image"]["imageId"]["imageDigest"]  # fmt: skip
+
+    def delete(digest: str) -> list[str]:
+        answer = ecr.batch_delete_image(repositoryName="app", imageIds=[{"imageDigest": digest}])
+        return [failure["failureCode"] for failure in answer["failures"]]
+
+    assert [delete(child), delete(index), delete(child)] == [["ImageReferencedByManifestList"], [], []]
+    assert ecr.list_images(repositoryName="app")["imageIds"] == []
+
+
 def test_missing_iam_role_is_no_such_entity(aws: Aws) -> None:
     assert aws.code(aws.iam.get_role, RoleName="nope") == "NoSuchEntity"
 

@@ -10,8 +10,8 @@ use crate::other_services::{self, Domain};
 use crate::reader::{Located, Origin};
 use crate::section::{Section, TABLES};
 use crate::workspace::{
-    Deploy, Egress, Engine, LoadBalancer, Logs, Network, Protocol, Redis, ReleaseCommand, Roles, Services, State,
-    Workspace,
+    Deploy, Egress, Engine, LoadBalancer, Logs, Network, Protocol, Redis, ReleaseCommand, Repository, Roles, Services,
+    State, Workspace,
 };
 
 const ANYWHERE: Ipv4Net = block([0, 0, 0, 0], 0);
@@ -47,6 +47,8 @@ pub(crate) fn workspace(name: &str, root: &mut Section<'_, '_>) -> Workspace {
     let logs = root.section("logs", |section| Logs {
         retention_days: section.number("retention_days", 30, logs::retention_days).value,
     });
+    let repository =
+        root.section("repository", |section| Repository { delete_images: section.flag("delete_images", false).value });
     let load_balancer = root.section("load_balancer", |section| load_balancer(section, name));
     let own = names::hostname(name, &hostname.value);
     let domain = Domain { hostname: &own, zone: &zone.value, load_balancer: &load_balancer };
@@ -80,6 +82,7 @@ pub(crate) fn workspace(name: &str, root: &mut Section<'_, '_>) -> Workspace {
         network,
         redis,
         logs,
+        repository,
         services,
         load_balancer,
         deploy,

@@ -42,6 +42,10 @@ pub struct Workspace {
     pub redis: Redis,
     /// Settings of the log group.
     pub logs: Logs,
+    /// Settings of the image repository. The default is left out, so that plans that an earlier version saved are still
+    /// bound to the same configuration.
+    #[serde(skip_serializing_if = "Repository::is_default")]
+    pub repository: Repository,
     /// Services of the workspace.
     pub services: Services,
     /// Load balancer and health checks.
@@ -164,6 +168,19 @@ impl Engine {
 pub struct Logs {
     /// Retention of log events, in days.
     pub retention_days: i32,
+}
+
+/// Settings of the image repository.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Repository {
+    /// Makes `destroy` delete the images with the repository.
+    pub delete_images: bool,
+}
+
+impl Repository {
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// Services of the workspace.

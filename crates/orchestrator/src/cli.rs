@@ -88,6 +88,9 @@ pub enum Command {
         /// Plan a destroy instead
         #[arg(long)]
         destroy: bool,
+        /// With --destroy: also delete the images in the repository
+        #[arg(long, requires = "destroy")]
+        delete_images: bool,
         #[command(flatten)]
         images: ImageOptions,
         #[command(flatten)]
@@ -125,6 +128,9 @@ pub enum Command {
         /// Delete only this resource and what depends on it; can be repeated. `net` stands for all of net/...
         #[arg(long = "target", value_name = "ADDRESS")]
         targets: Vec<String>,
+        /// Also delete the images in the repository; without this option, a repository with images is not deleted
+        #[arg(long)]
+        delete_images: bool,
         #[command(flatten)]
         consent: Consent,
         #[command(flatten)]

@@ -6,6 +6,28 @@ pub fn rerun_command(more: &str) -> String {
     line(arguments, more)
 }
 
+/// Returns `pb-deploy` with these arguments and with the global options of this process that select what a command works
+/// on, so that the command works on the same.
+pub fn command(arguments: &[&str]) -> String {
+    let given = std::env::args_os().skip(1).map(|argument| argument.to_string_lossy().into_owned());
+    line(arguments.iter().map(|argument| (*argument).to_owned()), &selection(given).join(" "))
+}
+
+/// Returns the options in `arguments` that select configuration, profile, region and endpoint, quoted.
+fn selection(arguments: impl Iterator<Item = String>) -> Vec<String> {
+    let (mut found, mut takes_value) = (Vec::new(), false);
+    for argument in arguments.take_while(|argument| argument != "--") {
+        let (name, value) =
+            argument.split_once('=').map_or((argument.as_str(), None), |(name, value)| (name, Some(value)));
+        let is_known = ["--config", "--profile", "--region", "--endpoint-url"].contains(&name);
+        if takes_value || is_known {
+            found.push(quoted(&argument));
+        }
+        takes_value = !takes_value && is_known && value.is_none();
+    }
+    found
+}
+
 fn line(arguments: impl Iterator<Item = String>, more: &str) -> String {
     let mut words = vec!["pb-deploy".to_owned()];
     words.extend(arguments.map(|argument| quoted(&argument)));
@@ -24,7 +46,7 @@ fn quoted(word: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::line;
+    use super::{line, selection};
 
     #[test]
     fn command_line_with_special_characters_is_quoted() {
@@ -33,5 +55,14 @@ mod tests {
         let expected =
             r"pb-deploy deploy staging --config 'my file'\''s.toml' --image flask=a:1 '' --accept-changed-plan";
         assert_eq!(again, expected);
+    }
+
+    #[test]
+    fn command_keeps_the_options_that_select_its_subject() {
+        let given = ["destroy", "w", "--config", "my file.toml", "-y", "--region=eu-west-1", "--", "--profile", "p"];
+        assert_eq!(
+            selection(given.map(str::to_owned).into_iter()),
+            ["--config", "'my file.toml'", "--region=eu-west-1"]
+        );
     }
 }

@@ -3,16 +3,26 @@
 use crate::resources::checks;
 use crate::tags::{TagChanges, Tags};
 use aws_sdk_ecr::Client;
-use aws_sdk_ecr::types::{ImageScanningConfiguration, ImageTagMutability, Repository, Tag};
+use aws_sdk_ecr::types::{
+    ImageIdentifier, ImageScanningConfiguration, ImageStatusFilter, ImageTagMutability, ListImagesFilter, Repository,
+    Tag,
+};
 use futures_util::future::try_join;
 use pb_aws::{ForOperation, tag_map};
-use pb_engine::{Address, Change, Class, Context, Failure, Found, Ownership, ReadScope, Resource};
+use pb_engine::{Address, Backoff, Change, Class, Context, Failure, Found, Ownership, Progress, ReadScope, Resource};
 use pb_engine::{UNKNOWN, fetch_each, list_with_details, unknown};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use std::collections::BTreeSet;
+use std::time::Duration;
 
-/// Number of repositories per page. (ECR API: DescribeRepositories)
+/// Number of repositories, or of images, per page. (ECR API: DescribeRepositories, ListImages)
 const PAGE_SIZE: i32 = 1000;
+
+const DESCRIBE: &str = "ecr:DescribeRepositories";
+
+/// Limit of the wait until a repository is deleted with its images.
+const DELETING: Backoff = Backoff::minutes(Duration::from_secs(20 * 60));
 
 /// Spec of an image repository.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -41,6 +51,9 @@ pub struct RepositoryAttrs {
     pub uri: String,
     /// `true` if the repository contains images that must not be deleted with it.
     pub keeps_images: bool,
+    /// Number of images in the repository; absent if they were not counted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub images: Option<usize>,
 }
 
 /// Resource kind for image repositories of ECR (`ecr.repository`).
@@ -67,8 +80,8 @@ pub fn keep_untagged(count: u32) -> Value {
 /// Properties of a repository that DescribeRepositories does not return.
 struct Contents {
     lifecycle: Option<Value>,
-    /// `true` if the repository contains images that must not be deleted with it.
-    keeps_images: bool,
+    /// Number of images; absent if they were not counted, because the caller knows that there are some.
+    images: Option<usize>,
 }
 
 impl Repositories {
@@ -79,7 +92,7 @@ impl Repositories {
         Self { client, delete_images, has_images: None }
     }
 
-    /// Sets whether the repository contains images, if the caller already knows.
+    /// Sets whether the repository contains images, if the caller already knows. They are then not counted.
     #[must_use]
     pub fn has_images(self, has_images: Option<bool>) -> Self {
         Self { has_images, ..self }
@@ -117,15 +130,31 @@ impl Repositories {
         Ok(())
     }
 
-    async fn keeps_images(&self, name: &str) -> Result<bool, Failure> {
-        if self.delete_images {
-            return Ok(false);
+    /// Counts the images of a repository, archived ones included. The list has an entry for each tag of an image.
+    async fn count_images(&self, name: &str) -> Result<Option<usize>, Failure> {
+        match self.has_images {
+            Some(true) => return Ok(None),
+            Some(false) => return Ok(Some(0)),
+            None => {}
         }
-        if let Some(has_images) = self.has_images {
-            return Ok(has_images);
-        }
-        let call = self.client.list_images().repository_name(name).max_results(1);
-        Ok(!call.send().await.for_operation("ecr:ListImages")?.image_ids().is_empty())
+        let any = ListImagesFilter::builder().image_status(ImageStatusFilter::Any).build();
+        let pages = self.client.list_images().repository_name(name).filter(any).into_paginator().page_size(PAGE_SIZE);
+        let listed: Result<Vec<ImageIdentifier>, _> = pages.items().send().collect().await;
+        let listed = listed.for_operation("ecr:ListImages")?;
+        let digests: BTreeSet<_> = listed.iter().map(ImageIdentifier::image_digest).collect();
+        Ok(Some(digests.len()))
+    }
+
+    /// Waits until a repository is gone. ECR may still be deleting its images after it has accepted the delete.
+    async fn wait_deleted(&self, cx: &Context, name: &str) -> Result<(), Failure> {
+        cx.wait(DESCRIBE, DELETING, || async {
+            match self.client.describe_repositories().repository_names(name).send().await.for_operation(DESCRIBE) {
+                Ok(_) => Ok(Progress::Pending("its images are being deleted".to_owned())),
+                Err(failure) if failure.class == Class::NotFound => Ok(Progress::Ready(())),
+                Err(failure) => Err(failure),
+            }
+        })
+        .await
     }
 
     async fn candidates(&self, scope: &ReadScope<Self>) -> Result<Vec<Repository>, Failure> {
@@ -164,8 +193,8 @@ impl Repositories {
     /// Returns the properties that DescribeRepositories does not return, or `None` if the repository has been deleted
     /// in the meantime.
     async fn contents(&self, name: &str) -> Result<Option<Contents>, Failure> {
-        match try_join(self.lifecycle(name), self.keeps_images(name)).await {
-            Ok((lifecycle, keeps_images)) => Ok(Some(Contents { lifecycle, keeps_images })),
+        match try_join(self.lifecycle(name), self.count_images(name)).await {
+            Ok((lifecycle, images)) => Ok(Some(Contents { lifecycle, images })),
             Err(failure) if failure.class == Class::NotFound => Ok(None),
             Err(failure) => Err(failure),
         }
@@ -197,14 +226,16 @@ fn classify(
     repository: &Repository,
     tags: &Tags,
     contents: Option<Contents>,
+    delete_images: bool,
 ) -> Option<Found<Repositories>> {
     let mut attrs = attrs(repository);
     let Some(address) = managed_address(scope, repository, tags) else {
         let address = scope.find_desired(|spec| spec.name == attrs.name)?.clone();
         return Some(Found::Unmanaged { address, what: format!("ECR repository {}", attrs.name) });
     };
-    let Contents { lifecycle, keeps_images } = contents?;
-    attrs.keeps_images = keeps_images;
+    let Contents { lifecycle, images } = contents?;
+    attrs.keeps_images = !delete_images && images != Some(0);
+    attrs.images = images;
     let scanning = repository.image_scanning_configuration();
     let spec = RepositorySpec {
         name: attrs.name.clone(),
@@ -225,6 +256,7 @@ fn attrs(repository: &Repository) -> RepositoryAttrs {
         arn: text(repository.repository_arn()),
         uri: text(repository.repository_uri()),
         keeps_images: false,
+        images: None,
     }
 }
 
@@ -257,7 +289,7 @@ impl Resource for Repositories {
 
     fn planned_attrs(spec: &RepositorySpec) -> RepositoryAttrs {
         let uri = format!("{UNKNOWN}/{}", spec.name);
-        RepositoryAttrs { name: spec.name.clone(), arn: unknown(), uri, keeps_images: false }
+        RepositoryAttrs { name: spec.name.clone(), arn: unknown(), uri, keeps_images: false, images: None }
     }
 
     fn requires_replacement(field: &str) -> bool {
@@ -269,14 +301,12 @@ impl Resource for Repositories {
     }
 
     fn deletion_blocker(_spec: &RepositorySpec, attrs: &RepositoryAttrs) -> Option<String> {
-        let name = &attrs.name;
-        attrs.keeps_images.then(|| {
-            format!(
-                "it contains images; delete them with `aws ecr batch-delete-image --repository-name {name} --image-ids \
-                 \"$(aws ecr list-images --repository-name {name} --query imageIds --output json)\"`, or set \
-                 `delete_images` to delete them with the repository"
-            )
-        })
+        let images = match attrs.images {
+            Some(1) => "1 image".to_owned(),
+            Some(count) => format!("{count} images"),
+            None => "images".to_owned(),
+        };
+        attrs.keeps_images.then(|| format!("it contains {images}, and `delete_images` is not set"))
     }
 
     fn id(attrs: &RepositoryAttrs) -> Option<String> {
@@ -302,8 +332,9 @@ impl Resource for Repositories {
         let all: Vec<((Repository, Tags), _)> = list_with_details(tagged, likely, ours, contents).await?;
         let untagged = all.iter().filter_map(|((repository, tags), _)| scope.untagged(tags, &attrs(repository)));
         let untagged: Vec<_> = untagged.collect();
-        let found =
-            all.into_iter().filter_map(|((repository, tags), contents)| classify(scope, &repository, &tags, contents));
+        let found = all.into_iter().filter_map(|((repository, tags), contents)| {
+            classify(scope, &repository, &tags, contents, self.delete_images)
+        });
         Ok(found.chain(untagged).collect())
     }
 
@@ -351,10 +382,12 @@ impl Resource for Repositories {
         Ok(attrs.clone())
     }
 
-    async fn delete(&self, _cx: &Context, attrs: &RepositoryAttrs) -> Result<(), Failure> {
+    /// One call deletes the repository with all its images, however many they are and whichever refers to another;
+    /// BatchDeleteImage takes 100 images, and refuses those to which an image index refers. (ECR API: DeleteRepository)
+    async fn delete(&self, cx: &Context, attrs: &RepositoryAttrs) -> Result<(), Failure> {
         let call = self.client.delete_repository().repository_name(&attrs.name).force(self.delete_images);
         call.send().await.for_operation("ecr:DeleteRepository")?;
-        Ok(())
+        if self.delete_images { self.wait_deleted(cx, &attrs.name).await } else { Ok(()) }
     }
 
     async fn adopt(&self, cx: &Context, attrs: &Self::Attrs) -> Result<(), Failure> {

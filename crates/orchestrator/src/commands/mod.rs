@@ -42,9 +42,9 @@ use pb_engine::Goal;
 pub async fn dispatch(cli: Cli) -> Result<Exit, Error> {
     let global = &cli.global;
     match cli.command {
-        Command::Plan { workspace, out, detailed_exitcode, destroy, selection, markdown, images } => {
+        Command::Plan { workspace, out, detailed_exitcode, destroy, delete_images, selection, markdown, images } => {
             let goal = if destroy { Goal::Destroy } else { Goal::Deploy };
-            let run_options = RunOptions { images: images.given(), selection, ..RunOptions::default() };
+            let run_options = RunOptions { images: images.given(), selection, delete_images, ..RunOptions::default() };
             let options = plan::PlanOptions { out, detailed_exitcode, markdown };
             plan::plan(global, &workspace, goal, &run_options, &options).await
         }
@@ -55,10 +55,10 @@ pub async fn dispatch(cli: Cli) -> Result<Exit, Error> {
                 RunOptions { images, wait, selection, on_interrupt, accept_changed_plan, ..RunOptions::default() };
             deploy::deploy(global, &workspace, Goal::Deploy, &consent, &run_options).await
         }
-        Command::Destroy { workspace, targets, consent, acceptance } => {
+        Command::Destroy { workspace, targets, delete_images, consent, acceptance } => {
             let selection = Selection { targets, ..Selection::default() };
             let Acceptance { accept_changed_plan } = acceptance;
-            let run_options = RunOptions { selection, accept_changed_plan, ..RunOptions::default() };
+            let run_options = RunOptions { selection, accept_changed_plan, delete_images, ..RunOptions::default() };
             deploy::deploy(global, &workspace, Goal::Destroy, &consent, &run_options).await
         }
         Command::Bootstrap { workspace, zone, consent } => {

@@ -41,7 +41,13 @@ pub async fn plan(
         let planned = context.preview_plan(goal).await?;
         let part = context.scope.clone();
         let (images, not_deployed) = (run_options.images.clone(), context.not_deployed(goal));
-        SavedPlan { images, not_deployed, ..SavedPlan::new(goal.into(), planned.binding, part, planned.plan) }
+        let delete_images = run_options.delete_images;
+        SavedPlan {
+            images,
+            not_deployed,
+            delete_images,
+            ..SavedPlan::new(goal.into(), planned.binding, part, planned.plan)
+        }
     };
     show_saved(global, &saved, options.markdown, saved.is_empty())?;
     if let Some(out) = &options.out {

@@ -5,6 +5,7 @@ use super::plan::{self, note, sign};
 use crate::run::saved_plan::SavedPlan;
 use crate::stack::names;
 use crate::workspace::images::NotDeployed;
+use crate::workspace::lost_images;
 use pb_engine::{Resource, Step};
 use pb_fargate::Services;
 use std::fmt::Write;
@@ -29,6 +30,9 @@ pub fn text(saved: &SavedPlan) -> String {
         (summary, rows.collect(), drift::text(&saved.drift))
     };
     write(&mut text, format_args!("**{summary}**\n"));
+    if let Some(lost) = lost_images::description(&saved.plan) {
+        write(&mut text, format_args!("\n**The repository is deleted with {lost}.**\n"));
+    }
     for effect in crate::stack::traffic::effects(&saved.plan) {
         write(
             &mut text,

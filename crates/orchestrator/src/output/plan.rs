@@ -4,6 +4,7 @@ use super::{BAD, BOLD, DIM, GOOD, WARN, paint};
 use crate::stack::traffic;
 use crate::stack::traffic::Effect;
 use crate::workspace::images::{NOT_PUSHED, NotDeployed};
+use crate::workspace::lost_images;
 use anstyle::Style;
 use pb_engine::{Action, Change, Order, Origin, Plan, Step, UNKNOWN};
 use serde_json::Value;
@@ -36,6 +37,9 @@ pub fn text_with_not_deployed(plan: &Plan, not_deployed: &[NotDeployed], verbose
         let reason = reason.as_deref().map(|reason| format!(": {reason}")).unwrap_or_default();
         let state = paint(WARN, format!("not deployed{reason}"));
         line(&mut text, format_args!("  {} {state}  {}", paint(BOLD, format!("{service}:")), paint(DIM, image)));
+    }
+    if let Some(lost) = lost_images::description(plan) {
+        line(&mut text, format_args!("\n{}", paint(BAD, format!("The repository is deleted with {lost}."))));
     }
     text.push_str(&requests(plan));
     text.push_str(&failing(plan));

@@ -24,6 +24,9 @@ pub struct SavedPlan {
     /// Images from the command line, by service.
     #[serde(default, skip_serializing_if = "ImageOverrides::is_empty")]
     pub images: ImageOverrides,
+    /// Set if the images are deleted with the repository, because of an option.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub delete_images: bool,
     /// Values that the plan is bound to.
     #[serde(rename = "bound")]
     pub binding: PlanBinding,
@@ -118,7 +121,8 @@ impl SavedPlan {
     pub fn new(operation: Operation, binding: PlanBinding, scope: PlanScope, plan: Plan) -> Self {
         let id = uuid::Uuid::new_v4().to_string();
         let (images, not_deployed, drift) = (ImageOverrides::default(), Vec::new(), Vec::new());
-        Self { format: FORMAT, id, operation, images, binding, scope, plan, not_deployed, drift }
+        let delete_images = false;
+        Self { format: FORMAT, id, operation, images, delete_images, binding, scope, plan, not_deployed, drift }
     }
 
     /// Returns the goal of the plan; `None` for a refresh, which has none.

@@ -10,6 +10,7 @@ use crate::run::interrupted::InterruptedRun;
 use crate::run::pipeline::{Input, Pass, Reading};
 use crate::run::{checks, earlier_releases, missing_images, outcome, releases};
 use crate::stack::names;
+use crate::workspace::lost_images;
 use crate::workspace::stack_context::{PlanResult, StackContext, is_recorded};
 use pb_engine::{Address, Entry, Goal, Operation, Outcome, Snapshot, apply_plan};
 use serde_json::Value;
@@ -65,7 +66,11 @@ impl Input for StackRun {
     }
 
     fn question(&self, planned: &PlanResult) -> Option<String> {
-        (!planned.plan.is_empty()).then(|| self.operation().to_string())
+        let verb = match lost_images::description(&planned.plan) {
+            Some(images) => format!("delete {images} and {}", self.operation()),
+            None => self.operation().to_string(),
+        };
+        (!planned.plan.is_empty()).then_some(verb)
     }
 
     fn approve(&self, reporter: &Reporter, shown: Option<&PlanResult>, pass: &Pass<'_, Self>) -> Result<(), Error> {

@@ -3,6 +3,7 @@
 pub mod context;
 pub mod deployed;
 pub mod images;
+pub mod lost_images;
 pub mod prerequisites;
 pub mod quotas;
 pub mod recorded_names;

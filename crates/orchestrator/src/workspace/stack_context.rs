@@ -8,7 +8,7 @@ use crate::stack::names;
 use crate::workspace::context::{WorkspaceContext, account_region, connect, load_workspace, state_location};
 use crate::workspace::images::{ImageOverrides, Images, NotDeployed, apply_overrides, repository};
 use crate::workspace::prerequisites::{self, Prerequisites};
-use crate::workspace::{select, tag_index, untagged};
+use crate::workspace::{lost_images, select, tag_index, untagged};
 use aws_config::SdkConfig;
 use pb_config::Workspace;
 use pb_engine::{
@@ -45,6 +45,8 @@ pub struct RunOptions {
     pub on_interrupt: Option<OnInterrupt>,
     /// Set if the plan that is applied may delete or replace more than the plan that was shown.
     pub accept_changed_plan: bool,
+    /// Set if a destroy deletes the images with the repository, whatever the configuration says.
+    pub delete_images: bool,
 }
 
 /// Plan with the values that it is bound to.
@@ -77,6 +79,7 @@ impl StackContext {
         if options.wait.no_wait {
             workspace.deploy.wait_timeout = 0;
         }
+        workspace.repository.delete_images |= options.delete_images;
         let aws = connect(global, &workspace).await?;
         let location = state_location(&workspace);
         let store = Store::new(&aws, &location);
@@ -160,7 +163,10 @@ impl StackContext {
 
     async fn plan_observed(&self, snapshot: &Snapshot, observed: &Observed, goal: Goal) -> Result<PlanResult, Error> {
         let plan = compute_plan(&self.graph, observed, snapshot, goal, &self.scope)?;
-        let plan = plan.map_err(|refused| untagged::plan_error(&self.base.workspace.name, observed, refused))?;
+        let plan = plan.map_err(|refused| {
+            let refused = lost_images::with_remedy(&self.base.workspace.name, goal, observed, refused);
+            untagged::plan_error(&self.base.workspace.name, observed, refused)
+        })?;
         let blocked = preflight(&self.graph, observed, &self.base.owner, &plan).await?;
         if !blocked.is_empty() {
             return Err(Error::Refused(blocked));

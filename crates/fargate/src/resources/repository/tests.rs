@@ -8,7 +8,7 @@ use aws_sdk_ecr::operation::list_images::ListImagesOutput;
 use aws_sdk_ecr::operation::list_tags_for_resource::ListTagsForResourceOutput;
 use aws_sdk_ecr::operation::put_image_scanning_configuration::PutImageScanningConfigurationOutput;
 use aws_sdk_ecr::operation::put_lifecycle_policy::PutLifecyclePolicyOutput;
-use aws_sdk_ecr::types::{ImageIdentifier, ImageTagMutability};
+use aws_sdk_ecr::types::{ImageIdentifier, ImageStatusFilter, ImageTagMutability, ListImagesFilter};
 use aws_smithy_mocks::{MockResponse, Rule, mock};
 use pb_engine::{Graph, Standalone};
 use serde_json::Value;
@@ -21,6 +21,8 @@ struct Ecr {
     images: bool,
     scan: bool,
     forced: Option<bool>,
+    /// Number of reads that still find the repository after its delete.
+    lingers: usize,
 }
 
 fn repository(scan: bool) -> Repository {
@@ -36,10 +38,18 @@ fn repository(scan: bool) -> Repository {
 fn reads(fake: &Fake<Ecr>) -> Vec<Rule> {
     let [all, tags, policy, images] = [(); 4].map(|()| fake.clone());
     vec![
-        mock!(Client::describe_repositories).then_compute_output(move |_| {
-            let ecr = all.get();
+        mock!(Client::describe_repositories).then_compute_response(move |input| {
+            let mut ecr = all.get();
+            if ecr.forced.is_some() && ecr.lingers > 0 {
+                ecr.lingers -= 1;
+            } else if ecr.forced.is_some() {
+                ecr.repository = None;
+            }
+            if ecr.repository.is_none() && !input.repository_names().is_empty() {
+                return MockResponse::Http(refused("RepositoryNotFoundException", "none"));
+            }
             let found = ecr.repository.iter().map(|_| repository(ecr.scan)).collect();
-            DescribeRepositoriesOutput::builder().set_repositories(Some(found)).build()
+            MockResponse::Output(DescribeRepositoriesOutput::builder().set_repositories(Some(found)).build())
         }),
         mock!(Client::list_tags_for_resource).then_compute_output(move |_| {
             ListTagsForResourceOutput::builder().set_tags(Some(tags.get().tags.clone())).build()
@@ -48,9 +58,20 @@ fn reads(fake: &Fake<Ecr>) -> Vec<Rule> {
             Some(text) => MockResponse::Output(GetLifecyclePolicyOutput::builder().lifecycle_policy_text(text).build()),
             None => MockResponse::Http(refused("LifecyclePolicyNotFoundException", "none")),
         }),
-        mock!(Client::list_images).then_compute_output(move |_| {
-            let image = images.get().images.then(|| vec![ImageIdentifier::builder().image_tag("flask").build()]);
-            ListImagesOutput::builder().set_image_ids(image).build()
+        mock!(Client::list_images).then_compute_output(move |input| {
+            let status = input.filter().and_then(ListImagesFilter::image_status);
+            assert_eq!(status, Some(&ImageStatusFilter::Any), "archived images prevent the delete, too");
+            // Two pages: the second has another tag of the second image.
+            let (digests, next) = match input.next_token() {
+                None => (["a", "b"], Some("2".to_owned())),
+                Some(_) => (["b", "c"], None),
+            };
+            let images = images.get().images.then(|| {
+                let image = |digest: &str| ImageIdentifier::builder().image_digest(digest).build();
+                digests.map(image).to_vec()
+            });
+            let next = next.filter(|_| images.is_some());
+            ListImagesOutput::builder().set_image_ids(images).set_next_token(next).build()
         }),
     ]
 }
@@ -79,7 +100,9 @@ fn writes(fake: &Fake<Ecr>) -> Vec<Rule> {
         mock!(Client::delete_repository).then_compute_output(move |input| {
             let mut ecr = delete.get();
             ecr.forced = input.force;
-            ecr.repository = None;
+            if ecr.lingers == 0 {
+                ecr.repository = None;
+            }
             DeleteRepositoryOutput::builder().build()
         }),
     ]
@@ -126,10 +149,20 @@ async fn repository_with_images_is_kept_unless_allowed() {
     stack(&fake, true, false).deploy().await.unwrap();
     fake.get().images = true;
     let failure = stack(&fake, true, false).destroy().await.unwrap_err();
-    assert!(failure.message.contains("it contains images; delete them with"), "{failure}");
+    assert!(failure.message.contains("it contains 3 images, and `delete_images` is not set"), "{failure}");
     assert!(fake.get().repository.is_some());
     stack(&fake, true, true).destroy().await.unwrap();
     assert_eq!(fake.get().forced, Some(true));
+}
+
+#[tokio::test(start_paused = true)]
+async fn delete_with_images_waits_until_they_are_gone() {
+    let fake = Fake::<Ecr>::new();
+    stack(&fake, true, true).deploy().await.unwrap();
+    (fake.get().images, fake.get().lingers) = (true, 3);
+    stack(&fake, true, true).destroy().await.unwrap();
+    let ecr = fake.get();
+    assert_eq!((ecr.forced, ecr.lingers, ecr.repository.is_none()), (Some(true), 0, true));
 }
 
 #[tokio::test(start_paused = true)]
