@@ -9,7 +9,7 @@ from typing import Any
 from moto.elasticache.models import ElastiCacheBackend
 from moto.elasticache.responses import ElastiCacheResponse
 
-from . import elasticache_parameters, elasticache_tags, interfaces, tags, timings
+from . import elasticache_events, elasticache_parameters, elasticache_tags, interfaces, tags, timings
 from .elasticache_model import (
     DEFAULT_VERSION,
     NODE_TYPE,
@@ -243,9 +243,10 @@ def begin_delete(group: Group) -> None:
 
 
 def delete_group(place: Place, request: dict[str, Any]) -> dict[str, Any]:
-    """DeleteReplicationGroup: possible only while the group is available."""
+    """DeleteReplicationGroup: possible only while the group is available, or after its creation failed."""
     group = cache_state(place).replication_group(request["ReplicationGroupId"])
-    require_available(group)
+    if group.status != "create-failed":
+        require_available(group)
     begin_delete(group)
     return {"ReplicationGroup": replication_group_response(place, group)}
 
@@ -333,6 +334,7 @@ OPERATIONS: dict[str, Operation] = {
     "ModifyCacheCluster": modify_cluster,
     "DeleteCacheCluster": delete_cluster,
     "DescribeCacheEngineVersions": engine_versions,
+    "DescribeEvents": elasticache_events.describe,
     "ListTagsForResource": elasticache_tags.list_tags,
     "AddTagsToResource": elasticache_tags.add_tags,
     "RemoveTagsFromResource": elasticache_tags.remove_tags,

@@ -35,6 +35,8 @@ VERSIONS: dict[str, dict[str, tuple[str, str]]] = {
 }
 DEFAULT_VERSION = {"redis": "7.1", "valkey": "8.0", "memcached": "1.6.22"}
 FAMILIES = sorted({family for known in VERSIONS.values() for _, family in known.values()})
+#: Accounts for whose cache nodes AWS has no capacity.
+_without_capacity: set[str] = set()
 NODE_TYPE = re.compile(r"cache\.[a-z][a-z0-9]*\.(micro|small|medium|large|\d{0,2}xlarge)")
 
 
@@ -104,6 +106,16 @@ class ParameterGroup:
 
 
 @dataclass
+class Event:
+    """An event of a replication group (`replication-group`) or of a node (`cache-cluster`)."""
+
+    source: str
+    kind: str
+    message: str
+    at: datetime = field(default_factory=lambda: datetime.now(UTC))
+
+
+@dataclass
 class CacheState:
     """All ElastiCache resources of one account and region."""
 
@@ -111,6 +123,7 @@ class CacheState:
     subnet_groups: dict[str, SubnetGroup] = field(default_factory=dict)
     parameter_groups: dict[str, ParameterGroup] = field(default_factory=dict)
     tags: dict[str, dict[str, str]] = field(default_factory=dict)
+    events: list[Event] = field(default_factory=list)
 
     def replication_group(self, name: str) -> Group:
         """Returns a replication group, or raises an error if it does not exist."""
@@ -135,20 +148,36 @@ def cache_state(place: Place) -> CacheState:
     return attached_state(elasticache_backends[place.account][place.region], "elasticache", CacheState)
 
 
+def set_capacity(account: str, available: bool) -> None:
+    """Makes AWS have capacity for the cache nodes of an account, or none."""
+    _without_capacity.discard(account) if available else _without_capacity.add(account)
+
+
+def reset() -> None:
+    """Makes capacity available to all accounts."""
+    _without_capacity.clear()
+
+
 def random_hash() -> str:
     """Returns a random value for the part of endpoint names that differs between accounts."""
     return "".join(random.choices(string.ascii_lowercase + string.digits, k=6))
 
 
 def advance(place: Place) -> None:
-    """Advances the groups: those that are being created or modified become available; those that are being deleted
-    disappear, and their interfaces linger.
+    """Advances the groups: those that are being created or modified become available, or fail if there is no capacity;
+    those that are being deleted disappear, and their interfaces linger.
     """
     if not dict.__contains__(elasticache_backends[place.account], place.region):
         return
     state = cache_state(place)
     for group in list(state.groups.values()):
-        if group.status == "available" or timings.now() < group.due:
+        if group.status in ("available", "create-failed") or timings.now() < group.due:
+            continue
+        if group.status == "creating" and place.account in _without_capacity:
+            group.status = "create-failed"
+            for node in group.nodes:
+                message = f"Cannot create {group.node_type} in {node.zone}: insufficient capacity."
+                state.events.append(Event(node.id, "cache-cluster", message))
             continue
         if group.status == "deleting":
             for node in group.nodes:
@@ -186,7 +215,7 @@ def replication_group_response(place: Place, group: Group) -> dict[str, Any]:
     """Returns a replication group in the form of ElastiCache's responses, with endpoints once its creation has
     finished.
     """
-    known = group.status != "creating"
+    known = group.status not in ("creating", "create-failed")
     node_group: dict[str, Any] = {"NodeGroupId": "0001", "Status": group.status}
     if known:
         node_group["PrimaryEndpoint"] = endpoint(place, group, "primary")
@@ -273,7 +302,7 @@ def cache_cluster_response(place: Place, group: Group, node: Node, with_nodes: b
             "ParameterGroupStatus": "in-sync",
             "CustomerAvailabilityZone": node.zone,
         }
-        if group.status != "creating":
+        if group.status not in ("creating", "create-failed"):
             cache_node["Endpoint"] = endpoint(place, group, node.id)
         answer["CacheNodes"] = [cache_node]
     return answer

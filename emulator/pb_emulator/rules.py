@@ -6,8 +6,8 @@ from moto.core.base_backend import BackendDict
 from moto.moto_api._internal.models import reset_model_data
 
 from . import (
-    caching, ec2, ecr_images, ecs, ecs_rollout, elasticache, elbv2, interfaces, quota_rules, quotas, route53, s3,
-    simple_services, tagging_api,
+    caching, ec2, ecr_images, ecs, ecs_rollout, elasticache, elasticache_model, elbv2, interfaces, quota_rules,
+    quotas, route53, s3, simple_services, tagging_api,
 )  # fmt: skip
 from .patching import Place
 
@@ -41,4 +41,5 @@ def reset() -> None:
     reset_model_data()
     quotas.reset()
     s3.reset()
+    elasticache_model.reset()
     ecs_rollout.reset()

@@ -16,7 +16,7 @@ from cheroot.server import HTTPConnection, HTTPRequest
 from cheroot.wsgi import Server
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 
-from . import ecs_rollout, prerequisites, rules, s3, timings
+from . import ecs_rollout, elasticache_model, prerequisites, rules, s3, timings
 from .data_plane import DataPlane
 from .patching import Place, wrap
 from .request_log import Recorder, RequestLog
@@ -174,6 +174,10 @@ class Application:
         if (method, path) == ("POST", "s3"):
             wanted = json.loads(body or b"{}")
             s3.set_conditions_ignored(wanted["bucket"], bool(wanted["without_conditions"]))
+            return json_response(wanted)
+        if (method, path) == ("POST", "cache-capacity"):
+            wanted = json.loads(body or b"{}")
+            elasticache_model.set_capacity(wanted["account"], bool(wanted["available"]))
             return json_response(wanted)
         if (method, path) == ("POST", "rollouts"):
             wanted = json.loads(body or b"{}")

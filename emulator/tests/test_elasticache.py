@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from conftest import Aws, Network, wait_until
+from conftest import Aws, Network, control, wait_until
 
 
 class Cache:
@@ -207,6 +207,18 @@ def test_cache_node_interfaces_linger(cache: Cache) -> None:
     assert cache.aws.code(cache.aws.ec2.delete_security_group, GroupId=cache.net.group) == "DependencyViolation"
     wait_until(lambda: not cache.aws.interfaces(vpc_id=cache.net.vpc))
     cache.aws.ec2.delete_security_group(GroupId=cache.net.group)
+
+
+def test_group_without_capacity_is_not_created(cache: Cache) -> None:
+    control(cache.aws.url, "POST", "cache-capacity", {"account": cache.aws.account, "available": False})
+    cache.create()
+    failed = wait_until(lambda: (group := cache.show())["Status"] == "create-failed" and group)
+    assert failed["NodeGroups"] == [] and "Endpoint" not in cache.node()["CacheNodes"][0]
+    (event,) = cache.ec.describe_events(SourceType="cache-cluster", SourceIdentifier="queue-001")["Events"]
+    assert "insufficient capacity" in event["Message"]
+    assert cache.ec.describe_events(SourceType="replication-group")["Events"] == []
+    cache.ec.delete_replication_group(ReplicationGroupId="queue")
+    wait_until(lambda: not cache.ec.describe_replication_groups()["ReplicationGroups"])
 
 
 def test_tags(cache: Cache) -> None:

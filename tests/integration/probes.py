@@ -142,6 +142,11 @@ def paused_rollouts(aws: Aws) -> None:
     require_control(aws, "rollouts", {"account": aws.account, "paused": False})
 
 
+def cache_capacity(aws: Aws) -> None:
+    """Checks that the creation of a queue can be made to fail because there is no capacity for its nodes."""
+    require_control(aws, "cache-capacity", {"account": aws.account, "available": True})
+
+
 def data_plane(aws: Aws) -> None:
     """Checks that listeners and web tasks answer requests."""
     require_control(aws, "data-plane", {"account": aws.account, "region": aws.region})
@@ -378,6 +383,7 @@ PROBES: dict[str, Callable[[Aws], None]] = {
     "s3-regions": s3_regions,
     "s3-stand-in": s3_stand_in,
     "paused-rollouts": paused_rollouts,
+    "cache-capacity": cache_capacity,
     "data-plane": data_plane,
     "dynamodb-conditions": dynamodb_conditions,
     "ec2-rules": ec2_rules,

@@ -85,6 +85,9 @@ pub struct ReplicationGroupSpec {
     /// `true` if AWS may upgrade to a later minor version than the configured one. If absent, it is not managed: AWS
     /// may upgrade a new group.
     pub auto_minor_version_upgrade: Option<bool>,
+    /// `true` if AWS could not create the group, which must then be deleted; `false` in a configured spec.
+    #[serde(default)]
+    pub failed: bool,
     /// Tags other than the ownership tags.
     pub tags: BTreeMap<String, String>,
 }
@@ -143,7 +146,10 @@ impl Resource for ReplicationGroup {
     }
 
     fn requires_replacement(field: &str) -> bool {
-        matches!(field, "id" | "engine" | "port" | "subnet_group" | "transit_encryption" | "at_rest_encryption")
+        matches!(
+            field,
+            "id" | "engine" | "port" | "subnet_group" | "transit_encryption" | "at_rest_encryption" | "failed"
+        )
     }
 
     /// Returns whether the change is to an immutable field or to an earlier engine version. AWS upgrades in place, but
@@ -268,9 +274,7 @@ impl Resource for ReplicationGroup {
             let failed = |what: String| Err(Failure::new(Class::Failed, DESCRIBE, what));
             match status(&group) {
                 "available" if !is_unknown(&ready.primary_endpoint_address) => Ok(Progress::Ready(ready)),
-                "create-failed" => failed(format!("replication group {id} could not be created")).map_err(|failure| {
-                    failure.hint("see its ElastiCache events for the reason, delete it, then deploy again")
-                }),
+                "create-failed" => Err(self.creation_failure(&group).await),
                 "deleting" => failed(format!("replication group {id} is being deleted"))
                     .map_err(|failure| failure.hint("run the same command again")),
                 state => Ok(Progress::Pending(format!("waiting for queue {id} ({state})"))),

@@ -134,6 +134,7 @@ impl QueueStack {
                     transit_encryption: false,
                     at_rest_encryption: None,
                     auto_minor_version_upgrade: wanted.auto_minor_version_upgrade,
+                    failed: false,
                     tags: named(&wanted.tags, &wanted.replication_group),
                 }
             })?;

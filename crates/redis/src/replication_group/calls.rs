@@ -3,7 +3,7 @@
 use super::observed::{attrs_of, spec_of, status};
 use super::{DESCRIBE, ReplicationGroup, ReplicationGroupAttrs, ReplicationGroupSpec, VISIBILITY_TIMEOUT};
 use crate::{clusters, tags};
-use aws_sdk_elasticache::types::{CacheCluster, ReplicationGroup as Group};
+use aws_sdk_elasticache::types::{CacheCluster, ReplicationGroup as Group, SourceType};
 use pb_aws::ForOperation;
 use pb_engine::{Address, Change, Class, Context, Failure, Found, Progress, ReadScope, Resource};
 use std::collections::BTreeMap;
@@ -127,6 +127,26 @@ impl ReplicationGroup {
             Err(failure) if failure.class == Class::TimedOut => Ok(()),
             answer => answer,
         }
+    }
+
+    /// Returns the failure of a group that AWS could not create, with the reason from the events of its nodes, if they
+    /// can be read. (ElastiCache API: DescribeEvents)
+    pub(super) async fn creation_failure(&self, group: &Group) -> Failure {
+        let id = group.replication_group_id().unwrap_or_default();
+        let mut reasons = Vec::new();
+        for node in group.member_clusters() {
+            let call = self.client.describe_events().source_type(SourceType::CacheCluster).source_identifier(node);
+            if let Ok(output) = call.send().await {
+                let latest = output.events().iter().filter_map(|event| event.message()).next();
+                reasons.extend(latest.map(|message| format!(": {message}")));
+            }
+        }
+        reasons.dedup();
+        let message = format!("replication group {id} could not be created{}", reasons.concat());
+        Failure::new(Class::Failed, DESCRIBE, message).hint(
+            "run the same command again: it deletes the group and creates another; if AWS has no capacity, choose \
+             another node type or other zones",
+        )
     }
 
     /// Adds or removes replicas once the group is available.

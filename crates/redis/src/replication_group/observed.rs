@@ -71,6 +71,7 @@ pub(super) fn spec_of(
         transit_encryption: group.transit_encryption_enabled().unwrap_or_default(),
         at_rest_encryption: Some(is_encrypted_at_rest(group, wanted.and_then(|wanted| wanted.at_rest_encryption))),
         auto_minor_version_upgrade: upgrades,
+        failed: status(group) == "create-failed",
         tags: Ownership::user_tags(tags),
     }
 }

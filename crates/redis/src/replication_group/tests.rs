@@ -9,6 +9,7 @@ use aws_sdk_elasticache::operation::delete_replication_group::{
 };
 use aws_sdk_elasticache::operation::describe_cache_clusters::DescribeCacheClustersOutput;
 use aws_sdk_elasticache::operation::describe_cache_subnet_groups::DescribeCacheSubnetGroupsOutput;
+use aws_sdk_elasticache::operation::describe_events::DescribeEventsOutput;
 use aws_sdk_elasticache::operation::describe_replication_groups::{
     DescribeReplicationGroupsError, DescribeReplicationGroupsOutput,
 };
@@ -16,7 +17,7 @@ use aws_sdk_elasticache::operation::increase_replica_count::IncreaseReplicaCount
 use aws_sdk_elasticache::operation::list_tags_for_resource::{ListTagsForResourceError, ListTagsForResourceOutput};
 use aws_sdk_elasticache::operation::modify_replication_group::ModifyReplicationGroupOutput;
 use aws_sdk_elasticache::types::{
-    AutomaticFailoverStatus, CacheCluster, CacheParameterGroupStatus, CacheSubnetGroup, Endpoint, MultiAzStatus,
+    AutomaticFailoverStatus, CacheCluster, CacheParameterGroupStatus, CacheSubnetGroup, Endpoint, Event, MultiAzStatus,
     NodeGroup, PendingModifiedValues, ReplicationGroup as Group, SecurityGroupMembership, Tag,
 };
 use aws_smithy_mocks::{MockResponse, Rule, mock};
@@ -42,6 +43,7 @@ fn spec() -> ReplicationGroupSpec {
         transit_encryption: false,
         at_rest_encryption: Some(false),
         auto_minor_version_upgrade: Some(false),
+        failed: false,
         tags: name_tag("staging-jobqr"),
     }
 }
@@ -273,9 +275,26 @@ async fn unmanaged_replication_group_is_left_alone() {
 #[tokio::test(start_paused = true)]
 async fn failed_group_creation_is_a_failure() {
     let (statuses, clusters, create) = (statuses(&["", "create-failed"]), clusters(member().build()), create());
-    let failure = stack_of(spec(), &[&statuses, &clusters, &create]).deploy().await.unwrap_err();
+    let event = |message: &str| Event::builder().message(message).build();
+    let events = mock!(Client::describe_events)
+        .match_requests(|call| call.source_identifier() == Some("staging-jobqr-001"))
+        .then_output(move || {
+            DescribeEventsOutput::builder().events(event("no capacity")).events(event("an earlier event")).build()
+        });
+    let failure = stack_of(spec(), &[&statuses, &clusters, &create, &events]).deploy().await.unwrap_err();
     assert_eq!(failure.class, Class::Failed);
-    assert!(failure.message.contains("could not be created"), "{failure}");
+    assert_eq!(failure.message, "replication group staging-jobqr could not be created: no capacity");
+}
+
+/// The tags of such a group never become readable.
+#[tokio::test(start_paused = true)]
+async fn group_that_could_not_be_created_is_replaced() {
+    let delete =
+        mock!(Client::delete_replication_group).then_output(|| DeleteReplicationGroupOutput::builder().build());
+    let statuses = statuses(&["create-failed", "create-failed", "deleting", "", "available"]);
+    let (clusters, tags, create) = (clusters(member().build()), managed_tags(), create());
+    stack_of(spec(), &[&statuses, &clusters, &tags, &delete, &create]).deploy().await.unwrap();
+    assert_eq!((delete.num_calls(), create.num_calls()), (1, 1));
 }
 
 #[tokio::test(start_paused = true)]
