@@ -238,7 +238,8 @@ impl Process {
             events: Events::none(),
             cancel: Cancel::never(),
         };
-        apply_plan(&self.graph, &plan, session, &run).await
+        let outcome = apply_plan(&self.graph, &plan, session, &run).await?;
+        outcome.unrecorded.clone().map_or(Ok(outcome), Err)
     }
 
     /// Computes the plan without writing anything.

@@ -186,7 +186,7 @@ pub async fn apply_ownership_changes(
             }
         }
     }
-    ledger.end(outcome.is_complete()).await?;
+    outcome.unrecorded = ledger.end(outcome.is_complete()).await.err();
     Ok(outcome)
 }
 

@@ -71,8 +71,8 @@ impl Run {
 /// finds it.
 ///
 /// # Errors
-/// If the intents cannot be stored durably, in which case nothing has been written to AWS, or if the ledger cannot
-/// store the end of the run. A failed step is not an error of `apply_plan`: it is part of the outcome.
+/// If the intents cannot be stored durably, in which case nothing has been written to AWS. A failed step is not an error
+/// of `apply_plan`, and neither is a failure to store the end of the run: both are part of the outcome.
 pub async fn apply_plan(graph: &Graph, plan: &Plan, ledger: &dyn Ledger, run: &Run) -> Result<Outcome, Failure> {
     let schedule = Schedule::new(graph, plan).map_err(|refused| {
         Failure::new(Class::Bug, "order the steps", format!("{}: {}", refused.address, refused.why))
@@ -106,8 +106,8 @@ pub async fn apply_plan(graph: &Graph, plan: &Plan, ledger: &dyn Ledger, run: &R
     };
     executor.run_tasks().await;
     executor.revert_created().await;
-    let outcome = executor.into_outcome();
-    ledger.end(outcome.is_applied()).await?;
+    let mut outcome = executor.into_outcome();
+    outcome.unrecorded = ledger.end(outcome.is_applied()).await.err();
     Ok(outcome)
 }
 

@@ -105,11 +105,11 @@ impl Standalone {
             events: self.events.clone(),
             cancel: self.cancel.clone(),
         };
-        let Outcome { failed, skipped, .. } = apply_plan(&self.graph, &plan, &self.ledger, &run).await?;
+        let Outcome { failed, skipped, unrecorded, .. } = apply_plan(&self.graph, &plan, &self.ledger, &run).await?;
         match (failed.into_iter().next(), skipped.into_iter().next()) {
             (Some(first), _) => Err(first.failure),
             (None, Some((address, _, because))) => Err(Failure::new(Class::Interrupted, address.as_str(), because)),
-            (None, None) => Ok(self.ledger.snapshot()),
+            (None, None) => unrecorded.map_or_else(|| Ok(self.ledger.snapshot()), Err),
         }
     }
 }

@@ -18,13 +18,15 @@ pub struct Outcome {
     pub skipped: Vec<(Address, Action, String)>,
     /// The outputs of the stack.
     pub outputs: BTreeMap<String, Value>,
+    /// The failure to store the last changes of the snapshot, although the steps had ended.
+    pub unrecorded: Option<Failure>,
 }
 
 impl Outcome {
-    /// Returns whether all steps are done and every due check holds.
+    /// Returns whether all steps are done and stored, and every due check holds.
     #[must_use]
     pub fn is_complete(&self) -> bool {
-        self.failed.is_empty() && self.skipped.is_empty()
+        self.failed.is_empty() && self.skipped.is_empty() && self.unrecorded.is_none()
     }
 
     /// Returns whether all steps are done, regardless of the checks, so that nothing is left to do for another run.

@@ -12,7 +12,7 @@ use crate::run::finished::Finished;
 use crate::run::outcome;
 use crate::run::session::{OpenRequest, OpenState, State};
 use crate::workspace::context::WorkspaceContext;
-use pb_engine::{Cancel, Ledger, Operation, Outcome, Ownership, Run, Snapshot};
+use pb_engine::{Cancel, Cause, Class, Failure, Ledger, Operation, Outcome, Ownership, Run, Snapshot};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -203,7 +203,7 @@ impl<'a, S: State> Pipeline<'a, S> {
         };
         let input = next.as_ref().unwrap_or(input);
         input.summarize(&finished);
-        lost.map_or(Ok(()), Err)?;
+        lost.or_else(|| outcome.unrecorded.clone()).map_or(Ok(()), |failure| Err(unrecorded(failure)))?;
         closed?;
         Ok(input.finish(&finished))
     }
@@ -261,6 +261,17 @@ impl<'a, S: State> Pipeline<'a, S> {
         });
         (second, Some(next))
     }
+}
+
+/// Returns the failure to store the end of a run, with what the next run does about it, unless another run has the lease
+/// now.
+fn unrecorded(failure: Failure) -> Failure {
+    if failure.class == Class::Locked || matches!(failure.cause, Cause::LeaseLost) {
+        return failure;
+    }
+    let next = "run the same command again: it finds what this run created by its tags, once the lock has expired";
+    let hint = failure.hint.as_ref().map_or_else(|| next.to_owned(), |hint| format!("{hint}; then {next}"));
+    Failure { operation: format!("record the result: {}", failure.operation), ..failure }.hint(hint)
 }
 
 /// A pass that has ended.
