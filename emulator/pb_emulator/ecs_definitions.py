@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from typing import Any
 
@@ -30,6 +31,24 @@ CONTAINER_DEFAULTS: dict[str, Any] = {
     "volumesFrom": [],
     "systemControls": [],
 }
+
+
+#: Maximum size of a task definition in bytes. AWS does not document what it counts: here, the compact JSON of the
+#: request, without its tags. (ECS developer guide: service quotas, "Task definition size")
+SIZE_MAX = 65_536
+
+
+def compact(value: Any) -> str:
+    """Returns a value as JSON without white space."""
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
+
+
+def check_size(request: dict[str, Any]) -> None:
+    """Limits the size of a task definition."""
+    counted = {key: value for key, value in request.items() if key != "tags"}
+    length = len(compact(counted).encode())
+    if length > SIZE_MAX:
+        raise client_error(f"Actual length: '{length}'. Max allowed length is '{SIZE_MAX}' bytes.")
 
 
 def client_error(message: str) -> AwsError:
@@ -128,6 +147,7 @@ def register(place: Place, request: dict[str, Any]) -> dict[str, Any]:
     family = request.get("family") or ""
     if not NAME.fullmatch(family):
         raise client_error("Family contains invalid characters.")
+    check_size(request)
     check_containers(request)
     if "FARGATE" in (request.get("requiresCompatibilities") or []):
         check_fargate(request)

@@ -6,10 +6,14 @@ import re
 from typing import Any
 
 from . import quotas, timings
+from .ecs_definitions import compact
 from .ecs_model import INACTIVE, Definition, Task, ecs_state, hex_id
 from .ecs_tasks import NO_CAPACITY, check_network, invalid, launch, launch_error, task_response
 from .errors import AwsError
 from .patching import Place
+
+#: Maximum number of characters of the overrides of a task, as JSON. (ECS API: TaskOverride)
+OVERRIDES_MAX = 8192
 
 
 def run(place: Place, request: dict[str, Any]) -> dict[str, Any]:
@@ -54,7 +58,11 @@ def run(place: Place, request: dict[str, Any]) -> dict[str, Any]:
 
 
 def check_overrides(definition: Definition, overrides: dict[str, Any]) -> None:
-    """Requires that each container override names a container of the task definition."""
+    """Limits the size of the overrides, and requires that each container override names a container of the task
+    definition. (ECS API: TaskOverride)
+    """
+    if len(compact(overrides)) > OVERRIDES_MAX:
+        raise AwsError("InvalidParameterException", f"Container Overrides length must be at most {OVERRIDES_MAX}")
     known = {container["name"] for container in definition.containers}
     for override in overrides.get("containerOverrides") or []:
         if override.get("name") not in known:

@@ -37,6 +37,18 @@ def test_fargate_refuses_invalid_definition(app: App, settings: dict[str, Any]) 
     assert app.aws.code(app.definition, **settings) == "ClientException"
 
 
+def test_task_definition_beyond_64_kib_is_refused(app: App) -> None:
+    def environment(length: int) -> dict[str, Any]:
+        return {
+            "containerDefinitions": [
+                {"name": "app", "image": "i", "environment": [{"name": "A", "value": "x" * length}]}
+            ]
+        }
+
+    app.definition(**environment(64_000))
+    assert app.aws.code(app.definition, **environment(65_536)) == "ClientException"
+
+
 def test_awslogs_requires_execution_role(app: App) -> None:
     assert app.aws.code(app.definition, executionRoleArn="") == "ClientException"
 

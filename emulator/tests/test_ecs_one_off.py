@@ -82,3 +82,8 @@ def test_execute_command_requires_task_role(app: App) -> None:
     message = app.aws.message(lambda: app.create(app.definition(), enableExecuteCommand=True))
     assert "taskRoleArn" in message
     app.create(app.definition(taskRoleArn=app.role), enableExecuteCommand=True)
+
+
+def test_overrides_beyond_limit_are_refused(app: App) -> None:
+    run(app, ["echo", "x" * 8000])
+    assert app.aws.code(lambda: run(app, ["echo", "x" * 8192])) == "InvalidParameterException"

@@ -3,7 +3,11 @@
 use std::collections::BTreeMap;
 
 use ipnet::Ipv4Net;
-use pb_rules::{Violation, account, cache, dns, fargate, load_balancer, logs, names as rules, network, secrets, tags};
+use pb_rules::capacity::{self, Needs};
+use pb_rules::{
+    Violation, account, cache, dns, fargate, load_balancer, logs, names as rules, network, region, secrets, tags,
+    task_definition,
+};
 
 use crate::names::{self, NameParts, Names, PRODUCTION};
 use crate::other_services::{self, Domain};
@@ -23,7 +27,7 @@ const fn block([a, b, c, d]: [u8; 4], prefix_len: u8) -> Ipv4Net {
 /// Reads one workspace. A refused value is replaced with its default; the reader then contains a problem, and the
 /// result must not be used.
 pub(crate) fn workspace(name: &str, root: &mut Section<'_, '_>) -> Workspace {
-    let region = root.required_text("region", "us-east-2", account::region);
+    let region = root.required_text("region", "us-east-2", region::region);
     let hostname = root.required_text("hostname", "example.org", dns::hostname);
     let zone = root.optional_text("zone", dns::hostname);
     let zone = Located { value: zone.value.unwrap_or_else(|| hostname.value.clone()), origin: zone.origin };
@@ -55,6 +59,7 @@ pub(crate) fn workspace(name: &str, root: &mut Section<'_, '_>) -> Workspace {
     let (services, locations) = root.section("services", |section| other_services::services(section, &domain));
     let deploy = root.section("deploy", |section| deploy(section, &services));
     check_exec_role(root, &roles, &services);
+    check_addresses(root, &network, &deploy, &services);
     let names = Names::new(&NameParts {
         workspace: name,
         stack: &stack.value,
@@ -150,6 +155,17 @@ fn check_exec_role(root: &mut Section<'_, '_>, roles: &Roles, services: &Service
     });
 }
 
+/// Checks that the tasks' subnet has addresses for all tasks.
+fn check_addresses(root: &mut Section<'_, '_>, network: &Network, deploy: &Deploy, services: &Services) {
+    let needs = Needs::addresses(services.tasks(deploy.before.as_ref()));
+    if let (Err(violation), Some(header)) =
+        (capacity::subnet_has_room(network.tasks_subnet, needs), root.reader.header.clone())
+    {
+        let help = "choose a larger `tasks_subnet` under `[network]`, or fewer tasks".to_owned();
+        root.reader.report(Some(header.span), &header.path, format!("invalid count: {violation}"), help);
+    }
+}
+
 fn deploy(section: &mut Section<'_, '_>, services: &Services) -> Deploy {
     Deploy {
         wait_timeout: section.number("wait_timeout", 1800, fargate::wait_timeout).value,
@@ -173,7 +189,7 @@ fn before(section: &mut Section<'_, '_>, services: &Services) -> ReleaseCommand 
     let help = r#"set the command to run, such as `command = ["flask", "db", "upgrade"]`"#;
     section.reader.check(&[&command.origin], "command", help, || match words.is_empty() {
         true => Err(Violation::new("the release command is empty")),
-        false => Ok(()),
+        false => task_definition::command_override(words.iter().map(String::as_str)),
     });
     ReleaseCommand { service: key, command: words }
 }

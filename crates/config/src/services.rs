@@ -3,7 +3,7 @@
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
-use pb_rules::{Verdict, Violation, fargate, network, secrets};
+use pb_rules::{Verdict, Violation, fargate, image, network, secrets, task_definition};
 
 use crate::reader::Located;
 use crate::section::Section;
@@ -15,6 +15,9 @@ pub const QUEUE_VARIABLES: [&str; 2] = ["CELERY_BROKER_URL", "CELERY_RESULT_BACK
 /// Environment variable from which `celery worker` reads its queues. Celery accepts every option of the command line as
 /// a variable of this form.
 pub const WORKER_QUEUES: &str = "CELERY_WORKER_QUEUES";
+
+/// Variables of a container: values, or references to secrets, by name.
+type Variables = BTreeMap<String, Located<String>>;
 
 /// Defaults that differ between the kinds of services.
 pub(crate) struct Defaults {
@@ -57,9 +60,12 @@ pub(crate) fn workers(section: &mut Section<'_, '_>) -> Service {
 }
 
 pub(crate) fn service(section: &mut Section<'_, '_>, defaults: &Defaults) -> Service {
-    let image = image(section, defaults.tag);
+    let image = own_image(section, defaults.tag);
     let command = section.texts("command", Some("[]"), word);
     let [environment, secrets] = variables(section);
+    check_size(section, &environment, &secrets, &command);
+    let [environment, secrets] =
+        [environment, secrets].map(|map| map.into_iter().map(|(name, value)| (name, value.value)).collect());
     let cpu = section.number("cpu", 1024, fargate::cpu);
     let memory = section.number("memory", 4096, |_| Ok(()));
     section.reader.check(&[&memory.origin, &cpu.origin], "memory", "", || {
@@ -110,9 +116,9 @@ fn scheduler_rollout(section: &mut Section<'_, '_>) -> [Located<i32>; 3] {
 
 /// Reads a full image reference, or a tag in the workspace's repository. A tag next to a reference would have no
 /// effect, so it is refused, unless the tag applies to all workspaces and a workspace overrides it with a reference.
-fn image(section: &mut Section<'_, '_>, default_tag: &str) -> Image {
-    let reference = section.optional_text("image", fargate::image);
-    let tag = section.text("tag", default_tag, fargate::image_tag);
+fn own_image(section: &mut Section<'_, '_>, default_tag: &str) -> Image {
+    let reference = section.optional_text("image", image::image);
+    let tag = section.text("tag", default_tag, image::image_tag);
     let Some(image) = reference.value.clone() else {
         return Image::Tag(tag.value);
     };
@@ -135,7 +141,7 @@ pub(crate) fn word(word: &str) -> Result<String, Violation> {
 /// Reads the variables with plain values and the variables with references to secrets. A name in both tables is
 /// refused, as ECS would refuse it, unless one of the two applies to all workspaces and the workspace overrides it with
 /// the other.
-fn variables(section: &mut Section<'_, '_>) -> [BTreeMap<String, String>; 2] {
+fn variables(section: &mut Section<'_, '_>) -> [Variables; 2] {
     let mut plain = section.map("environment", variable, secrets::plain_variable);
     let mut secret = section.map("secrets", variable, |_, arn| secrets::reference(arn));
     let layer = |value: &Located<String>| value.location().map(|location| location.layer);
@@ -152,7 +158,23 @@ fn variables(section: &mut Section<'_, '_>) -> [BTreeMap<String, String>; 2] {
             }
         }
     }
-    [plain, secret].map(|map| map.into_iter().map(|(name, value)| (name, value.value)).collect())
+    [plain, secret]
+}
+
+/// Checks that the variables and the command fit into a task definition. A violation is reported at the longest value.
+fn check_size(
+    section: &mut Section<'_, '_>,
+    environment: &Variables,
+    secrets: &Variables,
+    command: &Located<Option<Vec<String>>>,
+) {
+    let pairs = |map| Variables::iter(map).map(|(name, value)| (name.as_str(), value.value.as_str()));
+    let words = command.value.iter().flatten().map(String::as_str);
+    let bytes = task_definition::container_size(pairs(environment), pairs(secrets), words.clone());
+    let word = (words.map(str::len).sum(), &command.origin);
+    let values = environment.values().chain(secrets.values()).map(|value| (value.value.len(), &value.origin));
+    let (_, longest) = values.fold(word, |one, other| if other.0 > one.0 { other } else { one });
+    section.reader.check(&[longest], "environment", "", || task_definition::configured_size(bytes));
 }
 
 fn variable(name: &str) -> Verdict {

@@ -11,6 +11,9 @@ use crate::error::Problem;
 /// Delimiters of strings.
 const QUOTES: [char; 2] = ['"', '\''];
 
+/// Number of characters that are shown of a line, from the value on: a value can be too large to be shown.
+const SHOWN_MAX: usize = 120;
+
 /// File that is being read.
 #[derive(Debug)]
 pub(crate) struct Source {
@@ -66,9 +69,13 @@ impl Source {
             let end = self.boundary(span.end).clamp(start, line_end);
             problem.line = before.matches('\n').count() + 1;
             problem.column = self.text[line_start..start].chars().count() + 1;
-            problem.width = self.text[start..end].trim_end().chars().count().max(1);
+            problem.width = self.text[start..end].trim_end().chars().count().clamp(1, SHOWN_MAX);
             let line = self.redacted[line_start..line_end].trim_end();
-            problem.snippet = Some(line.replace('\t', " "));
+            let mut shown: String = line.chars().take(problem.column - 1 + SHOWN_MAX).collect();
+            if shown.len() < line.len() {
+                shown.push('…');
+            }
+            problem.snippet = Some(shown.replace('\t', " "));
         }
         problem
     }

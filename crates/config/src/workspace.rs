@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use ipnet::Ipv4Net;
+use pb_rules::capacity::ServiceTasks;
 use serde::Serialize;
 
 use crate::names::Names;
@@ -199,6 +200,17 @@ impl Services {
     pub fn all(&self) -> impl Iterator<Item = (&str, &Service)> {
         let two = [("flask", &self.flask.service), ("celery", &self.celery)];
         two.into_iter().chain(self.others.iter().map(|(key, other)| (key.as_str(), other.service())))
+    }
+
+    /// Returns the tasks of all services. The release command runs with the settings of one of them.
+    pub fn tasks(&self, before: Option<&ReleaseCommand>) -> impl Iterator<Item = ServiceTasks> {
+        self.all().map(move |(key, service)| ServiceTasks {
+            count: service.count,
+            min_healthy_percent: service.min_healthy_percent,
+            max_percent: service.max_percent,
+            cpu: service.cpu,
+            before: before.is_some_and(|before| before.service == key),
+        })
     }
 
     /// Returns a service by key.

@@ -23,6 +23,16 @@ fn added(rest: &str) -> String {
     refused(&format!("{BASE}{rest}{workspace}\n"))
 }
 
+/// Returns the configuration of a variable with this reference.
+fn secret_of(arn: &str) -> String {
+    format!("[services.flask.secrets]\nDB = \"{arn}\"")
+}
+
+/// Returns a text of this length, for values that are too large.
+fn filler(length: usize) -> String {
+    "x".repeat(length)
+}
+
 /// Returns the messages of all cases, each below the name of its case.
 fn table(cases: &[(&str, String)]) -> String {
     let entry = |(name, text): &(&str, String)| format!("# {name}\n\n{text}\n");
@@ -90,6 +100,28 @@ fn services() {
         ("image and tag", added("[services.flask]\nimage = \"x/y:1\"\ntag = \"v1\"")),
         ("variable of the queue", added("[services.flask.environment]\nCELERY_BROKER_URL = \"redis://elsewhere\"")),
         ("bad retention", added("[logs]\nretention_days = 45")),
+        ("more tasks than addresses", added("[services.celery]\ncount = 300")),
+        (
+            "more tasks than addresses in one workspace",
+            added("[services.celery]\ncount = 100\n[workspace.staging.network]\ntasks_subnet = \"10.0.1.0/26\""),
+        ),
+        (
+            "large variable",
+            added(&format!("[services.flask.environment]\nLEVEL = \"info\"\nBIG = \"{}\"", filler(70_000))),
+        ),
+        (
+            "variables that are large together",
+            added(&format!(
+                "[services.flask]\nenvironment = {{ A = \"{0}\" }}\n[workspace.staging.services.flask]\nenvironment = {{ B = \"{0}\" }}",
+                filler(33_000)
+            )),
+        ),
+        ("large command", added(&format!("[services.flask]\ncommand = [\"sh\", \"-c\", \"{}\"]", filler(70_000)))),
+        ("large release command", added(&format!("[deploy]\nbefore = {{ command = [\"{}\"] }}", filler(9_000)))),
+        ("image in capitals", added("[services.flask]\nimage = \"ghcr.io/My-Team/App:1.0\"")),
+        ("image as a URL", added("[services.flask]\nimage = \"https://ghcr.io/my-team/app\"")),
+        ("image with half a digest", added("[services.flask]\nimage = \"ghcr.io/my-team/app@sha256:0123\"")),
+        ("image of a registry with a bad port", added("[services.flask]\nimage = \"registry.example.org:x/app\"")),
     ]);
     insta::assert_snapshot!(texts);
 }
@@ -112,6 +144,9 @@ fn secrets() {
             "another problem on the line of a secret",
             added("[services]\nflask = { secrets = { A_TOKEN = \"hunter2\" }, cpu = 3 }"),
         ),
+        ("a parameter with an empty level", added(&secret_of("arn:aws:ssm:us-east-2:123456789012:parameter//app/key"))),
+        ("a parameter of another partition", added(&secret_of("arn:aws:ssm:us-gov-west-1:123456789012:parameter/key"))),
+        ("a secret in a mistyped region", added(&secret_of(&arn.replace("us-east-2", "us-est-2")))),
         ("a secret instead of its ARN", added("[services.flask.secrets]\nDB_PASSWORD = \"hunter2\"")),
         (
             "an ARN without its suffix",
@@ -215,6 +250,7 @@ fn redis() {
         ("bad in one workspace, but valid for all", added("[redis]\nport = 7000\n[workspace.staging.redis]\nport = 0")),
         ("bad engine", added("[redis]\nengine = \"memcached\"")),
         ("bad engine version", added("[redis]\nversion = \"8.0\"")),
+        ("version after the last one", added("[redis]\nversion = \"7.2\"")),
         ("patch version", added("[redis]\nversion = \"7.1.0\"")),
         (
             "shared version that the engine of a workspace lacks",
@@ -254,6 +290,8 @@ fn names_and_tags() {
         ("hostname outside of the zone", refused(&format!("zone = \"example.com\"\n{BASE}[workspace.staging]"))),
         ("account id", refused(&format!("allowed_account_ids = [\"1234\"]\n{BASE}[workspace.staging]"))),
         ("region", refused(&format!("{}[workspace.staging]", BASE.replace("us-east-2", "us-east-2a")))),
+        ("mistyped region", refused(&format!("{}[workspace.staging]", BASE.replace("us-east-2", "us-est-2")))),
+        ("no region at all", refused(&format!("{}[workspace.staging]", BASE.replace("us-east-2", "frankfurt")))),
     ]);
     insta::assert_snapshot!(texts);
 }

@@ -1,24 +1,8 @@
-//! Accounts, regions, and the prerequisites of a deploy: role, bucket, table.
+//! Accounts, and the prerequisites of a deploy: role, bucket, table.
 
+use crate::region::region;
 use crate::text::{length, no_part, no_prefix, no_suffix, only};
 use crate::{Verdict, Violation};
-
-/// Checks the syntax of a region name such as `us-east-2`, but not that the region exists. (AWS General Reference:
-/// Regions)
-pub fn region(name: &str) -> Verdict {
-    let parts: Vec<&str> = name.split('-').collect();
-    let word = |part: &str| !part.is_empty() && part.chars().all(|c| c.is_ascii_lowercase());
-    if let [area, middle @ .., number] = parts.as_slice()
-        && (2..=4).contains(&area.len())
-        && word(area)
-        && !middle.is_empty()
-        && middle.iter().all(|part| word(part))
-        && matches!(number.as_bytes(), [b'1'..=b'9'])
-    {
-        return Ok(());
-    }
-    Err(Violation::new(format!("`{name}` is not the name of a region, such as `us-east-2`")))
-}
 
 /// Checks the id of an account: twelve digits. (AWS Account Management: AWS account identifiers)
 pub fn account_id(id: &str) -> Verdict {
@@ -115,16 +99,6 @@ pub fn table(name: &str) -> Verdict {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn regions() {
-        for good in ["us-east-2", "us-gov-west-1", "ap-southeast-7", "eusc-de-east-1"] {
-            assert_eq!(region(good), Ok(()), "{good}");
-        }
-        for bad in ["", "useast2", "us-east", "us-east-2a", "US-EAST-2", "us-2", "us--east-2"] {
-            assert!(region(bad).is_err(), "{bad}");
-        }
-    }
 
     #[test]
     fn account_ids() {

@@ -2,6 +2,9 @@
 
 use crate::{Verdict, Violation};
 
+/// Reason for which newer versions of Redis are refused.
+const REDIS_ENDS: &str = "ElastiCache offers Redis up to 7.1; use the engine `valkey` for newer versions";
+
 /// Checks the engine of a replication group. (ElastiCache API: CreateReplicationGroup, `Engine`)
 pub fn engine(engine: &str) -> Verdict {
     match engine {
@@ -29,7 +32,9 @@ pub fn family(engine_name: &str, version: &str) -> Result<String, Violation> {
     };
     match (engine_name, major, parts.as_slice()) {
         ("valkey", ..7, _) | ("valkey", 7, [_, "0" | "1"]) => Err(refuse("the first version is 7.2")),
-        ("redis", 6, [_, minor]) if *minor == "x" || number(minor).is_some() => Ok("redis6.x".to_owned()),
+        ("redis", 6, [_, "x" | "0" | "2"]) => Ok("redis6.x".to_owned()),
+        ("redis", 6, [_, minor]) if number(minor).is_some() => Err(refuse("ElastiCache offers 6.0 and 6.2")),
+        ("redis", 7, [_, minor]) if number(minor).is_some_and(|minor| minor > 1) => Err(refuse(REDIS_ENDS)),
         ("redis", 7, [_, minor]) | ("valkey", 7.., [_, minor]) if number(minor).is_some() => {
             Ok(format!("{engine_name}{major}"))
         }
@@ -37,9 +42,7 @@ pub fn family(engine_name: &str, version: &str) -> Result<String, Violation> {
             Ok(format!("redis{major}.{minor}"))
         }
         ("redis", 2..=5, _) => Err(refuse("versions before 6 have three numbers, such as `5.0.6`")),
-        ("redis", 8.., _) => {
-            Err(refuse("ElastiCache offers Redis up to 7.1; use the engine `valkey` for newer versions"))
-        }
+        ("redis", 8.., _) => Err(refuse(REDIS_ENDS)),
         (_, 6.., [_, minor, _]) if number(minor).is_some() => {
             Err(refuse("AWS chooses the patch version").with_suggestion(format!("{major}.{minor}")))
         }
@@ -112,6 +115,8 @@ mod tests {
             ("redis", "latest", "such as `7.1`"),
             ("redis", "5.0", "three numbers"),
             ("redis", "8.0", "up to 7.1"),
+            ("redis", "7.2", "up to 7.1"),
+            ("redis", "6.1", "6.0 and 6.2"),
             ("redis", "1.0", "major and a minor"),
             ("redis", "7.1.0", "AWS chooses the patch version"),
             ("valkey", "6.2", "the first version is 7.2"),

@@ -156,22 +156,6 @@ pub fn health_check_grace(seconds: i64) -> Verdict {
     between(seconds, 0, i64::from(i32::MAX), " seconds")
 }
 
-/// Checks an image reference: `registry/name:tag` or `registry/name@digest`. (ECS API: ContainerDefinition, `image`)
-pub fn image(reference: &str) -> Verdict {
-    let what = "an image reference";
-    length(what, reference, 1, 255)?;
-    only(what, reference, |c| c.is_ascii_alphanumeric() || "-_:./#@".contains(c), "letters, digits and -_:./#@")?;
-    begins(what, reference, |c| c.is_ascii_alphanumeric(), "a letter or digit")
-}
-
-/// Checks the tag of an image in ECR. (ECR API: ImageIdentifier, `imageTag`)
-pub fn image_tag(tag: &str) -> Verdict {
-    let what = "an image tag";
-    length(what, tag, 1, 128)?;
-    only(what, tag, |c| c.is_ascii_alphanumeric() || "_.-".contains(c), "letters, digits and _.-")?;
-    begins(what, tag, |c| c.is_ascii_alphanumeric() || c == '_', "a letter, a digit or `_`")
-}
-
 /// Checks the name of an environment variable. (POSIX: Environment Variables)
 pub fn variable_name(name: &str) -> Verdict {
     let what = "a variable name";
@@ -263,18 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn images_and_variables() {
-        assert_eq!(image("ghcr.io/org/app:1.2"), Ok(()));
-        assert_eq!(image("app@sha256:0123"), Ok(()));
-        for bad in ["", "a b", "/app", &"x".repeat(256)] {
-            assert!(image(bad).is_err(), "{bad}");
-        }
-        for good in ["flask", "v1.2.3", "_x", "2024-01-01"] {
-            assert_eq!(image_tag(good), Ok(()), "{good}");
-        }
-        for bad in ["", "-x", ".x", "a:b", "a/b", &"x".repeat(129)] {
-            assert!(image_tag(bad).is_err(), "{bad}");
-        }
+    fn variables() {
         assert_eq!(variable_name("CELERY_CONCURRENCY"), Ok(()));
         for bad in ["", "1A", "A=B", "A B"] {
             assert!(variable_name(bad).is_err(), "{bad}");

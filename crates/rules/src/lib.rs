@@ -17,15 +17,19 @@
 
 pub mod account;
 pub mod cache;
+pub mod capacity;
 pub mod dns;
 pub mod fargate;
+pub mod image;
 pub mod load_balancer;
 pub mod logs;
 pub mod names;
 pub mod network;
 pub mod quotas;
+pub mod region;
 pub mod secrets;
 pub mod tags;
+pub mod task_definition;
 mod text;
 
 /// Violation of an AWS rule by a value.

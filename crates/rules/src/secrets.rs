@@ -5,15 +5,20 @@ mod detection;
 pub use detection::{REDACTED, is_secret_name, may_contain_secret, plain_variable, plain_word, redact_text};
 
 use crate::account::account_id;
-use crate::text::only;
+use crate::region::{is_partition, partition, region};
+use crate::text::{length, only};
 use crate::{Verdict, Violation};
 
 /// Remedy for an invalid reference: examples of valid references.
 const EXAMPLES: &str = "use an ARN such as arn:aws:secretsmanager:us-east-2:123456789012:secret:app/db-AbCdEf or \
                         arn:aws:ssm:us-east-2:123456789012:parameter/app/db";
 
+/// Maximum number of levels of a parameter name.
+const LEVELS_MAX: usize = 15;
+
 /// Parsed reference to a secret.
 struct Reference<'a> {
+    partition: &'a str,
     region: &'a str,
     account: &'a str,
     store: Store<'a>,
@@ -31,34 +36,66 @@ enum Store<'a> {
 /// Checks the ARN of a Secrets Manager secret or of a Parameter Store parameter, from which ECS sets a variable.
 ///
 /// The ARN of a secret ends with a hyphen and six characters. It may be followed by
-/// `:JSON_KEY:VERSION_STAGE:VERSION_ID`. Each of the three may be empty, and a stage and an id exclude each other. (ECS
-/// developer guide: Pass Secrets Manager secrets through Amazon ECS environment variables; Secrets Manager API:
-/// CreateSecret; Systems Manager API: PutParameter)
+/// `:JSON_KEY:VERSION_STAGE:VERSION_ID`. Each of the three may be empty, and a stage and an id exclude each other. The
+/// ARN of a parameter with the name `/app/db` ends with `parameter/app/db`. (ECS developer guide: Pass Secrets Manager
+/// secrets through Amazon ECS environment variables; Secrets Manager API: CreateSecret; Systems Manager API:
+/// PutParameter; Service Authorization Reference: resource types)
 pub fn reference(arn: &str) -> Verdict {
     // The error must not show the value, which may be a secret that was written here by mistake.
-    let Some(Reference { region, account, store }) = parse_reference(arn) else {
+    let Some(Reference { partition: own, region: place, account, store }) = parse_reference(arn) else {
         return Err(Violation::new(
             "the value is neither the ARN of a Secrets Manager secret nor that of a Parameter Store parameter",
         )
         .with_remedy(EXAMPLES));
     };
     account_id(account)?;
-    if region.is_empty() {
+    if place.is_empty() {
         return Err(Violation::new(format!("`{arn}` has no region")).with_remedy(EXAMPLES));
+    }
+    region(place).map_err(|violation| match violation.suggestion() {
+        Some(nearest) => Violation::new(violation.to_string()).with_suggestion(arn.replacen(place, nearest, 1)),
+        None => violation,
+    })?;
+    if let Some(actual) = partition(place).filter(|actual| *actual != own) {
+        let message = format!("`{arn}` has the partition `{own}`, but region {place} belongs to `{actual}`");
+        return Err(Violation::new(message).with_suggestion(arn.replacen(own, actual, 1)));
     }
     match store {
         Store::SecretsManager { name, more } => secret(arn, name, &more),
-        Store::ParameterStore { name } => {
-            let allowed = |c: char| c.is_ascii_alphanumeric() || "_.-/".contains(c);
-            only("a parameter name", name, allowed, "letters, digits and _.-/")
-        }
+        Store::ParameterStore { name } => parameter(arn, name),
     }
 }
 
+/// Checks the name of a parameter, without its leading slash. (Systems Manager API: PutParameter, `Name`)
+fn parameter(arn: &str, name: &str) -> Verdict {
+    let what = "a parameter name";
+    let allowed = |c: char| c.is_ascii_alphanumeric() || "_.-/".contains(c);
+    only(what, name, allowed, "letters, digits and _.-/")?;
+    length("the ARN of a parameter", arn, 1, 1011)?;
+    let levels: Vec<&str> = name.split('/').collect();
+    if levels.contains(&"") {
+        let joined: Vec<&str> = levels.into_iter().filter(|level| !level.is_empty()).collect();
+        let message = format!("`{arn}` has a slash too many: no level of {what} is empty");
+        let fixed = arn.replacen(name, &joined.join("/"), 1);
+        return Err(match joined.is_empty() {
+            true => Violation::new(message).with_remedy(EXAMPLES),
+            false => Violation::new(message).with_suggestion(fixed),
+        });
+    }
+    if levels.len() > LEVELS_MAX {
+        let message = format!("`{arn}` has {} levels; {what} can have at most {LEVELS_MAX}", levels.len());
+        return Err(Violation::new(message));
+    }
+    Ok(())
+}
+
+/// Checks the name and the version of a secret.
 fn secret(arn: &str, name: &str, more: &[&str]) -> Verdict {
     // AWS services such as RDS create secrets with `!` in the name.
     let allowed = |c: char| c.is_ascii_alphanumeric() || "_.-/+=@!".contains(c);
     only("a secret name", name, allowed, "letters, digits and _.-/+=@!")?;
+    // The name has up to 512 characters, and the suffix seven.
+    length("a secret name", name, 1, 519)?;
     match more {
         [] | [_, "", _] | [_, _, ""] if has_random_suffix(name) => Ok(()),
         [] | [_, "", _] | [_, _, ""] => {
@@ -87,7 +124,7 @@ fn parse_reference(arn: &str) -> Option<Reference<'_>> {
         }
         _ => return None,
     };
-    partition.starts_with("aws").then_some(Reference { region, account, store })
+    is_partition(partition).then_some(Reference { partition, region, account, store })
 }
 
 fn has_random_suffix(name: &str) -> bool {
@@ -125,7 +162,9 @@ mod tests {
             format!("{SECRET}:a key:AWSPREVIOUS:"),
             SECRET.replace("app/db", "rds!db-3af6352b-e7f0-4fdc-9c52-4910b0dd815c"),
             PARAMETER.to_owned(),
-            PARAMETER.replace(":aws:", ":aws-us-gov:"),
+            PARAMETER.replace(":aws:", ":aws-us-gov:").replace("us-east-2", "us-gov-west-1"),
+            PARAMETER.replace("app/db", "aws/reference/secretsmanager/app"),
+            PARAMETER.replace("app/db", &vec!["a"; 15].join("/")),
         ] {
             assert_eq!(reference(&good), Ok(()), "{good}");
         }
@@ -149,9 +188,27 @@ mod tests {
             ("arn:aws:ssm::123456789012:parameter/a", "region"),
             ("arn:aws:ssm:us-east-2:1234:parameter/a", "twelve digits"),
             ("arn:aws:ssm:us-east-2:123456789012:parameter/a b", "contains ' '"),
+            ("arn:aws:ssm:us-east-2:123456789012:parameter//app/key", "a slash too many"),
+            ("arn:aws:ssm:us-east-2:123456789012:parameter/app//key", "a slash too many"),
+            ("arn:aws:ssm:us-east-2:123456789012:parameter/app/", "a slash too many"),
+            ("arn:aws:ssm:us-east-2:123456789012:parameter//", "a slash too many"),
+            (&PARAMETER.replace("app/db", &vec!["a"; 16].join("/")), "16 levels"),
+            (&PARAMETER.replace("app/db", &"a".repeat(980)), "1011"),
+            (&SECRET.replace("app/db", &"a".repeat(513)), "519"),
+            ("arn:aws:ssm:us-est-2:123456789012:parameter/a", "`us-est-2` is not a region"),
+            ("arn:aws:ssm:us-gov-west-1:123456789012:parameter/a", "belongs to `aws-us-gov`"),
+            ("arn:aws-china:ssm:us-east-2:123456789012:parameter/a", "neither"),
+            ("ARN:aws:ssm:us-east-2:123456789012:parameter/a", "neither"),
         ] {
             let violation = reference(bad).unwrap_err();
             assert!(violation.to_string().contains(word), "{bad}: {violation}");
+        }
+        for (bad, suggestion) in [
+            (PARAMETER.replace("/app", "//app"), PARAMETER.to_owned()),
+            (PARAMETER.replace("east-2", "est-2"), PARAMETER.to_owned()),
+            (SECRET.replace(":aws:", ":aws-cn:"), SECRET.to_owned()),
+        ] {
+            assert_eq!(reference(&bad).unwrap_err().suggestion(), Some(&*suggestion), "{bad}");
         }
         assert!(!reference("hunter2").unwrap_err().to_string().contains("hunter2"));
     }

@@ -55,7 +55,7 @@ pub struct LogSpec {
 pub(crate) fn check(name: &str, container: &ContainerSpec) -> Result<(), String> {
     let of = |field: &str| format!("{field} of container {name}");
     checks::text(&of("name"), name, pb_rules::names::container)?;
-    checks::text(&of("image"), &container.image, pb_rules::fargate::image)?;
+    checks::text(&of("image"), &container.image, pb_rules::image::image)?;
     for (variable, value) in &container.environment {
         checks::text(&of("environment"), variable, pb_rules::fargate::variable_name)?;
         checks::text(&of("environment"), value, |value| secrets::plain_variable(variable, value))?;

@@ -1,5 +1,7 @@
 //! ECS task definitions. A change registers another revision; old revisions are kept for rollbacks.
 
+mod size;
+
 use crate::resources::checks;
 use crate::resources::container::{self, ContainerSpec};
 use crate::resources::revision_in_use::revision_in_use;
@@ -267,6 +269,7 @@ impl Resource for TaskDefinitions {
         if !spec.other.is_empty() {
             return Err("invalid other: must be empty in a configured spec".to_owned());
         }
+        checks::verdict("task definition", pb_rules::task_definition::size(size::size(spec)))?;
         checks::tags(&spec.tags)
     }
 

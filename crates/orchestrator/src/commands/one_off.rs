@@ -29,6 +29,9 @@ const FINAL_LOG_READS: usize = 5;
 /// A workspace or service that is not configured or deployed; a task that could not be started or never ran.
 pub async fn run(global: &Global, name: &str, service: &str, command: &[String]) -> Result<Exit, Error> {
     service_name(&load_workspace(global, name)?, service)?;
+    pb_rules::task_definition::command_override(command.iter().map(String::as_str)).map_err(|why| {
+        Error::usage(format!("invalid command: {why}"), why.remedy().unwrap_or("choose a shorter command"))
+    })?;
     let reporter = Reporter::new(global.json, global.verbose);
     let (workspace, aws, snapshot) = load_with_recorded_names(global, name).await?;
     let service_name = service_name(&workspace, service)?;

@@ -11,6 +11,7 @@ use crate::workspace::deployed;
 use pb_config::{OtherService, Workspace};
 use pb_engine::Operation;
 use pb_fargate::ServiceChange;
+use pb_rules::capacity::{Needs, subnet_has_room};
 use std::collections::BTreeMap;
 
 /// Sets the number of tasks of services.
@@ -26,6 +27,7 @@ pub async fn scale(
 ) -> Result<Exit, Error> {
     let context = deployed::open(global, name).await?;
     let mut changes = BTreeMap::new();
+    check_addresses(&context.workspace, counts)?;
     for (key, count) in counts {
         let address = deployed::service_address(&context, key)?;
         check_count(&context.workspace, key, *count)?;
@@ -36,6 +38,19 @@ pub async fn scale(
     let exit = Pipeline::new(&reporter, &StoredState::new(&context), &context, consent).run(&run).await?;
     counts.iter().for_each(|(key, _)| reporter.message(&afterwards(&context.workspace, key)));
     Ok(exit)
+}
+
+/// Refuses counts for which the subnet of the tasks has too few addresses.
+fn check_addresses(workspace: &Workspace, counts: &[(String, i32)]) -> Result<(), Error> {
+    let mut services = workspace.services.clone();
+    for (key, count) in counts {
+        if let Some(service) = services.get_mut(key) {
+            service.count = *count;
+        }
+    }
+    let needs = Needs::addresses(services.tasks(workspace.deploy.before.as_ref()));
+    subnet_has_room(workspace.network.tasks_subnet, needs)
+        .map_err(|why| Error::usage(format!("invalid count: {why}"), "choose lower counts"))
 }
 
 /// Refuses a count that the service cannot have.

@@ -57,8 +57,13 @@ impl WorkspaceContext {
 pub fn load_workspace(global: &Global, name: &str) -> Result<Workspace, Error> {
     let mut workspace = Config::load(&global.config)?.workspace(name)?;
     if let Some(region) = &global.region {
-        pb_rules::account::region(region)
-            .map_err(|why| Error::usage(format!("invalid region: {why}"), "use a region such as us-east-2"))?;
+        pb_rules::region::region(region).map_err(|why| {
+            let hint = match why.suggestion() {
+                Some(nearest) => format!("did you mean --region {nearest}?"),
+                None => "use a region such as us-east-2".to_owned(),
+            };
+            Error::usage(format!("invalid region: {why}"), hint)
+        })?;
         workspace.region.clone_from(region);
     }
     Ok(workspace)

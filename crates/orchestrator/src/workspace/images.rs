@@ -7,7 +7,7 @@ use futures_util::future::{join, join_all};
 use pb_config::{Image, Service, Workspace};
 use pb_engine::{Action, Cause, Class, Failure, Plan, PlanError};
 use pb_fargate::{EcrImage, ImageLookup, look_up_tags, pinned};
-use pb_rules::fargate as rules;
+use pb_rules::image as rules;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
@@ -62,11 +62,16 @@ pub fn apply_overrides(workspace: &mut Workspace, given: &ImageOverrides) -> Res
         };
         let (image, verdict) = match text {
             text if text.contains('/') => (Image::Reference(text.clone()), rules::image(text)),
-            digest if digest.starts_with(DIGEST) => (Image::Tag(digest.clone()), Ok(())),
+            digest if digest.starts_with(DIGEST) => (Image::Tag(digest.clone()), rules::digest(digest)),
             tag => (Image::Tag(tag.clone()), rules::image_tag(tag)),
         };
         verdict.map_err(|why| {
-            let hint = "use a tag in the workspace's own repository, a digest (sha256:...) or a full reference";
+            let hint = match why.suggestion() {
+                Some(reference) => format!("use --image {key}={reference}"),
+                None => {
+                    "use a tag in the workspace's own repository, a digest (sha256:...) or a full reference".to_owned()
+                }
+            };
             Error::usage(format!("invalid image for {key}: {why}"), hint)
         })?;
         service.image = image;

@@ -374,7 +374,7 @@ async fn secret_in_live_revision_is_hidden_and_not_written() {
 #[test]
 fn invalid_task_definition_spec_is_refused() {
     type Change = fn(&mut TaskDefinitionSpec);
-    let table: [(Change, &str); 10] = [
+    let table: [(Change, &str); 11] = [
         (|spec| spec.memory = 1024, "size"),
         (|spec| spec.execution_role_arn = "role".to_owned(), "ARN of a role"),
         (|spec| web(spec).stop_timeout = Some(121), "stop_timeout"),
@@ -387,6 +387,7 @@ fn invalid_task_definition_spec_is_refused() {
         (|spec| drop(web(spec).environment.insert("A_TOKEN".to_owned(), "a".to_owned())), "name of a secret"),
         (|spec| web(spec).command[0] = "amqp://a:b@c".to_owned(), "with a password"),
         (|spec| drop(web(spec).secrets.insert("KEY".to_owned(), "hunter2".to_owned())), "neither the ARN"),
+        (|spec| drop(web(spec).environment.insert("BIG".to_owned(), "x".repeat(65_000))), "ECS accepts 65536"),
         (|spec| drop(spec.tags.insert("aws:x".to_owned(), String::new())), "tag"),
     ];
     assert_eq!(TaskDefinitions::validate(&spec("1")), Ok(()));

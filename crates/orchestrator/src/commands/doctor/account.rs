@@ -5,10 +5,7 @@ use super::{permissions, quotas};
 use aws_config::SdkConfig;
 use pb_config::Workspace;
 use pb_engine::Snapshot;
-
-/// Numbers of IP addresses in a subnet: those that AWS reserves for itself, and those that the load balancer may use.
-const RESERVED_BY_AWS: i64 = 5;
-const LOAD_BALANCER_ADDRESSES: i64 = 8;
+use pb_rules::capacity::{Needs, usable_addresses};
 
 /// Makes all checks of the account in parallel.
 pub async fn checks(aws: &SdkConfig, workspace: &Workspace, snapshot: &Snapshot) -> Vec<Check> {
@@ -40,20 +37,19 @@ pub async fn checks(aws: &SdkConfig, workspace: &Workspace, snapshot: &Snapshot)
     checks
 }
 
-/// Checks whether the subnet of the tasks has enough IP addresses for the queue, the load balancer and all tasks, even
-/// during a rollout.
+/// Checks whether the subnet of the tasks has enough IP addresses for the queue, the load balancer and all tasks that
+/// run during a rollout of all services. With less, some new tasks fail until old ones have stopped, and the circuit
+/// breaker counts them. The configuration is refused if there are not even enough addresses for one additional task.
 fn addresses(workspace: &Workspace) -> Check {
     let subnet = workspace.network.tasks_subnet;
-    let size = 1_i64 << (32 - subnet.prefix_len());
-    let tasks: i64 = workspace
-        .services
-        .all()
-        .map(|(_, service)| i64::from(service.count) * i64::from(service.max_percent.max(100)) / 100)
-        .sum();
-    let (needed, free) = (tasks + 1 + LOAD_BALANCER_ADDRESSES, size - RESERVED_BY_AWS);
+    let needs = Needs::addresses(workspace.services.tasks(workspace.deploy.before.as_ref()));
+    let (needed, free) = (needs.all, usable_addresses(subnet));
     let found = format!("needs {needed} addresses during a rollout of all services; {subnet} has {free}");
     match needed <= free {
         true => Check::good("addresses", found),
-        false => Check::bad("addresses", found, "choose a larger `network.tasks_subnet`, or fewer tasks"),
+        false => {
+            let found = format!("{found}, so some new tasks fail, and the circuit breaker may end the rollout");
+            Check::warning("addresses", found, "choose a larger `network.tasks_subnet`, or lower `max_percent`")
+        }
     }
 }

@@ -10,12 +10,10 @@ use pb_aws::no_retry;
 use pb_config::Workspace;
 use pb_engine::{Failure, Snapshot};
 use pb_net::Ec2;
+use pb_rules::capacity::{Needs, vcpus_of};
 
 /// Default quota for VPCs, and for internet gateways, in a region. (Amazon VPC quotas)
 const DEFAULT_QUOTA: QuotaValue = QuotaValue::Default(5.0);
-
-/// CPU units per virtual CPU.
-const VCPU: f64 = 1024.0;
 
 /// A quota, identified by its codes in Service Quotas.
 #[derive(Clone, Copy)]
@@ -87,7 +85,8 @@ fn vcpus(workspace: &Workspace, quota: Result<QuotaValue, Failure>) -> Check {
         Ok(quota) => quota,
         Err(failure) => return Check::failed(NAME, Verdict::Unknown, &failure),
     };
-    let Needed { running, during_rollout, all } = needed(workspace);
+    let Needs { running, during_rollout, all } = needed(workspace);
+    let [running, during_rollout, all] = [running, during_rollout, all].map(vcpus_of);
     let needs = format!("needs {running} vCPU");
     let limit = format!("the quota for all tasks in this region is {quota}");
     let hint = "use fewer or smaller tasks, or request an increase: Service Quotas, AWS Fargate, On-Demand vCPU";
@@ -105,37 +104,14 @@ fn vcpus(workspace: &Workspace, quota: Result<QuotaValue, Failure>) -> Check {
     Check::good(NAME, format!("{needs}, and {all} during a rollout of all services; {limit}"))
 }
 
-/// Numbers of virtual CPUs that a workspace needs.
-struct Needed {
-    /// Those for all tasks.
-    running: f64,
-    /// Those for all tasks and one more: the largest task that starts before an old one stops, or the release command.
-    during_rollout: f64,
-    /// Those for all tasks that ECS may run during a rollout of all services.
-    all: f64,
-}
-
-fn needed(workspace: &Workspace) -> Needed {
-    let (mut running, mut largest, mut all) = (0.0, 0.0_f64, 0.0);
-    let before = workspace.deploy.before.as_ref().map(|before| before.service.as_str());
-    for (key, service) in workspace.services.all() {
-        let size = f64::from(service.cpu) / VCPU;
-        let most = i64::from(service.count) * i64::from(service.max_percent) / 100;
-        let most = i32::try_from(most).unwrap_or(i32::MAX).max(service.count);
-        running += size * f64::from(service.count);
-        all += size * f64::from(most);
-        let stops_first =
-            i64::from(service.count) * i64::from(service.min_healthy_percent) <= i64::from(service.count - 1) * 100;
-        if (service.count > 0 && !stops_first) || before == Some(key) {
-            largest = largest.max(size);
-        }
-    }
-    Needed { running, during_rollout: running + largest, all }
+/// Returns the CPU units that a workspace needs.
+fn needed(workspace: &Workspace) -> Needs {
+    Needs::cpu_units(workspace.services.tasks(workspace.deploy.before.as_ref()))
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{DEFAULT_QUOTA, Needed, QuotaValue, Verdict, needed, room_for, vcpus};
+    use super::{DEFAULT_QUOTA, Needs, QuotaValue, Verdict, needed, room_for, vcpus, vcpus_of};
     use pb_config::Workspace;
     use pb_engine::{Class, Failure};
 
@@ -168,8 +144,8 @@ mod tests {
         let stops_first = "services.flask = { cpu = 256, memory = 512, count = 2, min_healthy_percent = 50, max_percent = 100 }\n\
                            services.celery = { cpu = 512, min_healthy_percent = 75, max_percent = 100 }";
         let needs = |text: &str| {
-            let Needed { running, during_rollout, all } = needed(&workspace(text));
-            [running, during_rollout, all].map(|vcpus| vcpus.to_string()).join(" ")
+            let Needs { running, during_rollout, all } = needed(&workspace(text));
+            [running, during_rollout, all].map(|units| vcpus_of(units).to_string()).join(" ")
         };
         assert_eq!(needs(stops_first), "2.5 2.5 2.5");
         let before = format!("deploy = {{ before = {{ command = [\"migrate\"] }} }}\n{stops_first}");
