@@ -3,6 +3,7 @@
 //! what may exist.
 
 use crate::exit::Exit;
+use crate::output::console;
 use pb_engine::{Cancel, Stop};
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -22,6 +23,7 @@ pub fn listen() -> Cancel {
         for asked in 0.. {
             signal().await;
             if asked > 0 {
+                console::end_live();
                 std::process::exit(Exit::Interrupted.code().into());
             }
             // The receiver is gone if the run has just ended.

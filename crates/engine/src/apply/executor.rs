@@ -152,12 +152,14 @@ impl<'a> Executor<'a> {
         self.start_checks();
         while !(self.running.is_empty() && self.checks.running.is_empty()) {
             tokio::select! {
-                Some(message) = self.running.next() => self.on_result(message),
-                Some(ended) = self.checks.running.next() => self.on_check(ended),
+                // The stop is reported before the steps that it interrupts.
+                biased;
                 () = cancel.stopped(), if !reported => {
                     reported = true;
                     self.run.events.send(Event::Stopping);
                 }
+                Some(message) = self.running.next() => self.on_result(message),
+                Some(ended) = self.checks.running.next() => self.on_check(ended),
             }
             self.start_ready();
             self.start_checks();

@@ -5,12 +5,12 @@ use crate::commands::query::read_snapshot;
 use crate::exit::{Error, Exit};
 use crate::output::console;
 use crate::output::{DIM, paint};
+use crate::run::session::state_claim;
 use crate::workspace::context::{account_region, connect, load_workspace, state_location};
 use crate::workspace::{prerequisites, select};
-use crate::{confirmation, output, signals};
+use crate::{confirmation, output};
 use pb_engine::{ErrorCode, Snapshot};
-use pb_state::{AcquireOptions, LeaseTable, Store, restore as restore_version};
-use std::time::Duration;
+use pb_state::{LeaseTable, Store, restore as restore_version};
 
 /// Lists the recorded addresses.
 ///
@@ -115,11 +115,7 @@ pub async fn restore(global: &Global, name: &str, version: &str, consent: &Conse
     let account = prerequisites::account(&aws, &workspace).await?;
     let store = Store::new(&aws, &location).at(account_region(&workspace, Some(account)));
     let leases = LeaseTable::new(&aws, &location, global.timing());
-    let claim = AcquireOptions {
-        lock_timeout: Duration::from_secs(consent.lock_timeout),
-        cancel: signals::listen(),
-        ..AcquireOptions::new(crate::identity::user_at_host(), "restore")
-    };
+    let claim = state_claim("restore", consent.lock_timeout);
     let snapshot = restore_version(&store, &leases, &claim, version).await?;
     console::note(format!("Restored as serial {}. Show what differs with: pb-deploy plan {name}", snapshot.serial));
     Ok(Exit::Done)

@@ -4,14 +4,14 @@ use crate::cli::{Consent, Global};
 use crate::exit::{Error, Exit};
 use crate::output::console;
 use crate::output::{BAD, GOOD, WARN, paint};
+use crate::run::session::state_claim;
 use crate::workspace::context::{StateContext, connect, load_workspace, state_location};
 use crate::workspace::select;
-use crate::{confirmation, output, signals};
+use crate::{confirmation, output};
 use pb_engine::{Address, ErrorCode, Failure, Refusal, Snapshot};
-use pb_state::{AcquireOptions, LeaseTable, StateLocation, decode_edited, rewrite};
+use pb_state::{LeaseTable, StateLocation, decode_edited, rewrite};
 use std::collections::BTreeSet;
 use std::path::Path;
-use std::time::Duration;
 
 /// Writes the snapshot in a file as the newest version.
 ///
@@ -101,11 +101,7 @@ async fn edit(
     confirmation::confirm(name, "change the state of", consent.yes)?;
     let kept = store.versions().await?.into_iter().find(|version| version.latest);
     let leases = LeaseTable::new(&aws, &location, global.timing());
-    let claim = AcquireOptions {
-        lock_timeout: Duration::from_secs(consent.lock_timeout),
-        cancel: signals::listen(),
-        ..AcquireOptions::new(crate::identity::user_at_host(), format!("state {operation}"))
-    };
+    let claim = state_claim(format!("state {operation}"), consent.lock_timeout);
     let written = rewrite(store, &leases, &claim, |current| match *current == now {
         true => Ok(edited),
         false => Err(Failure::refused(Refusal::StateChanged, "change the state", "it has changed since it was shown")

@@ -19,7 +19,6 @@ use pb_fargate::ServiceStatus;
 use pb_state::{Holder, LeaseTable, Session, StateLocation, Store};
 use serde::Serialize;
 use std::collections::BTreeSet;
-use std::io::IsTerminal;
 use std::time::Duration;
 use tokio::sync::OnceCell;
 
@@ -29,9 +28,6 @@ const WATCH_INTERVAL: Duration = Duration::from_secs(2);
 /// Number of refreshes with `--watch` between two plans: a plan is made only once a minute, because it takes many more
 /// calls.
 const ROUNDS_PER_DRIFT: u32 = 30;
-
-/// Escape sequence that clears a terminal and moves the cursor to the top.
-const CLEAR_SCREEN: &str = "\x1b[H\x1b[2J";
 
 #[derive(Serialize)]
 struct Status<'a> {
@@ -118,15 +114,14 @@ pub async fn status(global: &Global, name: &str, watch: bool) -> Result<Exit, Er
     let reader = StatusReader { global, workspace, aws, location, account: OnceCell::new() };
     if !watch {
         let drift = async { Some(drift(global, name).await) };
-        return reader.show(drift, "").await.map(|()| Exit::Done);
+        return reader.show(drift, false).await.map(|()| Exit::Done);
     }
-    let clear = if std::io::stdout().is_terminal() { CLEAR_SCREEN } else { "" };
     let mut known = None;
     for round in 0_u32.. {
         if round % ROUNDS_PER_DRIFT == 0 {
             known = Some(drift(global, name).await);
         }
-        match reader.show(std::future::ready(known.clone()), clear).await {
+        match reader.show(std::future::ready(known.clone()), true).await {
             // A temporary failure does not end the watch.
             Err(error) if round > 0 => {
                 console::note(format!("{} {error}; retrying", paint(WARN, "status unavailable:")));
@@ -186,7 +181,7 @@ fn not_deployed(
 }
 
 impl StatusReader<'_> {
-    async fn show(&self, drift: impl Future<Output = Option<Drift>>, before: &str) -> Result<(), Error> {
+    async fn show(&self, drift: impl Future<Output = Option<Drift>>, watched: bool) -> Result<(), Error> {
         let Self { global, workspace, aws, location, account } = self;
         let store = Store::new(aws, location);
         let leases = LeaseTable::new(aws, location, global.timing());
@@ -226,9 +221,15 @@ impl StatusReader<'_> {
             lock: holder.as_ref().map(lock),
         };
         if global.json {
-            console::document(&status)?;
+            // Each round of a watch is one line.
+            match watched {
+                true => console::json_line(&status)?,
+                false => console::document(&status)?,
+            }
         } else {
-            console::print_text(before);
+            if watched {
+                console::clear_screen();
+            }
             show(&status, &snapshot);
         }
         Ok(())

@@ -2,6 +2,7 @@
 
 pub mod console;
 pub mod drift;
+mod live;
 pub mod markdown;
 pub mod plan;
 mod quantities;

@@ -1,17 +1,15 @@
 //! Progress of a run: finished steps, and running steps with the reason and duration of their waits. A terminal shows
-//! one line for each running step; other outputs get plain lines or JSON lines.
+//! one live line for each running step; other outputs get plain lines or JSON lines.
 
 use super::{BAD, BOLD, DIM, GOOD, WARN, console, duration, paint};
-use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
-use pb_engine::{Action, Address, Event, Events, Operation};
+use pb_engine::{Action, Address, Class, Event, Events, Operation};
 use serde::Serialize;
 use serde_json::Value;
 use std::collections::BTreeMap;
-use std::io::IsTerminal;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// Interval of the messages about long waits if stderr is not a terminal.
+/// Interval of the messages about long waits if there are no live lines.
 const LONG_WAIT: Duration = Duration::from_secs(30);
 
 /// Output of a run.
@@ -25,7 +23,6 @@ struct Inner {
     since: Instant,
     events: Mutex<EventCounter>,
     running: Mutex<BTreeMap<Address, RunningStep>>,
-    bars: MultiProgress,
 }
 
 /// Values that every JSON event of a run has in common.
@@ -48,19 +45,18 @@ struct RunningStep {
     action: Action,
     since: Instant,
     detail: String,
-    bar: Option<ProgressBar>,
 }
 
 impl Reporter {
     /// Creates a reporter that writes to stderr, or JSON lines to stdout.
     pub fn new(json: bool, verbose: bool) -> Self {
-        let style = match (json, std::io::stderr().is_terminal()) {
+        let style = match (json, console::has_live_lines()) {
             (true, _) => Style::Json,
             (false, true) => Style::Terminal,
             (false, false) => Style::Plain,
         };
         let (events, running) = (Mutex::default(), Mutex::default());
-        Self(Arc::new(Inner { style, verbose, since: Instant::now(), events, running, bars: MultiProgress::new() }))
+        Self(Arc::new(Inner { style, verbose, since: Instant::now(), events, running }))
     }
 
     /// Prints a line of data to stdout: as it is, or as an event with one field.
@@ -96,16 +92,16 @@ impl Reporter {
     pub fn message(&self, text: &str) {
         match self.0.style {
             Style::Json => {
-                self.json("message", &serde_json::json!({ "text": anstream::adapter::strip_str(text).to_string() }));
+                let text = anstream::adapter::strip_str(text).to_string();
+                self.json("message", &serde_json::json!({ "text": text.trim() }));
             }
-            Style::Plain => console::note(text),
-            Style::Terminal => self.0.bars.suspend(|| console::note(text)),
+            Style::Terminal | Style::Plain => console::note(text),
         }
     }
 
     /// Prints the result of a command, which other programs read, to stdout.
     pub fn result(&self, text: &str) {
-        self.0.bars.suspend(|| console::print(text));
+        console::print(text);
     }
 
     /// Prints a JSON line if the output is JSON.
@@ -132,7 +128,7 @@ impl Reporter {
         console::print(Value::Object(fields));
     }
 
-    /// Prints the long waits every 30 seconds if stderr is not a terminal. Never returns: the caller drops the future
+    /// Prints the long waits every 30 seconds if there are no live lines. Never returns: the caller drops the future
     /// when the run ends.
     pub async fn report_long_waits(&self) {
         loop {
@@ -173,6 +169,11 @@ impl Reporter {
                 let took = paint(DIM, format!("({})", duration(*millis)));
                 self.message(&format!("  {}: {}{id} {took}", paint(BOLD, address), paint(GOOD, past_verb(*action))));
             }
+            Event::Failed { address, failure, .. } if failure.class == Class::Interrupted => {
+                self.ended(address);
+                let interrupted = paint(WARN, "interrupted:");
+                self.message(&format!("  {}: {interrupted} {}", paint(BOLD, address), failure.message));
+            }
             Event::Failed { address, failure, .. } => {
                 self.ended(address);
                 self.message(&format!("  {}: {} {failure}", paint(BOLD, address), paint(BAD, "failed:")));
@@ -188,20 +189,14 @@ impl Reporter {
     }
 
     fn started(&self, address: &Address, action: Action) {
-        let bar = (self.0.style == Style::Terminal).then(|| {
-            let bar = self.0.bars.add(ProgressBar::new_spinner());
-            if let Ok(style) = ProgressStyle::with_template("  {spinner} {msg} {elapsed}") {
-                bar.set_style(style);
-            }
-            bar.set_message(format!("{address}: {}", present_verb(action)));
-            bar.enable_steady_tick(Duration::from_millis(120));
-            bar
-        });
-        if self.0.style == Style::Plain && self.0.verbose {
-            console::note(format!("  {address}: {}", present_verb(action)));
-        }
-        let step = RunningStep { action, since: Instant::now(), detail: String::new(), bar };
+        let text = format!("{address}: {}", present_verb(action));
+        let step = RunningStep { action, since: Instant::now(), detail: String::new() };
         self.0.running.lock().unwrap_or_else(PoisonError::into_inner).insert(address.clone(), step);
+        match self.0.style {
+            Style::Terminal => console::set_live(address.as_str(), text),
+            Style::Plain if self.0.verbose => console::note(format!("  {text}")),
+            Style::Plain | Style::Json => {}
+        }
     }
 
     fn waiting(&self, address: &Address, what: &str) {
@@ -211,16 +206,17 @@ impl Reporter {
             return;
         }
         what.clone_into(&mut step.detail);
-        match &step.bar {
-            Some(bar) => bar.set_message(format!("{address}: {}{}", present_verb(step.action), after_colon(what))),
-            None => console::note(format!("  {address}: {}{}", present_verb(step.action), after_colon(what))),
+        let text = format!("{address}: {}{}", present_verb(step.action), after_colon(what));
+        match self.0.style {
+            Style::Terminal => console::set_live(address.as_str(), text),
+            Style::Plain | Style::Json => console::note(format!("  {text}")),
         }
     }
 
     fn ended(&self, address: &Address) {
-        let step = self.0.running.lock().unwrap_or_else(PoisonError::into_inner).remove(address);
-        if let Some(bar) = step.and_then(|step| step.bar) {
-            bar.finish_and_clear();
+        self.0.running.lock().unwrap_or_else(PoisonError::into_inner).remove(address);
+        if self.0.style == Style::Terminal {
+            console::remove_live(address.as_str());
         }
     }
 }

@@ -34,7 +34,6 @@ impl InterruptedRun<'_> {
             return;
         }
         let names: Vec<&str> = started.iter().map(|(_, attrs)| attrs.name.as_str()).collect();
-        let names = names.join(", ");
         let choice = match self.on_interrupt {
             Some(choice) => choice,
             None => prompt(self.reporter, &names).await,
@@ -58,14 +57,18 @@ impl InterruptedRun<'_> {
         }
     }
 
-    fn print_left_running(&self, names: &str) {
+    fn print_left_running(&self, names: &[&str]) {
         let workspace = self.workspace;
         let undo = match self.operation {
             Operation::Deploy => format!(" To undo: `pb-deploy rollback {workspace}`."),
             _ => String::new(),
         };
-        let continues = paint(WARN, "The rollout continues in ECS:");
-        self.reporter.message(&format!("{continues} {names}. Follow it with `pb-deploy wait {workspace}`.{undo}"));
+        let (continues, it) = match names.len() {
+            1 => ("The rollout continues in ECS:", "it"),
+            _ => ("The rollouts continue in ECS:", "them"),
+        };
+        let (continues, names) = (paint(WARN, continues), names.join(", "));
+        self.reporter.message(&format!("{continues} {names}. Follow {it} with `pb-deploy wait {workspace}`.{undo}"));
     }
 
     /// Stops a rollout and rolls back; returns a description of the result.
@@ -97,15 +100,19 @@ fn running_rollouts(plan: &Plan, outcome: &Outcome, now: &Snapshot) -> Vec<(Addr
 
 /// Asks the user for the action. Without a terminal, and after SIGTERM, nobody can answer, and the rollout is left
 /// running.
-async fn prompt(reporter: &Reporter, names: &str) -> OnInterrupt {
+async fn prompt(reporter: &Reporter, names: &[&str]) -> OnInterrupt {
     let is_terminal = std::io::stdin().is_terminal() && std::io::stderr().is_terminal();
     if !is_terminal || signals::terminated() {
         return OnInterrupt::Leave;
     }
-    reporter.message(&format!("The rollout of {} is in progress in ECS.", paint(BOLD, names)));
+    let (rollout, is, it) = match names.len() {
+        1 => ("rollout", "is", "it"),
+        _ => ("rollouts", "are", "them"),
+    };
+    reporter.message(&format!("The {rollout} of {} {is} in progress in ECS.", paint(BOLD, names.join(", "))));
     loop {
         console::prompt(format!(
-            "{} Leave the rollout running in ECS, or stop it and roll back? Type {} or {}: ",
+            "{} Leave the {rollout} running in ECS, or stop {it} and roll back? Type {} or {}: ",
             paint(WARN, "?"),
             paint(BOLD, "leave"),
             paint(BOLD, "rollback")
@@ -118,10 +125,14 @@ async fn prompt(reporter: &Reporter, names: &str) -> OnInterrupt {
             Ok(Ok((read, answer))) if read > 0 => match answer.trim() {
                 "rollback" => return OnInterrupt::Rollback,
                 "leave" => return OnInterrupt::Leave,
-                _ => {}
+                "" => reporter.message("No answer was given."),
+                other => reporter.message(&format!("{other:?} is neither leave nor rollback.")),
             },
-            // The terminal is gone, and nobody can answer.
-            _ => return OnInterrupt::Leave,
+            // The input has ended, and nobody can answer.
+            _ => {
+                reporter.message(&format!("\nNo answer: the {rollout} {is} not stopped."));
+                return OnInterrupt::Leave;
+            }
         }
     }
 }

@@ -6,7 +6,7 @@ use crate::output::reporter::Reporter;
 use crate::output::{BAD, BOLD, DIM, GOOD, WARN, paint};
 use crate::run::finished::Finished;
 use crate::stack::names;
-use pb_engine::{Action, Cause, Class, ErrorCode, Failure, Outcome, Remains, Run};
+use pb_engine::{Action, Cause, Class, ErrorCode, Failure, Outcome, Remains, Run, StepFailure};
 use std::collections::BTreeSet;
 
 /// Returns the result of a command whose run had this outcome.
@@ -67,7 +67,10 @@ pub fn unsuccessful(outcome: &Outcome, run: &Run, workspace: &str) -> String {
 
 /// Prints each failure with its details and a hint.
 pub fn print_failures(reporter: &Reporter, outcome: &Outcome, workspace: &str) {
-    for unfinished in &outcome.failed {
+    let (interrupted, failed): (Vec<&StepFailure>, Vec<&StepFailure>) =
+        outcome.failed.iter().partition(|unfinished| unfinished.failure.class == Class::Interrupted);
+    interrupted.iter().for_each(|unfinished| print_interrupted(reporter, unfinished));
+    for unfinished in &failed {
         let failure = &unfinished.failure;
         let (address, code) =
             (paint(BOLD, format!("{}:", unfinished.address)), paint(DIM, format!("[{}]", failure.error_code())));
@@ -86,10 +89,21 @@ pub fn print_failures(reporter: &Reporter, outcome: &Outcome, workspace: &str) {
         }
     }
     print_remains(reporter, outcome);
-    let codes: BTreeSet<ErrorCode> = outcome.failed.iter().map(|failed| failed.failure.error_code()).collect();
+    let codes: BTreeSet<ErrorCode> = failed.iter().map(|failed| failed.failure.error_code()).collect();
     if let Some(code) = codes.first() {
         reporter.message(&paint(DIM, format!("  For more about an error, run: pb-deploy explain {code}")));
     }
+}
+
+/// Prints the state in which an interrupted step was left: its rollback, or the reason for which it was still waiting.
+fn print_interrupted(reporter: &Reporter, unfinished: &StepFailure) {
+    let (failure, address) = (&unfinished.failure, paint(BOLD, format!("{}:", unfinished.address)));
+    let details = failure.details();
+    if matches!(failure.cause, Cause::Rollout(_)) {
+        return details.iter().for_each(|detail| reporter.message(&format!("  {address} {detail}")));
+    }
+    reporter.message(&format!("  {address} {}", failure.message));
+    details.iter().for_each(|detail| reporter.message(&format!("    {detail}")));
 }
 
 /// Prints the resources that may exist although their steps failed.

@@ -1,5 +1,6 @@
 //! The state that a run opens: it is locked by a lease, and stores the progress of the run.
 
+use crate::output::console;
 use crate::output::reporter::Reporter;
 use crate::signals;
 use crate::workspace::context::WorkspaceContext;
@@ -75,22 +76,32 @@ impl State for StoredState<'_> {
     }
 
     async fn open(&self, request: OpenRequest<'_>) -> Result<Session, Failure> {
+        let reporter = request.reporter.clone();
         let options = AcquireOptions {
             lock_timeout: request.lock_timeout,
             cancel: request.cancel,
-            on_wait: report_holder(request.reporter),
+            on_wait: report_holder(move |text| reporter.message(text)),
             ..AcquireOptions::new(crate::identity::user_at_host(), request.operation.as_str())
         };
         Session::open(self.store.clone(), &self.leases, &options, request.reporter.events()).await
     }
 }
 
+/// Returns the options with which a command that changes only the state acquires the lease.
+pub fn state_claim(operation: impl Into<String>, lock_timeout: u64) -> AcquireOptions {
+    AcquireOptions {
+        lock_timeout: Duration::from_secs(lock_timeout),
+        cancel: signals::listen(),
+        on_wait: report_holder(|text| console::note(text)),
+        ..AcquireOptions::new(crate::identity::user_at_host(), operation)
+    }
+}
+
 /// Returns a callback that prints the holder of the lease while the run waits for it.
-fn report_holder(reporter: &Reporter) -> Arc<dyn Fn(&Holder) + Send + Sync> {
-    let reporter = reporter.clone();
+fn report_holder(print: impl Fn(&str) + Send + Sync + 'static) -> Arc<dyn Fn(&Holder) + Send + Sync> {
     Arc::new(move |holder| {
         let Holder { who, operation, since, .. } = holder;
-        reporter.message(&format!("Waiting for {who}, who holds the lock ({operation}, since {since})"));
+        print(&format!("Waiting for {who}, who holds the lock ({operation}, since {since})"));
     })
 }
 
