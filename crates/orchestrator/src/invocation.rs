@@ -10,16 +10,27 @@ pub fn rerun_command(more: &str) -> String {
 /// on, so that the command works on the same.
 pub fn command(arguments: &[&str]) -> String {
     let given = std::env::args_os().skip(1).map(|argument| argument.to_string_lossy().into_owned());
-    line(arguments.iter().map(|argument| (*argument).to_owned()), &selection(given).join(" "))
+    let words = arguments.iter().map(|argument| (*argument).to_owned());
+    line(words, &selection(given, &["--config", "--profile", "--region", "--endpoint-url"]).join(" "))
 }
 
-/// Returns the options in `arguments` that select configuration, profile, region and endpoint, quoted.
-fn selection(arguments: impl Iterator<Item = String>) -> Vec<String> {
+/// Returns `aws` with these arguments, with the region, and with the global options of this process that the AWS CLI has,
+/// too.
+pub fn aws_command(arguments: &str, region: &str) -> String {
+    let given = std::env::args_os().skip(1).map(|argument| argument.to_string_lossy().into_owned());
+    let options = selection(given, &["--profile", "--endpoint-url"]);
+    let region = ["--region".to_owned(), region.to_owned()];
+    let words = ["aws".to_owned(), arguments.to_owned()].into_iter().chain(region).chain(options);
+    words.collect::<Vec<_>>().join(" ")
+}
+
+/// Returns the options with these names in `arguments`, with their values, quoted.
+fn selection(arguments: impl Iterator<Item = String>, names: &[&str]) -> Vec<String> {
     let (mut found, mut takes_value) = (Vec::new(), false);
     for argument in arguments.take_while(|argument| argument != "--") {
         let (name, value) =
             argument.split_once('=').map_or((argument.as_str(), None), |(name, value)| (name, Some(value)));
-        let is_known = ["--config", "--profile", "--region", "--endpoint-url"].contains(&name);
+        let is_known = names.contains(&name);
         if takes_value || is_known {
             found.push(quoted(&argument));
         }
@@ -36,7 +47,7 @@ fn line(arguments: impl Iterator<Item = String>, more: &str) -> String {
 }
 
 /// Quotes `word` for a POSIX shell if necessary.
-fn quoted(word: &str) -> String {
+pub fn quoted(word: &str) -> String {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_=./:,@%+".contains(c);
     if !word.is_empty() && word.chars().all(is_plain) {
         return word.to_owned();
@@ -60,9 +71,7 @@ mod tests {
     #[test]
     fn command_keeps_the_options_that_select_its_subject() {
         let given = ["destroy", "w", "--config", "my file.toml", "-y", "--region=eu-west-1", "--", "--profile", "p"];
-        assert_eq!(
-            selection(given.map(str::to_owned).into_iter()),
-            ["--config", "'my file.toml'", "--region=eu-west-1"]
-        );
+        let found = selection(given.map(str::to_owned).into_iter(), &["--config", "--profile", "--region"]);
+        assert_eq!(found, ["--config", "'my file.toml'", "--region=eu-west-1"]);
     }
 }

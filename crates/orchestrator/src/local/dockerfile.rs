@@ -1,11 +1,28 @@
-//! Command of an image, according to its Dockerfile.
+//! Stages of a Dockerfile, and the command of an image according to it.
 
 use std::path::Path;
 
-/// Returns the command of the stage named `tag`, as `docker build --target` would build it, or of the last stage if
-/// there is no such stage. Returns `None` if there is no Dockerfile, or no command in it.
-pub fn command(folder: &Path, tag: &str) -> Option<Vec<String>> {
-    of_text(&std::fs::read_to_string(folder.join("Dockerfile")).ok()?, tag)
+/// Returns the command of the first stage with one of `names`, as `docker build --target` would build it, or of the last
+/// stage if there is no such stage. Returns `None` if there is no Dockerfile, or no command in it.
+pub fn command(folder: &Path, names: &[&str]) -> Option<Vec<String>> {
+    command_of(&read(folder)?, names)
+}
+
+/// Returns the names of the stages in lower case, without those that have none; `None` if there is no Dockerfile.
+pub fn stages(folder: &Path) -> Option<Vec<String>> {
+    let stages = parse(&read(folder)?);
+    Some(stages.into_iter().map(|stage| stage.name).filter(|name| !name.is_empty()).collect())
+}
+
+/// Returns the names of the stage from which the image of a service is built: the tag and, if no other service uses the
+/// tag, the service itself.
+pub fn stage_names<'a>(tag: &'a str, services: &[&'a str]) -> Vec<&'a str> {
+    let own = services.first().filter(|_| services.len() == 1);
+    std::iter::once(tag).chain(own.copied()).collect()
+}
+
+fn read(folder: &Path) -> Option<String> {
+    std::fs::read_to_string(folder.join("Dockerfile")).ok()
 }
 
 #[derive(Default)]
@@ -16,7 +33,7 @@ struct Stage {
     command: Option<Vec<String>>,
 }
 
-fn of_text(text: &str, tag: &str) -> Option<Vec<String>> {
+fn parse(text: &str) -> Vec<Stage> {
     let mut stages: Vec<Stage> = Vec::new();
     // A backslash at the end of a line joins it with the next line.
     for line in text.replace("\\\n", " ").lines() {
@@ -29,7 +46,13 @@ fn of_text(text: &str, tag: &str) -> Option<Vec<String>> {
             _ => {}
         }
     }
-    let mut at = stages.iter().position(|stage| stage.name == tag).or(stages.len().checked_sub(1));
+    stages
+}
+
+fn command_of(text: &str, names: &[&str]) -> Option<Vec<String>> {
+    let stages = parse(text);
+    let named = |name: &&str| stages.iter().position(|stage| stage.name.eq_ignore_ascii_case(name));
+    let mut at = names.iter().find_map(named).or(stages.len().checked_sub(1));
     let (mut entrypoint, mut command) = (Vec::new(), None);
     // A stage inherits from its base stage.
     while let Some(stage) = at.and_then(|index| stages.get(index)) {
@@ -61,7 +84,7 @@ fn words(rest: &str) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::of_text;
+    use super::{command_of, stage_names};
 
     const FILE: &str = "FROM python:3.11 AS base\nRUN x\nCMD [\"base\"]\n\nFROM --platform=linux/amd64 base AS flask\n\
                         CMD [\"gunicorn\", \\\n  \"web:app\"]\nFROM base as celery\nENV A=b\nFROM alpine\n\
@@ -69,10 +92,17 @@ mod tests {
 
     #[test]
     fn command_comes_from_tagged_or_last_stage() {
-        assert_eq!(of_text(FILE, "flask").unwrap(), ["gunicorn", "web:app"]);
-        assert_eq!(of_text(FILE, "celery").unwrap(), ["base"]);
-        assert_eq!(of_text(FILE, "v1.2").unwrap(), ["run", "/bin/sh", "-c", "serve --all"]);
-        assert_eq!(of_text("FROM scratch\n", "flask"), None);
-        assert_eq!(of_text("", "flask"), None);
+        assert_eq!(command_of(FILE, &["flask"]).unwrap(), ["gunicorn", "web:app"]);
+        assert_eq!(command_of(FILE, &["celery"]).unwrap(), ["base"]);
+        assert_eq!(command_of(FILE, &["v1.2"]).unwrap(), ["run", "/bin/sh", "-c", "serve --all"]);
+        assert_eq!(command_of("FROM scratch\n", &["flask"]), None);
+        assert_eq!(command_of("", &["flask"]), None);
+    }
+
+    #[test]
+    fn stage_of_a_service_is_used_unless_its_tag_is_shared() {
+        assert_eq!(stage_names("v1", &["celery"]), ["v1", "celery"]);
+        assert_eq!(command_of(FILE, &stage_names("v1", &["celery"])).unwrap(), ["base"]);
+        assert_eq!(stage_names("v1", &["celery", "flask"]), ["v1"]);
     }
 }

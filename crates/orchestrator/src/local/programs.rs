@@ -86,7 +86,11 @@ pub fn services(
     let programs = wanted.map(|task| {
         let command = match task.container.command.is_empty() {
             false => Some(task.container.command.clone()),
-            true => dockerfile::command(app, &task.tag),
+            true => {
+                let same_tag = tasks.iter().filter(|other| other.tag == task.tag);
+                let services: Vec<&str> = same_tag.map(|other| other.key.as_str()).collect();
+                dockerfile::command(app, &dockerfile::stage_names(&task.tag, &services))
+            }
         };
         let command = command.ok_or_else(|| {
             let hint = format!(

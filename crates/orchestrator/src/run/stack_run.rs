@@ -2,6 +2,7 @@
 
 use crate::cli::OnInterrupt;
 use crate::exit::{Error, Exit};
+use crate::invocation;
 use crate::output::reporter::Reporter;
 use crate::output::{self, WARN, paint};
 use crate::run::approval::{Approval, same_writes};
@@ -171,17 +172,19 @@ impl StackRun {
     /// Prints the outputs of a run, or the commands for images that are still missing and for rollouts that may still
     /// be in progress. Returns the result of the command.
     fn print_end(&self, reporter: &Reporter, outputs: &BTreeMap<String, Value>, exit: Exit) -> Exit {
-        let (images, workspace) = (&self.context.prerequisites.images, &self.context.base.workspace);
-        let lacks_images = images.missing().next().is_some();
-        let exit = match self.goal {
-            Goal::Deploy if exit == Exit::Done && lacks_images => Exit::ImagesMissing,
+        let (images, base) = (&self.context.prerequisites.images, &self.context.base);
+        let lacks_images = self.goal == Goal::Deploy && images.missing().next().is_some();
+        let repository = outputs.get("repository").and_then(Value::as_str);
+        let exit = match repository {
+            Some(uri) if exit == Exit::Done && lacks_images => {
+                missing_images::print_push_commands(reporter, base, images, uri);
+                Exit::ImagesMissing
+            }
+            // A deploy with targets has not created the repository.
             _ => exit,
         };
-        if exit == Exit::ImagesMissing {
-            missing_images::print_push_commands(reporter, images, outputs, &workspace.region, &workspace.name);
-        }
         if exit == Exit::Done && !self.waits() {
-            let follow = format!("pb-deploy wait {}", workspace.name);
+            let follow = invocation::command(&["wait", base.name()]);
             let warning = paint(WARN, "Rollouts may still be in progress.");
             reporter.message(&format!("{warning} Check them with `{follow}`."));
         }
@@ -200,7 +203,7 @@ impl StackRun {
 /// Prints the commands that continue or undo an incomplete run.
 fn print_next_steps(finished: &Finished<'_, PlanResult>) {
     let Finished { reporter, workspace, run, outcome, snapshot, .. } = finished;
-    let again = format!("pb-deploy {} {workspace}", run.operation);
+    let again = invocation::command(&[&run.operation.to_string(), workspace]);
     if outcome.is_applied() && !run.cancel.is_stopped() {
         return reporter.message(&checks::failure_advice(workspace));
     }
@@ -218,8 +221,7 @@ fn print_next_steps(finished: &Finished<'_, PlanResult>) {
     let left: Vec<&str> = left.map(|(address, _)| names::service_key(address)).collect();
     if !left.is_empty() {
         let (names, verb) = (left.join(" and "), if left.len() == 1 { "is" } else { "are" });
-        reporter.message(&format!(
-            "{names} {verb} already on the new revision. To undo: `pb-deploy rollback {workspace}`."
-        ));
+        let undo = invocation::command(&["rollback", workspace]);
+        reporter.message(&format!("{names} {verb} already on the new revision. To undo: `{undo}`."));
     }
 }

@@ -8,12 +8,15 @@ use aws_config::SdkConfig;
 use pb_config::{Config, Workspace};
 use pb_engine::{Failure, Ownership, Snapshot};
 use pb_state::{AccountRegion, Session, StateLocation, Store, Timing};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// One workspace: what every command about its resources needs.
 #[derive(Clone)]
 pub struct WorkspaceContext {
     pub workspace: Workspace,
+    /// Folder of the configuration file; empty for the current folder.
+    pub project: PathBuf,
     pub aws: SdkConfig,
     pub owner: Arc<Ownership>,
     pub location: StateLocation,
@@ -36,7 +39,8 @@ impl WorkspaceContext {
         recorded_names::use_recorded_names(&mut workspace, &snapshot);
         let location = state_location(&workspace);
         let (owner, timing) = (Arc::new(location.owner.clone()), global.timing());
-        Ok(Self { workspace, aws, owner, location, account_region, snapshot, timing })
+        let project = project_folder(global);
+        Ok(Self { workspace, project, aws, owner, location, account_region, snapshot, timing })
     }
 
     /// Returns the name of the workspace.
@@ -48,6 +52,11 @@ impl WorkspaceContext {
     pub fn store(&self) -> Store {
         Store::new(&self.aws, &self.location).at(self.account_region.clone())
     }
+}
+
+/// Returns the folder of the configuration file; empty for the current folder.
+pub fn project_folder(global: &Global) -> PathBuf {
+    global.config.parent().map(Path::to_owned).unwrap_or_default()
 }
 
 /// Loads the configuration of one workspace.

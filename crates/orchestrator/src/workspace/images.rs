@@ -13,7 +13,7 @@ use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Prefix of a digest.
-const DIGEST: &str = "sha256:";
+pub const DIGEST: &str = "sha256:";
 
 /// Images from the command line, by service. They override the configured images for one run.
 pub type ImageOverrides = BTreeMap<String, String>;
@@ -196,23 +196,6 @@ impl Images {
             .collect();
         if refused.is_empty() { Ok(()) } else { Err(Error::Refused(refused)) }
     }
-
-    /// Returns shell commands that push the missing images to the repository at `uri`.
-    #[must_use]
-    pub fn push_commands(&self, uri: &str, region: &str) -> Vec<String> {
-        let tags: BTreeSet<&str> = self.missing().map(|(_, tag)| tag).collect();
-        let registry = uri.split('/').next().unwrap_or(uri);
-        let login = format!(
-            "aws ecr get-login-password --region {region} | docker login --username AWS --password-stdin {registry}"
-        );
-        let push = |tag: &str| {
-            [
-                format!("docker build --platform linux/amd64 -t {uri}:{tag} FOLDER_OF_{}", folder_placeholder(tag)),
-                format!("docker push {uri}:{tag}"),
-            ]
-        };
-        std::iter::once(login).chain(tags.into_iter().flat_map(push)).collect()
-    }
 }
 
 /// Returns the entry of a service that is not deployed for an unknown reason. `uri` is the URI of the workspace's own
@@ -233,11 +216,6 @@ pub fn not_deployed(workspace: &Workspace, key: &str, service: &Service, uri: &s
 /// Returns the URI of the workspace's own repository, or its name if the repository does not exist yet.
 pub fn repository<'a>(workspace: &'a Workspace, outputs: &'a BTreeMap<String, Value>) -> &'a str {
     outputs.get("repository").and_then(Value::as_str).unwrap_or(&workspace.names.repository)
-}
-
-/// Returns a placeholder for the folder that an image is built from, in capitals, because the user has to replace it.
-fn folder_placeholder(tag: &str) -> String {
-    tag.chars().map(|letter| if letter.is_ascii_alphanumeric() { letter.to_ascii_uppercase() } else { '_' }).collect()
 }
 
 fn reference_text(image: &Image) -> &str {
@@ -291,35 +269,4 @@ fn image_not_found(repository: &str, tag: &str) -> Failure {
     Failure::new(Class::NotFound, "ecr:DescribeImages", message)
         .cause(Cause::Prerequisite)
         .hint("push the image, or choose another one in the configuration or with --image SERVICE=TAG")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::{Images, ServiceImage};
-    use std::collections::BTreeMap;
-
-    fn waiting(services: &[(&str, &str)]) -> Images {
-        let image =
-            |(key, tag): &(&str, &str)| ((*key).to_owned(), ServiceImage { requested: (*tag).to_owned(), image: None });
-        Images(services.iter().map(image).collect::<BTreeMap<_, _>>())
-    }
-
-    #[test]
-    fn push_commands_list_each_tag_once() {
-        let images = waiting(&[("celery", "app"), ("flask", "web"), ("other", "app")]);
-        let commands = images.push_commands("1.dkr.ecr.us-east-2.amazonaws.com/staging-celeryflask", "us-east-2");
-        assert_eq!(
-            commands,
-            [
-                "aws ecr get-login-password --region us-east-2 | docker login --username AWS --password-stdin \
-                 1.dkr.ecr.us-east-2.amazonaws.com",
-                "docker build --platform linux/amd64 -t 1.dkr.ecr.us-east-2.amazonaws.com/staging-celeryflask:app \
-                 FOLDER_OF_APP",
-                "docker push 1.dkr.ecr.us-east-2.amazonaws.com/staging-celeryflask:app",
-                "docker build --platform linux/amd64 -t 1.dkr.ecr.us-east-2.amazonaws.com/staging-celeryflask:web \
-                 FOLDER_OF_WEB",
-                "docker push 1.dkr.ecr.us-east-2.amazonaws.com/staging-celeryflask:web",
-            ]
-        );
-    }
 }

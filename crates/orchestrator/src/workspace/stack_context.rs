@@ -5,7 +5,9 @@ use crate::exit::Error;
 use crate::run::saved_plan::{PlanBinding, fingerprint, observed_fingerprint};
 use crate::stack;
 use crate::stack::names;
-use crate::workspace::context::{WorkspaceContext, account_region, connect, load_workspace, state_location};
+use crate::workspace::context::{
+    WorkspaceContext, account_region, connect, load_workspace, project_folder, state_location,
+};
 use crate::workspace::images::{ImageOverrides, Images, NotDeployed, apply_overrides, repository};
 use crate::workspace::prerequisites::{self, Prerequisites};
 use crate::workspace::{lost_images, select, tag_index, untagged};
@@ -101,7 +103,8 @@ impl StackContext {
         let scope = select::plan_scope(&graph, &snapshot, &options.selection)?;
         let (owner, timing) = (Arc::new(location.owner.clone()), global.timing());
         let account_region = account_region(&workspace, Some(prerequisites.account.clone()));
-        let base = WorkspaceContext { workspace, aws, owner, location, account_region, snapshot, timing };
+        let project = project_folder(global);
+        let base = WorkspaceContext { workspace, project, aws, owner, location, account_region, snapshot, timing };
         Ok(Self { base, prerequisites, graph, index, scope })
     }
 
