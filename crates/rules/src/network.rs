@@ -66,6 +66,17 @@ pub fn disjoint(one: Ipv4Net, other: Ipv4Net) -> Verdict {
     Ok(())
 }
 
+/// Returns two subnets inside a VPC's block that are as large as possible, up to /24; `None` if the block is too small
+/// for two subnets of a load balancer. Leaves the first part of the block free if there is room.
+#[must_use]
+pub fn two_subnets(vpc: Ipv4Net) -> Option<[Ipv4Net; 2]> {
+    let prefix = vpc.prefix_len().checked_add(2)?.clamp(24, 27);
+    let mut subnets = vpc.subnets(prefix).ok()?;
+    let skipped = if vpc.prefix_len() + 2 <= prefix { 1 } else { 0 };
+    let pair = [subnets.nth(skipped)?, subnets.next()?];
+    vpc_cidr(vpc).is_ok().then_some(pair)
+}
+
 fn size(what: &str, net: Ipv4Net) -> Verdict {
     if (16..=28).contains(&net.prefix_len()) {
         return Ok(());

@@ -1,8 +1,12 @@
 //! Initial configuration: the commented reference configuration, with the known values filled in.
 
+mod subnets;
 mod terraform;
+mod valid;
 
+pub use subnets::add_subnets;
 pub use terraform::Variables;
+pub use valid::{LeftOut, valid_configuration};
 
 use pb_config::REFERENCE_CONFIG;
 
@@ -14,11 +18,34 @@ pub struct Setting {
     pub key: String,
     /// Value as TOML.
     pub value: String,
+    /// Place in Terraform's files; `None` for an option of the command line.
+    pub origin: Option<Origin>,
+}
+
+/// Place of a value in Terraform's files.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct Origin {
+    /// Name of the variable, or of the argument of the backend.
+    pub name: String,
+    pub file: String,
+    pub line: usize,
+}
+
+/// Returns the name with the file and the line.
+impl std::fmt::Display for Origin {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} ({}:{})", self.name, self.file, self.line)
+    }
 }
 
 impl Setting {
     pub fn new(section: &'static str, key: &str, value: String) -> Self {
-        Self { section, key: key.to_owned(), value }
+        Self { section, key: key.to_owned(), value, origin: None }
+    }
+
+    /// Sets the place in Terraform's files.
+    pub fn with_origin(self, origin: Origin) -> Self {
+        Self { origin: Some(origin), ..self }
     }
 
     pub fn text(section: &'static str, key: &str, value: &str) -> Self {
@@ -39,6 +66,18 @@ pub const REQUIRED: [(&str, &str, &str); 4] = [
     ("state", "bucket", "my-state-bucket"),
     ("state", "lock_table", "my-lock-table"),
 ];
+
+/// Returns the last setting of each key, in the order of the first.
+pub fn without_duplicates(settings: Vec<Setting>) -> Vec<Setting> {
+    let mut kept: Vec<Setting> = Vec::new();
+    for setting in settings {
+        match kept.iter_mut().find(|earlier| earlier.path() == setting.path()) {
+            Some(earlier) => *earlier = setting,
+            None => kept.push(setting),
+        }
+    }
+    kept
+}
 
 /// Returns the text of a configuration with these values; later ones win.
 pub fn configuration(settings: &[Setting]) -> String {

@@ -1,13 +1,13 @@
 //! Values from a Terraform configuration of a similar stack: `terraform.tfvars`, and the backend in the same folder.
 
-use super::Setting;
+use super::{LeftOut, Origin, Setting};
 use crate::exit::Error;
 use hcl_edit::Span;
 use hcl_edit::expr::Expression;
 use hcl_edit::parser::parse_body;
-use hcl_edit::structure::Body;
+use hcl_edit::structure::{Attribute, Body};
 use pb_engine::ErrorCode;
-use pb_rules::secrets::{may_contain_secret, plain_variable, plain_word};
+use pb_rules::secrets::{is_secret_name, may_contain_secret, plain_variable, plain_word};
 use std::path::Path;
 
 /// Values found in a Terraform configuration.
@@ -19,7 +19,17 @@ pub struct Variables {
     pub left_out: Vec<(String, usize)>,
     /// Values that look like secrets and are therefore left out: name, and line of the variable.
     pub secrets: Vec<(String, usize)>,
+    /// Values that are empty or placeholders.
+    pub placeholders: Vec<LeftOut>,
 }
+
+/// Values that stand for a value that is still to be set; compared case-insensitively, with `-` and ` ` as `_`.
+const PLACEHOLDERS: [&str; 9] =
+    ["changeme", "change_me", "replaceme", "replace_me", "todo", "tbd", "fixme", "xxx", "placeholder"];
+
+/// Names of Terraform variables with the CIDR blocks of public subnets.
+const SUBNETS: [&str; 5] =
+    ["public_subnets", "public_subnet_cidrs", "public_subnets_cidr", "public_subnet_cidr_blocks", "subnet_cidrs"];
 
 /// Names of Terraform variables, with the section and key that they correspond to.
 const KNOWN: [(&[&str], &str, &str); 31] = [
@@ -75,7 +85,7 @@ impl Variables {
                 "pass the path of a terraform.tfvars",
             )
         })?;
-        found.variables(&parsed(file, &text)?, &text);
+        found.variables(&parsed(file, &text)?, &text, &file.display().to_string());
         Ok(found)
     }
 
@@ -99,40 +109,107 @@ impl Variables {
                 for (name, section, key) in
                     [("region", "", "region"), ("bucket", "state", "bucket"), ("dynamodb_table", "state", "lock_table")]
                 {
-                    let value = backend.body.get_attribute(name).and_then(|attribute| attribute.value.as_str());
-                    self.settings.extend(value.map(|value| Setting::text(section, key, value)));
+                    let Some(attribute) = backend.body.get_attribute(name) else { continue };
+                    let line = line_of(attribute, &text);
+                    let origin = Origin { name: name.to_owned(), file: file.display().to_string(), line };
+                    if let Some(value) = attribute.value.as_str() {
+                        self.add(Setting::text(section, key, value).with_origin(origin));
+                    }
                 }
             }
         }
         Ok(())
     }
 
-    fn variables(&mut self, body: &Body, text: &str) {
+    fn variables(&mut self, body: &Body, text: &str, file: &str) {
         for attribute in body.attributes() {
             let name = attribute.key.as_str();
-            let start = attribute.span().map_or(0, |span| span.start);
-            let line = text[..start].matches('\n').count() + 1;
-            let before = self.settings.len();
-            if name == "tags" {
-                self.tags(&attribute.value);
-            } else if let Some((_, section, key)) = KNOWN.iter().find(|(names, ..)| names.contains(&name)) {
-                let value = value(&attribute.value).map(|value| unquoted(key, value));
-                let (value, secrets) = value.map_or((None, Vec::new()), |value| without_secrets(name, key, value));
-                self.secrets.extend(secrets.into_iter().map(|name| (name, line)));
-                self.settings.extend(value.map(|value| Setting::new(section, key, value.to_string())));
-            }
-            let known = self.secrets.iter().any(|(_, at)| *at == line);
-            if self.settings.len() == before && !known {
-                self.left_out.push((name.to_owned(), line));
+            let line = line_of(attribute, text);
+            let origin = Origin { name: name.to_owned(), file: file.to_owned(), line };
+            if !self.variable(name, &attribute.value, &origin) {
+                match is_secret(name, &attribute.value) {
+                    true => self.secrets.push((name.to_owned(), line)),
+                    false => self.left_out.push((name.to_owned(), line)),
+                }
             }
         }
     }
 
-    fn tags(&mut self, tags: &Expression) {
-        if let Some(toml::Value::Table(tags)) = value(tags) {
-            let tags = tags.into_iter().map(|(key, value)| (toml_edit::Key::new(key).to_string(), value));
-            self.settings.extend(tags.map(|(key, value)| Setting::new("tags", &key, value.to_string())));
+    /// Takes a variable. Returns whether it has a corresponding key and a literal value.
+    fn variable(&mut self, name: &str, expression: &Expression, origin: &Origin) -> bool {
+        if name == "tags" {
+            return self.tags(expression, origin);
         }
+        if SUBNETS.contains(&name) {
+            return self.subnets(expression, origin);
+        }
+        let Some((_, section, key)) = KNOWN.iter().find(|(names, ..)| names.contains(&name)) else { return false };
+        let Some(value) = value(expression).map(|value| unquoted(key, value)) else { return false };
+        let (value, secrets) = without_secrets(name, key, value);
+        let is_taken = value.is_some() || !secrets.is_empty();
+        self.secrets.extend(secrets.into_iter().map(|name| (name, origin.line)));
+        if let Some(value) = value {
+            self.add(Setting::new(section, key, value.to_string()).with_origin(origin.clone()));
+        }
+        is_taken
+    }
+
+    /// Adds a setting, unless its value is empty or a placeholder.
+    fn add(&mut self, setting: Setting) {
+        match (setting.origin.clone(), placeholder(&setting)) {
+            (Some(origin), Some(reason)) => self.placeholders.push(LeftOut { origin, reason: reason.to_owned() }),
+            _ => self.settings.push(setting),
+        }
+    }
+
+    fn tags(&mut self, tags: &Expression, origin: &Origin) -> bool {
+        let Some(toml::Value::Table(tags)) = value(tags) else { return false };
+        let tags = tags.into_iter().map(|(key, value)| (toml_edit::Key::new(key).to_string(), value));
+        self.settings
+            .extend(tags.map(|(key, value)| Setting::new("tags", &key, value.to_string()).with_origin(origin.clone())));
+        true
+    }
+
+    /// Takes the first two of several subnets.
+    fn subnets(&mut self, subnets: &Expression, origin: &Origin) -> bool {
+        let Some(toml::Value::Array(blocks)) = value(subnets) else { return false };
+        let [tasks, balancer, ..] = blocks.as_slice() else { return false };
+        for (key, block) in [("tasks_subnet", tasks), ("balancer_subnet", balancer)] {
+            self.add(Setting::new("network", key, block.to_string()).with_origin(origin.clone()));
+        }
+        true
+    }
+}
+
+/// Returns the line of an attribute in the text of its file, starting at 1.
+fn line_of(attribute: &Attribute, text: &str) -> usize {
+    let start = attribute.span().map_or(0, |span| span.start);
+    text[..start].matches('\n').count() + 1
+}
+
+/// Returns whether a variable without a corresponding key contains a secret, by its name or by its value.
+fn is_secret(name: &str, expression: &Expression) -> bool {
+    match value(expression) {
+        Some(toml::Value::String(text)) => plain_variable(name, &text).is_err(),
+        Some(_) | None => is_secret_name(name),
+    }
+}
+
+/// Returns the reason why the value of a setting only stands for a value; `None` if it is a value.
+fn placeholder(setting: &Setting) -> Option<&'static str> {
+    let Ok(toml::Value::String(text)) = setting.value.parse::<toml::Value>() else { return None };
+    let plain = |text: &str| text.trim().to_lowercase().replace(['-', ' '], "_");
+    let value = plain(&text);
+    let is_name = |name: &str| value == plain(name) && !text.contains(|c: char| c.is_ascii_lowercase());
+    let stands_for = is_name(&setting.key)
+        || setting.origin.as_ref().is_some_and(|origin| is_name(&origin.name))
+        || value.starts_with("your_")
+        || (value.starts_with('<') && value.ends_with('>'))
+        || PLACEHOLDERS.contains(&value.as_str());
+    match (value.is_empty(), stands_for) {
+        (true, _) => Some("it is empty"),
+        (_, true) => Some("it is a placeholder"),
+        _ => None,
     }
 }
 
@@ -166,7 +243,7 @@ fn value(expression: &Expression) -> Option<toml::Value> {
 /// Removes everything that looks like a secret. Returns the rest of the value, and the names of the secrets. An
 /// `environment` that is not a table is dropped.
 fn without_secrets(name: &str, key: &str, value: toml::Value) -> (Option<toml::Value>, Vec<String>) {
-    let is_secret = |word: &toml::Value| word.as_str().is_some_and(|word| plain_word(word).is_err());
+    let is_secret_word = |word: &toml::Value| word.as_str().is_some_and(|word| plain_word(word).is_err());
     match value {
         toml::Value::Table(variables) if key == "environment" => {
             let text = |value: &toml::Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
@@ -176,7 +253,7 @@ fn without_secrets(name: &str, key: &str, value: toml::Value) -> (Option<toml::V
             (Some(toml::Value::Table(plain.into_iter().collect())), secret)
         }
         _ if key == "environment" => (None, Vec::new()),
-        toml::Value::Array(words) if words.iter().any(is_secret) => (None, vec![name.to_owned()]),
+        toml::Value::Array(words) if words.iter().any(is_secret_word) => (None, vec![name.to_owned()]),
         value => (Some(value), Vec::new()),
     }
 }
