@@ -67,9 +67,9 @@ def forget_all(workspace: TestWorkspace) -> dict[str, str]:
     return ids
 
 
-def state_file(workspace: TestWorkspace, ids: dict[str, str]) -> Path:
+def state_file(workspace: TestWorkspace, ids: dict[str, str], fixture: Path = FORMAT_3) -> Path:
     """Writes a Terraform state that contains these resources and returns its path."""
-    text = FORMAT_3.read_text(encoding="utf-8")
+    text = fixture.read_text(encoding="utf-8").replace("123456789012", workspace.account)
     for address, identity in ids.items():
         text = text.replace(f"@{address}@", identity)
     path = workspace.folder / "terraform.tfstate"

@@ -97,8 +97,9 @@ impl Lock {
     }
 }
 
-/// Returns whether the failure proves that no lock was acquired. Only then is there nothing to release. A search for the
-/// lock of a request that was denied would fail, too: without s3:ListBucket, S3 denies the read of an absent object.
+/// Returns whether the failure proves that no lock was acquired. Only then is there nothing to release. A search for
+/// the lock of a request that was denied would fail, too: without s3:ListBucket, S3 denies the read of an absent
+/// object.
 fn had_no_effect(failure: &Failure) -> bool {
     use Class::{Credentials, Denied, Locked, Refused, Throttled, Unreachable};
     matches!(failure.class, Locked | Denied | Credentials | Refused | Throttled | Unreachable)

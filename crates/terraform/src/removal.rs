@@ -76,7 +76,7 @@ fn quoted(address: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::{Removal, quoted, without_keys};
-    use crate::mapping::{ImportCandidate, Mapping, NotImported};
+    use crate::mapping::{ImportCandidate, Mapping, NotImported, Reason};
     use pb_engine::Address;
     use std::collections::BTreeSet;
 
@@ -86,12 +86,12 @@ mod tests {
 
     fn mapping() -> Mapping {
         let claim = |at: &str, id: &str, terraform: &str| {
-            (address(at), ImportCandidate { id: id.to_owned(), terraform: terraform.to_owned() })
+            (address(at), ImportCandidate { id: id.to_owned(), terraform: terraform.to_owned(), tainted: false })
         };
         let not_imported = |terraform: &str, parent: Option<&str>| NotImported {
             terraform: terraform.to_owned(),
             id: "x".to_owned(),
-            reason: String::new(),
+            reason: Reason::NoCounterpart,
             parent: parent.map(str::to_owned),
         };
         Mapping {

@@ -5,7 +5,7 @@
 #![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
 use pb_engine::Address;
-use pb_terraform::{DesiredResource, Mapping, State, map_resources};
+use pb_terraform::{DesiredResource, Location, Mapping, Stack, State, map_resources};
 use serde_json::{Value, json};
 
 fn targets() -> Vec<DesiredResource> {
@@ -56,7 +56,9 @@ fn targets() -> Vec<DesiredResource> {
 
 fn mapped(bytes: &[u8]) -> (State, Mapping) {
     let state = State::parse(bytes).unwrap();
-    let mapping = map_resources(&state.resources, &targets());
+    let here = Location { account: Some("123456789012".to_owned()), region: Some("us-east-2".to_owned()) };
+    let stack = Stack { desired: &targets(), location: &here, without_images: &[] };
+    let mapping = map_resources(&state.resources, &stack);
     (state, mapping)
 }
 
@@ -121,7 +123,10 @@ fn ambiguous_resources_are_not_mapped() {
     let state = json!({"version": 4, "resources": [vpc("one", "vpc-1"), vpc("other", "vpc-2")]});
     let (_, mapping) = mapped(&serde_json::to_vec(&state).unwrap());
     assert!(mapping.imports.is_empty());
-    assert!(mapping.unmapped.len() == 2 && mapping.unmapped[0].reason.contains("net/vpc; choose with ADDRESS=ID"));
+    assert!(
+        mapping.unmapped.len() == 2
+            && mapping.unmapped[0].reason.to_string().contains("net/vpc; choose with ADDRESS=ID")
+    );
 }
 
 #[test]
@@ -134,7 +139,7 @@ fn standalone_cache_node_is_kept_and_its_group_mapped() {
     let mapping = mapped(json!([node, group]));
     assert_eq!(mapping.imports.keys().map(Address::as_str).collect::<Vec<_>>(), ["net/redis_group"]);
     assert!(
-        mapping.unmapped.len() == 1 && mapping.unmapped[0].reason.contains("are left as they are"),
+        mapping.unmapped.len() == 1 && mapping.unmapped[0].reason.to_string().contains("are left as they are"),
         "{:?}",
         mapping.unmapped
     );

@@ -14,7 +14,7 @@ use crate::model::outcome::{Outcome, Remains, StepFailure};
 use crate::model::plan::{Action, Plan, Step};
 use crate::model::plan_error::PlanError;
 use crate::model::snapshot::{Intent, Intents, Record, Snapshot};
-use crate::plan::planner::compute_plan;
+use crate::plan::planner::draft_plan;
 use crate::resource::graph::Graph;
 use futures_util::{StreamExt, stream};
 use serde_json::Value;
@@ -30,6 +30,8 @@ pub struct AdoptionPlan {
     pub plan: Plan,
     /// The plan of a deploy after the adoption, or the reasons why it would be refused.
     pub afterwards: Result<Plan, Vec<PlanError>>,
+    /// The steps of this deploy, even if it would be refused.
+    pub later: Vec<Step>,
     /// The addresses at which the adoption restores the lost tags of a recorded resource.
     pub restored: BTreeSet<Address>,
 }
@@ -67,8 +69,10 @@ pub fn plan_adoption(
     if !refused.is_empty() {
         return Ok(Err(refused));
     }
-    let afterwards = compute_plan(graph, &then, &after, Goal::Deploy, &PlanScope::default())?;
-    Ok(Ok(AdoptionPlan { plan: Plan { steps, ..Plan::default() }, afterwards, restored }))
+    let (later, refused) = draft_plan(graph, &then, &after, Goal::Deploy, &PlanScope::default())?;
+    let (steps_later, plan) = (later.steps.clone(), Plan { steps, ..Plan::default() });
+    let afterwards = if refused.is_empty() { Ok(later) } else { Err(refused) };
+    Ok(Ok(AdoptionPlan { plan, afterwards, later: steps_later, restored }))
 }
 
 fn plan_import(

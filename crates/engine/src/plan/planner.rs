@@ -32,6 +32,21 @@ pub fn compute_plan(
     goal: Goal,
     part: &PlanScope,
 ) -> Result<Result<Plan, Vec<PlanError>>, Failure> {
+    let (plan, refused) = draft_plan(graph, observed, snapshot, goal, part)?;
+    Ok(if refused.is_empty() { Ok(plan) } else { Err(refused) })
+}
+
+/// Computes the plan, and the problems because of which it is refused. A plan with problems must not be applied.
+///
+/// # Errors
+/// `Bug`, if a spec cannot be serialized.
+pub(crate) fn draft_plan(
+    graph: &Graph,
+    observed: &Observed,
+    snapshot: &Snapshot,
+    goal: Goal,
+    part: &PlanScope,
+) -> Result<(Plan, Vec<PlanError>), Failure> {
     let selected = part.closure(graph, goal);
     let mut planner = Planner { graph, observed, snapshot, part, selected, steps: Vec::new(), refused: Vec::new() };
     let mut kept = BTreeSet::new();
@@ -50,7 +65,7 @@ pub fn compute_plan(
     {
         refused.push(cycle);
     }
-    Ok(if refused.is_empty() { Ok(plan) } else { Err(refused) })
+    Ok((plan, refused))
 }
 
 struct Planner<'a> {

@@ -48,8 +48,8 @@ impl fmt::Display for DigestItem {
         write!(
             f,
             "the item {lock_id} in the table {table} contains the digest of an earlier version of the state. Terraform \
-             leaves it when a backend changes from `dynamodb_table` to `use_lockfile`. If yours has changed, delete the \
-             item: {}",
+             leaves it when a backend changes from `dynamodb_table` to `use_lockfile`. If yours has changed, delete \
+             the item: {}",
             self.delete_command()
         )
     }
@@ -124,12 +124,13 @@ pub(super) async fn compare(
         return Ok(StateDigest::Earlier(item));
     }
     let message = format!(
-        "the state has the MD5 digest {current}, but Terraform stored the digest {noted} in the item {} of the table {}",
+        "the state has the MD5 digest {current}, but Terraform stored the digest {noted} in the item {} of the table \
+         {}",
         item.lock_id, item.table
     );
     let hint = format!(
-        "nothing was changed. If Terraform's backend uses `dynamodb_table`, run `terraform plan`, which explains how to \
-         fix this. If it uses only `use_lockfile`, the item is left over; delete it: {}",
+        "nothing was changed. If Terraform's backend uses `dynamodb_table`, run `terraform plan`, which explains how \
+         to fix this. If it uses only `use_lockfile`, the item is left over; delete it: {}",
         item.delete_command()
     );
     Err(Failure::refused(Refusal::TerraformState, "check the Terraform state", message).hint(hint))

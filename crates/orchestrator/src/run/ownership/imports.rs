@@ -6,11 +6,18 @@ use crate::exit::Error;
 use crate::stack::names;
 use crate::workspace::context::{connect, load_workspace};
 use crate::workspace::stack_context::StackContext;
-use pb_engine::{Action, Address, AdoptionPlan, Cancel, Graph, Imports, Observed, Snapshot, Untagged};
+use pb_engine::{Action, Address, AdoptionPlan, Cancel, ErrorCode, Graph, Imports, Observed, Snapshot, Untagged};
 use pb_engine::{observe_with_imports, plan_adoption};
 use pb_net::{Ec2, SecurityGroupRule, SecurityGroupRuleSpec, matching_rules};
-use pb_terraform::{DesiredResource, ImportCandidate, Mapping, Source, State, map_resources};
+use pb_terraform::{
+    DesiredResource, Difference, DifferenceKind, ImportCandidate, Location, Mapping, Resource, Source, Stack, State,
+};
+use pb_terraform::{differences, locations_elsewhere, map_resources};
 use std::collections::BTreeMap;
+
+/// Hint for resources in another account or region.
+const WRONG_LOCATION: &str =
+    "check the credentials (`--profile`), the `region` of the workspace and the given resources";
 
 /// The resources to import, and their source.
 pub struct ImportRequest {
@@ -18,6 +25,8 @@ pub struct ImportRequest {
     pub mapping: Mapping,
     /// Lineage and serial of the Terraform state.
     pub state: Option<(String, u64)>,
+    /// Differences between the architecture of the Terraform state and that of pb-deploy.
+    pub differences: Vec<Difference>,
     /// Set to also restore the tags of all untagged resources.
     pub restore_tags: bool,
 }
@@ -64,31 +73,86 @@ impl ImportRequest {
     /// A Terraform state that cannot be read; a command line without resources.
     pub async fn read(context: &StackContext, adoption: &AdoptOptions) -> Result<Self, Error> {
         let given = parse_pairs(&adoption.pairs)?;
-        let mut named: BTreeMap<String, String> = BTreeMap::new();
-        let (mut mapping, state) = match source(adoption)? {
+        let here = Location {
+            account: Some(context.prerequisites.account.clone()),
+            region: Some(context.base.workspace.region.clone()),
+        };
+        check_pairs(&given, &here)?;
+        let mut named: BTreeMap<String, (String, bool)> = BTreeMap::new();
+        let (mut mapping, state, differences) = match source(adoption)? {
             None if given.is_empty() && !adoption.restore_tags => {
                 let hint =
                     "pass ADDRESS=ID, such as net/vpc=vpc-0123, or --from-terraform s3://BUCKET/KEY, or --restore-tags";
                 return Err(Error::usage("no resource to adopt was given", hint));
             }
-            None => (Mapping::default(), None),
+            None => (Mapping::default(), None, Vec::new()),
             Some(source) => {
                 let state = State::parse(&source.read(&context.base.aws).await?)?;
-                let ids: Vec<&String> = given.values().collect();
-                let (also_given, open): (Vec<_>, Vec<_>) =
-                    state.resources.into_iter().partition(|found| ids.contains(&&found.id));
-                named.extend(also_given.into_iter().map(|found| (found.id, found.address)));
-                let targets: Vec<DesiredResource> = targets(&context.graph, &given)?;
-                (map_resources(&open, &targets), Some((state.lineage, state.serial)))
+                check_state(&state, &source, &here)?;
+                let is_given = |found: &&Resource| given.values().any(|id| *id == found.id);
+                let also_given = state.resources.iter().filter(is_given);
+                named.extend(also_given.map(|found| (found.id.clone(), (found.address.clone(), found.tainted))));
+                let open: Vec<Resource> = state.resources.iter().filter(|found| !is_given(found)).cloned().collect();
+                let missing = context.prerequisites.images.missing().map(|(service, _)| service.to_owned());
+                let (desired, without_images) = (targets(&context.graph, &given)?, missing.collect::<Vec<_>>());
+                let stack = Stack { desired: &desired, location: &here, without_images: &without_images };
+                let mapping = map_resources(&open, &stack);
+                let differences =
+                    relevant(differences(&state.resources, &mapping), &context.base.workspace.ignore_changes);
+                (mapping, Some((state.lineage, state.serial)), differences)
             }
         };
         for (address, id) in given {
-            let terraform = named.remove(&id).unwrap_or_default();
-            mapping.imports.insert(address, ImportCandidate { id, terraform });
+            let (terraform, tainted) = named.remove(&id).unwrap_or_default();
+            mapping.imports.insert(address, ImportCandidate { id, terraform, tainted });
         }
         let claims = mapping.imports.iter().map(|(address, claim)| (address.clone(), claim.id.clone())).collect();
-        Ok(Self { claims, mapping, state, restore_tags: adoption.restore_tags })
+        Ok(Self { claims, mapping, state, differences, restore_tags: adoption.restore_tags })
     }
+}
+
+/// Returns the differences without autoscaling of services whose counts the configuration ignores.
+fn relevant(mut differences: Vec<Difference>, ignored: &[String]) -> Vec<Difference> {
+    let is_ignored = |address: &Address| ignored.contains(&names::desired_count(names::service_key(address)));
+    differences.retain(|difference| {
+        let services = &difference.services;
+        difference.what != DifferenceKind::Autoscaling || services.is_empty() || !services.iter().all(is_ignored)
+    });
+    differences
+}
+
+/// Refuses ids of resources in another account or region.
+fn check_pairs(given: &BTreeMap<Address, String>, here: &Location) -> Result<(), Error> {
+    for (address, id) in given {
+        if let Some(location) = Location::of_arn(id).filter(|location| location.differs_from(here)) {
+            let message = format!("{address}: {id} is in {location}, but the workspace is in {here}");
+            return Err(Error::other(ErrorCode::WrongAccount, message, WRONG_LOCATION));
+        }
+    }
+    Ok(())
+}
+
+/// Refuses a state without resources, and one whose resources are all in another account or region.
+fn check_state(state: &State, source: &Source, here: &Location) -> Result<(), Error> {
+    if state.resources.is_empty() {
+        let hint = "pass the state of the stack: `terraform workspace list` shows the workspaces, and `terraform state \
+                    list` the resources of the selected one; the state of a workspace other than `default` is at \
+                    s3://BUCKET/env:/WORKSPACE/KEY";
+        return Err(Error::other(
+            ErrorCode::TerraformState,
+            format!("the Terraform state {source} has no resources"),
+            hint,
+        ));
+    }
+    let elsewhere: Vec<String> = locations_elsewhere(&state.resources, here).iter().map(ToString::to_string).collect();
+    if elsewhere.is_empty() {
+        return Ok(());
+    }
+    let message = format!(
+        "the resources of the Terraform state {source} are in {}, but the workspace is in {here}; nothing was changed",
+        elsewhere.join("; ")
+    );
+    Err(Error::other(ErrorCode::WrongAccount, message, WRONG_LOCATION))
 }
 
 fn parse_pairs(pairs: &[String]) -> Result<BTreeMap<Address, String>, Error> {
@@ -157,8 +221,9 @@ fn untagged_claims(graph: &Graph, observed: &Observed, request: &ImportRequest) 
 
 /// Returns the security group rules that a deploy after the import would create in existing groups.
 fn planned_rules(adoption_plan: &AdoptionPlan) -> Vec<(Address, SecurityGroupRuleSpec)> {
-    let steps = adoption_plan.afterwards.iter().flat_map(|plan| &plan.steps);
-    let creates = steps
+    let creates = adoption_plan
+        .later
+        .iter()
         .filter(|step| step.action == Action::Create && step.kind == <SecurityGroupRule as pb_engine::Resource>::KIND);
     creates.filter_map(|step| Some((step.address.clone(), step.desired::<SecurityGroupRule>().ok()?))).collect()
 }

@@ -6,6 +6,7 @@ mod moves;
 mod output;
 mod task;
 mod unfinished;
+mod verdict;
 
 pub use task::{Task, TaskPlan};
 
@@ -17,9 +18,11 @@ use crate::run::outcome;
 use crate::run::pipeline::{Input, Pass, Reading};
 use crate::workspace::stack_context::StackContext;
 use imports::ImportRequest;
+use output::Shown;
 use pb_engine::{Cancel, ErrorCode, Operation, Outcome, PartialLedger, Plan, PlanError, Snapshot};
 use pb_engine::{apply_ownership_changes, observe, plan_forget};
 use pb_terraform::{Lock, Mapping, Source, StateDigest};
+use verdict::Verdict;
 
 /// A run that changes ownership.
 pub struct OwnershipRun<'a> {
@@ -52,14 +55,17 @@ impl Input for OwnershipRun<'_> {
     }
 
     fn is_done(&self, planned: &TaskPlan, _snapshot: &Snapshot) -> bool {
-        planned.plan.writes().next().is_none() || self.dry_run
+        planned.plan.writes().next().is_none() || self.dry_run || planned.blocked.is_some()
     }
 
     async fn finish_unchanged(&self, reporter: &Reporter, planned: &TaskPlan) -> Result<Exit, Error> {
+        if let Some(blocked) = &planned.blocked {
+            return Err(blocked.into());
+        }
         if let Some(removal) = output::removal(planned, &Outcome::default()) {
             reporter.message(&output::terraform(&removal));
         }
-        Ok(Exit::Done)
+        Ok(if planned.lacks_images() { Exit::ImagesMissing } else { Exit::Done })
     }
 
     fn question(&self, _planned: &TaskPlan) -> Option<String> {
@@ -92,6 +98,9 @@ impl Input for OwnershipRun<'_> {
 
     fn approve(&self, _reporter: &Reporter, shown: Option<&TaskPlan>, pass: &Pass<'_, Self>) -> Result<(), Error> {
         let planned = pass.planned;
+        if let Some(blocked) = &planned.blocked {
+            return Err(blocked.into());
+        }
         let is_same = |shown: &TaskPlan| same_writes(&shown.plan, &planned.plan) && shown.state == planned.state;
         if shown.is_some_and(is_same) {
             return Ok(());
@@ -123,7 +132,7 @@ impl Input for OwnershipRun<'_> {
     fn summarize(&self, finished: &Finished<'_, Self::Planned>) {
         let Finished { reporter, workspace, outcome, .. } = finished;
         reporter.message(&match outcome.is_complete() {
-            true => output::done(self.operation(), outcome.done.len(), workspace),
+            true => output::done(self.operation(), outcome.done.len(), workspace, finished.planned.state.is_some()),
             false => output::incomplete(self.operation(), outcome, workspace),
         });
     }
@@ -135,7 +144,10 @@ impl Input for OwnershipRun<'_> {
             reporter.message(&output::terraform(removal));
         }
         reporter.json("finished", &output::finished(outcome, removal.as_ref()));
-        outcome::exit(outcome, run)
+        match outcome::exit(outcome, run) {
+            Exit::Done if planned.lacks_images() => Exit::ImagesMissing,
+            exit => exit,
+        }
     }
 }
 
@@ -161,9 +173,13 @@ async fn plan_task(
         Task::Adopt(adoption) => {
             let request = ImportRequest::read(context, adoption).await?;
             let adoption_plan = imports::plan_import(context, &request, snapshot, cancel).await?;
+            let verdict = Verdict::of(&request, &adoption_plan);
+            let blocked = verdict::blocker(&request, &adoption_plan, verdict.as_ref(), context.base.name());
+            let shown = Shown { context, request: &request, adoption_plan: &adoption_plan, verdict: verdict.as_ref() };
             Ok(TaskPlan {
-                text: output::text(context, &request, &adoption_plan),
-                json: output::json(&request, &adoption_plan),
+                text: output::text(&shown, blocked.is_some()),
+                json: output::json(&shown),
+                blocked,
                 state: request.state,
                 mapping: request.mapping,
                 plan: adoption_plan.plan,
@@ -175,12 +191,12 @@ async fn plan_task(
             refuse_record_without_load_balancer(&plan)?;
             let text = output::forget(context, &plan);
             let json = serde_json::json!({ "plan": plan });
-            Ok(TaskPlan { plan, text, json, state: None, mapping: Mapping::default() })
+            Ok(TaskPlan { plan, text, json, state: None, mapping: Mapping::default(), blocked: None })
         }
         Task::Move { from, to } => {
             let moved = moves::plan_state_move(context, from, to, snapshot, cancel).await?;
             let (text, json) = (output::moved(context, &moved), output::moved_json(&moved));
-            Ok(TaskPlan { plan: moved.plan, text, json, state: None, mapping: Mapping::default() })
+            Ok(TaskPlan { plan: moved.plan, text, json, state: None, mapping: Mapping::default(), blocked: None })
         }
     }
 }

@@ -1,80 +1,21 @@
 //! The output of `adopt`, `forget` and `state mv`.
 
-use super::imports::ImportRequest;
+mod adoption;
+
+pub use adoption::{Shown, json, text};
+
 use super::task::TaskPlan;
 use crate::output;
-use crate::output::{BAD, BOLD, DIM, GOOD, WARN, paint};
+use crate::output::{BAD, BOLD, GOOD, WARN, paint};
 use crate::workspace::stack_context::StackContext;
-use pb_engine::{Action, Address, AdoptionPlan, MovePlan, Operation, Outcome, Plan, PlanError, Step};
-use pb_terraform::{NotImported, Removal};
+use pb_engine::{Action, MovePlan, Operation, Outcome, Plan, PlanError, Step};
+use pb_terraform::Removal;
 use serde_json::{Value, json};
 use std::fmt::Write;
 
-/// Returns the text about an import: the resources, the differences, what has no counterpart, and what a deploy would
-/// do afterwards.
-pub fn text(context: &StackContext, request: &ImportRequest, adoption_plan: &AdoptionPlan) -> String {
-    let new = adoption_plan.plan.writes().count();
-    let mut text = match new {
-        0 if request.restore_tags && adoption_plan.plan.steps.is_empty() => {
-            format!("Nothing to adopt into {}: no recorded resource has lost its ownership tags.\n", context.title())
-        }
-        0 => format!("Nothing to adopt into {}: everything given is already managed.\n", context.title()),
-        _ => format!("To adopt into {} (only tags are changed):\n\n", context.title()),
-    };
-    if !adoption_plan.restored.is_empty() {
-        let count = output::count(adoption_plan.restored.len(), "recorded resource");
-        let lost = if adoption_plan.restored.len() == 1 { "has lost its" } else { "have lost their" };
-        let note = format!("{count} {lost} ownership tags, most likely to `terraform apply`; they are restored");
-        text.insert_str(0, &format!("{} {note}.\n", paint(WARN, "note:")));
-    }
-    let steps = adoption_plan.plan.steps.iter().map(|step| with_source(request, adoption_plan, step));
-    let plan = Plan { steps: steps.collect(), ..Plan::default() };
-    text.push_str(&output::plan::steps(&plan, false));
-    section(&mut text, "Parts of the imported resources", &request.mapping.parts);
-    section(&mut text, "Without a counterpart, not imported", &request.mapping.unmapped);
-    for address in unprefixed_names(context, adoption_plan) {
-        line(
-            &mut text,
-            format_args!(
-                "{} the name of {address} does not start with the workspace's name. The resource is found through the \
-                 state; if the state is lost, adopt it again.",
-                paint(WARN, "note:")
-            ),
-        );
-    }
-    afterwards(&mut text, &adoption_plan.afterwards);
-    text
-}
-
-/// Adds to the text what a deploy would do afterwards, or why the deploy would be refused.
-fn afterwards(text: &mut String, afterwards: &Result<Plan, Vec<PlanError>>) {
-    match afterwards {
-        Ok(plan) => {
-            line(text, format_args!("\nAfterwards, a deploy would do this. {}", output::plan::summary(plan)));
-        }
-        Err(refused) => {
-            line(text, format_args!("\n{}", paint(WARN, "Afterwards, a deploy would be refused:")));
-            for refused in refused {
-                line(text, format_args!("  {} {}", paint(BOLD, format!("{}:", refused.address)), refused.why));
-            }
-        }
-    }
-}
-
-/// Adds the address in Terraform, and the changes that a deploy would make, to a step.
-fn with_source(request: &ImportRequest, adoption_plan: &AdoptionPlan, step: &Step) -> Step {
-    let claim = request.mapping.imports.get(&step.address);
-    let mut from = claim.map(|claim| claim.terraform.clone()).unwrap_or_default();
-    if adoption_plan.restored.contains(&step.address) {
-        from = if from.is_empty() { "has lost its tags".to_owned() } else { format!("{from}, has lost its tags") };
-    }
-    with_effect(step, &from, &adoption_plan.afterwards)
-}
-
 /// Adds the origin, and the changes that a deploy would make, to a step.
-fn with_effect(step: &Step, from: &str, afterwards: &Result<Plan, Vec<PlanError>>) -> Step {
-    let plan = afterwards.as_ref().ok();
-    let later = plan.and_then(|plan| plan.steps.iter().find(|later| later.address == step.address));
+fn with_effect(step: &Step, from: &str, later: &[Step]) -> Step {
+    let later = later.iter().find(|later| later.address == step.address);
     let verdict = match later.map(|later| later.action) {
         None => "a deploy would be refused",
         Some(Action::NoOp | Action::Wait) => "as configured",
@@ -90,38 +31,6 @@ fn with_effect(step: &Step, from: &str, afterwards: &Result<Plan, Vec<PlanError>
     }
 }
 
-fn section(text: &mut String, title: &str, left: &[NotImported]) {
-    if left.is_empty() {
-        return;
-    }
-    line(text, format_args!("\n{title}:"));
-    for left in left {
-        let id = paint(DIM, &left.id);
-        line(
-            text,
-            format_args!("      {}  {id}  {}", paint(BOLD, &left.terraform), paint(DIM, format!("# {}", left.reason))),
-        );
-    }
-}
-
-/// Returns the resources that could not be found if the state were lost: resources that are then looked up by the
-/// prefix of their names, and whose names have another prefix.
-fn unprefixed_names(context: &StackContext, adoption_plan: &AdoptionPlan) -> Vec<Address> {
-    let prefix = format!("{}-", context.base.owner.workspace);
-    let by_name = |step: &&Step| {
-        let name = step.before.as_ref().and_then(|spec| spec.get("name").or(spec.get("family")).or(spec.get("id")));
-        let kinds = ["ecs.", "ecr.", "logs.", "elasticache.", "elbv2.target_group"];
-        kinds.iter().any(|kind| step.kind.starts_with(kind))
-            && name.and_then(Value::as_str).is_some_and(|name| !name.starts_with(&prefix))
-    };
-    adoption_plan.plan.writes().filter(by_name).map(|step| step.address.clone()).collect()
-}
-
-/// Returns the JSON output of an import.
-pub fn json(request: &ImportRequest, adoption_plan: &AdoptionPlan) -> Value {
-    json!({ "plan": adoption_plan.plan, "terraform": request.mapping, "afterwards": afterwards_json(&adoption_plan.afterwards) })
-}
-
 /// Returns the text about a move: the addresses, the differences, and what a deploy would do afterwards.
 pub fn moved(context: &StackContext, moved: &MovePlan) -> String {
     let was = |step: &Step| step.from.as_ref().map(|from| format!("was {from}")).unwrap_or_default();
@@ -131,7 +40,8 @@ pub fn moved(context: &StackContext, moved: &MovePlan) -> String {
             step.changes.iter().filter(|change| step.replacement_fields.contains(&change.path)).cloned().collect();
         Step { changes, ..step }
     };
-    let steps = moved.plan.steps.iter().map(|step| forced(with_effect(step, &was(step), &moved.afterwards)));
+    let later = moved.afterwards.as_ref().map(|plan| plan.steps.as_slice()).unwrap_or_default();
+    let steps = moved.plan.steps.iter().map(|step| forced(with_effect(step, &was(step), later)));
     let plan = Plan { steps: steps.collect(), ..Plan::default() };
     let mut text = format!(
         "To move in {} (only tags are changed; names in AWS do not change):\n\n{}",
@@ -164,16 +74,32 @@ pub fn forget(context: &StackContext, plan: &Plan) -> String {
     )
 }
 
-/// Returns the text about a completed run.
-pub fn done(operation: Operation, count: usize, workspace: &str) -> String {
+/// Adds to the text what a deploy would do afterwards, or why the deploy would be refused.
+fn afterwards(text: &mut String, afterwards: &Result<Plan, Vec<PlanError>>) {
+    match afterwards {
+        Ok(plan) if plan.is_empty() => line(text, format_args!("\nAfterwards, a deploy would change nothing.")),
+        Ok(plan) => {
+            line(text, format_args!("\nAfterwards, a deploy would do this. {}", output::plan::summary(plan)));
+        }
+        Err(refused) => {
+            line(text, format_args!("\n{}", paint(WARN, "Afterwards, a deploy would be refused:")));
+            for refused in refused {
+                line(text, format_args!("  {} {}", paint(BOLD, format!("{}:", refused.address)), refused.why));
+            }
+        }
+    }
+}
+
+/// Returns the text about a completed run. `terraform` is set if the resources were imported from a Terraform state.
+pub fn done(operation: Operation, count: usize, workspace: &str, terraform: bool) -> String {
     let things = output::count(count, "resource");
     let next = match operation {
-        Operation::Adopt => format!(
+        Operation::Adopt if terraform => format!(
             "Show what differs with: pb-deploy plan {workspace}\nIf Terraform manages any of these, remove them from \
              its state before it runs again: its `apply` would remove the tags, and its `destroy` would delete the \
              resources."
         ),
-        Operation::Move => format!("Show what differs with: pb-deploy plan {workspace}"),
+        Operation::Adopt | Operation::Move => format!("Show what differs with: pb-deploy plan {workspace}"),
         _ => format!("Show what is still managed with: pb-deploy state show {workspace}"),
     };
     let did = match operation {
