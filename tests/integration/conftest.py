@@ -27,7 +27,10 @@ _report = Report()
 #: Probers that send requests during the rollouts of a test.
 _watch = Watch()
 #: Files with the slowest tests, in the order in which they start: a slow test that starts last prolongs the run.
-LONGEST = ("test_terraform", "test_untagged", "test_killed", "test_release_command", "test_cost", "test_services")
+LONGEST = (
+    "test_queue_outage", "test_terraform", "test_untagged", "test_killed", "test_release_command", "test_cost",
+    "test_services",
+)  # fmt: skip
 #: Actions that stop and clean up everything that was started for the tests.
 _cleanup = contextlib.ExitStack()
 #: URL of the measured endpoint itself; the tests may call the endpoint through an observer instead.

@@ -19,7 +19,7 @@ OUTAGE_SECONDS = 60.0
 DEFAULTS = "default_settings:web"
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def path() -> str:
     """Returns a PATH with the programs of the example application and with Redis."""
     return f"{application_folder()}:{redis_folder()}:{os.environ['PATH']}"
