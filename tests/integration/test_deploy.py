@@ -150,7 +150,7 @@ def test_log_group_repository_and_cluster_are_configured(production: Deployed) -
     assert production.one("clusters", "ecs-cluster")["status"] == "ACTIVE"
 
 
-@pytest.mark.parametrize(("key", "ports", "stop", "init"), [("flask", [5050], 30, False), ("celery", [], 120, True)])
+@pytest.mark.parametrize(("key", "ports", "stop", "init"), [("flask", [5050], 35, False), ("celery", [], 120, True)])
 def test_task_definition_has_configured_fields(
     production: Deployed, key: str, ports: list[int], stop: int, init: bool
 ) -> None:

@@ -18,7 +18,7 @@ from harness import TestWorkspace, until
 from real_parts import APP, LoggedProcess, application_folder, ask, free_port, listens, redis_folder
 
 WORKER = ["celery", "--app", "shop.queue", "worker", "--loglevel", "INFO", "--concurrency", "1"]
-BEAT = ["celery", "--app", "shop.queue", "beat", "--loglevel", "INFO", "--schedule", "schedule"]
+BEAT = ["celery", "--app", "shop.queue", "beat", "--loglevel", "INFO"]
 #: Maximum time until a process is ready. Python and Celery start slowly if many processes start at once.
 START_SECONDS = 90.0
 
@@ -29,14 +29,19 @@ def path() -> str:
     return f"{application_folder()}:{redis_folder()}:{os.environ['PATH']}"
 
 
-def services(flask_port: int) -> dict[str, Any]:
-    """Returns the configuration of Flask, two worker pools and a scheduler."""
+def services(flask_port: int, schedule: Path) -> dict[str, Any]:
+    """Returns the configuration of Flask, two worker pools and a scheduler with the file of its schedule."""
     web = ["gunicorn", "--bind", f"0.0.0.0:{flask_port}", "shop.web:web"]
     return {
         "flask": {"port": flask_port, "command": web, "image": image("flask")},
         "celery": {"command": WORKER, "image": image("celery"), "count": 1},
         "reports": {"kind": "worker", "command": WORKER, "image": image("celery"), "count": 1, "queues": ["reports"]},
-        "beat": {"kind": "scheduler", "command": BEAT, "image": image("celery")},
+        "beat": {
+            "kind": "scheduler",
+            "command": BEAT,
+            "image": image("celery"),
+            "environment": {"CELERY_BEAT_SCHEDULE": str(schedule)},
+        },
     }
 
 
@@ -47,7 +52,7 @@ def deployed(tmp_path: Path) -> Iterator[TestWorkspace]:
     try:
         workspace = TestWorkspace(url, "123456789012", tmp_path)
         workspace.create_prerequisites()
-        workspace.configure({"redis": {"port": free_port()}, "services": services(free_port())})
+        workspace.configure({"redis": {"port": free_port()}, "services": services(free_port(), tmp_path / "schedule")})
         workspace.configure({"deploy": {"before": {"service": "flask", "command": ["python", "-m", "shop.migrate"]}}})
         workspace.deploy()
         yield workspace
@@ -131,6 +136,8 @@ def test_registered_task_definitions_run_with_real_queue(deployed: TestWorkspace
             pytest.fail(f"the worker has not stopped after {limit} s:\n{worker.output()}")
         assert until(busy)["result"]["done"] is True
         until(lambda: "beat: Starting" in running["staging-beat"].output(), START_SECONDS)
+        # Beat reads the variable that a deploy sets; without it, beat would write into its working directory.
+        until(lambda: list(tmp_path.glob("schedule*")), START_SECONDS)
         assert all(part.process.poll() is None for name, part in running.items() if name != "staging-reports")
     finally:
         for part in parts:
@@ -141,7 +148,7 @@ def test_registered_task_definitions_run_with_real_queue(deployed: TestWorkspace
 def local(tmp_path: Path, path: str) -> Iterator[TestWorkspace]:
     """Yields a configured workspace without AWS: no endpoint would receive its calls."""
     workspace = TestWorkspace("http://127.0.0.1:9", "123456789012", tmp_path)
-    workspace.configure({"redis": {"port": free_port()}, "services": services(free_port())})
+    workspace.configure({"redis": {"port": free_port()}, "services": services(free_port(), tmp_path / "schedule")})
     # Without a configured command, `celery` runs the command of the stage `celery` in the Dockerfile.
     workspace.configure({"services": {"celery": {"command": None, "image": None}, "beat": None}})
     yield workspace

@@ -8,7 +8,7 @@ import pytest
 from configuration import image
 from harness import TestWorkspace
 
-BEAT = ["celery", "-A", "app", "beat", "--schedule", "/tmp/schedule"]
+BEAT = ["celery", "-A", "app", "beat"]
 ADDED_SERVICES: dict[str, Any] = {
     "api": {"kind": "web", "hosts": ["api"], "paths": ["/v1/*"], "port": 8000, "health_path": "/healthz"},
     "admin": {"kind": "web", "paths": ["/admin/*"], "count": 2},
@@ -71,6 +71,8 @@ def test_added_services_leave_existing_resources_unchanged(staging: TestWorkspac
     assert container_of(staging, "staging-beat")["command"] == BEAT
     environment = {pair["name"]: pair["value"] for pair in container_of(staging, "staging-reports")["environment"]}
     assert environment["CELERY_WORKER_QUEUES"] == "reports,mail"
+    environment = {pair["name"]: pair["value"] for pair in container_of(staging, "staging-beat")["environment"]}
+    assert environment["CELERY_BEAT_SCHEDULE"] == "/tmp/celerybeat-schedule"
     assert container_of(staging, "staging-api")["portMappings"][0]["containerPort"] == 8000
     groups = {group["GroupId"]: group["GroupName"] for group in staging.inventory.groups().values()}
     ports = {

@@ -10,10 +10,12 @@
 //!
 //! - Every workspace of a [`Config`] satisfies all AWS rules that can be checked without calling AWS.
 //! - All problems of a file are reported at once, each with file, line, column, the text of the line, and a hint.
+//! - Values that are valid, but with which Celery or gunicorn does not do what is likely intended, have notes.
 //! - A value that looks like a secret is refused and never shown in a report; secrets are accepted only as references
 //!   under `secrets`.
 //! - The file is the only input: the environment, the terminal and the network are not used.
 
+mod commands;
 mod error;
 mod keys;
 mod names;
@@ -57,6 +59,7 @@ const SYNTAX_ERRORS_MAX: usize = 5;
 pub struct Config {
     file: String,
     workspaces: Vec<Workspace>,
+    notes: Vec<Problem>,
     keys: BTreeMap<String, Key>,
 }
 
@@ -90,11 +93,11 @@ impl Config {
         }
         let mut reader = Reader::new(&source);
         let workspaces = read(&mut reader, table.get_ref());
-        let (problems, keys) = reader.finish();
+        let (problems, notes, keys) = reader.finish();
         if !problems.is_empty() {
             return Err(ConfigError::Invalid { problems });
         }
-        Ok(Self { file: source.file.clone(), workspaces, keys })
+        Ok(Self { file: source.file.clone(), workspaces, notes, keys })
     }
 
     /// Returns the path of the file, as the caller passed it.
@@ -120,6 +123,11 @@ impl Config {
             nearest: nearest::nearest(name, self.workspaces()).map(str::to_owned),
             known: self.workspaces().map(str::to_owned).collect(),
         })
+    }
+
+    /// Returns notes about values that are valid, but do not do what is likely intended, in the order of the file.
+    pub fn notes(&self) -> &[Problem] {
+        &self.notes
     }
 
     /// Returns the path of every key of the format, with the default in TOML syntax if the key has one. Keys of the

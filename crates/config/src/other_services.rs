@@ -8,7 +8,7 @@ use pb_rules::{Verdict, Violation, dns, load_balancer, names, network};
 use crate::names::Names;
 use crate::reader::{Location, Origin, Reader};
 use crate::section::Section;
-use crate::services::{SCHEDULER, service, web, workers};
+use crate::services::{self, web, workers};
 use crate::workspace::{LoadBalancer, OtherService, Route, Services};
 
 /// Service names that would collide with other addresses of the stack.
@@ -71,10 +71,9 @@ fn other(section: &mut Section<'_, '_>, domain: &Domain<'_>) -> Option<OtherServ
 
 /// Reads a scheduler. Without a command or an image of its own, it would run as another worker, so it is refused.
 fn scheduler(section: &mut Section<'_, '_>, kind: &Origin) -> crate::Service {
-    let service = service(section, &SCHEDULER);
+    let service = services::scheduler(section);
     let own = !service.command.is_empty() || section.contains("image") || section.contains("tag");
-    let help =
-        r#"set its `command`, such as ["celery", "-A", "my_app", "beat", "--schedule", "/tmp/celerybeat-schedule"]"#;
+    let help = r#"set its `command`, such as ["celery", "-A", "my_app", "beat"]"#;
     section.reader.check(&[kind], "command", help, || match own {
         true => Ok(()),
         false => Err(Violation::new("a scheduler with the workers' image and no command would run as another worker")),

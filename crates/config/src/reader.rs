@@ -59,12 +59,13 @@ pub(crate) struct Reader<'s> {
     /// Header of the current workspace, at which problems are reported that no single value causes.
     pub(crate) header: Option<Location>,
     problems: Vec<(usize, Problem)>,
+    notes: Vec<(usize, Problem)>,
     keys: BTreeMap<String, Key>,
 }
 
 impl<'s> Reader<'s> {
     pub(crate) fn new(source: &'s Source) -> Self {
-        Self { source, header: None, problems: Vec::new(), keys: BTreeMap::new() }
+        Self { source, header: None, problems: Vec::new(), notes: Vec::new(), keys: BTreeMap::new() }
     }
 
     /// Registers a key of the format.
@@ -75,14 +76,13 @@ impl<'s> Reader<'s> {
     /// Reports a problem. A problem with a line that several workspaces share is reported only once.
     pub(crate) fn report(&mut self, span: Option<Range<usize>>, field: &str, message: String, help: String) {
         let offset = span.as_ref().map_or(0, |span| span.start);
-        let problem = self.source.problem(span, field.to_owned(), message, help);
-        let known = self
-            .problems
-            .iter()
-            .any(|(at, other)| *at == offset && other.field == problem.field && other.message == problem.message);
-        if !known {
-            self.problems.push((offset, problem));
-        }
+        add(&mut self.problems, offset, self.source.problem(span, field.to_owned(), message, help));
+    }
+
+    /// Adds a note: the value is valid, but does not do what is likely intended.
+    pub(crate) fn note(&mut self, location: &Location, message: String, help: String) {
+        let problem = self.source.problem(Some(location.span.clone()), location.path.clone(), message, help);
+        add(&mut self.notes, location.span.start, problem);
     }
 
     /// Applies a rule about several values, unless one of them was refused. A violation is reported at the first value
@@ -137,12 +137,25 @@ impl<'s> Reader<'s> {
         value.to_owned()
     }
 
-    /// Returns the problems in the order of the file, and the registered keys.
-    pub(crate) fn finish(mut self) -> (Vec<Problem>, BTreeMap<String, Key>) {
-        self.problems.sort_by_key(|(offset, _)| *offset);
-        let problems = self.problems.into_iter().map(|(_, problem)| problem);
-        (problems.collect(), self.keys)
+    /// Returns the problems and the notes, each in the order of the file, and the registered keys.
+    pub(crate) fn finish(self) -> (Vec<Problem>, Vec<Problem>, BTreeMap<String, Key>) {
+        (in_order(self.problems), in_order(self.notes), self.keys)
     }
+}
+
+/// Adds a problem, unless the list contains it: several workspaces share the keys for all workspaces.
+fn add(list: &mut Vec<(usize, Problem)>, offset: usize, problem: Problem) {
+    let is_known = list
+        .iter()
+        .any(|(at, other)| *at == offset && other.field == problem.field && other.message == problem.message);
+    if !is_known {
+        list.push((offset, problem));
+    }
+}
+
+fn in_order(mut list: Vec<(usize, Problem)>) -> Vec<Problem> {
+    list.sort_by_key(|(offset, _)| *offset);
+    list.into_iter().map(|(_, problem)| problem).collect()
 }
 
 /// Returns the last part of a path: the key itself.

@@ -285,7 +285,9 @@ fn redis(section: &mut Section<'_, '_>) -> Redis {
     let version = section.text("version", default, |_| Ok(()));
     let help = "choose a version of the engine, such as redis 7.1 or valkey 8.0";
     let family = cache::family(engine.value.as_str(), &version.value);
-    section.reader.check(&[&engine.origin, &version.origin], "version", help, || family.clone().map(drop));
+    section.reader.check(&[&engine.origin, &version.origin], "version", help, || {
+        family.clone().and_then(|_| cache::celery_broker(engine.value.as_str(), &version.value))
+    });
     Redis {
         engine: engine.value,
         version: version.value,

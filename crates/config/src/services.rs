@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 
 use pb_rules::{Verdict, Violation, fargate, image, network, secrets, task_definition};
 
-use crate::reader::Located;
+use crate::commands::{self, Command, Role};
+use crate::reader::{Located, Origin};
 use crate::section::Section;
 use crate::workspace::{Image, Service, WebService};
 
@@ -19,17 +20,22 @@ pub const WORKER_QUEUES: &str = "CELERY_WORKER_QUEUES";
 /// Variables of a container: values, or references to secrets, by name.
 type Variables = BTreeMap<String, Located<String>>;
 
+/// Environment variable from which `celery beat` reads the file of its schedule, and the file by default. Without it, beat
+/// writes the file into the working directory, and exits if it may not. (Celery 5.7.0, measured: docs/celery.md)
+const BEAT_SCHEDULE: (&str, &str) = ("CELERY_BEAT_SCHEDULE", "/tmp/celerybeat-schedule");
+
 /// Defaults that differ between the kinds of services.
 pub(crate) struct Defaults {
     tag: &'static str,
     count: i32,
     stop_timeout: i32,
-    scheduler: bool,
+    role: Role,
 }
 
-const WEB: Defaults = Defaults { tag: "flask", count: 1, stop_timeout: 30, scheduler: false };
-const WORKERS: Defaults = Defaults { tag: "celery", count: 4, stop_timeout: 120, scheduler: false };
-pub(crate) const SCHEDULER: Defaults = Defaults { tag: "celery", count: 1, stop_timeout: 30, scheduler: true };
+/// The stop timeout of web services is longer than the 30 s that gunicorn gives the requests in flight.
+const WEB: Defaults = Defaults { tag: "flask", count: 1, stop_timeout: 35, role: Role::Web };
+const WORKERS: Defaults = Defaults { tag: "celery", count: 4, stop_timeout: 120, role: Role::Workers };
+const SCHEDULER: Defaults = Defaults { tag: "celery", count: 1, stop_timeout: 30, role: Role::Scheduler };
 
 pub(crate) fn web(section: &mut Section<'_, '_>) -> WebService {
     WebService {
@@ -44,9 +50,9 @@ pub(crate) fn workers(section: &mut Section<'_, '_>) -> Service {
     let mut service = service(section, &WORKERS);
     let queues = section.texts("queues", Some("[]"), |name| fargate::queue(name).map(|()| name.to_owned()));
     let names = queues.value.unwrap_or_default();
-    let own = |word: &String| word == "-Q" || word.starts_with("--queues");
+    let own = Command::new(&service.command).queues().is_some();
     let set = service.environment.contains_key(WORKER_QUEUES) || service.secrets.contains_key(WORKER_QUEUES);
-    let twice = set || service.command.iter().any(own);
+    let twice = set || own;
     section.reader.check(&[&queues.origin], "queues", "name the queues in one place", || {
         match twice && !names.is_empty() {
             true => Err(Violation::new(format!("the command or {WORKER_QUEUES} already names queues"))),
@@ -59,7 +65,19 @@ pub(crate) fn workers(section: &mut Section<'_, '_>) -> Service {
     service
 }
 
-pub(crate) fn service(section: &mut Section<'_, '_>, defaults: &Defaults) -> Service {
+/// Reads the settings of a scheduler. The file of its schedule is passed to it in an environment variable, unless the
+/// configuration names one.
+pub(crate) fn scheduler(section: &mut Section<'_, '_>) -> Service {
+    let mut service = service(section, &SCHEDULER);
+    let (name, file) = BEAT_SCHEDULE;
+    let is_named = service.secrets.contains_key(name) || Command::new(&service.command).names_schedule_file();
+    if !is_named {
+        service.environment.entry(name.to_owned()).or_insert_with(|| file.to_owned());
+    }
+    service
+}
+
+fn service(section: &mut Section<'_, '_>, defaults: &Defaults) -> Service {
     let image = own_image(section, defaults.tag);
     let command = section.texts("command", Some("[]"), word);
     let [environment, secrets] = variables(section);
@@ -72,10 +90,11 @@ pub(crate) fn service(section: &mut Section<'_, '_>, defaults: &Defaults) -> Ser
         fargate::task_size(i64::from(cpu.value), i64::from(memory.value))
     });
     let stop_timeout = section.number("stop_timeout", defaults.stop_timeout, fargate::stop_timeout);
-    let [count, min, max] = match defaults.scheduler {
-        true => scheduler_rollout(section),
-        false => rolling_rollout(section, defaults.count),
+    let [count, min, max] = match defaults.role {
+        Role::Scheduler => scheduler_rollout(section),
+        Role::Web | Role::Workers => rolling_rollout(section, defaults.count),
     };
+    add_notes(section, defaults.role, &command, &stop_timeout);
     Service {
         image,
         command: command.value.unwrap_or_default(),
@@ -91,6 +110,30 @@ pub(crate) fn service(section: &mut Section<'_, '_>, defaults: &Defaults) -> Ser
         breaker_threshold: section.optional_number("breaker_threshold", fargate::breaker_threshold).value,
         execute_command: section.optional_flag("execute_command").value.unwrap_or_default(),
         keep_scale: section.flag("keep_scale", false).value,
+    }
+}
+
+/// Adds the notes about a command.
+fn add_notes(
+    section: &mut Section<'_, '_>,
+    role: Role,
+    command: &Located<Option<Vec<String>>>,
+    stop_timeout: &Located<i32>,
+) {
+    let (Some(words), Some(location)) = (&command.value, command.location()) else { return };
+    if matches!(stop_timeout.origin, Origin::Invalid) {
+        return;
+    }
+    for note in Command::new(words).notes(role, stop_timeout.value.into()) {
+        section.reader.note(location, note.message, note.help);
+    }
+}
+
+fn add_environment_notes(section: &mut Section<'_, '_>, environment: &BTreeMap<String, Located<String>>) {
+    for (name, value) in environment {
+        if let (Some(note), Some(location)) = (commands::environment_note(name, &value.value), value.location()) {
+            section.reader.note(location, note.message, note.help);
+        }
     }
 }
 
@@ -143,6 +186,7 @@ pub(crate) fn word(word: &str) -> Result<String, Violation> {
 /// the other.
 fn variables(section: &mut Section<'_, '_>) -> [Variables; 2] {
     let mut plain = section.map("environment", variable, secrets::plain_variable);
+    add_environment_notes(section, &plain);
     let mut secret = section.map("secrets", variable, |_, arn| secrets::reference(arn));
     let layer = |value: &Located<String>| value.location().map(|location| location.layer);
     let names: Vec<String> = plain.keys().cloned().collect();

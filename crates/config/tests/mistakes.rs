@@ -122,6 +122,7 @@ fn services() {
         ("image as a URL", added("[services.flask]\nimage = \"https://ghcr.io/my-team/app\"")),
         ("image with half a digest", added("[services.flask]\nimage = \"ghcr.io/my-team/app@sha256:0123\"")),
         ("image of a registry with a bad port", added("[services.flask]\nimage = \"registry.example.org:x/app\"")),
+        ("redis too old for celery", added("[redis]\nversion = \"5.0.6\"")),
     ]);
     insta::assert_snapshot!(texts);
 }
@@ -216,6 +217,10 @@ fn more_services() {
         (
             "queues configured twice",
             added(&format!("{worker}queues = [\"a\"]\ncommand = [\"celery\", \"worker\", \"-Q\", \"b\"]")),
+        ),
+        (
+            "queues in a script",
+            added(&format!("{worker}queues = [\"a\"]\ncommand = [\"sh\", \"-c\", \"exec celery worker -EQb\"]")),
         ),
         ("bad queue", added(&format!("{worker}queues = [\"a,b\"]"))),
         ("more than one task of a scheduler", added(&format!("{beat}count = 2"))),

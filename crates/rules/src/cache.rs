@@ -50,6 +50,21 @@ pub fn family(engine_name: &str, version: &str) -> Result<String, Violation> {
     }
 }
 
+/// Checks that Celery workers can take tasks from an engine of this version. With Redis before 6.2, tasks can be enqueued,
+/// but workers exit at their start. (Celery and kombu 5.7.0 with Redis 6.0.16, measured: docs/celery.md; `6.x` is 6.2 on
+/// ElastiCache)
+pub fn celery_broker(engine_name: &str, version: &str) -> Verdict {
+    let mut parts = version.split('.').map(number);
+    match (engine_name, parts.next().flatten(), parts.next().flatten()) {
+        ("redis", Some(..6), _) | ("redis", Some(6), Some(..2)) => {
+            let error = "value is not an integer or out of range";
+            let message = format!("Celery needs Redis 6.2 or later: with {version}, workers exit with `{error}`");
+            Err(Violation::new(message).with_suggestion("7.1"))
+        }
+        _ => Ok(()),
+    }
+}
+
 fn number(text: &str) -> Option<u32> {
     let plain = text.len() <= 3 && text.bytes().all(|byte| byte.is_ascii_digit());
     let padded = text.len() > 1 && text.starts_with('0');
@@ -129,6 +144,20 @@ mod tests {
         }
         let patch = family("redis", "7.1.0").unwrap_err();
         assert_eq!(patch.suggestion(), Some("7.1"));
+    }
+
+    #[test]
+    fn redis_before_6_2_is_refused_as_a_broker() {
+        for (engine, version) in
+            [("redis", "6.2"), ("redis", "6.x"), ("redis", "7.0"), ("valkey", "7.2"), ("redis", "latest")]
+        {
+            assert_eq!(celery_broker(engine, version), Ok(()), "{engine} {version}");
+        }
+        for version in ["6.0", "5.0.6", "4.0.10", "2.8.24"] {
+            let violation = celery_broker("redis", version).unwrap_err();
+            assert!(violation.to_string().contains("6.2 or later"), "{violation}");
+            assert_eq!(violation.suggestion(), Some("7.1"));
+        }
     }
 
     #[test]

@@ -3,14 +3,15 @@
 use crate::cli::Global;
 use crate::exit::{Error, Exit};
 use crate::output::console;
-use crate::output::{DIM, GOOD, paint};
+use crate::output::{DIM, GOOD, WARN, paint};
 use crate::workspace::context::{connect, load_workspace, state_location};
 use pb_config::Config;
 use pb_engine::{ErrorCode, Snapshot};
 use pb_state::{LeaseTable, Session, Store};
 use serde_json::json;
 
-/// `validate`: checks the configuration. Makes no AWS calls.
+/// `validate`: checks the configuration, and prints notes about values that are valid, but do not do what is likely
+/// intended. Makes no AWS calls.
 ///
 /// # Errors
 /// An invalid configuration.
@@ -18,9 +19,12 @@ pub fn validate(global: &Global) -> Result<Exit, Error> {
     let config = Config::load(&global.config)?;
     let names: Vec<&str> = config.workspaces().collect();
     if global.json {
-        console::document(&json!({ "file": config.file(), "valid": true, "workspaces": names }))?;
+        console::document(
+            &json!({ "file": config.file(), "valid": true, "workspaces": names, "notes": config.notes() }),
+        )?;
     } else {
         console::print(format!("{}: {} ({})", config.file(), paint(GOOD, "valid"), names.join(", ")));
+        config.notes().iter().for_each(|note| console::print(format!("\n{} {note}", paint(WARN, "note:"))));
     }
     Ok(Exit::Done)
 }
