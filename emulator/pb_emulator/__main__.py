@@ -6,7 +6,6 @@ import argparse
 import os
 import signal
 import sys
-import threading
 from pathlib import Path
 from types import FrameType
 

@@ -50,7 +50,8 @@ impl fmt::Display for Problem {
 
 /// Reason why a configuration or a workspace cannot be used.
 ///
-/// `Display` prints the complete message, except for the source of [`ConfigError::Unreadable`].
+/// `Display` prints the complete message, except for the source of [`ConfigError::Unreadable`] and the
+/// [`hint`](Self::hint).
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
     /// The file cannot be read.
@@ -68,7 +69,7 @@ pub enum ConfigError {
         problems: Vec<Problem>,
     },
     /// The file does not contain the requested workspace.
-    #[error("{}", unknown_workspace(.file, .name, .nearest.as_deref(), .known))]
+    #[error("no workspace `{name}` in {file}; the file has {}", .known.join(", "))]
     UnknownWorkspace {
         /// Path of the file, as the caller passed it.
         file: String,
@@ -89,18 +90,18 @@ impl ConfigError {
             Self::Unreadable { .. } | Self::UnknownWorkspace { .. } => &[],
         }
     }
+
+    /// Returns the remedy, unless it is part of the message.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::UnknownWorkspace { nearest: Some(nearest), .. } => Some(format!("did you mean `{nearest}`?")),
+            Self::UnknownWorkspace { name, .. } => Some(format!("to create it, add `[workspace.{name}]` to the file")),
+            Self::Unreadable { .. } | Self::Invalid { .. } => None,
+        }
+    }
 }
 
 fn text(problems: &[Problem]) -> String {
     let texts: Vec<String> = problems.iter().map(Problem::to_string).collect();
     texts.join("\n\n")
-}
-
-fn unknown_workspace(file: &str, name: &str, nearest: Option<&str>, known: &[String]) -> String {
-    let known = known.join(", ");
-    let hint = match nearest {
-        Some(nearest) => format!("did you mean `{nearest}`?"),
-        None => format!("to create it, add `[workspace.{name}]` to the file"),
-    };
-    format!("no workspace `{name}` in {file}; the file has {known}\n  hint: {hint}")
 }

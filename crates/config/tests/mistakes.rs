@@ -326,7 +326,10 @@ fn whole_file() {
 fn typo_in_a_workspace() {
     let config =
         Config::parse(&format!("{BASE}[workspace.production]\n[workspace.staging]"), "pb_deploy.toml").unwrap();
-    let texts = ["stagign", "prod", "qa"].map(|name| config.workspace(name).unwrap_err().to_string());
+    let texts = ["stagign", "prod", "qa"].map(|name| {
+        let error = config.workspace(name).unwrap_err();
+        format!("{error}\n  hint: {}", error.hint().unwrap())
+    });
     let texts = texts.join("\n\n");
     insta::assert_snapshot!(texts);
 }

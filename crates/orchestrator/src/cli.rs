@@ -1,12 +1,13 @@
 //! The command line.
 
+pub mod errors;
 mod options;
 
-use options::count;
 pub use options::{
     Acceptance, AdoptOptions, Consent, GraphFormat, ImageOptions, InitOptions, LocalOptions, LogOptions, OnInterrupt,
     SchemaOf, Selection, WaitOptions,
 };
+use options::{count, wait_seconds};
 
 use clap::{Args, Parser, Subcommand};
 use pb_state::Timing;
@@ -126,7 +127,7 @@ pub enum Command {
     Destroy {
         workspace: String,
         /// Delete only this resource and what depends on it; can be repeated. `net` stands for all of net/...
-        #[arg(long = "target", value_name = "ADDRESS")]
+        #[arg(long = "target", value_name = "ADDRESS", value_delimiter = ',')]
         targets: Vec<String>,
         /// Also delete the images in the repository; without this option, a repository with images is not deleted
         #[arg(long)]
@@ -157,7 +158,7 @@ pub enum Command {
     Forget {
         workspace: String,
         /// Addresses of the resources
-        #[arg(required = true, value_name = "ADDRESS")]
+        #[arg(required = true, value_name = "ADDRESS", value_delimiter = ',')]
         addresses: Vec<String>,
         #[command(flatten)]
         consent: Consent,
@@ -194,6 +195,7 @@ pub enum Command {
     /// Replace the tasks of all services, or of the named ones, in a rollout
     Restart {
         workspace: String,
+        #[arg(value_delimiter = ',')]
         services: Vec<String>,
         #[command(flatten)]
         consent: Consent,
@@ -203,7 +205,7 @@ pub enum Command {
     /// Set the number of tasks of a service: celery=8
     Scale {
         workspace: String,
-        #[arg(required = true, value_name = "SERVICE=COUNT", value_parser = count)]
+        #[arg(required = true, value_name = "SERVICE=COUNT", value_delimiter = ',', value_parser = count)]
         counts: Vec<(String, i32)>,
         #[command(flatten)]
         consent: Consent,
@@ -213,8 +215,8 @@ pub enum Command {
     /// Wait for the latest rollout to finish
     Wait {
         workspace: String,
-        /// Seconds to wait, instead of the configured time
-        #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(1..=86_400))]
+        /// Time to wait, instead of the configured time: seconds, or 90s, 5m, 1h
+        #[arg(long, value_name = "TIME", value_parser = wait_seconds)]
         wait_timeout: Option<u32>,
     },
     /// Show the outputs of the last run: address, names and ids
@@ -343,7 +345,7 @@ pub enum StateCommand {
     /// Remove the records of resources, under the lock; the resources remain in AWS and are found again by their tags
     Rm {
         workspace: String,
-        #[arg(required = true)]
+        #[arg(required = true, value_delimiter = ',')]
         addresses: Vec<String>,
         #[command(flatten)]
         consent: Consent,

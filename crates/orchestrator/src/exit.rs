@@ -3,6 +3,7 @@
 use crate::output::count;
 use pb_config::ConfigError;
 use pb_engine::{Class, ErrorCode, Failure, PlanError};
+use std::collections::BTreeSet;
 
 /// Result of a command that ended without an [`Error`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -82,8 +83,7 @@ impl Error {
     pub fn error_code(&self) -> ErrorCode {
         match self {
             Self::Config(ConfigError::Unreadable { .. }) => ErrorCode::ConfigurationUnreadable,
-            Self::Config(ConfigError::UnknownWorkspace { .. }) => ErrorCode::UnknownWorkspace,
-            Self::Config(ConfigError::Invalid { .. }) => ErrorCode::ConfigurationInvalid,
+            Self::Config(_) => ErrorCode::ConfigurationInvalid,
             Self::Failure(failure) => failure.error_code(),
             Self::Refused(refused) => common_code(refused),
             Self::Untagged { .. } => ErrorCode::Untagged,
@@ -95,14 +95,15 @@ impl Error {
     /// Returns the exit code.
     pub fn code(&self) -> u8 {
         match self {
-            Self::Usage { .. } | Self::Config(ConfigError::UnknownWorkspace { .. }) => USAGE,
+            Self::Usage { .. } => USAGE,
             Self::Failure(failure) if failure.class == Class::Locked => Exit::Locked.code(),
             Self::Failure(failure) if failure.class == Class::Interrupted => Exit::Interrupted.code(),
             _ => Exit::Failed.code(),
         }
     }
 
-    /// Returns the failures behind the error, as data: those of calls, and the reasons for which a plan was refused.
+    /// Returns the failures behind the error, as data: those of calls, the problems of the configuration, and the reasons
+    /// for which a plan was refused.
     pub fn causes(&self) -> Vec<serde_json::Value> {
         let refused = |refused: &PlanError| {
             serde_json::json!({
@@ -113,7 +114,8 @@ impl Error {
             Self::Failure(failure) => vec![serde_json::json!(failure)],
             Self::MissingPrerequisites(failures) => failures.iter().map(|one| serde_json::json!(one)).collect(),
             Self::Refused(all) | Self::Untagged { refused: all, .. } => all.iter().map(refused).collect(),
-            Self::Config(_) | Self::Usage { .. } | Self::Other { .. } => Vec::new(),
+            Self::Config(error) => error.problems().iter().map(|one| serde_json::json!(one)).collect(),
+            Self::Usage { .. } | Self::Other { .. } => Vec::new(),
         }
     }
 
@@ -123,6 +125,20 @@ impl Error {
             Self::Usage { hint, .. } | Self::Other { hint, .. } | Self::Untagged { hint, .. } => Some(hint),
             Self::Config(_) | Self::Refused(_) | Self::MissingPrerequisites(_) => None,
         }
+    }
+}
+
+impl Error {
+    /// Returns the [`hint`](Self::hint), or the different hints of its causes.
+    pub fn combined_hint(&self) -> Option<String> {
+        let mut hints: Vec<&str> = match self {
+            Self::Config(error) => error.problems().iter().map(|problem| problem.help.as_str()).collect(),
+            Self::MissingPrerequisites(failures) => failures.iter().filter_map(|one| one.hint.as_deref()).collect(),
+            _ => self.hint().into_iter().collect(),
+        };
+        let mut seen = BTreeSet::new();
+        hints.retain(|hint| seen.insert(*hint));
+        (!hints.is_empty()).then(|| hints.join("; "))
     }
 }
 
@@ -140,7 +156,11 @@ impl From<ConfigError> for Error {
                 format!("{error}: {source}"),
                 "run from the project folder, pass --config FILE, or create one with `pb-deploy init`",
             ),
-            _ => Self::Config(error),
+            ConfigError::UnknownWorkspace { .. } => {
+                let (message, hint) = (error.to_string(), error.hint().unwrap_or_default());
+                Self::Usage { code: ErrorCode::UnknownWorkspace, message, hint }
+            }
+            ConfigError::Invalid { .. } => Self::Config(error),
         }
     }
 }

@@ -25,18 +25,14 @@ pub use workspace::{images, prerequisites};
 
 use clap::Parser;
 use output::console;
+use pb_engine::ErrorCode;
 use std::process::ExitCode;
 
 /// Runs the command that is given on the command line. `--help` documents the exit codes.
 pub fn run() -> ExitCode {
     let cli = match cli::Cli::try_parse() {
         Ok(cli) => cli,
-        Err(message) => {
-            let code = if message.use_stderr() { exit::USAGE } else { 0 };
-            // A failure to print is ignored: if the terminal is gone, nobody can read the message.
-            let _ = message.print();
-            return code.into();
-        }
+        Err(message) => return print_usage(cli::errors::with_advice(message)),
     };
     if cli.global.no_color {
         console::disable_colors();
@@ -45,15 +41,33 @@ pub fn run() -> ExitCode {
     let runtime = match tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build() {
         Ok(runtime) => runtime,
         Err(e) => {
-            console::note(format!("error: cannot start: {e}"));
-            return exit::Exit::Failed.code().into();
+            let error = exit::Error::other(ErrorCode::Bug, format!("cannot start: {e}"), "run the command again");
+            output::error(&error, json);
+            return error.code().into();
         }
     };
-    match runtime.block_on(commands::dispatch(cli)) {
+    let ended = runtime.block_on(commands::dispatch(cli));
+    console::end_live();
+    match ended {
         Ok(exit) => exit.code().into(),
         Err(error) => {
             output::error(&error, json);
             error.code().into()
         }
     }
+}
+
+/// Prints help, the version, or an error in the command line.
+fn print_usage(message: clap::Error) -> ExitCode {
+    if !message.use_stderr() {
+        // A failure to print is ignored: if the terminal is gone, nobody can read the message.
+        let _ = message.print();
+        return ExitCode::SUCCESS;
+    }
+    if cli::errors::wants_json() {
+        output::error(&cli::errors::usage(&message), true);
+    } else {
+        let _ = message.print();
+    }
+    exit::USAGE.into()
 }

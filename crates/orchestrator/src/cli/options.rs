@@ -8,10 +8,10 @@ use std::path::PathBuf;
 #[derive(Debug, Clone, Default, Args)]
 pub struct Selection {
     /// Only this resource and what it depends on; can be repeated. `net` stands for all of net/...
-    #[arg(long = "target", value_name = "ADDRESS")]
+    #[arg(long = "target", value_name = "ADDRESS", value_delimiter = ',')]
     pub targets: Vec<String>,
     /// Replace this resource even if it matches the configuration; can be repeated
-    #[arg(long, value_name = "ADDRESS")]
+    #[arg(long, value_name = "ADDRESS", value_delimiter = ',')]
     pub replace: Vec<String>,
     /// Only record what changed outside of pb-deploy, without changing AWS
     #[arg(long, conflicts_with_all = ["targets", "replace"])]
@@ -97,7 +97,7 @@ pub struct Acceptance {
 pub struct ImageOptions {
     /// Use this image for a service, in this run only: a tag of the workspace's own repository, a digest (sha256:...)
     /// or a full reference. To use it permanently, set it in the configuration
-    #[arg(long = "image", value_name = "SERVICE=TAG", value_parser = pair)]
+    #[arg(long = "image", value_name = "SERVICE=TAG", value_delimiter = ',', value_parser = pair)]
     images: Vec<(String, String)>,
 }
 
@@ -118,9 +118,8 @@ fn pair(text: &str) -> Result<(String, String), String> {
 
 #[derive(Debug, Clone, Copy, Default, Args)]
 pub struct WaitOptions {
-    /// Seconds to wait for a rollout, instead of the configured time
-    #[arg(long, value_name = "SECONDS", conflicts_with = "no_wait",
-          value_parser = clap::value_parser!(u32).range(1..=86_400))]
+    /// Time to wait for a rollout, instead of the configured time: seconds, or 90s, 5m, 1h
+    #[arg(long, value_name = "TIME", conflicts_with = "no_wait", value_parser = wait_seconds)]
     pub wait_timeout: Option<u32>,
     /// Do not wait for rollouts; their outcome is then unknown
     #[arg(long)]
@@ -143,6 +142,15 @@ fn seconds(text: &str) -> Result<u64, String> {
     seconds.ok_or_else(|| "expected seconds, or a number with s, m, h or d, such as 5m".to_owned())
 }
 
+/// Longest time to wait for a rollout, in seconds.
+const WAIT_MAX: u32 = 86_400;
+
+/// Parses the time to wait for a rollout, like [`seconds`].
+pub(super) fn wait_seconds(text: &str) -> Result<u32, String> {
+    let seconds = u32::try_from(seconds(text)?).ok().filter(|seconds| (1..=WAIT_MAX).contains(seconds));
+    seconds.ok_or_else(|| "expected a time from 1s to 24h".to_owned())
+}
+
 #[derive(Debug, Args)]
 pub struct LogOptions {
     /// Keep printing new lines until Ctrl-C
@@ -163,7 +171,7 @@ pub struct LocalOptions {
     #[arg(long, value_name = "FOLDER", default_value = ".")]
     pub app: PathBuf,
     /// Start only this service; can be repeated
-    #[arg(long = "only", value_name = "SERVICE")]
+    #[arg(long = "only", value_name = "SERVICE", value_delimiter = ',')]
     pub only: Vec<String>,
     /// Address of a running Redis or Valkey to use instead of starting one
     #[arg(long, value_name = "HOST:PORT")]
@@ -188,12 +196,39 @@ pub(super) fn count(text: &str) -> Result<(String, i32), String> {
 
 #[cfg(test)]
 mod tests {
-    use super::seconds;
+    use super::{seconds, wait_seconds};
+    use crate::cli::{Cli, Command, LocalCommand};
+    use clap::Parser;
 
     #[test]
     fn durations_accept_units_and_plain_seconds() {
         let read: Vec<_> = ["0", "90", "90s", "5m", "1h"].into_iter().map(seconds).collect();
         assert_eq!(read, [Ok(0), Ok(90), Ok(90), Ok(300), Ok(3600)]);
         assert!(["", "m", "1.5m", "-1", "5 m", "18446744073709551615h"].iter().all(|text| seconds(text).is_err()));
+    }
+
+    #[test]
+    fn wait_times_are_durations_within_limits() {
+        assert_eq!(["1", "5m", "24h", "1d"].map(wait_seconds), [Ok(1), Ok(300), Ok(86_400), Ok(86_400)]);
+        assert!(["0", "0m", "25h", "18446744073709551615", "soon"].iter().all(|text| wait_seconds(text).is_err()));
+    }
+
+    #[test]
+    fn lists_are_repeated_or_separated_by_commas() {
+        let parse = |line: &str| Cli::try_parse_from(line.split(' ')).unwrap().command;
+        for line in ["pb-deploy local up a --only flask,celery", "pb-deploy local up a --only flask --only celery"] {
+            let Command::Local { command: LocalCommand::Up { options, .. } } = parse(line) else { panic!("{line}") };
+            assert_eq!(options.only, ["flask", "celery"]);
+        }
+        let Command::Scale { counts, .. } = parse("pb-deploy scale a flask=1,celery=2") else { panic!() };
+        assert_eq!(counts, [("flask".to_owned(), 1), ("celery".to_owned(), 2)]);
+        let Command::Deploy { images, selection, .. } =
+            parse("pb-deploy deploy a --image flask=v2,celery=v3 --target net,edge")
+        else {
+            panic!()
+        };
+        assert_eq!((images.given().len(), selection.targets), (2, vec!["net".to_owned(), "edge".to_owned()]));
+        let Command::Restart { services, .. } = parse("pb-deploy restart a flask,celery") else { panic!() };
+        assert_eq!(services, ["flask", "celery"]);
     }
 }

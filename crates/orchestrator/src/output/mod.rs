@@ -28,8 +28,8 @@ pub fn paint(style: Style, text: impl std::fmt::Display) -> String {
 pub fn error(error: &Error, json: bool) {
     if json {
         console::note(serde_json::json!({
-            "error": error.to_string(), "hint": error.hint(), "exit": error.code(), "pb_code": error.error_code(),
-            "causes": error.causes(),
+            "error": error.to_string(), "hint": error.combined_hint(), "exit": error.code(),
+            "pb_code": error.error_code(), "causes": error.causes(),
         }));
         return;
     }

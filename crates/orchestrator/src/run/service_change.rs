@@ -69,7 +69,9 @@ impl Input for ServiceRun<'_> {
     }
 
     fn show(&self, reporter: &Reporter, planned: &PlannedChange) {
-        reporter.json("plan", &planned.plan);
+        if reporter.is_json() {
+            return reporter.json("plan", &planned.plan);
+        }
         let lines: Vec<String> = planned.plan.changes().map(|step| lines::line(step, self.operation)).collect();
         let text = lines.join("\n");
         reporter.message(if lines.is_empty() { "Nothing to do." } else { &text });

@@ -52,9 +52,18 @@ fn unknown_resource<'a>(text: &str, known: impl Iterator<Item = &'a Address>) ->
     Error::unknown_name(format!("resource {text:?} not found"), hint)
 }
 
+/// Returns the most similar known word, if `text` is likely to be a misspelling of it. In addresses of the same concern,
+/// only the rest is compared: `fargate/nope` is not similar to `fargate/logs`.
 fn nearest<'a>(text: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
-    let near = known.map(|word| (strsim::damerau_levenshtein(text, word), word)).min()?;
-    (near.0 <= near.1.len() / 3).then_some(near.1)
+    let concern = |word: &str| word.find('/').map_or(0, |slash| slash + 1);
+    let edits = |word: &'a str| {
+        let start = concern(word);
+        let shared = if word.get(..start) == text.get(..start) { start } else { 0 };
+        let (text, rest) = (text.get(shared..)?, word.get(shared..)?);
+        let edits = strsim::damerau_levenshtein(text, rest);
+        (edits <= (rest.len() / 3).max(1)).then_some((edits, word))
+    };
+    known.filter_map(edits).min().map(|(_, word)| word)
 }
 
 /// Makes the graph ignore the fields in `ignore_changes`. Unless the graph is `whole`, resources that entries name may
@@ -91,4 +100,18 @@ pub fn apply_ignore_changes(graph: &mut Graph, workspace: &Workspace, whole: boo
         graph.ignore(address, path);
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::nearest;
+
+    #[test]
+    fn only_a_misspelled_address_gets_a_suggestion() {
+        let known = ["fargate/logs", "fargate/flask", "fargate/celery_task", "net/vpc", "net/igw"];
+        let near = |text| nearest(text, known.into_iter());
+        assert_eq!((near("fargate/log"), near("fargte/flask")), (Some("fargate/logs"), Some("fargate/flask")));
+        assert_eq!((near("net/vcp"), near("fargate/celery_tsak")), (Some("net/vpc"), Some("fargate/celery_task")));
+        assert_eq!((near("fargate/nope"), near("net/xyz"), near("x"), near("")), (None, None, None, None));
+    }
 }
