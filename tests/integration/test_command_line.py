@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from harness import Result, TestWorkspace, until
+from real_parts import free_port
 
 
 @pytest.fixture(scope="module")
@@ -105,3 +107,27 @@ def test_releases_name_the_account_or_the_ci_run(
     staging.run("restart", "staging", "flask", "--yes", env=variables).expect_exit()
     (flask,) = [row for row in staging.run("history", "staging", "--json").json() if row["service"] == "flask"]
     assert flask["revisions"][0]["who"].startswith(expected), flask
+
+
+def local_up(workspace: TestWorkspace, *arguments: str) -> Result:
+    """Runs `local up` with a web service that would write a file."""
+    workspace.configure({"services": {"flask": {"command": ["touch", "started"]}}})
+    return workspace.run("local", "up", "staging", "--only", "flask", *arguments).expect_exit(1)
+
+
+def test_local_up_without_the_given_queue_starts_nothing(new_workspace: Callable[[], TestWorkspace]) -> None:
+    workspace, port = new_workspace(), free_port()
+    result = local_up(workspace, "--queue", f"127.0.0.1:{port}")
+    assert f"no queue accepts connections at 127.0.0.1:{port}: " in result.err and "hint: start it" in result.err
+    assert "ready" not in result.err and not (workspace.folder / "started").exists()
+
+
+def test_local_up_checks_all_ports_before_it_starts_anything(new_workspace: Callable[[], TestWorkspace]) -> None:
+    workspace = new_workspace()
+    with socket.create_server(("127.0.0.1", 0)) as busy:
+        port = busy.getsockname()[1]
+        workspace.configure({"services": {"flask": {"port": port}}, "redis": {"port": free_port()}})
+        result = local_up(workspace)
+    assert f"port {port} of flask is already in use" in result.err, result
+    assert result.out == "", "the queue was not started"
+    assert not (workspace.folder / "started").exists()

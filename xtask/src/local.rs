@@ -37,6 +37,12 @@ pub fn prepare(project: &Project, arguments: &[OsString], command: &mut Command)
         StartOutcome::AlreadyRunning => eprintln!("local endpoint at {}", process.url),
         StartOutcome::Started => eprintln!("local endpoint at {} (new and empty)", process.url),
     }
+    if let Some(workspace) = deployed_workspace(arguments) {
+        eprintln!(
+            "no container runs there, and its addresses are not in DNS; to run the services on this machine: cargo \
+             xtask local up {workspace} --app examples/app"
+        );
+    }
     let option = cli::value_of(arguments, "--config").map(OsString::from);
     let config = option.or_else(|| std::env::var_os(CONFIG_VARIABLE)).unwrap_or_else(|| CONFIG.into());
     let mut wanted = match std::fs::read_to_string(config) {
@@ -53,6 +59,13 @@ pub fn prepare(project: &Project, arguments: &[OsString], command: &mut Command)
     let region = wanted.first().and_then(|one| one.region.clone());
     use_endpoint(command, &process.url, region.as_deref());
     Ok(())
+}
+
+/// Returns the workspace of a command that plans or makes a deploy; `None` for another command.
+fn deployed_workspace(arguments: &[OsString]) -> Option<&str> {
+    let mut words = arguments.iter().filter_map(|argument| argument.to_str());
+    words.find(|word| ["plan", "deploy"].contains(word))?;
+    words.next().filter(|word| !word.starts_with('-'))
 }
 
 /// Configures a command to use an endpoint with test credentials, and removes the user's AWS settings that would
@@ -179,6 +192,19 @@ mod tests {
         });
         assert_eq!(one().json(), expected);
         assert_eq!(Prerequisites::default().json()["zone"], serde_json::Value::Null);
+    }
+
+    #[test]
+    fn workspace_of_a_deploy_is_known() {
+        let workspace = |line: &str| {
+            let arguments: Vec<OsString> = line.split(' ').map(OsString::from).collect();
+            deployed_workspace(&arguments).map(str::to_owned)
+        };
+        assert_eq!(workspace("deploy staging --yes"), Some("staging".to_owned()));
+        assert_eq!(workspace("--config x.toml plan staging"), Some("staging".to_owned()));
+        for line in ["status staging", "deploy --help", "plan", "destroy staging"] {
+            assert_eq!(workspace(line), None, "{line}");
+        }
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use crate::cli::{Global, LocalOptions};
 use crate::exit::{Error, Exit};
-use crate::local::process::{Running, listens};
+use crate::local::process::{Running, connect, listens};
 use crate::local::programs::{self, Program};
 use crate::output::console;
 use crate::output::{BAD, GOOD, WARN, paint};
@@ -37,6 +37,7 @@ pub async fn up(global: &Global, name: &str, options: &LocalOptions) -> Result<E
     let host = queue_host(&mut workspace, options.queue.as_deref())?;
     let (before, services) = programs::services(&workspace, &host, &app, &options.only)?;
     warn_about_unset_secrets(before.iter().chain(&services));
+    check_ports(&workspace, &host, options.queue.is_some(), &services)?;
     let stop_requests = count_stop_requests();
     let width = services.iter().map(|program| program.name.len()).max().unwrap_or_default().max("before".len());
     let queue = match &options.queue {
@@ -59,6 +60,33 @@ fn queue_host(workspace: &mut Workspace, queue: Option<&str>) -> Result<String, 
     let (host, port) = parsed.filter(|(host, _)| !host.is_empty()).ok_or_else(wrong)?;
     workspace.redis.port = port;
     Ok(host)
+}
+
+/// Refuses ports that are in use, and a queue that does not exist, before anything is started.
+fn check_ports(workspace: &Workspace, host: &str, has_queue: bool, services: &[Program]) -> Result<(), Error> {
+    let port = workspace.redis.port;
+    if has_queue {
+        connect(host, port).map_err(|why| {
+            Error::other(
+                ErrorCode::Program,
+                format!("no queue accepts connections at {host}:{port}: {why}"),
+                "start it, correct HOST:PORT, or omit --queue to start a queue",
+            )
+        })?;
+    } else if listens(port) {
+        let hint = format!(
+            "stop the program that uses it, choose another `port` under `[redis]`, or use that program as the queue: \
+             --queue 127.0.0.1:{port}"
+        );
+        let message = format!("the port of the queue, {port}, is already in use");
+        return Err(Error::other(ErrorCode::Program, message, hint));
+    }
+    let busy =
+        services.iter().find_map(|program| program.port.filter(|port| listens(*port)).map(|port| (program, port)));
+    busy.map_or(Ok(()), |(program, port)| {
+        let message = format!("port {port} of {} is already in use", program.name);
+        Err(Error::other(ErrorCode::Program, message, "stop the program that uses it, or choose another `port`"))
+    })
 }
 
 /// Warns about secrets that are missing from the environment. Local runs read no secrets from AWS.
@@ -90,18 +118,6 @@ fn is_stop_requested(stop_requests: &StopRequests) -> bool {
 }
 
 async fn start_queue(workspace: &Workspace, width: usize, stop_requests: &StopRequests) -> Result<Running, Error> {
-    let port = workspace.redis.port;
-    if listens(port) {
-        let hint = format!(
-            "stop the program that uses it, choose another `port` under `[redis]`, or use that program as the queue: \
-             --queue 127.0.0.1:{port}"
-        );
-        return Err(Error::other(
-            ErrorCode::Program,
-            format!("the port of the queue, {port}, is already in use"),
-            hint,
-        ));
-    }
     let mut queue = Running::start(programs::queue(workspace, std::env::temp_dir())?, width)?;
     let since = Instant::now();
     while !queue.listens() {
@@ -147,15 +163,6 @@ async fn serve(
     }
     let mut running = Vec::new();
     for program in services {
-        if let Some(port) = program.port.filter(|port| listens(*port)) {
-            let message = format!("port {port} of {} is already in use", program.name);
-            stop(&mut running, stop_requests).await;
-            return Err(Error::other(
-                ErrorCode::Program,
-                message,
-                "stop the program that uses it, or choose another `port`",
-            ));
-        }
         match Running::start(program, width) {
             Ok(started) => running.push(started),
             Err(error) => {

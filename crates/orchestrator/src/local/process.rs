@@ -5,13 +5,16 @@ use crate::local::programs::Program;
 use crate::output::console;
 use crate::output::{BOLD, paint};
 use pb_engine::ErrorCode;
-use std::io::{BufRead, BufReader, Read};
-use std::net::{SocketAddr, TcpStream};
+use std::io::{BufRead, BufReader, Error as IoError, Read, Result as IoResult};
+use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
 /// Timeout for a connection to a local port.
 const CONNECT_TIMEOUT: Duration = Duration::from_millis(200);
+
+/// Timeout for a connection to an address of another host.
+const REMOTE_CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Running program. Dropping it kills its process group.
 pub struct Running {
@@ -91,6 +94,21 @@ fn pid(child: &Child) -> Option<rustix::process::Pid> {
 /// Returns whether something listens on a local port.
 pub fn listens(port: u16) -> bool {
     TcpStream::connect_timeout(&SocketAddr::from(([127, 0, 0, 1], port)), CONNECT_TIMEOUT).is_ok()
+}
+
+/// Connects to a port of any host, and closes the connection.
+///
+/// # Errors
+/// If the host is unknown, or no address of it accepts the connection.
+pub fn connect(host: &str, port: u16) -> IoResult<()> {
+    let mut last = IoError::other("the host has no address");
+    for address in (host, port).to_socket_addrs()? {
+        match TcpStream::connect_timeout(&address, REMOTE_CONNECT_TIMEOUT) {
+            Ok(_) => return Ok(()),
+            Err(error) => last = error,
+        }
+    }
+    Err(last)
 }
 
 /// Prints each line of `pipe` from a separate thread, until the pipe is closed.
