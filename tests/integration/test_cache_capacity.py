@@ -12,7 +12,9 @@ pytestmark = pytest.mark.needs("cache-capacity")
 def test_failed_queue_is_reported_and_replaced(workspace: TestWorkspace) -> None:
     control(workspace.url, "cache-capacity", {"account": workspace.account, "available": False})
     result = workspace.run("deploy", "staging", "--yes").expect_exit(1)
-    assert "could not be created: Cannot create cache.t3.small in us-east-2a: insufficient capacity" in result.err, result
+    assert "could not be created: Cannot create cache.t3.small in us-east-2a: insufficient capacity" in result.err, (
+        result
+    )
     control(workspace.url, "cache-capacity", {"account": workspace.account, "available": True})
     assert workspace.plan().changes["redis/jobqr"] == "delete_first", "the failed queue is not kept"
     workspace.deploy()

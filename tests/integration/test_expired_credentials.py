@@ -41,7 +41,9 @@ def test_expired_run_ends_and_the_next_one_finishes(workspace: TestWorkspace) ->
     with ExpiringProxy(workspace.url, "ecs:CreateService") as proxy:
         result = workspace.run("deploy", "staging", "--yes", url=proxy.url).expect_exit(1)
         assert proxy.refused < 30, "expired credentials are not retried"
-    assert "Deploy of staging failed" in result.err and ": ecs:CreateService: ExpiredTokenException" in result.err, result
+    assert "Deploy of staging failed" in result.err and ": ecs:CreateService: ExpiredTokenException" in result.err, (
+        result
+    )
     error, hint = result.err.rstrip().splitlines()[-2:]
     assert error.startswith("error[PB0201]: record the result: s3:PutObject: ExpiredToken"), result
     assert "sign in again" in hint and "run the same command again" in hint, result

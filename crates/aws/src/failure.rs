@@ -1,5 +1,6 @@
 //! Conversion of SDK errors into failures.
 
+use crate::hints;
 use aws_credential_types::provider::error::CredentialsError;
 use aws_smithy_runtime_api::client::result::SdkError;
 use aws_smithy_runtime_api::http::Response;
@@ -84,6 +85,10 @@ fn with_hint(failure: Failure) -> Failure {
              administrator has to run `{create}`"
         ));
     }
+    let failure = match hints::explain(failure) {
+        Ok(explained) => return explained,
+        Err(failure) => failure,
+    };
     match failure.class {
         Class::Credentials if is_clock_skew(&failure) => {
             failure.hint("this machine's clock is several minutes off; correct it, then run the same command again")
@@ -91,7 +96,6 @@ fn with_hint(failure: Failure) -> Failure {
         Class::Credentials => {
             failure.hint("the credentials are invalid or expired; sign in again, or check AWS_PROFILE")
         }
-        Class::Denied => failure.hint("your AWS identity lacks this permission; add it to its policy"),
         Class::Throttled => failure.hint("AWS throttled the calls; run the same command again in a minute"),
         _ => failure,
     }

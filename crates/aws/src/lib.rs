@@ -8,6 +8,7 @@
 mod access;
 mod connect;
 mod failure;
+mod hints;
 mod http_client;
 #[doc(hidden)]
 pub mod mock;
