@@ -77,7 +77,8 @@ fn no_credentials(operation: &str, error: &(dyn Error + 'static)) -> Failure {
 }
 
 fn with_hint(failure: Failure) -> Failure {
-    if is_service_linked_role(failure.code.as_deref().unwrap_or_default(), &failure.message) {
+    let lacks_role = is_service_linked_role(failure.code.as_deref().unwrap_or_default(), &failure.message);
+    if lacks_role || is_role_creation_denied(&failure) {
         let service = failure.operation.split(':').next().unwrap_or_default();
         let create = format!("aws iam create-service-linked-role --aws-service-name {service}.amazonaws.com");
         return failure.hint(format!(
@@ -105,6 +106,12 @@ fn with_hint(failure: Failure) -> Failure {
 /// cannot be assumed yet.
 fn is_service_linked_role(code: &str, message: &str) -> bool {
     code.contains("ServiceLinkedRole") || message.contains("Unable to assume the service linked role")
+}
+
+/// Returns whether a call was denied because the service would have created its service-linked role, which the caller
+/// may not do. Only the message names the permission. (Elastic Load Balancing user guide: Service-linked roles)
+fn is_role_creation_denied(failure: &Failure) -> bool {
+    failure.class == Class::Denied && failure.message.contains("iam:CreateServiceLinkedRole")
 }
 
 /// Returns whether a request was refused because its signing time differs too much from the time at AWS.
@@ -307,9 +314,13 @@ mod tests {
     #[test]
     fn missing_service_linked_role_hint_has_the_command() {
         let assume = "Unable to assume the service linked role. Please verify that the ECS service linked role exists.";
-        for (service, code, message) in
-            [("ecs", "InvalidParameterException", assume), ("elasticache", "ServiceLinkedRoleNotFoundFault", "")]
-        {
+        let denied = "User: me is not authorized to perform: iam:CreateServiceLinkedRole on resource: \
+                      arn:aws:iam::123456789012:role/aws-service-role/elasticloadbalancing.amazonaws.com/AWSServiceRoleForElasticLoadBalancing";
+        for (service, code, message) in [
+            ("ecs", "InvalidParameterException", assume),
+            ("elasticache", "ServiceLinkedRoleNotFoundFault", ""),
+            ("elasticloadbalancing", "AccessDenied", denied),
+        ] {
             let failure = Failure::new(classify(code, message, 400), format!("{service}:Create"), message);
             let hint = with_hint(Failure { code: Some(code.to_owned()), ..failure }).hint.unwrap();
             let command = format!("aws iam create-service-linked-role --aws-service-name {service}.amazonaws.com");

@@ -318,6 +318,14 @@ impl Store {
                 "the policy of bucket {bucket} refuses the upload; if it requires SSE-KMS, set `state.kms_key` to the \
                  key that it names"
             )),
+            "AccessDenied" if failure.message.contains(" kms:") => failure.hint(format!(
+                "your AWS identity needs kms:GenerateDataKey and kms:Decrypt on the KMS key that encrypts {bucket}, in \
+                 its own policy and in the policy of the key"
+            )),
+            code if code.starts_with("KMS.") => failure.hint(format!(
+                "bucket {bucket} is encrypted with a KMS key that cannot be used; find the key with `aws s3api \
+                 get-bucket-encryption --bucket {bucket}`, and enable it"
+            )),
             "AccessDenied" | "AllAccessDisabled" => failure.hint(format!(
                 "your AWS identity needs s3:GetObject and s3:PutObject on {}, and s3:ListBucket on {bucket}, without \
                  which S3 refuses to report that there is no snapshot yet",

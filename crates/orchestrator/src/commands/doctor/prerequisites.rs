@@ -8,7 +8,8 @@ use crate::workspace::images::Images;
 use crate::workspace::prerequisites;
 use aws_config::SdkConfig;
 use pb_config::Workspace;
-use pb_engine::{Action, Cancel, Class, Failure, Goal, Graph, PlanScope, Snapshot, Step, compute_plan, observe};
+use pb_engine::{Action, Cancel, Class, Failure, Goal, Graph, PlanError, PlanScope, Refusal, Snapshot, Step};
+use pb_engine::{compute_plan, observe};
 use pb_state::{ConditionalWrites, LeaseTable};
 use std::sync::Arc;
 
@@ -69,10 +70,16 @@ async fn bootstrap_checks(aws: &SdkConfig, workspace: &Workspace, account: &str)
     match planned.await {
         Err(failure) => vec![Check::failed("preconditions", Verdict::Bad, &failure)],
         Ok(Ok(plan)) => plan.steps.iter().map(|step| step_check(step, &workspace.name)).collect(),
-        Ok(Err(refused)) => {
-            let hint = "choose another name in the configuration";
-            refused.iter().map(|refused| Check::bad(refused.address.as_str(), &refused.why, hint)).collect()
-        }
+        Ok(Err(refused)) => refused.iter().map(refused_check).collect(),
+    }
+}
+
+/// Returns the check of a prerequisite that `bootstrap` would refuse. Only the reason of a taken name lacks a remedy.
+fn refused_check(refused: &PlanError) -> Check {
+    let name = refused.address.as_str();
+    match refused.reason {
+        Refusal::Unmanaged => Check::bad(name, &refused.why, "choose another name in the configuration"),
+        _ => Check::new(name, Verdict::Bad, &refused.why),
     }
 }
 
