@@ -9,10 +9,10 @@ from typing import Any
 from moto.elasticache.models import ElastiCacheBackend
 from moto.elasticache.responses import ElastiCacheResponse
 
-from . import elasticache_events, elasticache_parameters, elasticache_tags, interfaces, tags, timings
+from . import elasticache_events, elasticache_parameters, elasticache_tags, interfaces, quotas, tags, timings
 from .elasticache_model import (
     DEFAULT_VERSION,
-    NODE_TYPE,
+    NODE_TYPES,
     VERSIONS,
     Group,
     Node,
@@ -50,6 +50,12 @@ def version_of(engine: str, wanted: str | None) -> tuple[str, str]:
     raise invalid(f"Cannot find version {wanted} for {engine}")
 
 
+def check_node_type(wanted: str) -> None:
+    """Requires a node type that is offered."""
+    if wanted not in NODE_TYPES:
+        raise invalid(f"Invalid Cache Node Type: {wanted}.")
+
+
 def check_groups(place: Place, ids: list[str]) -> None:
     """Requires that all security groups exist, and that there are at most five."""
     if len(ids) > interfaces.MAX_GROUPS:
@@ -76,8 +82,10 @@ def new_group(place: Place, identity: str, request: dict[str, Any], count: int, 
     state = cache_state(place)
     engine = request.get("Engine") or "redis"
     version, family = version_of(engine, request.get("EngineVersion"))
-    if not NODE_TYPE.fullmatch(request.get("CacheNodeType") or ""):
-        raise invalid(f"Invalid Cache Node Type: {request.get('CacheNodeType')}.")
+    check_node_type(request.get("CacheNodeType") or "")
+    running = sum(len(known.nodes) for known in state.groups.values())
+    if running + count > quotas.limit(place.account, place.region, quotas.CACHE_NODES):
+        raise AwsError("NodeQuotaForCustomerExceeded", "You have exceeded the quota of nodes for your account.")
     subnets = subnet_group(place, request.get("CacheSubnetGroupName") or "default")
     check_groups(place, request.get("SecurityGroupIds") or [])
     parameters = check_parameters(place, request.get("CacheParameterGroupName"), family)
@@ -212,8 +220,7 @@ def apply_changes(place: Place, group: Group, request: dict[str, Any]) -> None:
     elif "parameter_group" not in later:
         check_parameters(place, group.parameter_group, family)
     if request.get("CacheNodeType") and request["CacheNodeType"] != group.node_type:
-        if not NODE_TYPE.fullmatch(request["CacheNodeType"]):
-            raise invalid(f"Invalid Cache Node Type: {request['CacheNodeType']}.")
+        check_node_type(request["CacheNodeType"])
         later["node_type"] = request["CacheNodeType"]
     if request.get("SecurityGroupIds"):
         check_groups(place, request["SecurityGroupIds"])
@@ -314,6 +321,17 @@ def engine_versions(_: Place, request: dict[str, Any]) -> dict[str, Any]:
     return {"CacheEngineVersions": listed}
 
 
+def node_offerings(_: Place, request: dict[str, Any]) -> dict[str, Any]:
+    """DescribeReservedCacheNodesOfferings: returns an offering for a node type or for each one, at most MaxRecords."""
+    wanted = request.get("CacheNodeType")
+    found = [
+        {"ReservedCacheNodesOfferingId": f"offering-{number}", "CacheNodeType": known, "ProductDescription": "redis"}
+        for number, known in enumerate(NODE_TYPES)
+        if wanted in (None, known)
+    ]
+    return {"ReservedCacheNodesOfferings": found[: int(request.get("MaxRecords") or 100)]}
+
+
 OPERATIONS: dict[str, Operation] = {
     "CreateCacheSubnetGroup": create_subnet_group,
     "DescribeCacheSubnetGroups": describe_subnet_groups,
@@ -335,6 +353,7 @@ OPERATIONS: dict[str, Operation] = {
     "DeleteCacheCluster": delete_cluster,
     "DescribeCacheEngineVersions": engine_versions,
     "DescribeEvents": elasticache_events.describe,
+    "DescribeReservedCacheNodesOfferings": node_offerings,
     "ListTagsForResource": elasticache_tags.list_tags,
     "AddTagsToResource": elasticache_tags.add_tags,
     "RemoveTagsFromResource": elasticache_tags.remove_tags,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import re
 import string
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -37,7 +36,15 @@ DEFAULT_VERSION = {"redis": "7.1", "valkey": "8.0", "memcached": "1.6.22"}
 FAMILIES = sorted({family for known in VERSIONS.values() for _, family in known.values()})
 #: Accounts for whose cache nodes AWS has no capacity.
 _without_capacity: set[str] = set()
-NODE_TYPE = re.compile(r"cache\.[a-z][a-z0-9]*\.(micro|small|medium|large|\d{0,2}xlarge)")
+#: Offered node types. (ElastiCache user guide: Supported node types)
+NODE_TYPES = [
+    *(f"cache.{family}.{size}" for family in ("t2", "t3", "t4g") for size in ("micro", "small", "medium")),
+    *(
+        f"cache.{family}.{size}"
+        for family in ("m5", "m6g", "m7g", "r5", "r6g", "r7g", "r6gd", "c7gn")
+        for size in ("large", "xlarge", "2xlarge", "4xlarge", "8xlarge", "12xlarge", "16xlarge")
+    ),
+]
 
 
 def short_region(region: str) -> str:

@@ -1,5 +1,5 @@
-"""Quotas that EC2 and ELBv2 enforce: rules per security group, target groups, rules and target groups per load
-balancer.
+"""Quotas that EC2 and ELBv2 enforce: rules per security group, load balancers, target groups, rules and target groups
+per load balancer.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from .patching import wrap
 def install_rules() -> None:
     """Adds the rules to moto's EC2 and ELBv2; they are checked before the rules of the other modules."""
     rules_per_security_group()
+    load_balancers()
     target_groups()
     rules_per_balancer()
     target_groups_per_balancer()
@@ -43,6 +44,18 @@ def rules_per_security_group() -> None:
             raise ec2_error(
                 "RulesPerSecurityGroupLimitExceeded", "The maximum number of rules per security group has been reached."
             )
+
+
+def load_balancers() -> None:
+    """Limits the application load balancers per region; creating an existing load balancer still returns it."""
+
+    @wrap(ELBv2Backend)
+    def create_load_balancer(original: Any, self: Any, **wanted: Any) -> Any:
+        most = quotas.limit(self.account_id, self.region_name, quotas.BALANCERS)
+        known = self.load_balancers.values()
+        if len(known) >= most and not any(balancer.name == wanted["name"] for balancer in known):
+            raise AwsError("TooManyLoadBalancers", "The maximum number of load balancers has been reached")
+        return original(self, **wanted)
 
 
 def target_groups() -> None:

@@ -17,19 +17,24 @@ Quota = tuple[str, str]
 
 VPCS, GATEWAYS = ("vpc", "L-F678F1CE"), ("vpc", "L-A4707A72")
 RULES_OF_A_GROUP = ("vpc", "L-0EA8095F")
+BALANCERS = ("elasticloadbalancing", "L-53DA6B97")
 TARGET_GROUPS = ("elasticloadbalancing", "L-B22855CB")
 RULES_OF_A_BALANCER = ("elasticloadbalancing", "L-7EED9B64")
 TARGET_GROUPS_OF_A_BALANCER = ("elasticloadbalancing", "L-822D1B1B")
+CACHE_NODES = ("elasticache", "L-DFE45DF3")
 VCPUS = ("fargate", "L-3032A538")
 #: Value of a quota that is practically unlimited.
 UNLIMITED = 10_000.0
 #: Default values of AWS, except for virtual CPUs, which are practically unlimited here. (VPC user guide: Amazon VPC
-#: quotas; Elastic Load Balancing: Quotas for your Application Load Balancers)
+#: quotas; Elastic Load Balancing: Quotas for your Application Load Balancers; AWS General Reference: Amazon ElastiCache
+#: endpoints and quotas)
 DEFAULTS: dict[Quota, float] = {
     RULES_OF_A_GROUP: 60.0,
+    BALANCERS: 50.0,
     TARGET_GROUPS: 3000.0,
     RULES_OF_A_BALANCER: 100.0,
     TARGET_GROUPS_OF_A_BALANCER: 100.0,
+    CACHE_NODES: 300.0,
     VCPUS: UNLIMITED,
 }
 LIMIT_REACHED = "You've reached the limit on the number of vCPUs you can run concurrently"

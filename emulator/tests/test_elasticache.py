@@ -231,3 +231,24 @@ def test_tags(cache: Cache) -> None:
     assert cache.aws.code(ec.list_tags_for_resource, ResourceName=arn + "x") == "ReplicationGroupNotFoundFault"
     many = [{"Key": f"k{n}", "Value": "v"} for n in range(50)]
     assert cache.aws.code(ec.add_tags_to_resource, ResourceName=arn, Tags=many) == "InvalidParameterValue"
+
+
+def test_node_beyond_quota_is_refused(cache: Cache) -> None:
+    control(
+        cache.aws.url,
+        "POST",
+        "preconditions",
+        {"quotas": {"L-DFE45DF3": 2}, "account": cache.aws.account, "region": cache.aws.region},
+    )  # fmt: skip
+    assert cache.aws.code(cache.create, NumCacheClusters=3) == "NodeQuotaForCustomerExceeded"
+    cache.create(NumCacheClusters=2)
+    assert cache.aws.code(cache.create, identity="other") == "NodeQuotaForCustomerExceeded"
+
+
+def test_node_types_are_those_with_offerings(cache: Cache) -> None:
+    assert cache.aws.code(cache.create, CacheNodeType="cache.t3.large") == "InvalidParameterValue"
+    offerings = cache.ec.describe_reserved_cache_nodes_offerings
+    of_type = offerings(CacheNodeType="cache.t3.small")["ReservedCacheNodesOfferings"]
+    assert [offering["CacheNodeType"] for offering in of_type] == ["cache.t3.small"]
+    assert offerings(CacheNodeType="cache.t3.large")["ReservedCacheNodesOfferings"] == []
+    assert len(offerings(MaxRecords=20)["ReservedCacheNodesOfferings"]) == 20

@@ -124,3 +124,13 @@ def test_service_quotas_match_enforced_limits(aws: Aws) -> None:
     assert (value(balancing, BALANCER_RULES), value(balancing, BALANCER_TARGETS)) == (100, 100)
     apply(aws, L_0EA8095F=100)
     assert value("vpc", RULES) == 100
+
+
+def test_load_balancer_beyond_quota_is_refused(aws: Aws) -> None:
+    net = aws.network()
+    settings = {"Subnets": net.subnets, "SecurityGroups": [net.group]}
+    apply(aws, L_53DA6B97=1)
+    first = aws.elbv2.create_load_balancer(Name="one", **settings)["LoadBalancers"][0]["LoadBalancerArn"]
+    assert aws.code(aws.elbv2.create_load_balancer, Name="two", **settings) == "TooManyLoadBalancers"
+    again = aws.elbv2.create_load_balancer(Name="one", **settings)["LoadBalancers"][0]["LoadBalancerArn"]
+    assert again == first

@@ -15,7 +15,10 @@ from botocore.model import OperationModel, ServiceModel, Shape
 
 CREDENTIAL = re.compile(r"Credential=([^/,\s]+)/\d{8}/([^/]+)/([^/]+)/aws4_request")
 #: Names of models, by the service name in the request signature, where the two differ.
-MODEL_NAMES = {"elasticloadbalancing": "elbv2", "monitoring": "cloudwatch", "tagging": "resourcegroupstaggingapi"}
+MODEL_NAMES = {
+    "elasticloadbalancing": "elbv2", "monitoring": "cloudwatch", "servicequotas": "service-quotas",
+    "tagging": "resourcegroupstaggingapi",
+}  # fmt: skip
 NAMESPACE = re.compile(r"\{[^}]*\}")
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from endpoint import control
+from fault_proxy import FaultProxy
 from harness import TestWorkspace, until
 
 
@@ -55,7 +56,7 @@ def test_doctor_names_each_missing_prerequisite_with_hint(workspace: TestWorkspa
 
 
 @pytest.mark.needs("quotas")
-def test_doctor_and_deploy_report_vcpu_quota(workspace: TestWorkspace) -> None:
+def test_doctor_and_deploy_report_vcpu_quota(workspace: TestWorkspace, proxy: FaultProxy) -> None:
     workspace.run("bootstrap", "staging", "--yes").expect_exit()
     scope = {"account": workspace.account, "region": workspace.config["region"]}
     for vcpus, code, verdict, expected in (
@@ -67,8 +68,12 @@ def test_doctor_and_deploy_report_vcpu_quota(workspace: TestWorkspace) -> None:
         control(workspace.url, "preconditions", {"vcpus": vcpus, **scope})
         findings = checks(workspace, code)["virtual CPUs"]
         assert findings["verdict"] == verdict and expected in findings["found"], findings
+    # Other tasks can use up the quota after the plan has been checked.
+    creation = proxy.hold_before("ecs:CreateService")
+    running = workspace.start("deploy", "staging", "--yes", url=proxy.url)
+    creation.wait()
     control(workspace.url, "preconditions", {"vcpus": 4, **scope})
-    running = workspace.start("deploy", "staging", "--yes")
+    creation.release()
     until(lambda: "limit on the number of vCPUs" in running.output_so_far().err)
     # The deploy continues as soon as AWS raises the quota.
     control(workspace.url, "preconditions", {"vcpus": 6, **scope})

@@ -111,7 +111,7 @@ fn is_service_linked_role(code: &str, message: &str) -> bool {
 /// Returns whether a call was denied because the service would have created its service-linked role, which the caller
 /// may not do. Only the message names the permission. (Elastic Load Balancing user guide: Service-linked roles)
 fn is_role_creation_denied(failure: &Failure) -> bool {
-    failure.class == Class::Denied && failure.message.contains("iam:CreateServiceLinkedRole")
+    failure.class == Class::Denied && failure.message.contains(":CreateServiceLinkedRole")
 }
 
 /// Returns whether a request was refused because its signing time differs too much from the time at AWS.

@@ -26,7 +26,7 @@ pub use healthy_targets::{HealthyTargets, HealthyTargetsSpec};
 pub use listener::{Listener, ListenerAttrs, ListenerSpec};
 pub use listener_rule::{ListenerRule, ListenerRuleAttrs, ListenerRuleSpec};
 pub use load_balancer::{LoadBalancer, LoadBalancerAttrs, LoadBalancerSpec};
-pub use quotas::quota_usage;
+pub use quotas::{load_balancer_count, quota_usage};
 pub use record::{Record, RecordAttrs, RecordSpec};
 pub use routes::{Route, RouteSpec};
 pub use stack::{EdgeInputs, EdgeSpec, EdgeStack};

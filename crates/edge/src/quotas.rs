@@ -1,4 +1,4 @@
-//! Quota usage of the target groups and listener rules that a plan creates.
+//! Quota usage of the load balancers, target groups and listener rules that a plan creates.
 
 #[cfg(test)]
 mod tests;
@@ -7,22 +7,50 @@ use crate::LoadBalancerClient as Client;
 use crate::load_balancers::listeners;
 use crate::target_group;
 use crate::{Listener, ListenerRule, ListenerRuleSpec, LoadBalancer, TargetGroup};
-use aws_sdk_elasticloadbalancingv2::types::TargetGroup as Group;
+use aws_sdk_elasticloadbalancingv2::types::{LoadBalancerTypeEnum, TargetGroup as Group};
 use futures_util::future::try_join_all;
+use pb_aws::ForOperation;
 use pb_engine::{Address, Failure, Planned, is_unknown};
-use pb_rules::quotas::{RULES_PER_LOAD_BALANCER, TARGET_GROUPS, TARGET_GROUPS_PER_LOAD_BALANCER, Usage};
+use pb_rules::quotas::{
+    LOAD_BALANCERS, RULES_PER_LOAD_BALANCER, TARGET_GROUPS, TARGET_GROUPS_PER_LOAD_BALANCER, Usage,
+};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Returns the usage of each quota whose default a plan exceeds, with the address of the first planned resource that
-/// counts towards it. The quotas are those for target groups in the region, and for rules and target groups of a load
-/// balancer.
+/// counts towards it. The quotas are those for load balancers and target groups in the region, and for rules and target
+/// groups of a load balancer.
 ///
 /// Rules of a listener that does not exist yet are not counted, because its load balancer has no other rules. No call
-/// is made unless the plan creates a target group or a rule.
+/// is made unless the plan creates a load balancer, a target group or a rule.
 ///
 /// # Errors
 /// The error of a call to AWS.
 pub async fn quota_usage(client: &Client, planned: &Planned<'_>) -> Result<Vec<(Address, Usage)>, Failure> {
+    let mut found = Vec::new();
+    let load_balancers = planned.added::<LoadBalancer>();
+    if let Some((first, _)) = load_balancers.first() {
+        let (of, now) = ("this region".to_owned(), load_balancer_count(client).await?);
+        let more = load_balancers.len();
+        found.push((first.clone(), Usage { quota: &LOAD_BALANCERS, of, what: "load balancers", now, more }));
+    }
+    found.extend(target_usage(client, planned).await?);
+    found.retain(|(_, usage)| usage.exceeds_default());
+    Ok(found)
+}
+
+/// Returns the number of application load balancers in the region, managed or not.
+///
+/// # Errors
+/// The error of `DescribeLoadBalancers`.
+pub async fn load_balancer_count(client: &Client) -> Result<usize, Failure> {
+    let all = client.describe_load_balancers().into_paginator().items().send();
+    let all: Vec<_> = all.try_collect().await.for_operation("elasticloadbalancing:DescribeLoadBalancers")?;
+    let others = [LoadBalancerTypeEnum::Network, LoadBalancerTypeEnum::Gateway];
+    Ok(all.iter().filter(|one| one.r#type().is_none_or(|kind| !others.contains(kind))).count())
+}
+
+/// Returns the usage of the quotas for target groups and rules.
+async fn target_usage(client: &Client, planned: &Planned<'_>) -> Result<Vec<(Address, Usage)>, Failure> {
     let groups = planned.added::<TargetGroup>();
     let balancers = rules_by_load_balancer(planned);
     if groups.is_empty() && balancers.is_empty() {
@@ -44,7 +72,6 @@ pub async fn quota_usage(client: &Client, planned: &Planned<'_>) -> Result<Vec<(
         let (now, more) = (rules(client, &balancer).await?, added.len());
         found.push((first.clone(), Usage { quota: &RULES_PER_LOAD_BALANCER, of, what: "listener rules", now, more }));
     }
-    found.retain(|(_, usage)| usage.exceeds_default());
     Ok(found)
 }
 

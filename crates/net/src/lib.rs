@@ -29,7 +29,7 @@ pub use default_group::{DefaultSecurityGroup, DefaultSecurityGroupAttrs, Default
 pub use ec2::{Counts, Ec2};
 pub use internet_gateway::{InternetGateway, InternetGatewayAttrs, InternetGatewaySpec};
 pub use names::is_web_rule;
-pub use quotas::quota_usage;
+pub use quotas::{quota_usage, region_usage};
 pub use route_table::{RouteTable, RouteTableAttrs, RouteTableSpec};
 pub use rule::{Direction, SecurityGroupRule, SecurityGroupRuleAttrs, SecurityGroupRuleSpec, matching_rules};
 pub use security_group::{SecurityGroup, SecurityGroupAttrs, SecurityGroupSpec};

@@ -1,4 +1,4 @@
-//! Check of the rules that a plan adds against the quota of rules per security group.
+//! Quota usage of the VPCs, internet gateways and security group rules that a plan adds.
 //!
 //! When a rule is replaced, the new rule is created first, and the old rule is deleted after the rollout. In between,
 //! the group contains both rules.
@@ -8,12 +8,12 @@ mod tests;
 
 use aws_sdk_ec2::types::SecurityGroupRule as LiveRule;
 use pb_engine::{Address, Failure, Planned, is_unknown};
-use pb_rules::quotas::{RULES_PER_GROUP, Usage};
+use pb_rules::quotas::{INTERNET_GATEWAYS, RULES_PER_GROUP, Usage, VPCS};
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::ec2::{Ec2, describe_by};
 use crate::group_calls::{egress, peer};
-use crate::{Direction, SecurityGroup, SecurityGroupRule};
+use crate::{Direction, InternetGateway, SecurityGroup, SecurityGroupRule, Vpc};
 
 /// Side of a security group: its id, and `true` for outbound traffic. The quota applies to each side separately.
 type GroupSide = (String, bool);
@@ -45,6 +45,29 @@ pub async fn quota_usage(ec2: &Ec2, planned: &Planned<'_>) -> Result<Vec<(Addres
         Some((first.clone(), usage(&groups.name(&side.0), side, peers, &live)))
     });
     Ok(usage.filter(|(_, usage)| usage.exceeds_default()).collect())
+}
+
+/// Returns the usage of the quotas for VPCs and internet gateways in the region that a plan exceeds by default, with the
+/// address of the resource that the plan adds. Makes no call unless the plan adds one.
+///
+/// # Errors
+/// The errors of `DescribeVpcs` and `DescribeInternetGateways`.
+pub async fn region_usage(ec2: &Ec2, planned: &Planned<'_>) -> Result<Vec<(Address, Usage)>, Failure> {
+    let first = |added: Option<Address>, more: usize| added.map(|address| (address, more));
+    let (vpcs, gateways) = (planned.added::<Vpc>(), planned.added::<InternetGateway>());
+    let vpcs = first(vpcs.first().map(|(address, _)| address.clone()), vpcs.len());
+    let gateways = first(gateways.first().map(|(address, _)| address.clone()), gateways.len());
+    if vpcs.is_none() && gateways.is_none() {
+        return Ok(Vec::new());
+    }
+    let counts = ec2.counts().await?;
+    let of = || "this region".to_owned();
+    let usage = |quota, what, now| move |(address, more)| (address, Usage { quota, of: of(), what, now, more });
+    let found = [
+        vpcs.map(usage(&VPCS, "VPCs", counts.vpcs)),
+        gateways.map(usage(&INTERNET_GATEWAYS, "internet gateways", counts.gateways)),
+    ];
+    Ok(found.into_iter().flatten().filter(|(_, usage)| usage.exceeds_default()).collect())
 }
 
 /// Address and peer of each rule that a plan adds to an existing group, by side of the group.

@@ -10,7 +10,7 @@ mod workloads;
 pub use workloads::LocalTask;
 
 use crate::workspace::prerequisites::Prerequisites;
-use crate::workspace::quotas;
+use crate::workspace::{availability, quotas};
 use aws_config::SdkConfig;
 use pb_config::{LoadBalancer, Route, WebService, Workspace};
 use pb_edge::{EdgeInputs, EdgeSpec, EdgeStack, HealthCheck, HealthyTargetsSpec, RouteSpec};
@@ -65,6 +65,7 @@ pub fn build(aws: &SdkConfig, workspace: &Workspace, prerequisites: &Prerequisit
 
     add_health_checks(&mut graph, aws, workspace, &edge, &fargate)?;
     quotas::add_preflight_check(&mut graph, aws);
+    availability::add_preflight_check(&mut graph, aws, workspace);
 
     if let Some(within) = wait_limit(workspace.deploy.wait_timeout) {
         graph.wait_at_most(within);

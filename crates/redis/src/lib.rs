@@ -5,6 +5,7 @@ pub mod names;
 mod offerings;
 mod ownership;
 mod parameter_group;
+mod quotas;
 mod replication_group;
 mod stack;
 mod subnet_group;
@@ -13,8 +14,9 @@ mod tags;
 mod testing;
 
 pub use aws_sdk_elasticache::Client;
-pub use offerings::{Offerings, offerings};
+pub use offerings::{Offer, Offerings, Unavailable, offerings, unavailable};
 pub use parameter_group::{ParameterGroup, ParameterGroupAttrs, ParameterGroupSpec};
+pub use quotas::{node_count, quota_usage};
 pub use replication_group::{ReplicationGroup, ReplicationGroupAttrs, ReplicationGroupSpec};
 pub use stack::{QueueInputs, QueueSpec, QueueStack};
 pub use subnet_group::{SubnetGroup, SubnetGroupAttrs, SubnetGroupSpec};

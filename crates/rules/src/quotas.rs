@@ -32,6 +32,28 @@ pub const RULES_PER_GROUP: Quota = Quota {
     adjustable: true,
 };
 
+/// Quota of the VPCs in a region. (VPC user guide: Amazon VPC quotas)
+pub const VPCS: Quota =
+    Quota { service: "vpc", code: "L-F678F1CE", name: "VPCs per Region", default: 5, adjustable: true };
+
+/// Quota of the internet gateways in a region. (VPC user guide: Amazon VPC quotas)
+pub const INTERNET_GATEWAYS: Quota =
+    Quota { service: "vpc", code: "L-A4707A72", name: "Internet gateways per Region", default: 5, adjustable: true };
+
+/// Quota of the application load balancers in a region. (Elastic Load Balancing: Quotas for your Application Load
+/// Balancers)
+pub const LOAD_BALANCERS: Quota = Quota {
+    service: "elasticloadbalancing",
+    code: "L-53DA6B97",
+    name: "Application Load Balancers per Region",
+    default: 50,
+    adjustable: true,
+};
+
+/// Quota of the cache nodes in a region. (AWS General Reference: Amazon ElastiCache endpoints and quotas)
+pub const CACHE_NODES: Quota =
+    Quota { service: "elasticache", code: "L-DFE45DF3", name: "Nodes per Region", default: 300, adjustable: true };
+
 /// Quota of the target groups of all load balancers in a region. (Elastic Load Balancing: Quotas for your Application
 /// Load Balancers)
 pub const TARGET_GROUPS: Quota = Quota {

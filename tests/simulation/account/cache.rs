@@ -63,6 +63,14 @@ impl Account {
             "ModifyReplicationGroup" => self.modify_cache(call),
             "DescribeReplicationGroups" => self.describe_caches(call.text("ReplicationGroupId")),
             "DescribeCacheClusters" => Ok(self.describe_clusters(call.text("CacheClusterId"))),
+            "DescribeCacheEngineVersions" => {
+                let versions: Vec<Value> = ["7.0.7", "7.1.0"].map(|version| json!({"EngineVersion": version})).into();
+                Ok(json!({"CacheEngineVersions": {"CacheEngineVersion": versions}}))
+            }
+            "DescribeReservedCacheNodesOfferings" => {
+                let offering = json!({"CacheNodeType": call.text("CacheNodeType")});
+                Ok(json!({"ReservedCacheNodesOfferings": {"ReservedCacheNodesOffering": [offering]}}))
+            }
             "DeleteReplicationGroup" => self.delete_cache(call.text("ReplicationGroupId")),
             "ListTagsForResource" | "AddTagsToResource" | "RemoveTagsFromResource" => self.cache_tags(call),
             other => panic!("unsupported call to ElastiCache: {other}"),

@@ -218,7 +218,7 @@ impl Account {
             "elasticloadbalancing" => self.elb(call),
             "elasticache" => self.cache(call),
             "ecs" => self.ecs(call),
-            "ecr" | "logs" | "iam" | "sts" => self.other_services(call),
+            "ecr" | "logs" | "iam" | "sts" | "servicequotas" => self.other_services(call),
             "route53" => self.dns(call),
             _ => self.state(call),
         }

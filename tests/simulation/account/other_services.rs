@@ -1,4 +1,5 @@
-//! CloudWatch Logs, ECR, IAM and STS: log groups, image repositories, roles and the caller's identity.
+//! CloudWatch Logs, ECR, IAM, STS and Service Quotas: log groups, image repositories, roles, the caller's identity and
+//! quotas.
 
 use super::{ACCOUNT, Account, Answer, REGION, Refusal, refused, tag_list, tags_of};
 use crate::wire::Call;
@@ -80,6 +81,7 @@ impl Account {
                 let date = "2024-01-01T00:00:00Z";
                 Ok(json!({"Role": {"Path": "/", "RoleName": name, "RoleId": "r", "Arn": arn, "CreateDate": date}}))
             }
+            "GetServiceQuota" => Ok(json!({"Quota": {"Value": 1000.0}})),
             "GetCallerIdentity" => Ok(json!({"Account": ACCOUNT, "UserId": "u", "Arn": "arn:aws:iam::1:user/u"})),
             other => panic!("unsupported call to {}: {other}", call.service),
         }

@@ -22,7 +22,8 @@ pub enum Protocol {
 #[derive(Debug, Clone)]
 pub struct Call {
     pub protocol: Protocol,
-    /// `ec2`, `elasticloadbalancing`, `elasticache`, `ecs`, `ecr`, `logs`, `route53`, `s3`, `dynamodb`, `iam`, `sts`.
+    /// `ec2`, `elasticloadbalancing`, `elasticache`, `ecs`, `ecr`, `logs`, `route53`, `s3`, `dynamodb`, `iam`, `sts`,
+    /// `servicequotas`.
     pub service: &'static str,
     /// Name of the operation, such as `CreateVpc`.
     pub operation: String,
@@ -33,7 +34,7 @@ pub struct Call {
 }
 
 /// Services by the prefix of their host name.
-const SERVICES: [(&str, &str, Protocol); 10] = [
+const SERVICES: [(&str, &str, Protocol); 11] = [
     ("ec2.", "ec2", Protocol::Ec2),
     ("elasticloadbalancing.", "elasticloadbalancing", Protocol::Query),
     ("elasticache.", "elasticache", Protocol::Query),
@@ -43,6 +44,7 @@ const SERVICES: [(&str, &str, Protocol); 10] = [
     ("api.ecr.", "ecr", Protocol::Json),
     ("logs.", "logs", Protocol::Json),
     ("dynamodb.", "dynamodb", Protocol::Json),
+    ("servicequotas.", "servicequotas", Protocol::Json),
     ("route53.", "route53", Protocol::RestXml),
 ];
 

@@ -43,12 +43,27 @@ impl Planned<'_> {
         added.filter_map(|step| Some((step.address.clone(), typed::<R, _>(step.after.as_ref())?))).collect()
     }
 
+    /// Returns each resource of kind `R` that the plan creates, including the successors in replacements of any order.
+    /// Strings in the specs may be unknown.
+    #[must_use]
+    pub fn created<R: Resource>(&self) -> Vec<(Address, R::Spec)> {
+        let created = self.steps::<R>().filter(|step| matches!(step.action, Action::Create | Action::Replace { .. }));
+        created.filter_map(|step| Some((step.address.clone(), typed::<R, _>(step.after.as_ref())?))).collect()
+    }
+
     /// Returns the live and the desired spec of each resource of kind `R` that the plan updates.
     #[must_use]
     pub fn updated<R: Resource>(&self) -> Vec<(R::Spec, R::Spec)> {
+        self.modified::<R>().into_iter().map(|(_, before, after)| (before, after)).collect()
+    }
+
+    /// Returns each resource of kind `R` that the plan updates, with its live and its desired spec.
+    #[must_use]
+    pub fn modified<R: Resource>(&self) -> Vec<(Address, R::Spec, R::Spec)> {
         let updated = self.steps::<R>().filter(|step| step.action == Action::Update);
-        let typed = updated
-            .filter_map(|step| Some((typed::<R, _>(step.before.as_ref())?, typed::<R, _>(step.after.as_ref())?)));
+        let typed = updated.filter_map(|step| {
+            Some((step.address.clone(), typed::<R, _>(step.before.as_ref())?, typed::<R, _>(step.after.as_ref())?))
+        });
         typed.collect()
     }
 

@@ -1,7 +1,5 @@
 //! ECS task definitions. A change registers another revision; old revisions are kept for rollbacks.
 
-mod size;
-
 use crate::resources::checks;
 use crate::resources::container::{self, ContainerSpec};
 use crate::resources::revision_in_use::revision_in_use;
@@ -15,6 +13,7 @@ use pb_aws::{ForOperation, no_retry};
 use pb_engine::{
     Change, Context, Failure, Found, Ownership, ReadScope, Resource, diff, fetch_each, list_with_details, unknown,
 };
+use pb_rules::task_definition::{ADDED_BY_ECS, container_size};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use sha2::{Digest, Sha256};
@@ -190,6 +189,24 @@ fn content(spec: &TaskDefinitionSpec) -> String {
     Sha256::digest(text.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
+/// Returns the number of bytes of a task definition: its fields as JSON, without the tags, and a reserve for what ECS
+/// adds.
+fn size(spec: &TaskDefinitionSpec) -> usize {
+    let mut rest = TaskDefinitionSpec { tags: Tags::new(), ..spec.clone() };
+    let mut containers = 0;
+    for container in rest.containers.values_mut() {
+        let (environment, secrets) =
+            (std::mem::take(&mut container.environment), std::mem::take(&mut container.secrets));
+        let command = std::mem::take(&mut container.command);
+        containers += container_size(pairs(&environment), pairs(&secrets), command.iter().map(String::as_str));
+    }
+    containers + serde_json::to_string(&rest).map_or(0, |text| text.len()) + ADDED_BY_ECS
+}
+
+fn pairs(map: &BTreeMap<String, String>) -> impl Iterator<Item = (&str, &str)> {
+    map.iter().map(|(name, value)| (name.as_str(), value.as_str()))
+}
+
 fn attrs(definition: &TaskDefinition, spec: &TaskDefinitionSpec) -> TaskDefinitionAttrs {
     TaskDefinitionAttrs {
         family: spec.family.clone(),
@@ -269,7 +286,7 @@ impl Resource for TaskDefinitions {
         if !spec.other.is_empty() {
             return Err("invalid other: must be empty in a configured spec".to_owned());
         }
-        checks::verdict("task definition", pb_rules::task_definition::size(size::size(spec)))?;
+        checks::verdict("task definition", pb_rules::task_definition::size(size(spec)))?;
         checks::tags(&spec.tags)
     }
 

@@ -1,5 +1,6 @@
 //! One workspace: its configuration, prerequisites, images and recorded names, and the context that commands share.
 
+pub mod availability;
 pub mod context;
 pub mod deployed;
 pub mod images;

@@ -4,7 +4,7 @@ use aws_config::SdkConfig;
 use aws_sdk_servicequotas::Client;
 use aws_sdk_servicequotas::types::ServiceQuota;
 use futures_util::FutureExt;
-use futures_util::future::{BoxFuture, try_join};
+use futures_util::future::{BoxFuture, try_join4};
 use pb_aws::ForOperation;
 use pb_edge::LoadBalancerClient;
 use pb_engine::{Address, Class, Failure, Graph, PlanError, Planned, PreflightCheck, Refusal};
@@ -62,8 +62,8 @@ pub async fn current_value(client: &Client, service: &str, code: &str) -> Result
     }
 }
 
-/// Adds a preflight check that refuses plans that would exceed quotas of the account: security group rules, target
-/// groups, listener rules.
+/// Adds a preflight check that refuses plans that would exceed quotas of the account: VPCs, internet gateways, security
+/// group rules, load balancers, target groups, listener rules, cache nodes.
 pub fn add_preflight_check(graph: &mut Graph, aws: &SdkConfig) {
     graph.add_preflight_check(QuotaCheck(aws.clone()));
 }
@@ -75,10 +75,16 @@ impl PreflightCheck for QuotaCheck {
     fn check<'a>(&'a self, planned: &'a Planned<'_>) -> BoxFuture<'a, Result<Vec<PlanError>, Failure>> {
         async move {
             let (ec2, balancers) = (Ec2::from(&self.0), LoadBalancerClient::new(&self.0));
-            let usage = try_join(pb_net::quota_usage(&ec2, planned), pb_edge::quota_usage(&balancers, planned));
-            let (rules, balancers) = usage.await?;
+            let caches = pb_redis::Client::new(&self.0);
+            let (region, rules, balancers, nodes) = try_join4(
+                pb_net::region_usage(&ec2, planned),
+                pb_net::quota_usage(&ec2, planned),
+                pb_edge::quota_usage(&balancers, planned),
+                pb_redis::quota_usage(&caches, planned),
+            )
+            .await?;
             let mut refused = Vec::new();
-            for (address, usage) in rules.into_iter().chain(balancers) {
+            for (address, usage) in region.into_iter().chain(rules).chain(balancers).chain(nodes) {
                 refused.extend(refusal(&Client::new(&self.0), address, &usage).await?);
             }
             Ok(refused)

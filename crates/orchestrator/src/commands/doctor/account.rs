@@ -2,9 +2,11 @@
 
 use super::check::{Check, Verdict};
 use super::{permissions, quotas};
+use crate::workspace::availability::listed;
 use aws_config::SdkConfig;
 use pb_config::Workspace;
-use pb_engine::Snapshot;
+use pb_engine::{Failure, Snapshot};
+use pb_redis::Offer;
 use pb_rules::capacity::{Needs, usable_addresses};
 
 /// Makes all checks of the account in parallel.
@@ -17,24 +19,24 @@ pub async fn checks(aws: &SdkConfig, workspace: &Workspace, snapshot: &Snapshot)
     );
     let mut checks = room;
     checks.push(addresses(workspace));
-    checks.push(match offered.version {
-        Ok(true) => Check::good("engine", format!("{} {}", redis.engine.as_str(), redis.version)),
-        Ok(false) => {
-            let found = format!("{} {} is not offered in {}", redis.engine.as_str(), redis.version, workspace.region);
-            Check::bad("engine", found, "choose another `redis.version`")
-        }
-        Err(failure) => Check::failed("engine", Verdict::Unknown, &failure),
-    });
-    checks.push(match offered.node_type {
-        Ok(true) => Check::good("node type", &redis.node_type),
-        Ok(false) => {
-            let found = format!("{} is not offered in {}", redis.node_type, workspace.region);
-            Check::bad("node type", found, "choose another `redis.node_type`")
-        }
-        Err(failure) => Check::failed("node type", Verdict::Unknown, &failure),
-    });
+    checks.push(offer("engine", format!("{} {}", redis.engine.as_str(), redis.version), offered.version, workspace));
+    checks.push(offer("node type", redis.node_type.clone(), offered.node_type, workspace));
     checks.push(allowed);
     checks
+}
+
+/// Checks whether an engine version or a node type is offered.
+fn offer(name: &str, wanted: String, offer: Result<Offer, Failure>, workspace: &Workspace) -> Check {
+    match offer {
+        Ok(Offer::Offered) => Check::good(name, wanted),
+        Ok(Offer::NotOffered(others)) => {
+            let found = format!("{wanted} is not offered in {}{}", workspace.region, listed(&others));
+            let key = if name == "engine" { "version" } else { "node_type" };
+            Check::bad(name, found, format!("choose another `redis.{key}`"))
+        }
+        Ok(Offer::Unlisted) => Check::new(name, Verdict::Unknown, "the endpoint does not list what it offers"),
+        Err(failure) => Check::failed(name, Verdict::Unknown, &failure),
+    }
 }
 
 /// Checks whether the subnet of the tasks has enough IP addresses for the queue, the load balancer and all tasks that

@@ -1,38 +1,26 @@
-//! Checks of the quotas of the account: VPCs, internet gateways, and the virtual CPUs of tasks.
+//! Checks of the quotas of the account: VPCs, internet gateways, load balancers, cache nodes, and the virtual CPUs of
+//! tasks.
 
 use super::check::{Check, Verdict};
 use crate::stack::names;
+use crate::workspace::availability::VCPUS;
 use crate::workspace::quotas::{QuotaValue, current_value};
 use aws_config::SdkConfig;
 use aws_sdk_servicequotas::Client;
 use aws_sdk_servicequotas::config::Builder;
 use pb_aws::no_retry;
 use pb_config::Workspace;
+use pb_edge::LoadBalancerClient;
 use pb_engine::{Failure, Snapshot};
 use pb_net::Ec2;
 use pb_rules::capacity::{Needs, vcpus_of};
-
-/// Default quota for VPCs, and for internet gateways, in a region. (Amazon VPC quotas)
-const DEFAULT_QUOTA: QuotaValue = QuotaValue::Default(5.0);
-
-/// A quota, identified by its codes in Service Quotas.
-#[derive(Clone, Copy)]
-struct Quota {
-    service: &'static str,
-    code: &'static str,
-}
-
-/// Quota "VPCs per Region". (Amazon VPC quotas)
-const VPCS: Quota = Quota { service: "vpc", code: "L-F678F1CE" };
-/// Quota "Internet gateways per Region". (Amazon VPC quotas)
-const GATEWAYS: Quota = Quota { service: "vpc", code: "L-A4707A72" };
-/// Quota "Fargate On-Demand vCPU resource count". (AWS Fargate service quotas)
-const VCPUS: Quota = Quota { service: "fargate", code: "L-3032A538" };
+use pb_rules::quotas::{CACHE_NODES, INTERNET_GATEWAYS, LOAD_BALANCERS, Quota, VPCS};
 
 /// Makes all checks of the quotas in parallel.
 pub async fn checks(aws: &SdkConfig, workspace: &Workspace, snapshot: &Snapshot) -> Vec<Check> {
     let once = Client::from_conf(Builder::from(aws).retry_config(no_retry()).build());
-    let (mut checks, vcpus) = tokio::join!(room(aws, &once, snapshot), quota(&once, VCPUS));
+    let (service, code) = VCPUS;
+    let (mut checks, vcpus) = tokio::join!(room(aws, &once, snapshot), current_value(&once, service, code));
     checks.push(self::vcpus(workspace, vcpus));
     checks
 }
@@ -49,31 +37,68 @@ impl QuotaValue {
     }
 }
 
-async fn quota(client: &Client, Quota { service, code }: Quota) -> Result<QuotaValue, Failure> {
-    current_value(client, service, code).await
+/// Returns the value of a quota, or its default if the value is unknown.
+async fn limit(client: &Client, quota: &Quota) -> QuotaValue {
+    let default = QuotaValue::Default(f64::from(u32::try_from(quota.default).unwrap_or(u32::MAX)));
+    current_value(client, quota.service, quota.code).await.unwrap_or(default)
 }
 
-/// Checks the room for a VPC and an internet gateway, if they do not exist yet.
+/// Checks the room for a VPC and an internet gateway, for a load balancer and for a cache node, if they do not exist yet.
 async fn room(aws: &SdkConfig, client: &Client, snapshot: &Snapshot) -> Vec<Check> {
-    if snapshot.resources.contains_key(names::VPC) {
+    let exists = |address: &str| snapshot.resources.contains_key(address);
+    let (network, balancer, node) = tokio::join!(
+        network_room(aws, client, exists(names::VPC)),
+        balancer_room(aws, client, exists(names::LOAD_BALANCER)),
+        node_room(aws, client, exists(pb_redis::names::REPLICATION_GROUP)),
+    );
+    network.into_iter().chain([balancer, node]).collect()
+}
+
+async fn network_room(aws: &SdkConfig, client: &Client, exists: bool) -> Vec<Check> {
+    if exists {
         return vec![Check::good("room for a VPC", "the VPC already exists")];
     }
     let ec2 = Ec2::from(aws);
-    let (counts, vpcs, gateways) = tokio::join!(ec2.counts(), quota(client, VPCS), quota(client, GATEWAYS));
+    let (counts, vpcs, gateways) = tokio::join!(ec2.counts(), limit(client, &VPCS), limit(client, &INTERNET_GATEWAYS));
     match counts {
         Ok(counts) => vec![
-            room_for("room for a VPC", counts.vpcs, vpcs.unwrap_or(DEFAULT_QUOTA)),
-            room_for("room for an internet gateway", counts.gateways, gateways.unwrap_or(DEFAULT_QUOTA)),
+            room_for("room for a VPC", "Amazon VPC", counts.vpcs, vpcs),
+            room_for("room for an internet gateway", "Amazon VPC", counts.gateways, gateways),
         ],
         Err(failure) => vec![Check::failed("room for a VPC", Verdict::Unknown, &failure)],
     }
 }
 
-fn room_for(name: &str, count: usize, quota: QuotaValue) -> Check {
+async fn balancer_room(aws: &SdkConfig, client: &Client, exists: bool) -> Check {
+    const NAME: &str = "room for a load balancer";
+    if exists {
+        return Check::good(NAME, "the load balancer already exists");
+    }
+    let balancers = LoadBalancerClient::new(aws);
+    match tokio::join!(pb_edge::load_balancer_count(&balancers), limit(client, &LOAD_BALANCERS)) {
+        (Ok(count), limit) => room_for(NAME, "Elastic Load Balancing", count, limit),
+        (Err(failure), _) => Check::failed(NAME, Verdict::Unknown, &failure),
+    }
+}
+
+async fn node_room(aws: &SdkConfig, client: &Client, exists: bool) -> Check {
+    const NAME: &str = "room for a cache node";
+    if exists {
+        return Check::good(NAME, "the queue already exists");
+    }
+    let caches = pb_redis::Client::new(aws);
+    match tokio::join!(pb_redis::node_count(&caches), limit(client, &CACHE_NODES)) {
+        (Ok(count), limit) => room_for(NAME, "Amazon ElastiCache", count, limit),
+        (Err(failure), _) => Check::failed(NAME, Verdict::Unknown, &failure),
+    }
+}
+
+/// Returns the check of the room for one more resource of `service`.
+fn room_for(name: &str, service: &str, count: usize, quota: QuotaValue) -> Check {
     let found = format!("{count} of {quota} in use in this region");
     match f64::from(u32::try_from(count).unwrap_or(u32::MAX)) < quota.value() {
         true => Check::good(name, found),
-        false => quota.exceeded(name, found, "delete one, or request an increase: Service Quotas, Amazon VPC"),
+        false => quota.exceeded(name, found, &format!("delete one, or request an increase: Service Quotas, {service}")),
     }
 }
 
@@ -111,7 +136,7 @@ fn needed(workspace: &Workspace) -> Needs {
 
 #[cfg(test)]
 mod tests {
-    use super::{DEFAULT_QUOTA, Needs, QuotaValue, Verdict, needed, room_for, vcpus, vcpus_of};
+    use super::{Needs, QuotaValue, Verdict, needed, room_for, vcpus, vcpus_of};
     use pb_config::Workspace;
     use pb_engine::{Class, Failure};
 
@@ -124,11 +149,12 @@ mod tests {
 
     #[test]
     fn full_region_fails_the_check_if_the_quota_is_known() {
-        let verdict = |count, quota| room_for("room", count, quota).verdict;
+        let verdict = |count, quota| room_for("room", "Amazon VPC", count, quota).verdict;
         assert_eq!(verdict(4, QuotaValue::Applied(5.0)), Verdict::Good);
         assert_eq!(verdict(5, QuotaValue::Applied(5.0)), Verdict::Bad);
         assert_eq!(verdict(5, QuotaValue::Applied(10.0)), Verdict::Good);
-        assert_eq!((verdict(4, DEFAULT_QUOTA), verdict(5, DEFAULT_QUOTA)), (Verdict::Good, Verdict::Warning));
+        let default = QuotaValue::Default(5.0);
+        assert_eq!((verdict(4, default), verdict(5, default)), (Verdict::Good, Verdict::Warning));
     }
 
     #[test]
