@@ -135,6 +135,65 @@ def check_alias(place: Place, zone: FakeZone, record: dict[str, Any]) -> None:
         )
 
 
+def policy_of(record: dict[str, Any]) -> str:
+    """Returns the routing policy of a record, by the field that sets it; `simple` without one."""
+    fields = {
+        "Weight": "weighted", "Region": "latency", "Failover": "failover", "GeoLocation": "geolocation",
+        "GeoProximityLocation": "geoproximity", "MultiValueAnswer": "multivalue", "CidrRoutingConfig": "cidr",
+    }  # fmt: skip
+    return next((policy for field, policy in fields.items() if field in record), "simple")
+
+
+def check_policy(known: dict[Key, dict[str, Any]], record: dict[str, Any], key: Key) -> None:
+    """Requires that all records with one name and type have the same routing policy, and that a simple one is alone."""
+    name, kind, identifier = key
+    policy = policy_of(record)
+    if (policy == "simple") == bool(identifier):
+        raise route53_error(
+            "InvalidInput",
+            "Invalid request: Expected exactly one of [Weight, Region, Failover, GeoLocation, or MultiValueAnswer],"
+            f" together with SetIdentifier, but found {'none' if identifier else 'no SetIdentifier'}",
+        )
+    others = [other for at, other in known.items() if at[:2] == key[:2] and at != key]
+    if others and policy == "simple":
+        raise invalid_batch(
+            f"RRSet with DNS name {name}, type {kind} cannot be created as other RRSets exist with the same name and"
+            " type."
+        )
+    if any(policy_of(other) != policy for other in others):
+        raise invalid_batch(
+            f"RRSet with DNS name {name}, type {kind}, SetIdentifier {identifier} cannot be created as a"
+            f" non-{policy} set exists with the same name and type."
+        )
+
+
+def check_protection(zone: FakeZone, name: str, kind: str) -> None:
+    """Requires that no protection covers the records with this name and type. The wording of AWS is not documented."""
+    protections = protections_of(zone)
+    if (name, kind) in protections:
+        comment = protections[name, kind]
+        raise invalid_batch(
+            f"RRSet with DNS name {name}, type {kind} is protected by a resource record set protection"
+            + (f": {comment}" if comment else "")
+        )
+
+
+def protections_of(zone: FakeZone) -> dict[tuple[str, str], str]:
+    """Returns the comments of the protections of a zone, by name and type."""
+    found: dict[tuple[str, str], str] = attached_state(zone, "protections", dict)
+    return found
+
+
+def protect(account: str, protection: dict[str, Any]) -> None:
+    """Protects the records of a zone with this name and type; `"on": false` ends the protection."""
+    zone = route53_backends[account]["aws"].zones[protection["zone"].rsplit("/", 1)[-1]]
+    key = (normalized_name(protection["name"]), protection["type"])
+    if protection.get("on", True):
+        protections_of(zone)[key] = protection.get("comment", "")
+    else:
+        protections_of(zone).pop(key, None)
+
+
 def apply_change(place: Place, zone: FakeZone, known: dict[Key, dict[str, Any]], change: dict[str, Any]) -> None:
     """Applies one change of a batch to the records `known`, or raises an error."""
     record = normalized_record(change["ResourceRecordSet"])
@@ -144,6 +203,7 @@ def apply_change(place: Place, zone: FakeZone, known: dict[Key, dict[str, Any]],
     if name != zone_name and not name.endswith(f".{zone_name}"):
         raise invalid_batch(f"RRSet with DNS name {name} is not permitted in zone {zone_name}")
     label = f"name='{name}', type='{kind}'"
+    check_protection(zone, name, kind)
     if change["Action"] == "DELETE":
         if key not in known:
             raise invalid_batch(f"Tried to delete resource record set [{label}] but it was not found")
@@ -165,6 +225,7 @@ def apply_change(place: Place, zone: FakeZone, known: dict[Key, dict[str, Any]],
             "Invalid request: Expected exactly one of [AliasTarget, all of [TTL, and ResourceRecords], or"
             " TrafficPolicyInstanceId], but found none",
         )
+    check_policy(known, record, key)
     for other_name, other_kind, _ in known:
         if other_name == name and other_kind != kind and "CNAME" in (kind, other_kind):
             raise invalid_batch(
@@ -188,16 +249,21 @@ def change_records(place: Place, request: dict[str, Any]) -> dict[str, Any]:
     return {"ChangeInfo": new_change(place)}
 
 
+def position(record: dict[str, Any]) -> tuple[list[str], str, str]:
+    """Returns the position of a record in Route 53's order: by name, type and set identifier."""
+    return sort_key(record["Name"]), record["Type"], record.get("SetIdentifier", "")
+
+
 def list_records(place: Place, request: dict[str, Any]) -> dict[str, Any]:
     """ListResourceRecordSets: lists records in Route 53's order, from a name and type."""
     zone = find_zone(place, request["HostedZoneId"])
     start_name, start_type = request.get("StartRecordName"), request.get("StartRecordType") or ""
     if start_type and not start_name:
         raise route53_error("InvalidInput", "StartRecordName must be given with StartRecordType")
-    found = sorted(records(zone).values(), key=lambda r: (sort_key(r["Name"]), r["Type"], r.get("SetIdentifier", "")))
+    found = sorted(records(zone).values(), key=position)
     if start_name:
-        first = (sort_key(normalized_name(start_name)), start_type)
-        found = [record for record in found if (sort_key(record["Name"]), record["Type"]) >= first]
+        first = (sort_key(normalized_name(start_name)), start_type, request.get("StartRecordIdentifier") or "")
+        found = [record for record in found if position(record) >= first]
     limit = int(request.get("MaxItems") or 300)
     answer: dict[str, Any] = {
         "ResourceRecordSets": found[:limit],
@@ -206,6 +272,8 @@ def list_records(place: Place, request: dict[str, Any]) -> dict[str, Any]:
     }
     if len(found) > limit:
         answer["NextRecordName"], answer["NextRecordType"] = found[limit]["Name"], found[limit]["Type"]
+        if "SetIdentifier" in found[limit]:
+            answer["NextRecordIdentifier"] = found[limit]["SetIdentifier"]
     return answer
 
 
@@ -289,6 +357,10 @@ def install_rules() -> None:
     @wrap(Route53Backend)
     def delete_hosted_zone(original: Any, self: Any, id_: str) -> Any:
         zone = self.get_hosted_zone(id_)
+        if protections_of(zone):
+            raise route53_error(
+                "HostedZoneNotEmpty", "The specified hosted zone contains resource record set protections."
+            )
         if any(kind not in ("NS", "SOA") for _, kind, _ in records(zone)):
             raise route53_error(
                 "HostedZoneNotEmpty",

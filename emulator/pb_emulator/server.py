@@ -16,7 +16,7 @@ from cheroot.server import HTTPConnection, HTTPRequest
 from cheroot.wsgi import Server
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 
-from . import ecs_rollout, elasticache_model, prerequisites, rules, s3, timings
+from . import ecs_rollout, elasticache_model, prerequisites, route53, rules, s3, timings
 from .data_plane import DataPlane
 from .patching import Place, wrap
 from .request_log import Recorder, RequestLog
@@ -178,6 +178,11 @@ class Application:
         if (method, path) == ("POST", "cache-capacity"):
             wanted = json.loads(body or b"{}")
             elasticache_model.set_capacity(wanted["account"], bool(wanted["available"]))
+            return json_response(wanted)
+        if (method, path) == ("POST", "record-protections"):
+            wanted = json.loads(body or b"{}")
+            with self._lock:
+                route53.protect(wanted["account"], wanted)
             return json_response(wanted)
         if (method, path) == ("POST", "rollouts"):
             wanted = json.loads(body or b"{}")

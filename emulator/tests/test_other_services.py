@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
-from conftest import Aws, wait_until
+from conftest import Aws, control, wait_until
 
 
 class Zone:
@@ -94,6 +94,52 @@ def test_alias_records(aws: Aws) -> None:
     cname = {"Type": "CNAME", "ResourceRecords": [{"Value": "x.example.org"}]}
     assert aws.code(zone.change, action="CREATE", **cname) == "InvalidChangeBatch"
     zone.change("DELETE", **alias)
+
+
+def weighted(identifier: str, weight: int = 1) -> dict[str, Any]:
+    """Returns the fields of a weighted record."""
+    return {"SetIdentifier": identifier, "Weight": weight}
+
+
+def test_routing_policies_do_not_mix(aws: Aws) -> None:
+    zone = Zone(aws)
+    zone.change("CREATE", **weighted("blue"))
+    zone.change("CREATE", values=("10.0.0.2",), **weighted("green", 0))
+    for action in ("CREATE", "UPSERT"):
+        assert "other RRSets exist with the same name and type" in aws.message(zone.change, action=action)
+    latency = {"SetIdentifier": "ohio", "Region": "us-east-2"}
+    assert "a non-latency set exists" in aws.message(zone.change, action="CREATE", **latency)
+    zone.change("CREATE", Type="AAAA", values=("2001:db8::1",))
+    cname = {"Type": "CNAME", "values": ("x.example.org",), **weighted("blue")}
+    assert "conflicting RRSet" in aws.message(zone.change, action="CREATE", **cname)
+    zone.change("CREATE", name="other.example.org")
+    mixed = {"name": "other.example.org", **weighted("blue")}
+    assert "a non-weighted set exists" in aws.message(zone.change, action="UPSERT", **mixed)
+    assert aws.code(zone.change, action="CREATE", name="x.example.org", Weight=1) == "InvalidInput"
+    assert aws.code(zone.change, action="CREATE", name="x.example.org", SetIdentifier="a") == "InvalidInput"
+    page = zone.r53.list_resource_record_sets(HostedZoneId=zone.id, StartRecordName="api.example.org", MaxItems="1")
+    assert (page["NextRecordName"], page["NextRecordIdentifier"]) == ("api.example.org.", "green")
+    rest = zone.records(StartRecordName="api.example.org", StartRecordType="A", StartRecordIdentifier="green")
+    assert [record.get("SetIdentifier") for record in rest][:2] == ["green", None]
+    zone.change("DELETE", **weighted("blue"))
+    assert [r.get("SetIdentifier") for r in zone.records(StartRecordName="api.example.org")][:2] == ["green", None]
+
+
+def test_protected_record_refuses_every_change(aws: Aws) -> None:
+    zone = Zone(aws)
+    zone.change("CREATE")
+    protection = {"account": aws.account, "zone": zone.id, "name": "api.example.org", "type": "A", "comment": "ask ops"}
+    control(aws.url, "POST", "record-protections", protection)
+    for action, values in (("UPSERT", ("10.0.0.2",)), ("DELETE", ("10.0.0.1",))):
+        assert "ask ops" in aws.message(zone.change, action=action, values=values)
+    assert "protect" in aws.message(zone.change, action="CREATE", values=("10.0.0.2",))
+    zone.change("CREATE", name="other.example.org")
+    zone.change("DELETE", name="other.example.org")
+    control(aws.url, "POST", "record-protections", {**protection, "on": False})
+    zone.change("DELETE")
+    control(aws.url, "POST", "record-protections", protection)
+    assert "protected" in aws.message(zone.change, action="CREATE")
+    assert aws.code(zone.r53.delete_hosted_zone, Id=zone.id) == "HostedZoneNotEmpty"
 
 
 def test_record_change_is_pending_then_insync(aws: Aws) -> None:
