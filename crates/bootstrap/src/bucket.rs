@@ -231,7 +231,8 @@ impl Resource for Bucket {
                 // The response to HEAD has no body, so only its status is known.
                 Err(failure) if failure.class == Class::Denied || failure.message.contains("403") => {
                     let what = format!("bucket {name} (of another account, or not accessible with these credentials)");
-                    found.push(Found::Unmanaged { address: address.clone(), what });
+                    let advice = "choose another `state.bucket`, or use credentials that may read the bucket";
+                    found.push(Found::not_importable(address.clone(), what, advice));
                 }
                 // The bucket is in another region. `deletion_blocker` refuses the replacement and names the remedy. The
                 // other fields cannot be read in the expected region, so they are copied from the desired spec.
@@ -243,7 +244,8 @@ impl Resource for Bucket {
                 }),
                 Err(failure) if failure.message.contains("301") => {
                     let what = format!("bucket {name} (not in the region {})", spec.region);
-                    found.push(Found::Unmanaged { address: address.clone(), what });
+                    let advice = "correct `region`, or choose another `state.bucket`";
+                    found.push(Found::not_importable(address.clone(), what, advice));
                 }
                 Err(failure) => return Err(failure),
                 Ok(_) => found.push(Found::Managed {

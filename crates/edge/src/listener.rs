@@ -170,7 +170,7 @@ fn classify(scope: &ReadScope<Listener>, listener: &AwsListener, tags: &Tags) ->
         wanted.port == spec.port && same_balancer
     };
     let what = format!("the listener on port {} of the load balancer", spec.port);
-    scope.find_desired(same_port).map(|address| Found::Unmanaged { address: address.clone(), what })
+    scope.find_desired(same_port).map(|address| scope.unmanaged(address, what, tags, &attrs.arn))
 }
 
 fn forward_action(target_group_arn: &str) -> Action {

@@ -269,7 +269,7 @@ fn classify(scope: &ReadScope<ListenerRule>, listener: &str, rule: &Rule, tags: 
         wanted.priority == spec.priority && same
     };
     let what = format!("the listener rule with priority {}", spec.priority);
-    scope.find_desired(same_priority).map(|address| Found::Unmanaged { address: address.clone(), what })
+    scope.find_desired(same_priority).map(|address| scope.unmanaged(address, what, tags, &attrs.arn))
 }
 
 fn conditions(spec: &ListenerRuleSpec) -> Vec<RuleCondition> {

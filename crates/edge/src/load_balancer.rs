@@ -145,10 +145,10 @@ impl Resource for LoadBalancer {
         });
         let all = LoadBalancers::cached(scope, &self.client).await?;
         let unmanaged = all.0.iter().filter(|(lb, tags)| managed_address(scope, lb, tags).is_none());
-        let unmanaged = unmanaged.filter_map(|(lb, _)| {
+        let unmanaged = unmanaged.filter_map(|(lb, tags)| {
             let name = lb.load_balancer_name().unwrap_or_default();
-            let address = scope.find_desired(|spec| spec.name == name)?.clone();
-            Some(Found::Unmanaged { address, what: format!("load balancer {name}") })
+            let address = scope.find_desired(|spec| spec.name == name)?;
+            Some(scope.unmanaged(address, format!("load balancer {name}"), tags, name))
         });
         let untagged = all.0.iter().filter_map(|(lb, tags)| scope.untagged(tags, &attrs_of(lb)));
         Ok(managed.chain(unmanaged).chain(untagged).collect())

@@ -140,7 +140,7 @@ impl Resource for Record {
         targets.extend(scope.desired.iter().map(|(_, spec)| spec.alias.clone()).filter(|alias| !is_unknown(alias)));
         let lost = load_balancers.untagged(scope);
         let all = || sets.iter().flat_map(|(candidate, sets)| sets.iter().map(move |set| (candidate, set)));
-        let found = all().filter_map(|(candidate, set)| classify(candidate, set, &targets, &lost));
+        let found = all().filter_map(|(candidate, set)| classify(scope, candidate, set, &targets, &lost));
         let untagged = all().filter_map(|(candidate, set)| untagged(scope, candidate, set, &lost));
         Ok(found.chain(untagged).collect())
     }
@@ -242,6 +242,7 @@ fn candidates(scope: &ReadScope<Record>) -> Vec<Candidate> {
 /// points to a managed load balancer. A record of the same type with a routing policy and a CNAME record are unmanaged,
 /// and they occupy the name.
 fn classify(
+    scope: &ReadScope<Record>,
     candidate: &Candidate,
     set: &ResourceRecordSet,
     targets: &BTreeSet<String>,
@@ -260,7 +261,12 @@ fn classify(
         return None;
     }
     let what = format!("the {kind} record {} in the hosted zone {}", candidate.name, candidate.zone_id);
-    candidate.desired.clone().map(|address| Found::Unmanaged { address, what })
+    let address = candidate.desired.clone()?;
+    Some(if is_simple(set, &candidate.record_type) {
+        scope.unmanaged(&address, what, &BTreeMap::new(), &candidate.name)
+    } else {
+        Found::not_importable(address, what, "delete it; a record of this kind cannot be imported")
+    })
 }
 
 /// Returns the record as untagged if the state records it and its load balancer has lost its tags.

@@ -281,8 +281,8 @@ fn classify(
     match managed_address(scope, &attrs, tags) {
         Some(address) => Some(Found::Managed { address, spec: spec_of(group, tags, delay?), attrs, ready: true }),
         None => {
-            let address = scope.find_desired(|spec| spec.name == attrs.name)?.clone();
-            Some(Found::Unmanaged { address, what: format!("target group {}", attrs.name) })
+            let address = scope.find_desired(|spec| spec.name == attrs.name)?;
+            Some(scope.unmanaged(address, format!("target group {}", attrs.name), tags, &attrs.name))
         }
     }
 }

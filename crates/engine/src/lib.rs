@@ -48,6 +48,7 @@ pub use model::plan_error::PlanError;
 pub use model::release::ReleaseOutcome;
 pub use model::snapshot::{Intent, Intents, Record, Release, Released, Scaled, Snapshot};
 pub use model::unknown::{UNKNOWN, has_unknown, is_unknown, unknown};
+pub use model::unmanaged::{Obstacle, Remedy, Unmanaged, adopt_hint};
 pub use plan::drift::{Drift, DriftKind, drift, other_revisions};
 pub use plan::planner::compute_plan;
 pub use plan::preflight::preflight;

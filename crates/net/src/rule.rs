@@ -94,8 +94,8 @@ impl SecurityGroupRule {
         };
         let foreign = wanted.into_iter().filter_map(|(address, spec)| {
             let live = live.iter().find(|live| same(spec, live))?;
-            let what = format!("the same rule ({})", live.security_group_rule_id().unwrap_or_default());
-            Some(Found::Unmanaged { address: address.clone(), what })
+            let id = live.security_group_rule_id().unwrap_or_default();
+            Some(scope.unmanaged(address, format!("the same rule ({id})"), &tag_map(live.tags()), id))
         });
         Ok(foreign.collect())
     }

@@ -80,13 +80,9 @@ impl SecurityGroup {
                     && scope.find_recorded(|attrs| live.group_id() == Some(attrs.id.as_str())).is_none()
             };
             if let Some(live) = live.iter().find(conflicts) {
-                let what = format!(
-                    "security group {} ({}) in {}",
-                    spec.name,
-                    live.group_id().unwrap_or_default(),
-                    live.vpc_id().unwrap_or_default()
-                );
-                foreign.push(Found::Unmanaged { address: wanted.clone(), what });
+                let id = live.group_id().unwrap_or_default();
+                let what = format!("security group {} ({id}) in {}", spec.name, live.vpc_id().unwrap_or_default());
+                foreign.push(scope.unmanaged(wanted, what, &tag_map(live.tags()), id));
             }
         }
         Ok(foreign)

@@ -95,7 +95,7 @@ impl Subnet {
             if let Some(live) = live.iter().find(conflicts) {
                 let (id, cidr) = (live.subnet_id().unwrap_or_default(), live.cidr_block().unwrap_or_default());
                 let what = format!("subnet {id} with {cidr} in {}", live.vpc_id().unwrap_or_default());
-                foreign.push(Found::Unmanaged { address: wanted.clone(), what });
+                foreign.push(scope.unmanaged(wanted, what, &tag_map(live.tags()), id));
             }
         }
         Ok(foreign)

@@ -54,6 +54,9 @@ pub enum Error {
     /// Problems for which a plan was refused, among them recorded resources that have lost their ownership tags.
     #[error("cannot continue: ownership tags are missing (nothing was changed)")]
     Untagged { refused: Vec<PlanError>, hint: String },
+    /// Problems for which a plan was refused, among them unmanaged resources that can be imported.
+    #[error("cannot continue: {} (nothing was changed)", count(refused.len(), "problem"))]
+    Unmanaged { refused: Vec<PlanError>, hint: String },
     /// Failed lookups of several prerequisites.
     #[error("missing prerequisites")]
     MissingPrerequisites(Vec<Failure>),
@@ -85,7 +88,7 @@ impl Error {
             Self::Config(ConfigError::Unreadable { .. }) => ErrorCode::ConfigurationUnreadable,
             Self::Config(_) => ErrorCode::ConfigurationInvalid,
             Self::Failure(failure) => failure.error_code(),
-            Self::Refused(refused) => common_code(refused),
+            Self::Refused(refused) | Self::Unmanaged { refused, .. } => common_code(refused),
             Self::Untagged { .. } => ErrorCode::Untagged,
             Self::MissingPrerequisites(_) => ErrorCode::Prerequisite,
             Self::Usage { code, .. } | Self::Other { code, .. } => *code,
@@ -113,7 +116,9 @@ impl Error {
         match self {
             Self::Failure(failure) => vec![serde_json::json!(failure)],
             Self::MissingPrerequisites(failures) => failures.iter().map(|one| serde_json::json!(one)).collect(),
-            Self::Refused(all) | Self::Untagged { refused: all, .. } => all.iter().map(refused).collect(),
+            Self::Refused(all) | Self::Untagged { refused: all, .. } | Self::Unmanaged { refused: all, .. } => {
+                all.iter().map(refused).collect()
+            }
             Self::Config(error) => error.problems().iter().map(|one| serde_json::json!(one)).collect(),
             Self::Usage { .. } | Self::Other { .. } => Vec::new(),
         }
@@ -122,7 +127,10 @@ impl Error {
     pub fn hint(&self) -> Option<&str> {
         match self {
             Self::Failure(failure) => failure.hint.as_deref(),
-            Self::Usage { hint, .. } | Self::Other { hint, .. } | Self::Untagged { hint, .. } => Some(hint),
+            Self::Usage { hint, .. }
+            | Self::Other { hint, .. }
+            | Self::Untagged { hint, .. }
+            | Self::Unmanaged { hint, .. } => Some(hint),
             Self::Config(_) | Self::Refused(_) | Self::MissingPrerequisites(_) => None,
         }
     }

@@ -31,6 +31,6 @@ pub(crate) fn classify<R: Resource>(
 ) -> Option<Found<R>> {
     match scope.managed_address(tags, &[name]) {
         Some(address) => Some(managed(address)),
-        None => scope.find_desired(wanted).map(|address| Found::Unmanaged { address: address.clone(), what }),
+        None => scope.find_desired(wanted).map(|address| scope.unmanaged(address, what, tags, name)),
     }
 }

@@ -209,8 +209,8 @@ fn classify(
 ) -> Option<Found<ParameterGroup>> {
     let attrs = attrs_of(group);
     let Some(address) = scope.managed_address(tags, &[&attrs.name]) else {
-        let address = scope.find_desired(|spec| spec.name == attrs.name)?.clone();
-        return Some(Found::Unmanaged { address, what: format!("cache parameter group {}", attrs.name) });
+        let address = scope.find_desired(|spec| spec.name == attrs.name)?;
+        return Some(scope.unmanaged(address, format!("cache parameter group {}", attrs.name), tags, &attrs.name));
     };
     let wanted = scope.desired.iter().find(|(at, _)| *at == address).map(|(_, spec)| spec);
     let spec = ParameterGroupSpec {

@@ -71,13 +71,20 @@ impl Operations<'_> {
     async fn find_existing(&self, spec: &Value, failure: &Failure) -> Result<Option<CreateResult>, Failure> {
         match find_created(self.kind, &self.cx.address, spec, &self.cx.owner, &self.cx.cancel).await {
             Ok(Some(AnyFound::Managed { spec, attrs, .. })) => Ok(Some(CreateResult::Existing { spec, attrs })),
-            Ok(Some(AnyFound::Unmanaged { what, .. })) => {
-                let why = crate::plan::planner::unmanaged_error(&what);
-                Err(Failure::new(Class::Unmanaged, failure.operation.clone(), why))
+            Ok(Some(AnyFound::Unmanaged { unmanaged, .. })) => {
+                let hint = unmanaged.import_id().and_then(|id| self.cx.adopt_hint(id));
+                let failure = Failure::new(Class::Unmanaged, failure.operation.clone(), unmanaged.message());
+                Err(Failure { hint, ..failure })
             }
-            Ok(Some(AnyFound::Untagged { .. }) | None) if failure.class == Class::Exists => Err(failure.clone()),
-            Ok(Some(AnyFound::Untagged { .. }) | None) if self.cx.cancel.is_stopped() => Err(failure.clone()),
-            Ok(Some(AnyFound::Untagged { .. }) | None) => Ok(None),
+            Ok(Some(AnyFound::Untagged { .. } | AnyFound::Obstacle { .. }) | None)
+                if failure.class == Class::Exists =>
+            {
+                Err(failure.clone())
+            }
+            Ok(Some(AnyFound::Untagged { .. } | AnyFound::Obstacle { .. }) | None) if self.cx.cancel.is_stopped() => {
+                Err(failure.clone())
+            }
+            Ok(Some(AnyFound::Untagged { .. } | AnyFound::Obstacle { .. }) | None) => Ok(None),
             Err(_) => {
                 let hint = "the resource may have been created; the next run looks for it before creating another";
                 Err(failure.clone().hint(hint))

@@ -17,3 +17,4 @@ pub(crate) mod plan_error;
 pub(crate) mod release;
 pub(crate) mod snapshot;
 pub(crate) mod unknown;
+pub(crate) mod unmanaged;

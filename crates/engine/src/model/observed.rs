@@ -3,6 +3,7 @@
 use crate::model::address::Address;
 use crate::model::check::Checked;
 use crate::model::snapshot::Snapshot;
+use crate::model::unmanaged::{Obstacle, Unmanaged};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -42,16 +43,18 @@ pub struct Observed {
     /// Managed resources by address. An interrupted replacement can leave several resources at one address.
     #[serde(rename = "ours")]
     pub managed: BTreeMap<Address, Vec<Live>>,
-    /// Descriptions of unmanaged resources that have the name of a configured resource, by the address of the
-    /// configured resource.
+    /// Unmanaged resources that have the name of a configured resource, by the address of the configured resource.
     #[serde(rename = "foreign")]
-    pub unmanaged: BTreeMap<Address, String>,
+    pub unmanaged: BTreeMap<Address, Unmanaged>,
     /// The results of the checks that were read.
     #[serde(default)]
     pub checks: BTreeMap<Address, Checked>,
     /// Recorded resources without ownership tags, by the address of the record.
     #[serde(default)]
     pub untagged: BTreeMap<Address, Untagged>,
+    /// Obstacles, by the address of the resource that they keep from its purpose.
+    #[serde(default)]
+    pub obstacles: BTreeMap<Address, Vec<Obstacle>>,
 }
 
 impl Observed {

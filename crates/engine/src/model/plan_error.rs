@@ -13,12 +13,15 @@ pub struct PlanError {
     /// The kind of the reason.
     #[serde(skip)]
     pub reason: Refusal,
+    /// The id with which the unmanaged resource that is the reason can be imported.
+    #[serde(skip)]
+    pub import_id: Option<String>,
 }
 
 impl PlanError {
     /// Creates an error without a more specific reason than [`Refusal::Plan`].
     pub fn new(address: Address, why: impl Into<String>) -> Self {
-        Self { address, why: why.into(), reason: Refusal::Plan }
+        Self { address, why: why.into(), reason: Refusal::Plan, import_id: None }
     }
 
     /// Sets the kind of the reason.

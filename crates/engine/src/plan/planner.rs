@@ -1,7 +1,6 @@
 //! The planner: computes a plan from the graph, the observed resources and the snapshot. Pure.
 
 use crate::model::address::Address;
-use crate::model::cause::Refusal;
 use crate::model::diff::{Change, diff, is_at_or_below, keep_ignored, keep_unset, unset_fields};
 use crate::model::failure::Failure;
 use crate::model::goal::{Goal, PlanScope};
@@ -9,6 +8,7 @@ use crate::model::observed::{Live, Observed};
 use crate::model::plan::{Action, Order, Origin, Plan, Step};
 use crate::model::plan_error::PlanError;
 use crate::model::snapshot::{Record, Snapshot};
+use crate::model::unmanaged::Obstacle;
 use crate::plan::checks::plan_checks;
 use crate::plan::drift::{drifted_fields, is_other_revision};
 use crate::plan::schedule::Schedule;
@@ -53,6 +53,7 @@ pub(crate) fn draft_plan(
     let values = if goal == Goal::Deploy { planner.plan_nodes(&mut kept)? } else { Values::new() };
     planner.plan_deletes(&kept);
     planner.refuse_untagged();
+    planner.refuse_obstacles();
     planner.refuse_partial_replacements();
     let Planner { steps, mut refused, .. } = planner;
     let checks = match goal {
@@ -179,9 +180,8 @@ impl<'a> Planner<'a> {
 
     fn plan_create(&mut self, node: &Node, spec: Value) -> Result<(Step, Value), Failure> {
         let untagged = self.observed.untagged.contains_key(&node.address);
-        if let Some(what) = self.observed.unmanaged.get(&node.address).filter(|_| !untagged) {
-            let error = PlanError::new(node.address.clone(), unmanaged_error(what));
-            self.refused.push(error.reason(Refusal::Unmanaged));
+        if let Some(unmanaged) = self.observed.unmanaged.get(&node.address).filter(|_| !untagged) {
+            self.refused.push(unmanaged.plan_error(&node.address));
         }
         let attrs = node.kind.planned_attrs(&spec)?;
         let gone = self.snapshot.resources.contains_key(&node.address);
@@ -306,6 +306,20 @@ impl<'a> Planner<'a> {
         }
     }
 
+    /// Refuses the plan if an obstacle keeps a covered resource from its purpose. An obstacle that is not total refuses
+    /// only a plan that changes the resource, so that it does not prevent the changes of other resources.
+    fn refuse_obstacles(&mut self) {
+        for step in self.steps.iter().filter(|step| step.action != Action::Delete) {
+            let found = self.observed.obstacles.get(&step.address).into_iter().flatten();
+            let counts = |obstacle: &&Obstacle| match step.action {
+                Action::Untargeted => false,
+                action => obstacle.total || !action.is_idle(),
+            };
+            let errors = found.filter(counts).map(|found| PlanError::new(step.address.clone(), &found.why));
+            self.refused.extend(errors);
+        }
+    }
+
     /// Returns the step that deletes a resource.
     fn delete_step(&self, address: &Address, live: &Live) -> Step {
         Step {
@@ -364,13 +378,5 @@ pub(crate) fn lost_tags_error(import_id: &str) -> String {
     format!(
         "{import_id} is recorded but has lost this workspace's tags, probably to `terraform apply` after `adopt`; \
          without them it is neither updated nor deleted"
-    )
-}
-
-/// Returns the error message for a plan that needs the name of an unmanaged resource.
-pub(crate) fn unmanaged_error(what: &str) -> String {
-    format!(
-        "{what} already exists and is not managed by this workspace; \
-         import it with `pb-deploy adopt`, or rename or delete it"
     )
 }

@@ -29,7 +29,8 @@ impl Observed {
                     let live = Live { kind: kind.to_owned(), spec, attrs, ready };
                     self.managed.entry(address).or_default().push(live);
                 }
-                AnyFound::Unmanaged { address, what } => drop(self.unmanaged.insert(address, what)),
+                AnyFound::Unmanaged { address, unmanaged } => drop(self.unmanaged.insert(address, unmanaged)),
+                AnyFound::Obstacle { address, obstacle } => self.obstacles.entry(address).or_default().push(obstacle),
                 AnyFound::Untagged { address, attrs, import_id } => {
                     self.untagged.insert(address, Untagged { kind: kind.to_owned(), attrs, import_id });
                 }
@@ -164,7 +165,7 @@ fn recorded_of(kind: &Arc<dyn AnyKind>, snapshot: &Snapshot) -> Vec<(Address, Va
 /// such a resource may not be visible yet.
 fn has_lagging_tags(snapshot: &Snapshot, found: &[AnyFound]) -> bool {
     found.iter().any(|found| match found {
-        AnyFound::Managed { .. } => false,
+        AnyFound::Managed { .. } | AnyFound::Obstacle { .. } => false,
         AnyFound::Unmanaged { address, .. } => snapshot.has_unconfirmed_create(address),
         AnyFound::Untagged { address, .. } => snapshot.is_recent(address),
     })
@@ -185,7 +186,7 @@ fn misses_created(kind: &Arc<dyn AnyKind>, snapshot: &Snapshot, found: &[AnyFoun
     }
     let is_it = |intent: &Intent, found: &AnyFound| match found {
         AnyFound::Managed { address, attrs, .. } => *address == intent.address && Some(attrs) != intent.was.as_ref(),
-        AnyFound::Unmanaged { .. } | AnyFound::Untagged { .. } => false,
+        AnyFound::Unmanaged { .. } | AnyFound::Obstacle { .. } | AnyFound::Untagged { .. } => false,
     };
     snapshot.unconfirmed_creates_of(kind.name()).any(|intent| !found.iter().any(|found| is_it(intent, found)))
 }
@@ -215,7 +216,7 @@ pub(crate) async fn find_created(
                     && !diff(live, spec).iter().any(|change| kind.requires_replacement(change.field(), live, spec))
             }
             AnyFound::Unmanaged { address: at, .. } => at == address,
-            AnyFound::Untagged { .. } => false,
+            AnyFound::Obstacle { .. } | AnyFound::Untagged { .. } => false,
         };
         if let Some(found) = kind.read(request).await?.into_iter().find(is_it) {
             return Ok(Some(found));

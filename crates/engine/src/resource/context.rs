@@ -4,6 +4,7 @@ use crate::model::address::Address;
 use crate::model::event::{Event, Events};
 use crate::model::failure::{Class, Failure};
 use crate::model::ownership::Ownership;
+use crate::model::unmanaged::adopt_hint;
 use crate::resource::wait::{Backoff, Cancel, Progress};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -37,6 +38,12 @@ impl Context {
     #[must_use]
     pub fn is_needed(&self) -> bool {
         self.is_needed
+    }
+
+    /// Returns the advice to import the unmanaged resource with this id at the address of this context.
+    #[must_use]
+    pub fn adopt_hint(&self, import_id: &str) -> Option<String> {
+        adopt_hint(&self.owner.workspace, &[(&self.address, import_id)])
     }
 
     /// Returns `tags` with the ownership tags added. Every resource that can carry tags is created with the result.

@@ -4,6 +4,7 @@ use crate::model::address::Address;
 use crate::model::diff::Change;
 use crate::model::failure::Failure;
 use crate::model::ownership::Ownership;
+use crate::model::unmanaged::{Obstacle, Unmanaged};
 use crate::resource::context::Context;
 use crate::resource::json::from_json;
 use crate::resource::shared::{KindValue, Shared};
@@ -246,8 +247,15 @@ pub enum Found<R: Resource> {
     Unmanaged {
         /// The address that needs the name.
         address: Address,
-        /// A description for users, such as `log group staging-pb_workers`.
-        what: String,
+        /// The resource and the way to resolve the conflict.
+        unmanaged: Unmanaged,
+    },
+    /// A condition that keeps a desired resource from its purpose, whether the resource exists or not.
+    Obstacle {
+        /// The address of the desired resource.
+        address: Address,
+        /// The condition.
+        obstacle: Obstacle,
     },
     /// A recorded resource without the ownership tags of any owner. It is unmanaged until its tags are restored. It is
     /// returned in addition to any other result for the same resource.

@@ -4,6 +4,7 @@ use crate::model::address::Address;
 use crate::model::diff::Change;
 use crate::model::failure::Failure;
 use crate::model::ownership::Ownership;
+use crate::model::unmanaged::{Obstacle, Unmanaged};
 use crate::resource::context::Context;
 use crate::resource::contract::{Found, Interim, ReadScope, Resource};
 use crate::resource::json::{from_json, to_json};
@@ -75,7 +76,8 @@ pub(crate) struct ReadRequest {
 /// The type-erased form of [`Found`], with spec and attributes as JSON.
 pub(crate) enum AnyFound {
     Managed { address: Address, spec: Value, attrs: Value, ready: bool },
-    Unmanaged { address: Address, what: String },
+    Unmanaged { address: Address, unmanaged: Unmanaged },
+    Obstacle { address: Address, obstacle: Obstacle },
     Untagged { address: Address, attrs: Value, import_id: String },
 }
 
@@ -278,7 +280,8 @@ fn erase<R: Resource>(found: Found<R>) -> Result<AnyFound, Failure> {
         Found::Managed { address, spec, attrs, ready } => {
             AnyFound::Managed { address, spec: to_json(R::KIND, &spec)?, attrs: to_json(R::KIND, &attrs)?, ready }
         }
-        Found::Unmanaged { address, what } => AnyFound::Unmanaged { address, what },
+        Found::Unmanaged { address, unmanaged } => AnyFound::Unmanaged { address, unmanaged },
+        Found::Obstacle { address, obstacle } => AnyFound::Obstacle { address, obstacle },
         Found::Untagged { address, attrs } => AnyFound::Untagged {
             address,
             attrs: to_json(R::KIND, &attrs)?,

@@ -3,6 +3,7 @@
 pub(crate) mod check;
 pub(crate) mod context;
 pub(crate) mod contract;
+pub(crate) mod found;
 pub(crate) mod graph;
 pub(crate) mod inputs;
 pub(crate) mod json;

@@ -275,8 +275,8 @@ impl<const K: usize> Resource for Client<K> {
                 ready: ready(thing),
             }),
             None => {
-                let address = scope.find_desired(|spec| spec.name == thing.spec.name)?.clone();
-                Some(Found::Unmanaged { address, what: format!("{} {}", Self::KIND, thing.spec.name) })
+                let address = scope.find_desired(|spec| spec.name == thing.spec.name)?;
+                Some(scope.unmanaged(address, format!("{} {}", Self::KIND, thing.spec.name), &thing.tags, id))
             }
         });
         Ok(found.chain(untagged).collect())

@@ -205,7 +205,7 @@ impl Resource for Clusters {
                 found.push(Found::Managed { address, spec: spec(cluster, &tags), attrs, ready });
             } else if let Some(address) = scope.find_desired(|spec| spec.name == attrs.name) {
                 let what = format!("ECS cluster {}", attrs.name);
-                found.push(Found::Unmanaged { address: address.clone(), what });
+                found.push(scope.unmanaged(address, what, &tags, &attrs.name));
             }
         }
         Ok(found)
@@ -245,11 +245,9 @@ impl Resource for Clusters {
                 return Ok(Progress::Pending("waiting for the cluster to appear".to_owned()));
             };
             if !same_owner(cx, &from_ecs(cluster.tags())) {
-                let why = format!(
-                    "ECS cluster {name} already exists but was not created by this workspace; import it with \
-                     `pb-deploy adopt`, or rename or delete it"
-                );
-                return Err(Failure::new(Class::Unmanaged, "ecs:CreateCluster", why));
+                let why = format!("ECS cluster {name} already exists and was not created by this workspace");
+                let failure = Failure::new(Class::Unmanaged, "ecs:CreateCluster", why);
+                return Err(Failure { hint: cx.adopt_hint(name), ..failure });
             }
             Ok(match cluster.status() {
                 Some("ACTIVE") | None => Progress::Ready(self::attrs(&cluster)),

@@ -128,8 +128,8 @@ fn classify(scope: &ReadScope<LogGroups>, group: &LogGroup, tags: &Tags) -> Opti
         };
         return Some(Found::Managed { address, spec, attrs, ready: true });
     }
-    let address = scope.find_desired(|spec| spec.name == attrs.name)?.clone();
-    Some(Found::Unmanaged { address, what: format!("log group {}", attrs.name) })
+    let address = scope.find_desired(|spec| spec.name == attrs.name)?;
+    Some(scope.unmanaged(address, format!("log group {}", attrs.name), tags, &attrs.name))
 }
 
 impl Resource for LogGroups {

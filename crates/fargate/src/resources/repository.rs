@@ -230,8 +230,8 @@ fn classify(
 ) -> Option<Found<Repositories>> {
     let mut attrs = attrs(repository);
     let Some(address) = managed_address(scope, repository, tags) else {
-        let address = scope.find_desired(|spec| spec.name == attrs.name)?.clone();
-        return Some(Found::Unmanaged { address, what: format!("ECR repository {}", attrs.name) });
+        let address = scope.find_desired(|spec| spec.name == attrs.name)?;
+        return Some(scope.unmanaged(address, format!("ECR repository {}", attrs.name), tags, &attrs.name));
     };
     let Contents { lifecycle, images } = contents?;
     attrs.keeps_images = !delete_images && images != Some(0);

@@ -170,7 +170,7 @@ impl Resource for Services {
                 scope.find_desired(|spec| (&spec.cluster, &spec.name) == (&attrs.cluster, &attrs.name))
             {
                 let what = format!("ECS service {} in {}", attrs.name, attrs.cluster);
-                found.push(Found::Unmanaged { address: address.clone(), what });
+                found.push(scope.unmanaged(address, what, &from_ecs(service.tags()), &qualified));
             }
         }
         Ok(found)

@@ -158,7 +158,8 @@ impl TaskDefinitions {
         }
         let foreign = scope.find_desired(|spec| spec.family == family);
         let what = format!("task definition family {family}");
-        let foreign = foreign.map(|address| Found::Unmanaged { address: address.clone(), what });
+        let id = crate::names::last_part(revision.definition.task_definition_arn().unwrap_or_default());
+        let foreign = foreign.map(|address| scope.unmanaged(address, what, &revision.tags, id));
         Ok(Some(foreign.into_iter().chain(self.untagged(scope, &family, revision).await?).collect()))
     }
 

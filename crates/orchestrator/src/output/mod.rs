@@ -34,7 +34,7 @@ pub fn error(error: &Error, json: bool) {
         return;
     }
     console::note(format!("{} {error}", paint(BAD, format!("error[{}]:", error.error_code()))));
-    if let Error::Refused(refused) | Error::Untagged { refused, .. } = error {
+    if let Error::Refused(refused) | Error::Untagged { refused, .. } | Error::Unmanaged { refused, .. } = error {
         for refused in refused {
             console::note(format!("  {} {}", paint(BOLD, format!("{}:", refused.address)), refused.why));
         }

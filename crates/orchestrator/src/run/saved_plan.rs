@@ -236,7 +236,8 @@ pub fn observed_fingerprint(graph: &Graph, observed: &Observed) -> String {
         .flat_map(|(address, found)| found.iter().map(move |live| (address, live)))
         .map(|(address, live)| (address, &live.kind, graph.without_ignored(address, &live.spec)))
         .collect();
-    fingerprint(&(managed, &observed.unmanaged))
+    let unmanaged: BTreeMap<_, _> = observed.unmanaged.iter().map(|(address, found)| (address, &found.what)).collect();
+    fingerprint(&(managed, unmanaged))
 }
 
 #[cfg(test)]

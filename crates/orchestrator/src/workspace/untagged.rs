@@ -3,7 +3,7 @@
 
 use crate::exit::Error;
 use crate::output::count;
-use pb_engine::{Address, Class, Failure, Observed, PlanError, Refusal, Untagged};
+use pb_engine::{Address, Class, Failure, Observed, PlanError, Refusal, Untagged, adopt_hint};
 use std::collections::BTreeMap;
 
 /// Returns the hint for a workspace in which resources have lost their tags.
@@ -15,11 +15,15 @@ pub fn hint(workspace: &str) -> String {
     )
 }
 
-/// Returns the error for a refused plan.
+/// Returns the error for a refused plan, with a hint if resources have lost their tags or can be imported.
 pub fn plan_error(workspace: &str, observed: &Observed, refused: Vec<PlanError>) -> Error {
-    match refused.iter().any(|refused| observed.untagged.contains_key(&refused.address)) {
-        true => Error::Untagged { refused, hint: hint(workspace) },
-        false => Error::Refused(refused),
+    if refused.iter().any(|refused| observed.untagged.contains_key(&refused.address)) {
+        return Error::Untagged { refused, hint: hint(workspace) };
+    }
+    let importable = refused.iter().filter_map(|refused| Some((&refused.address, refused.import_id.as_deref()?)));
+    match adopt_hint(workspace, &importable.collect::<Vec<_>>()) {
+        Some(hint) => Error::Unmanaged { refused, hint },
+        None => Error::Refused(refused),
     }
 }
 

@@ -31,16 +31,22 @@ impl ReplicationGroup {
     ) -> Result<Option<Found<Self>>, Failure> {
         let id = group.replication_group_id().unwrap_or_default();
         let wanted = scope.desired.iter().find(|(_, spec)| spec.id == id);
-        let mut what = format!("replication group {id}");
+        let what = format!("replication group {id}");
         let address = match tags {
             Some(tags) => scope.managed_address(tags, &[id]),
-            None => {
-                what = format!("{what} (its tags cannot be read while it is {})", status(group));
-                self.address_without_tags(scope, id, wanted.map(|(address, _)| address), member).await?
-            }
+            None => self.address_without_tags(scope, id, wanted.map(|(address, _)| address), member).await?,
         };
         let Some(address) = address else {
-            return Ok(wanted.map(|(address, _)| Found::Unmanaged { address: address.clone(), what }));
+            return Ok(wanted.map(|(address, _)| match tags {
+                Some(tags) => scope.unmanaged(address, what, tags, id),
+                None => {
+                    let advice = format!(
+                        "its tags cannot be read while it is {}: run the command again when it is available",
+                        status(group)
+                    );
+                    Found::not_importable(address.clone(), what, advice)
+                }
+            }));
         };
         let wanted = scope.desired.iter().find(|(at, _)| *at == address).or(wanted);
         let tags = match (tags, wanted) {
