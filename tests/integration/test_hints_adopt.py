@@ -63,3 +63,11 @@ def test_hint_restores_forgotten_resource(staging: TestWorkspace, address: str) 
     staging.run(*command, "--yes").expect_exit()
     staging.deploy()
     staging.assert_no_changes()
+
+
+def test_resource_of_other_workspace_is_not_offered(staging: TestWorkspace) -> None:
+    staging.configure({"stack": "other"})
+    result = staging.run("plan", "staging").expect_exit(1)
+    assert "belongs to workspace staging of stack pb-deploy" in result.err, result
+    assert "pb-deploy adopt" not in result.err, result
+    staging.configure({"stack": None})

@@ -31,11 +31,12 @@ pub(crate) fn workspace(name: &str, root: &mut Section<'_, '_>) -> Workspace {
     let hostname = root.required_text("hostname", "example.org", dns::hostname);
     let zone = root.optional_text("zone", dns::hostname);
     let zone = Located { value: zone.value.unwrap_or_else(|| hostname.value.clone()), origin: zone.origin };
+    let own = names::hostname(name, &hostname.value);
     root.reader.check(
         &[&hostname.origin, &zone.origin],
         "zone",
         "set `zone` to the hosted zone that contains the hostname",
-        || dns::in_zone(&hostname.value, &zone.value),
+        || dns::in_zone(&own, &zone.value),
     );
     let zone_id = root.optional_text("zone_id", dns::zone_id).value;
     let stack = root.text("stack", "pb-deploy", rules::stack);
@@ -54,7 +55,6 @@ pub(crate) fn workspace(name: &str, root: &mut Section<'_, '_>) -> Workspace {
     let repository =
         root.section("repository", |section| Repository { delete_images: section.flag("delete_images", false).value });
     let load_balancer = root.section("load_balancer", |section| load_balancer(section, name));
-    let own = names::hostname(name, &hostname.value);
     let domain = Domain { hostname: &own, zone: &zone.value, load_balancer: &load_balancer };
     let (services, locations) = root.section("services", |section| other_services::services(section, &domain));
     let deploy = root.section("deploy", |section| deploy(section, &services));

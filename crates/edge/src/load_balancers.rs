@@ -33,6 +33,11 @@ impl LoadBalancers {
         self.0.iter().filter(|(_, tags)| scope.address_from_tags(tags).is_some()).map(|(lb, _)| lb)
     }
 
+    /// Returns the tags of the load balancer with this DNS name; no tags if there is none.
+    pub(crate) fn tags_of(&self, name: &str) -> Tags {
+        self.0.iter().find(|(lb, _)| dns_name(lb) == name).map(|(_, tags)| tags.clone()).unwrap_or_default()
+    }
+
     /// Returns the DNS names of the recorded load balancers that have no ownership tags and are not to be imported.
     pub(crate) fn untagged<R: Resource>(&self, scope: &ReadScope<R>) -> BTreeSet<String> {
         let recorded = scope.recorded_of::<crate::LoadBalancer>();

@@ -1,33 +1,43 @@
 //! `route53.record`: the permanent DNS name of the load balancer.
 
+mod delete_command;
+mod live;
 mod names;
+mod obstacles;
 #[cfg(test)]
 mod tests;
 
 pub(crate) use self::names::{plain_name, target_name};
 
+use self::live::{Candidate, attrs, candidates, classify, is_simple, untagged};
+use self::obstacles::{delegation, names_below_apex, rivals};
+
 use crate::load_balancers::LoadBalancers;
-use crate::{DnsClient, LoadBalancerAttrs, LoadBalancerClient};
+use crate::zone::find_zone_with;
+use crate::{DnsClient, LoadBalancerAttrs, LoadBalancerClient, Zone};
 use aws_sdk_route53::error::BuildError;
 use aws_sdk_route53::types::{
-    AliasTarget, Change as DnsChange, ChangeAction, ChangeBatch, ChangeStatus, ResourceRecord, ResourceRecordSet,
-    RrType,
+    AliasTarget, Change as DnsChange, ChangeAction, ChangeBatch, ChangeStatus, ResourceRecordSet, RrType,
 };
+use aws_types::SdkConfig;
 use futures_util::future::{try_join, try_join_all};
 use pb_aws::ForOperation;
-use pb_engine::{Address, Backoff, Change, Class, Context, Failure, Found, Progress, ReadScope, Resource};
+use pb_engine::{Backoff, Change, Class, Context, Failure, Found, Obstacle, Progress, ReadScope, Resource};
 use pb_engine::{is_unknown, unknown};
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 /// Backoff for waiting until a change has reached all name servers, which takes 10 to 60 seconds. The intervals are
 /// long because Route 53 accepts only five requests per second from an account.
 const INSYNC: Backoff = Backoff::minutes(Duration::from_secs(10 * 60));
 
-/// Number of records that one call lists, starting at a name. The relevant records of the name come first in the list:
-/// A before AAAA, CAA and CNAME.
-const RECORDS_PER_READ: i32 = 10;
+/// Number of records that one call lists for one name, and for a name together with the names above it.
+const RECORDS_PER_NAME: i32 = 10;
+const RECORDS_PER_BRANCH: i32 = 100;
+
+/// Maximum number of pages of records for one name.
+const MAX_PAGES: usize = 5;
 
 /// Resource kind for alias records.
 ///
@@ -36,13 +46,20 @@ const RECORDS_PER_READ: i32 = 10;
 pub struct Record {
     dns: DnsClient,
     balancers: LoadBalancerClient,
+    zone: Option<Zone>,
 }
 
 impl Record {
     /// Creates the resource kind.
     #[must_use]
     pub fn new(dns: DnsClient, balancers: LoadBalancerClient) -> Self {
-        Self { dns, balancers }
+        Self { dns, balancers, zone: None }
+    }
+
+    /// Sets the hosted zone of the desired records, whose delegations are then checked as well.
+    #[must_use]
+    pub fn in_zone(self, zone: Zone) -> Self {
+        Self { zone: Some(zone), ..self }
     }
 }
 
@@ -131,18 +148,25 @@ impl Resource for Record {
             return Ok(Vec::new());
         }
         let sets = try_join_all(candidates.into_iter().map(|candidate| async move {
-            let sets = self.records(&candidate.zone_id, &candidate.name).await?;
-            Ok::<_, Failure>((candidate, sets))
+            let names = self.names(&candidate);
+            let sets = self.records(&candidate.zone_id, &names).await?;
+            Ok::<_, Failure>((candidate, names, sets))
         }));
         let (load_balancers, sets) = try_join(LoadBalancers::cached(scope, &self.balancers), sets).await?;
         let mut targets: BTreeSet<String> =
             load_balancers.managed(scope).map(crate::load_balancers::dns_name).collect();
         targets.extend(scope.desired.iter().map(|(_, spec)| spec.alias.clone()).filter(|alias| !is_unknown(alias)));
         let lost = load_balancers.untagged(scope);
-        let all = || sets.iter().flat_map(|(candidate, sets)| sets.iter().map(move |set| (candidate, set)));
-        let found = all().filter_map(|(candidate, set)| classify(scope, candidate, set, &targets, &lost));
-        let untagged = all().filter_map(|(candidate, set)| untagged(scope, candidate, set, &lost));
-        Ok(found.chain(untagged).collect())
+        let mut found = Vec::new();
+        for (candidate, names, sets) in &sets {
+            let here: Vec<_> = sets.iter().filter(|set| plain_name(&set.name) == candidate.name).collect();
+            found.extend(classify(scope, candidate, &here, &targets, &load_balancers));
+            found.extend(here.iter().filter_map(|set| untagged(scope, candidate, set, &lost)));
+            let Some(address) = &candidate.desired else { continue };
+            let obstacles = self.obstacles(&candidate.zone_id, &candidate.name, names, sets, &targets).await?;
+            found.extend(obstacles.into_iter().map(|obstacle| Found::Obstacle { address: address.clone(), obstacle }));
+        }
+        Ok(found)
     }
 
     /// Creates the record with CREATE, not UPSERT, so that an existing record is not overwritten.
@@ -187,7 +211,7 @@ impl Resource for Record {
 
     /// Deletes the record. The call must repeat the live values exactly, so the record is read first.
     async fn delete(&self, _cx: &Context, attrs: &RecordAttrs) -> Result<(), Failure> {
-        let sets = self.records(&attrs.zone_id, &attrs.name).await?;
+        let sets = self.records(&attrs.zone_id, std::slice::from_ref(&attrs.name)).await?;
         match sets.into_iter().find(|set| is_simple(set, &attrs.record_type)) {
             None => Ok(()),
             Some(set) => self.change(&attrs.zone_id, ChangeAction::Delete, set).await.map(drop),
@@ -195,119 +219,21 @@ impl Resource for Record {
     }
 }
 
-/// Record to read, and the reasons for reading it.
-struct Candidate {
-    zone_id: String,
-    name: String,
-    record_type: String,
-    desired: Option<Address>,
-    recorded: Option<Address>,
-    /// Set if the record is to be imported.
-    imported: bool,
-}
-
-/// Returns the records that are desired, recorded or to be imported. A record can be imported only if it has the
-/// desired name, because a record with another name would have to be replaced.
-fn candidates(scope: &ReadScope<Record>) -> Vec<Candidate> {
-    let mut candidates: BTreeMap<(&str, &str, &str), Candidate> = BTreeMap::new();
-    let candidate = |(zone_id, name, record_type): (&str, &str, &str)| Candidate {
-        zone_id: zone_id.to_owned(),
-        name: name.to_owned(),
-        record_type: record_type.to_owned(),
-        desired: None,
-        recorded: None,
-        imported: false,
-    };
-    for (address, spec) in &scope.desired {
-        let key = (spec.zone_id.as_str(), spec.name.as_str(), spec.record_type.as_str());
-        if !is_unknown(key.0) && !is_unknown(key.1) {
-            candidates.entry(key).or_insert_with(|| candidate(key)).desired = Some(address.clone());
-        }
-    }
-    for (address, attrs) in &scope.recorded {
-        let key = (attrs.zone_id.as_str(), attrs.name.as_str(), attrs.record_type.as_str());
-        candidates.entry(key).or_insert_with(|| candidate(key)).recorded = Some(address.clone());
-    }
-    for (address, id) in scope.imports() {
-        let key = candidates.keys().copied().find(|(_, name, kind)| id == format!("{name} {kind}") || id == *name);
-        if let Some(candidate) = key.and_then(|key| candidates.get_mut(&key)) {
-            candidate.recorded = Some(address.clone());
-            candidate.imported = true;
-        }
-    }
-    candidates.into_values().collect()
-}
-
-/// Classifies a record. It is managed if it is recorded and does not point to a load balancer in `lost`, or if it
-/// points to a managed load balancer. A record of the same type with a routing policy and a CNAME record are unmanaged,
-/// and they occupy the name.
-fn classify(
-    scope: &ReadScope<Record>,
-    candidate: &Candidate,
-    set: &ResourceRecordSet,
-    targets: &BTreeSet<String>,
-    lost: &BTreeSet<String>,
-) -> Option<Found<Record>> {
-    let kind = set.r#type.as_str();
-    if is_simple(set, &candidate.record_type) {
-        let spec = spec_of(&candidate.zone_id, set);
-        let by_target = candidate.desired.as_ref().filter(|_| targets.contains(&spec.alias));
-        let by_record = candidate.recorded.as_ref().filter(|_| candidate.imported || !lost.contains(&spec.alias));
-        if let Some(address) = by_record.or(by_target) {
-            let attrs = attrs(&spec, String::new());
-            return Some(Found::Managed { address: address.clone(), spec, attrs, ready: true });
-        }
-    } else if kind != candidate.record_type && kind != RrType::Cname.as_str() {
-        return None;
-    }
-    let what = format!("the {kind} record {} in the hosted zone {}", candidate.name, candidate.zone_id);
-    let address = candidate.desired.clone()?;
-    Some(if is_simple(set, &candidate.record_type) {
-        scope.unmanaged(&address, what, &BTreeMap::new(), &candidate.name)
-    } else {
-        Found::not_importable(address, what, "delete it; a record of this kind cannot be imported")
-    })
-}
-
-/// Returns the record as untagged if the state records it and its load balancer has lost its tags.
-fn untagged(
-    scope: &ReadScope<Record>,
-    candidate: &Candidate,
-    set: &ResourceRecordSet,
-    lost: &BTreeSet<String>,
-) -> Option<Found<Record>> {
-    let attrs = attrs(&spec_of(&candidate.zone_id, set), String::new());
-    let is_it = |known: &RecordAttrs| (&known.zone_id, Record::id(known)) == (&attrs.zone_id, Record::id(&attrs));
-    let address = scope.find_recorded(is_it).filter(|_| is_simple(set, &candidate.record_type))?.clone();
-    lost.contains(&spec_of(&candidate.zone_id, set).alias).then_some(Found::Untagged { address, attrs })
-}
-
-/// Returns whether a record has this type and no routing policy.
-fn is_simple(set: &ResourceRecordSet, record_type: &str) -> bool {
-    set.r#type.as_str() == record_type && set.set_identifier.is_none()
-}
-
-/// Returns the live spec. For a record that is not an alias, `alias` contains the record's values.
-fn spec_of(zone_id: &str, set: &ResourceRecordSet) -> RecordSpec {
-    let values: Vec<&str> = set.resource_records().iter().map(ResourceRecord::value).collect();
-    let target = set.alias_target.as_ref();
-    RecordSpec {
-        zone_id: zone_id.to_owned(),
-        name: plain_name(&set.name),
-        record_type: set.r#type.as_str().to_owned(),
-        alias: target.map_or_else(|| values.join(","), |target| target_name(&target.dns_name)),
-        alias_zone_id: target.map_or_else(String::new, |target| target.hosted_zone_id.clone()),
-        evaluate_target_health: target.is_some_and(|target| target.evaluate_target_health),
-    }
-}
-
-fn attrs(spec: &RecordSpec, change_id: String) -> RecordAttrs {
-    RecordAttrs {
-        zone_id: spec.zone_id.clone(),
-        name: spec.name.clone(),
-        record_type: spec.record_type.clone(),
-        change_id,
-    }
+/// Returns what keeps clients from the record of a hostname: a delegation, and records that clients prefer. `balancer`
+/// is the DNS name of the load balancer of the workspace, if it exists.
+///
+/// # Errors
+/// The error of a call.
+pub async fn hostname_obstacles(
+    config: &SdkConfig,
+    zone: &Zone,
+    hostname: &str,
+    balancer: Option<&str>,
+) -> Result<Vec<Obstacle>, Failure> {
+    let record = Record::new(DnsClient::new(config), LoadBalancerClient::new(config)).in_zone(zone.clone());
+    let names = names_below_apex(&zone.name, hostname);
+    let sets = record.records(&zone.id, &names).await?;
+    record.obstacles(&zone.id, hostname, &names, &sets, &balancer.map(target_name).into_iter().collect()).await
 }
 
 fn alias_record(spec: &RecordSpec) -> Result<ResourceRecordSet, Failure> {
@@ -326,28 +252,100 @@ fn incomplete(error: &BuildError) -> Failure {
 }
 
 impl Record {
-    /// Returns all records with a name. Route 53's list starts at this name and continues with other names, which are
-    /// left out.
-    async fn records(&self, zone_id: &str, name: &str) -> Result<Vec<ResourceRecordSet>, Failure> {
-        let call = self.dns.list_resource_record_sets().hosted_zone_id(zone_id).start_record_name(name);
-        match call.max_items(RECORDS_PER_READ).send().await.for_operation("route53:ListResourceRecordSets") {
-            Ok(output) => {
-                Ok(output.resource_record_sets.into_iter().filter(|set| plain_name(&set.name) == name).collect())
+    /// Returns the names whose records are relevant for a candidate, topmost first: its name and, if it is desired, the
+    /// names between it and the apex of the zone.
+    fn names(&self, candidate: &Candidate) -> Vec<String> {
+        let zone = self.zone.as_ref().filter(|zone| zone.id == candidate.zone_id && candidate.desired.is_some());
+        zone.map_or_else(|| vec![candidate.name.clone()], |zone| names_below_apex(&zone.name, &candidate.name))
+    }
+
+    /// Returns what keeps clients from the record `hostname`, given the records `sets` with one of `names`. Looks for
+    /// the zone of a delegated name, which has to be configured instead.
+    async fn obstacles(
+        &self,
+        zone_id: &str,
+        hostname: &str,
+        names: &[String],
+        sets: &[ResourceRecordSet],
+        targets: &BTreeSet<String>,
+    ) -> Result<Vec<Obstacle>, Failure> {
+        let here: Vec<_> = sets.iter().filter(|set| plain_name(&set.name) == hostname).collect();
+        let mut obstacles = rivals(zone_id, hostname, &here, targets);
+        let zone = self.zone.as_ref().filter(|zone| zone.id == zone_id);
+        let found = zone.and_then(|zone| delegation((&zone.id, &zone.name), names, sets));
+        let Some(found) = found else { return Ok(obstacles) };
+        let other = match find_zone_with(&self.dns, &found.name, None).await {
+            Ok(other) => format!("this account has that zone ({})", other.id),
+            Err(failure) if failure.class == Class::Refused => format!("{}; set `zone_id`, too", failure.message),
+            Err(failure) if failure.class == Class::NotFound => {
+                "this account has no public zone of that name, so credentials of another account are needed".to_owned()
             }
-            Err(failure) if failure.is("NoSuchHostedZone") => Ok(Vec::new()),
-            Err(failure) => Err(failure),
+            Err(failure) => return Err(failure),
+        };
+        obstacles.push(found.obstacle(hostname, zone_id, &other));
+        Ok(obstacles)
+    }
+
+    /// Returns all records with one of `names`, of which each is a suffix of the next one. One call suffices unless
+    /// the first name has very many records, or names with records below it.
+    async fn records(&self, zone_id: &str, names: &[String]) -> Result<Vec<ResourceRecordSet>, Failure> {
+        let [first, others @ ..] = names else { return Ok(Vec::new()) };
+        let (mut found, is_complete) = self.list(zone_id, first, !others.is_empty()).await?;
+        if !is_complete {
+            let rest = try_join_all(others.iter().map(|name| self.list(zone_id, name, false))).await?;
+            found.retain(|set| plain_name(&set.name) == *first);
+            found.extend(rest.into_iter().flat_map(|(sets, _)| sets));
         }
+        found.retain(|set| names.contains(&plain_name(&set.name)));
+        Ok(found)
+    }
+
+    /// Returns the records with a name; if `with_branch` is set, also those of the names below it, as far as they are
+    /// on the first page. Also returns whether all of them were. Route 53 lists a name directly before the names below
+    /// it, and then continues with other names. (Route 53 API: ListResourceRecordSets)
+    async fn list(
+        &self,
+        zone_id: &str,
+        name: &str,
+        with_branch: bool,
+    ) -> Result<(Vec<ResourceRecordSet>, bool), Failure> {
+        let per_page = if with_branch { RECORDS_PER_BRANCH } else { RECORDS_PER_NAME };
+        let mut call = self.dns.list_resource_record_sets().hosted_zone_id(zone_id).start_record_name(name);
+        let mut found = Vec::new();
+        for _ in 0..MAX_PAGES {
+            let answer = call.clone().max_items(per_page).send().await;
+            let output = match answer.for_operation("route53:ListResourceRecordSets") {
+                Ok(output) => output,
+                Err(failure) if failure.is("NoSuchHostedZone") => return Ok((Vec::new(), true)),
+                Err(failure) => return Err(failure),
+            };
+            found.extend(output.resource_record_sets);
+            let next = output.next_record_name.filter(|_| output.is_truncated).map(|next| plain_name(&next));
+            match next {
+                Some(next) if next == name => {
+                    call = call
+                        .start_record_name(next)
+                        .set_start_record_type(output.next_record_type)
+                        .set_start_record_identifier(output.next_record_identifier);
+                }
+                Some(next) => return Ok((found, !next.ends_with(&format!(".{name}")))),
+                None => break,
+            }
+        }
+        Ok((found, true))
     }
 
     /// Changes one record, and returns the id of the change so that its completion can be awaited.
     async fn change(&self, zone_id: &str, action: ChangeAction, set: ResourceRecordSet) -> Result<String, Failure> {
+        let (name, kind) = (plain_name(&set.name), set.r#type.clone());
         let change = DnsChange::builder().action(action).resource_record_set(set).build();
         let batch = ChangeBatch::builder()
             .changes(change.map_err(|error| incomplete(&error))?)
             .build()
             .map_err(|error| incomplete(&error))?;
         let call = self.dns.change_resource_record_sets().hosted_zone_id(zone_id).change_batch(batch);
-        let output = call.send().await.for_operation("route53:ChangeResourceRecordSets").map_err(refused)?;
+        let answer = call.send().await.for_operation("route53:ChangeResourceRecordSets");
+        let output = answer.map_err(|failure| refused(failure, zone_id, &name, kind.as_str()))?;
         let id = output.change_info.map(|info| info.id).unwrap_or_default();
         Ok(id.trim_start_matches("/change/").to_owned())
     }
@@ -355,9 +353,21 @@ impl Record {
 
 /// Classifies the refusal of a change batch by its message, because only the message states the reason. If the record
 /// changed after it was read, the failure is retryable, so that the record is read again.
-fn refused(failure: Failure) -> Failure {
-    let says = |text: &str| failure.is("InvalidChangeBatch") && failure.message.contains(text);
-    if says("already exists") {
+///
+/// A protected record cannot be created, changed or deleted. Protections cannot be read in advance, because the SDK does
+/// not know them yet; AWS documents that the message names the protected record, but not how. (Route 53 API:
+/// ChangeResourceRecordSets, protected resource record sets)
+fn refused(failure: Failure, zone_id: &str, name: &str, kind: &str) -> Failure {
+    let message = failure.message.to_lowercase().replace(name, "");
+    let says = |text: &str| failure.is("InvalidChangeBatch") && message.contains(text);
+    if says("protect") {
+        let hint = format!(
+            "a record protection forbids every change of this record; if it may be changed, delete the protection with \
+             `aws route53 delete-resource-record-set-protections --hosted-zone-id {zone_id} --protections \
+             RecordName={name},RecordType={kind}`, then run the same command again"
+        );
+        failure.hint(hint)
+    } else if says("already exists") || says("other rrsets exist") {
         failure.class(Class::Exists)
     } else if says("not found") {
         failure.class(Class::NotFound)

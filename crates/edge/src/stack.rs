@@ -121,7 +121,8 @@ impl EdgeStack {
         let load_balancers = graph.kind(LoadBalancer::new(load_balancing.clone()));
         let target_groups = graph.kind(TargetGroup::new(load_balancing.clone()));
         let listeners = graph.kind(Listener::new(load_balancing.clone()));
-        let records = graph.kind(Record::new(dns.clone(), load_balancing.clone()));
+        let records = Record::new(dns.clone(), load_balancing.clone()).in_zone(inputs.zone.clone());
+        let records = graph.kind(records);
         let rules = graph.kind(ListenerRule::new(load_balancing.clone()));
 
         let wanted = spec.clone();

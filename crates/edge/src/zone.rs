@@ -70,6 +70,24 @@ pub async fn find_zone_with(client: &DnsClient, name: &str, zone_id: Option<&str
     }
 }
 
+/// Returns the public hosted zone that contains `name` and has the longest name, of those whose names have at least two
+/// labels and are shorter than `name`. The first one is returned if several zones have the name.
+///
+/// # Errors
+/// The error of the call.
+pub async fn containing_zone(config: &SdkConfig, name: &str) -> Result<Option<Zone>, Failure> {
+    let client = DnsClient::new(config);
+    let name = plain_name(name);
+    let parents = name.match_indices('.').map(|(at, _)| &name[at + 1..]).filter(|parent| parent.contains('.'));
+    for parent in parents {
+        let found = zones(&client, parent).await?;
+        if let Some(zone) = found.iter().find(|zone| is_public(zone)) {
+            return Ok(Some(Zone { id: short_id(&zone.id).to_owned(), name: parent.to_owned() }));
+        }
+    }
+    Ok(None)
+}
+
 /// Returns all zones with this name. Route 53's list starts at the name and continues with other names, which are left
 /// out.
 async fn zones(client: &DnsClient, name: &str) -> Result<Vec<HostedZone>, Failure> {

@@ -189,8 +189,87 @@ async fn unmanaged_record_of_the_name_refuses_the_plan() {
         assert!(failure.message.contains("record staging.ospcapi.org in the hosted zone Z1"), "{failure}");
         assert!(zone.actions().is_empty());
     }
-    let zone = Zone::with(vec![plain(name, RrType::Aaaa, "2001:db8::1"), plain(name, RrType::Txt, "\"x\"")]);
+    let zone = Zone::with(vec![plain(name, RrType::Mx, "10 mail.example."), plain(name, RrType::Txt, "\"x\"")]);
     account(&zone, true, vec![spec()]).0.deploy().await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn record_of_another_type_refuses_only_changes() {
+    let name = "staging.ospcapi.org.";
+    for (kind, value) in [(RrType::Aaaa, "2001:db8::1"), (RrType::from("HTTPS"), "1 .")] {
+        let other = plain(name, kind.clone(), value);
+        let zone = Zone::with(vec![other.clone()]);
+        let failure = account(&zone, true, vec![spec()]).0.plan().await.unwrap_err();
+        let expected = format!("the {} record staging.ospcapi.org in the hosted zone Z1 ({value})", kind.as_str());
+        assert!(failure.message.contains(&expected), "{failure}");
+        // An existing record is not refused, so that other resources can still be changed.
+        let zone = Zone::with(vec![alias(name, &format!("{LB}.")), other.clone()]);
+        assert!(account(&zone, true, vec![spec()]).0.plan().await.unwrap().is_empty());
+        let changed = RecordSpec { evaluate_target_health: false, ..spec() };
+        assert!(account(&zone, true, vec![changed]).0.plan().await.is_err());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn protected_record_failure_names_the_protection() {
+    let meta = ErrorMetadata::builder().code("InvalidChangeBatch");
+    let meta = meta.message("[RRSet staging.ospcapi.org., type A is Protected: already exists, not found]").build();
+    let refused = mock!(DnsClient::change_resource_record_sets)
+        .then_error(move || ChangeResourceRecordSetsError::generic(meta.clone()));
+    let list = Zone::default().list();
+    let dns = pb_aws::mock_client!(aws_sdk_route53, [&list, &refused]);
+    let lbs = mock!(LoadBalancerClient::describe_load_balancers)
+        .then_output(|| DescribeLoadBalancersOutput::builder().build());
+    let mut graph = Graph::new();
+    let kind = graph.kind(Record::new(dns, pb_aws::mock_client!(aws_sdk_elasticloadbalancingv2, [&lbs])));
+    graph.add("edge/record", &kind, (), |()| spec()).unwrap();
+    let failure = standalone(graph).deploy().await.unwrap_err();
+    assert_eq!(failure.class, Class::Refused, "{failure}");
+    let hint = failure.hint.unwrap();
+    let command = "delete-resource-record-set-protections --hosted-zone-id Z1 --protections \
+                   RecordName=staging.ospcapi.org,RecordType=A`";
+    assert!(hint.contains(command), "{hint}");
+    assert_eq!(refused.num_calls(), 1, "the call is not repeated");
+}
+
+/// Mocks a zone with pages of records: the pages that a list call from each name returns.
+fn pages(pages: Vec<(&'static str, Vec<ResourceRecordSet>, Option<&'static str>)>) -> Vec<Rule> {
+    let rule = |(from, sets, next): (&'static str, Vec<ResourceRecordSet>, Option<&'static str>)| {
+        mock!(DnsClient::list_resource_record_sets)
+            .match_requests(move |call| call.start_record_name() == Some(from))
+            .then_output(move || {
+                let answer = ListResourceRecordSetsOutput::builder().is_truncated(next.is_some()).max_items(10);
+                let answer = answer.set_next_record_name(next.map(str::to_owned));
+                answer.set_resource_record_sets(Some(sets.clone())).build().unwrap()
+            })
+    };
+    pages.into_iter().map(rule).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn records_of_a_branch_are_read_with_one_call() {
+    let ns = plain("b.example.org.", RrType::Ns, "ns-1.example.net.");
+    let own = plain("a.b.example.org.", RrType::A, "192.0.2.1");
+    let names = ["b.example.org".to_owned(), "a.b.example.org".to_owned()];
+    let read = async |rules: &[Rule]| {
+        let dns = pb_aws::mock_client!(aws_sdk_route53, rules);
+        let kind = Record::new(dns, pb_aws::mock_client!(aws_sdk_elasticloadbalancingv2, [] as [&Rule; 0]));
+        let sets = kind.records("Z1", &names).await.unwrap();
+        sets.iter().map(|set| format!("{} {}", set.name, set.r#type.as_str())).collect::<Vec<_>>()
+    };
+    let expected = ["b.example.org. NS", "a.b.example.org. A"];
+    let whole = pages(vec![("b.example.org", vec![ns.clone(), own.clone()], Some("c.example.org."))]);
+    assert_eq!(read(&whole).await, expected);
+    // A branch that does not fit on one page takes one call for each name.
+    let long = pages(vec![
+        (
+            "b.example.org",
+            vec![ns.clone(), plain("0.b.example.org.", RrType::A, "192.0.2.2")],
+            Some("1.b.example.org."),
+        ),
+        ("a.b.example.org", vec![own], None),
+    ]);
+    assert_eq!(read(&long).await, expected);
 }
 
 #[tokio::test(start_paused = true)]
