@@ -36,7 +36,8 @@ pub(crate) fn workspace(name: &str, root: &mut Section<'_, '_>) -> Workspace {
         &[&hostname.origin, &zone.origin],
         "zone",
         "set `zone` to the hosted zone that contains the hostname",
-        || dns::in_zone(&own, &zone.value),
+        // The message names the configured hostname, so that it is the same for all workspaces.
+        || dns::in_zone(&own, &zone.value).or_else(|_| dns::in_zone(&hostname.value, &zone.value)),
     );
     let zone_id = root.optional_text("zone_id", dns::zone_id).value;
     let stack = root.text("stack", "pb-deploy", rules::stack);

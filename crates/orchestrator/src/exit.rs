@@ -60,6 +60,9 @@ pub enum Error {
     /// Failed lookups of several prerequisites.
     #[error("missing prerequisites")]
     MissingPrerequisites(Vec<Failure>),
+    /// Missing prerequisites, several of which `bootstrap` creates.
+    #[error("account {account} is not prepared for a deploy in {region}")]
+    NotPrepared { account: String, region: String, failures: Vec<Failure>, hint: String },
     /// Invalid command line.
     #[error("{message}")]
     Usage { code: ErrorCode, message: String, hint: String },
@@ -90,7 +93,7 @@ impl Error {
             Self::Failure(failure) => failure.error_code(),
             Self::Refused(refused) | Self::Unmanaged { refused, .. } => common_code(refused),
             Self::Untagged { .. } => ErrorCode::Untagged,
-            Self::MissingPrerequisites(_) => ErrorCode::Prerequisite,
+            Self::MissingPrerequisites(_) | Self::NotPrepared { .. } => ErrorCode::Prerequisite,
             Self::Usage { code, .. } | Self::Other { code, .. } => *code,
         }
     }
@@ -115,7 +118,9 @@ impl Error {
         };
         match self {
             Self::Failure(failure) => vec![serde_json::json!(failure)],
-            Self::MissingPrerequisites(failures) => failures.iter().map(|one| serde_json::json!(one)).collect(),
+            Self::MissingPrerequisites(failures) | Self::NotPrepared { failures, .. } => {
+                failures.iter().map(|one| serde_json::json!(one)).collect()
+            }
             Self::Refused(all) | Self::Untagged { refused: all, .. } | Self::Unmanaged { refused: all, .. } => {
                 all.iter().map(refused).collect()
             }
@@ -130,6 +135,7 @@ impl Error {
             Self::Usage { hint, .. }
             | Self::Other { hint, .. }
             | Self::Untagged { hint, .. }
+            | Self::NotPrepared { hint, .. }
             | Self::Unmanaged { hint, .. } => Some(hint),
             Self::Config(_) | Self::Refused(_) | Self::MissingPrerequisites(_) => None,
         }

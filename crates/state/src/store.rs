@@ -308,7 +308,8 @@ impl Store {
         match code.as_str() {
             "NoSuchBucket" => {
                 let hint = format!(
-                    "correct `state.bucket`, or create the bucket with `aws s3 mb s3://{bucket}` and enable versioning"
+                    "run `pb-deploy bootstrap {}`, which creates the bucket, or correct `state.bucket`",
+                    self.location.owner.workspace
                 );
                 Failure { message: format!("bucket {bucket} not found"), ..failure }
                     .cause(Cause::Prerequisite)

@@ -3,10 +3,11 @@
 use crate::cli::{Consent, Global};
 use crate::exit::{Error, Exit};
 use crate::output::reporter::Reporter;
-use crate::run::bootstrap::{Bootstrap, probe_conditions, spec};
+use crate::run::bootstrap::{Bootstrap, probe_conditions};
 use crate::run::pipeline::Pipeline;
 use crate::run::session::NoState;
 use crate::workspace::context::{connect, load_workspace, state_location};
+use crate::workspace::preparation::spec;
 use crate::workspace::prerequisites;
 use pb_engine::Graph;
 use pb_state::Store;

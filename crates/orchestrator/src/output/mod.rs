@@ -39,7 +39,7 @@ pub fn error(error: &Error, json: bool) {
             console::note(format!("  {} {}", paint(BOLD, format!("{}:", refused.address)), refused.why));
         }
     }
-    if let Error::MissingPrerequisites(failures) = error {
+    if let Error::MissingPrerequisites(failures) | Error::NotPrepared { failures, .. } = error {
         for failure in failures {
             console::note(format!("  {failure}"));
             if let Some(hint) = &failure.hint {

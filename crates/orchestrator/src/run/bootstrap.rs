@@ -6,13 +6,12 @@ use crate::output::{self, BOLD, paint};
 use crate::run::finished::Finished;
 use crate::run::outcome;
 use crate::run::pipeline::{Input, Pass, Reading};
-use pb_bootstrap::{BootstrapSpec, Bucket};
+use pb_bootstrap::Bucket;
 use pb_config::Workspace;
 use pb_engine::{
     Action, Address, Failure, Goal, Graph, Operation, Outcome, Ownership, Plan, PlanScope, Resource, Snapshot,
     StepFailure, apply_plan, compute_plan, observe,
 };
-use pb_rules::secrets;
 use pb_state::{ConditionalWrites, Store};
 use std::sync::Arc;
 
@@ -128,20 +127,5 @@ pub async fn probe_conditions(store: &Store) -> Result<Option<Failure>, Failure>
         Ok(ConditionalWrites::Enforced) => Ok(None),
         Ok(ConditionalWrites::Ignored(failure)) => Err(failure),
         Err(failure) => Ok(Some(failure)),
-    }
-}
-
-/// Returns the desired prerequisites of a workspace.
-pub fn spec(workspace: &Workspace, account: &str, zone: bool) -> BootstrapSpec {
-    let references = workspace.services.all().flat_map(|(_, service)| service.secrets.values());
-    BootstrapSpec {
-        secrets: references.filter_map(|one| secrets::permission(one)).map(|(_, arn)| arn).collect(),
-        secrets_policy: format!("{}.{}.{}.secrets", workspace.stack, workspace.name, workspace.region),
-        account: account.to_owned(),
-        bucket: workspace.state.bucket.clone(),
-        region: workspace.region.clone(),
-        table: workspace.state.lock_table.clone(),
-        execution_role: workspace.roles.execution.clone(),
-        zone: zone.then(|| workspace.zone.clone()),
     }
 }

@@ -5,6 +5,7 @@ pub mod context;
 pub mod deployed;
 pub mod images;
 pub mod lost_images;
+pub mod preparation;
 pub mod prerequisites;
 pub mod quotas;
 pub mod recorded_names;

@@ -4,6 +4,7 @@
 use crate::exit::Error;
 use crate::stack::names;
 use crate::workspace::images::Images;
+use crate::workspace::preparation::{self, Creatable, Lookup};
 use aws_config::SdkConfig;
 use pb_aws::ForOperation;
 use pb_config::Workspace;
@@ -50,9 +51,9 @@ impl Prerequisites {
 /// Results of the lookups that run while the snapshot is being read.
 pub struct IndependentLookups {
     account: Result<String, Failure>,
-    execution_role_arn: Result<String, Failure>,
+    execution_role_arn: Result<String, Lookup>,
     task_role_arn: Result<Option<String>, Failure>,
-    zone: Result<Zone, Failure>,
+    zone: Result<Zone, Lookup>,
     images: Result<Images, Vec<Failure>>,
 }
 
@@ -61,6 +62,27 @@ impl IndependentLookups {
     pub fn account(&self) -> Option<String> {
         self.account.as_ref().ok().cloned()
     }
+}
+
+/// Returns the error for a snapshot that could not be read, together with all other failed lookups if its bucket does
+/// not exist.
+pub async fn without_snapshot(
+    aws: &SdkConfig,
+    workspace: &Workspace,
+    goal: Goal,
+    failure: Failure,
+    ahead: IndependentLookups,
+) -> Error {
+    let bucket = Lookup::creatable(failure, Creatable::Bucket);
+    if goal == Goal::Destroy || bucket.creatable.is_none() {
+        return Error::Failure(bucket.failure);
+    }
+    let IndependentLookups { account, execution_role_arn: execution, task_role_arn: task, zone, images } = ahead;
+    let known = account.as_ref().ok().cloned();
+    let failed =
+        [account.err().map(Lookup::from), Some(bucket), execution.err(), task.err().map(Lookup::from), zone.err()];
+    let images = images.err().into_iter().flatten().map(Lookup::from);
+    preparation::error(aws, workspace, known.as_deref(), failed.into_iter().flatten().chain(images).collect()).await
 }
 
 /// Runs all lookups that do not depend on the snapshot, concurrently.
@@ -73,7 +95,7 @@ pub async fn fetch_independent(aws: &SdkConfig, workspace: &Workspace, goal: Goa
     };
     let (account, execution_role_arn, task_role_arn, zone, images) = tokio::join!(
         account(aws, workspace),
-        role(aws, &workspace.roles.execution, "roles.execution", goal),
+        execution_role(aws, workspace, goal),
         task_role,
         zone(aws, workspace, goal),
         images(aws, workspace, goal),
@@ -110,21 +132,13 @@ pub async fn resolve(
             Ok(Prerequisites { account, execution_role_arn, task_role_arn, zone, zones, images })
         }
         (account, execution, task, zone, zones, images) => {
-            let failures = [account.err(), execution.err(), task.err(), zone.err(), zones.err()];
-            let failures = failures.into_iter().flatten().chain(images.err().into_iter().flatten());
-            Err(combined_error(failures.collect()))
+            let known = account.as_ref().ok().cloned();
+            let other = |failure: Option<Failure>| failure.map(Lookup::from);
+            let failed = [other(account.err()), execution.err(), other(task.err()), zone.err(), other(zones.err())];
+            let images = images.err().into_iter().flatten().map(Lookup::from);
+            let failed = failed.into_iter().flatten().chain(images).collect();
+            Err(preparation::error(aws, workspace, known.as_deref(), failed).await)
         }
-    }
-}
-
-/// Combines failures. A failure that explains all others is reported alone.
-fn combined_error(mut failures: Vec<Failure>) -> Error {
-    let explains =
-        |failure: &Failure| matches!(failure.class, Class::Credentials | Class::Unreachable | Class::Refused);
-    let alone = failures.iter().position(explains).or((failures.len() == 1).then_some(0));
-    match alone {
-        Some(index) => Error::Failure(failures.swap_remove(index)),
-        None => Error::MissingPrerequisites(failures),
     }
 }
 
@@ -169,15 +183,55 @@ pub async fn role(aws: &SdkConfig, name: &str, key: &str, goal: Goal) -> Result<
     role.ok_or_else(|| Failure::new(Class::NotFound, "iam:GetRole", format!("the response contains no role {name:?}")))
 }
 
-/// Looks up the zone. For a destroy, a missing zone gets a hint of its own.
-async fn zone(aws: &SdkConfig, workspace: &Workspace, goal: Goal) -> Result<Zone, Failure> {
-    let found = pb_edge::find_zone(aws, &workspace.zone, workspace.zone_id.as_deref()).await;
-    found.map_err(|failure| match (goal, failure.class) {
-        (Goal::Destroy, Class::NotFound) => failure.hint(
+/// Returns the ARN of the role with which ECS starts tasks.
+///
+/// # Errors
+/// The errors of [`role`].
+async fn execution_role(aws: &SdkConfig, workspace: &Workspace, goal: Goal) -> Result<String, Lookup> {
+    let found = role(aws, &workspace.roles.execution, "roles.execution", goal).await;
+    found.map_err(|failure| match Lookup::creatable(failure, Creatable::ExecutionRole) {
+        Lookup { failure, creatable: Some(what) } => {
+            let command = preparation::command(&workspace.name, [what]);
+            let hint = format!("run `{command}`, which creates the role, or set `roles.execution` to another one");
+            Lookup { failure: failure.hint(hint), creatable: Some(what) }
+        }
+        other => other,
+    })
+}
+
+/// Looks up the zone. If it is missing, the hint names `bootstrap`, or the zone of the account that contains the name;
+/// a destroy has a hint of its own.
+///
+/// # Errors
+/// `NotFound` if the zone does not exist, or is private; `Refused` if several zones have the name.
+pub async fn zone(aws: &SdkConfig, workspace: &Workspace, goal: Goal) -> Result<Zone, Lookup> {
+    let failure = match pb_edge::find_zone(aws, &workspace.zone, workspace.zone_id.as_deref()).await {
+        Ok(zone) => return Ok(zone),
+        Err(failure) if failure.class != Class::NotFound => return Err(failure.into()),
+        Err(failure) => failure,
+    };
+    if goal == Goal::Destroy {
+        let failure = failure.hint(
             "check that the credentials belong to the right account; if the zone was deleted, its records are gone: \
              create an empty public zone with this name, and keep it until the destroy is done",
-        ),
-        _ => failure,
+        );
+        return Err(failure.into());
+    }
+    if workspace.zone_id.is_some() {
+        return Err(failure.into());
+    }
+    Err(match pb_edge::containing_zone(aws, &workspace.zone).await {
+        Ok(Some(Zone { id, name })) => {
+            failure.hint(format!("set `zone = \"{name}\"`: this account has that public zone ({id})")).into()
+        }
+        _ => {
+            let command = preparation::command(&workspace.name, [Creatable::Zone]);
+            let hint = format!(
+                "run `{command}`, which creates it, and set its name servers at the domain's registrar; or set `zone` to \
+                 a zone that exists"
+            );
+            Lookup::creatable(failure.hint(hint), Creatable::Zone)
+        }
     })
 }
 

@@ -90,7 +90,12 @@ impl StackContext {
             prerequisites::fetch_independent(&aws, &workspace, goal),
             tag_index::look_up(&aws, &location.owner),
         );
-        let snapshot = snapshot?;
+        let snapshot = match snapshot {
+            Ok(snapshot) => snapshot,
+            Err(failure) => {
+                return Err(prerequisites::without_snapshot(&aws, &workspace, goal, failure, ahead).await);
+            }
+        };
         // Checked before the other results are used: in another account or region, all resources would seem to be
         // missing.
         account_region(&workspace, ahead.account()).check(&snapshot, name)?;

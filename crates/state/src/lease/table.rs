@@ -297,20 +297,19 @@ impl LeaseTable {
     /// Adds the name of the lock table and a hint to `failure`.
     fn explain(&self, failure: Failure) -> Failure {
         let table = &self.table;
-        let create = format!(
-            "`aws dynamodb create-table --table-name {table} --billing-mode PAY_PER_REQUEST --attribute-definitions \
-             AttributeName=LockID,AttributeType=S --key-schema AttributeName=LockID,KeyType=HASH`"
-        );
+        let bootstrap = format!("pb-deploy bootstrap {}", self.workspace);
         match failure.code.as_deref() {
             Some("ResourceNotFoundException") => {
                 let message = format!("lock table {table} not found in this region");
                 Failure { message, ..failure }
                     .cause(Cause::Prerequisite)
-                    .hint(format!("correct `state.lock_table`, or create the table: {create}"))
+                    .hint(format!("run `{bootstrap}`, which creates the table, or correct `state.lock_table`"))
             }
             Some("ValidationException") if failure.message.contains("key") => {
                 let message = format!("the only key of table {table} must be LockID, a string: {}", failure.message);
-                let hint = format!("correct `state.lock_table`, or create another table: {create}");
+                let hint = format!(
+                    "set `state.lock_table` to the name of another table, which `{bootstrap}` creates if it does not exist"
+                );
                 Failure { message, ..failure }.cause(Cause::Prerequisite).hint(hint)
             }
             Some("AccessDeniedException") => failure

@@ -2,6 +2,7 @@
 
 mod account;
 mod check;
+mod hostnames;
 mod permissions;
 mod prerequisites;
 mod quotas;
@@ -28,7 +29,7 @@ pub async fn doctor(global: &Global, name: &str) -> Result<Exit, Error> {
     let workspace = load_workspace(global, name)?;
     let aws = connect(global, &workspace).await?;
     let account = crate::workspace::prerequisites::account(&aws, &workspace).await;
-    let mut checks = Vec::new();
+    let (mut checks, mut command) = (Vec::new(), None);
     match account {
         // Without an account, no other check can be made.
         Err(failure) => checks.push(Check::failed("account", Verdict::Bad, &failure)),
@@ -45,7 +46,9 @@ pub async fn doctor(global: &Global, name: &str) -> Result<Exit, Error> {
                 ownership_tags(global, name, &snapshot),
                 account::checks(&aws, &workspace, &snapshot),
             );
+            let (prepared, missing) = prepared;
             checks.extend(prepared);
+            command = missing;
             checks.extend(ownership_tags);
             checks.extend(rest);
         }
@@ -55,6 +58,9 @@ pub async fn doctor(global: &Global, name: &str) -> Result<Exit, Error> {
         console::document(&serde_json::json!({ "workspace": name, "ready": ready, "checks": checks }))?;
     } else {
         show(name, ready, &checks);
+        if let Some(command) = command {
+            console::print(format!("{} this account is not prepared: run `{command}`", paint(WARN, "hint:")));
+        }
     }
     Ok(if ready { Exit::Done } else { Exit::Failed })
 }

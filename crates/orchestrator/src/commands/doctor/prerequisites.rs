@@ -1,46 +1,57 @@
 //! Checks of the prerequisites: bucket, table, roles, hosted zone, Availability Zones, images.
 
 use super::check::{Check, Verdict};
+use super::hostnames;
 use crate::cli::Global;
 use crate::output::count;
 use crate::workspace::context::state_location;
 use crate::workspace::images::Images;
+use crate::workspace::preparation::{self, Creatable};
 use crate::workspace::prerequisites;
 use aws_config::SdkConfig;
 use pb_config::Workspace;
-use pb_engine::{Action, Cancel, Class, Failure, Goal, Graph, PlanError, PlanScope, Refusal, Snapshot, Step};
-use pb_engine::{compute_plan, observe};
+use pb_engine::{Action, Class, Failure, Goal, PlanError, Refusal, Snapshot, Step};
 use pb_state::{ConditionalWrites, LeaseTable};
-use std::sync::Arc;
 
-/// Makes all checks of the prerequisites in parallel.
+/// Makes all checks of the prerequisites in parallel. Also returns the command that creates what is missing, if
+/// `bootstrap` can.
 pub async fn checks(
     global: &Global,
     aws: &SdkConfig,
     workspace: &Workspace,
     account: &str,
     state: Result<Snapshot, Failure>,
-) -> Vec<Check> {
+) -> (Vec<Check>, Option<String>) {
     let snapshot = state.as_ref().map_or_else(|_| Snapshot::default(), Clone::clone);
-    let (bootstrap, zone, zones, task, images, lease) = tokio::join!(
+    let ((mut checks, mut missing), zone, zones, task, images, lease) = tokio::join!(
         bootstrap_checks(aws, workspace, account),
-        pb_edge::find_zone(aws, &workspace.zone, workspace.zone_id.as_deref()),
+        prerequisites::zone(aws, workspace, Goal::Deploy),
         prerequisites::zones(aws, workspace, &snapshot),
         task_role(aws, workspace),
         Images::look_up(aws, workspace),
         lease(global, aws, workspace),
     );
-    let mut checks = bootstrap;
-    checks.push(Check::of("state", state, |snapshot| match snapshot.serial {
-        0 => "none yet".to_owned(),
-        serial => format!("serial {serial}, {}", count(snapshot.resources.len(), "resource")),
-    }));
+    // A missing bucket is reported by the check of the bucket itself.
+    if !(state.is_err() && missing.contains(&Creatable::Bucket)) {
+        checks.push(Check::of("state", state, |snapshot| match snapshot.serial {
+            0 => "none yet".to_owned(),
+            serial => format!("serial {serial}, {}", count(snapshot.resources.len(), "resource")),
+        }));
+    }
     checks.extend(lease);
+    missing.extend(zone.as_ref().err().and_then(|failed| failed.creatable));
+    let hostnames = match &zone {
+        Ok(zone) => hostnames::checks(aws, workspace, zone, &snapshot).await,
+        Err(_) => Vec::new(),
+    };
+    let zone = zone.map_err(|failed| failed.failure);
     checks.push(Check::of("hosted zone", zone, |zone| format!("{} ({})", zone.name, zone.id)));
+    checks.extend(hostnames);
     checks.push(Check::of("zones", zones, |zones| zones.join(" and ")));
     checks.extend(task);
     checks.extend(self::images(images));
-    checks
+    let command = (!missing.is_empty()).then(|| preparation::command(&workspace.name, missing));
+    (checks, command)
 }
 
 /// Checks whether the store of the state refuses a write whose condition is not met.
@@ -58,19 +69,15 @@ pub fn conditions(bucket: &str, probed: Result<ConditionalWrites, Failure>) -> O
 }
 
 /// Checks bucket, table and execution role, by means of the plan that `bootstrap` would make.
-async fn bootstrap_checks(aws: &SdkConfig, workspace: &Workspace, account: &str) -> Vec<Check> {
-    let planned = async {
-        let mut graph = Graph::new();
-        let spec = crate::run::bootstrap::spec(workspace, account, false);
-        pb_bootstrap::bootstrap(&mut graph, aws, &spec)?;
-        let (owner, nothing) = (Arc::new(pb_bootstrap::shared_owner(&workspace.stack)), Snapshot::default());
-        let observed = observe(&graph, &nothing, &owner, &Cancel::never()).await?;
-        compute_plan(&graph, &observed, &nothing, Goal::Deploy, &PlanScope::default())
-    };
-    match planned.await {
-        Err(failure) => vec![Check::failed("preconditions", Verdict::Bad, &failure)],
-        Ok(Ok(plan)) => plan.steps.iter().map(|step| step_check(step, &workspace.name)).collect(),
-        Ok(Err(refused)) => refused.iter().map(refused_check).collect(),
+/// Also returns what `bootstrap` would create.
+async fn bootstrap_checks(aws: &SdkConfig, workspace: &Workspace, account: &str) -> (Vec<Check>, Vec<Creatable>) {
+    match preparation::bootstrap_plan(aws, workspace, account).await {
+        Err(failure) => (vec![Check::failed("preconditions", Verdict::Bad, &failure)], Vec::new()),
+        Ok(Ok(plan)) => {
+            let checks = plan.steps.iter().map(|step| step_check(step, &workspace.name)).collect();
+            (checks, preparation::created(&plan).collect())
+        }
+        Ok(Err(refused)) => (refused.iter().map(refused_check).collect(), Vec::new()),
     }
 }
 
