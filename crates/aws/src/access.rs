@@ -1,10 +1,7 @@
-//! Checks of the access settings before the first AWS call, so that a typo is reported at once. Without these checks,
-//! the SDK would retry the failing call for a while.
+//! Checks of the configured endpoints before the first AWS call, so that a typo is reported at once.
 
-use crate::Access;
-use aws_config::SdkConfig;
-use aws_runtime::env_config::file::EnvConfigFiles;
-use aws_types::os_shim_internal::{Env, Fs};
+use crate::endpoints::{Endpoint, Endpoints};
+use crate::http_client::Network;
 use pb_engine::{Class, Failure};
 use std::time::Duration;
 use tokio::net::TcpStream;
@@ -13,53 +10,40 @@ use tokio::time::timeout;
 /// Time within which an endpoint must accept a connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Checks that the selected profile exists, and that a configured endpoint other than AWS accepts connections. The
-/// selected profile is the one in `access`. Without one, it is `AWS_PROFILE`, unless the environment contains access
-/// keys, which take precedence over `AWS_PROFILE`.
+/// Checks that each configured endpoint, or the proxy on the way to it, accepts connections. Endpoints of AWS are not
+/// checked.
 ///
 /// # Errors
-/// [`Class::Credentials`] if the profile does not exist or the profile files cannot be read; [`Class::Unreachable`] if
-/// the endpoint cannot be reached.
-pub async fn check_access(access: &Access, config: &SdkConfig) -> Result<(), Failure> {
-    let env = Env::real();
-    let named = || env.get("AWS_PROFILE").ok().filter(|_| env.get("AWS_ACCESS_KEY_ID").is_err());
-    if let Some(name) = access.profile.clone().or_else(named) {
-        check_profile(&name, &env).await?;
+/// [`Class::Unreachable`] if an endpoint cannot be reached.
+pub(crate) async fn check_endpoints(endpoints: &Endpoints, network: &Network) -> Result<(), Failure> {
+    for endpoint in endpoints.all()? {
+        check_endpoint(&endpoint, network).await?;
     }
-    match config.endpoint_url() {
-        Some(url) => check_endpoint(url).await,
-        None => Ok(()),
-    }
+    Ok(())
 }
 
-async fn check_profile(name: &str, env: &Env) -> Result<(), Failure> {
-    let failure = |message: String| Failure::new(Class::Credentials, "read the AWS profiles", message);
-    let profiles = aws_config::profile::load(&Fs::real(), env, &EnvConfigFiles::default(), None).await;
-    let profiles = profiles.map_err(|error| failure(error.to_string()).hint("fix the file named above"))?;
-    if profiles.get_profile(name).is_some() {
-        return Ok(());
-    }
-    let mut names: Vec<&str> = profiles.profiles().collect();
-    names.sort_unstable();
-    let names = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
-    let hint =
-        "use another profile with --profile, or create this one with `aws configure --profile` or `aws configure sso`";
-    Err(failure(format!("no profile named `{name}` (available: {names})")).hint(hint))
-}
-
-async fn check_endpoint(url: &str) -> Result<(), Failure> {
+async fn check_endpoint(endpoint: &Endpoint, network: &Network) -> Result<(), Failure> {
+    let url = &endpoint.url;
     let failure = |message: String| {
         let hint =
             "start the endpoint, or set another one (--endpoint-url, AWS_ENDPOINT_URL, endpoint_url in the profile)";
         Failure::new(Class::Unreachable, "check the endpoint", message).hint(hint)
     };
     let uri: http::Uri = url.parse().map_err(|error| failure(format!("invalid URL `{url}`: {error}")))?;
-    let host = uri.host().ok_or_else(|| failure(format!("the URL `{url}` has no host")))?;
-    let port = uri.port_u16().unwrap_or(if uri.scheme_str() == Some("http") { 80 } else { 443 });
-    let address = (host.trim_matches(['[', ']']), port);
-    match timeout(CONNECT_TIMEOUT, TcpStream::connect(address)).await {
+    let route = network.route(&uri);
+    let through = route.proxy().map(|proxy| format!(" through the proxy {proxy}")).unwrap_or_default();
+    let failure = |reason: String| {
+        let failure = failure(format!("cannot connect to {url}{through}{reason}"));
+        match route.proxy() {
+            Some(proxy) => {
+                failure.hint(format!("check {}, or add the host of the endpoint to NO_PROXY", proxy.variable))
+            }
+            None => failure,
+        }
+    };
+    match timeout(CONNECT_TIMEOUT, TcpStream::connect(route.next())).await {
         Ok(Ok(_)) => Ok(()),
-        Ok(Err(error)) => Err(failure(format!("cannot connect to {url}: {error}"))),
-        Err(_) => Err(failure(format!("cannot connect to {url} within {} s", CONNECT_TIMEOUT.as_secs()))),
+        Ok(Err(error)) => Err(failure(format!(": {error}"))),
+        Err(_) => Err(failure(format!(" within {} s", CONNECT_TIMEOUT.as_secs()))),
     }
 }

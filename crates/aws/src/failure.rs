@@ -1,5 +1,7 @@
 //! Conversion of SDK errors into failures.
 
+use crate::connection_fault::ConnectionFault;
+use crate::credentials::CredentialsFault;
 use crate::hints;
 use aws_credential_types::provider::error::CredentialsError;
 use aws_smithy_runtime_api::client::result::SdkError;
@@ -32,6 +34,9 @@ where
     E: ProvideErrorMetadata + Error + 'static,
 {
     let of = |class, message: String| Failure::new(class, operation, message);
+    if let Some(fault) = ConnectionFault::find(error) {
+        return of(Class::Unreachable, fault.to_string()).hint(fault.hint());
+    }
     match error {
         SdkError::ServiceError(context) => {
             let meta = context.err().meta();
@@ -44,6 +49,10 @@ where
                 failure.message = format!("HTTP status {status}: {}", failure.message);
             }
             failure.code = code;
+            if status == PROXY_AUTHENTICATION_REQUIRED {
+                let hint = "check the user and password in HTTP_PROXY";
+                return failure.class(Class::Unreachable).hint(hint);
+            }
             with_hint(failure)
         }
         SdkError::TimeoutError(_) => of(Class::Ambiguous, format!("no response in time: {}", chain(error))),
@@ -52,18 +61,10 @@ where
             if is_credentials_error(error) {
                 return no_credentials(operation, error);
             }
-            // Only the text of Hyper's error shows that no connection was made: the SDK itself reports only an I/O
-            // error or a timeout.
             let text = chain(error);
-            let unsent =
-                text.contains("tcp connect error") || text.contains("dns error") || text.contains("connect timeout");
-            if unsent {
-                let hint = "check the network and the endpoint (--endpoint-url, AWS_ENDPOINT_URL)";
-                of(Class::Unreachable, format!("cannot connect: {text}")).hint(hint)
-            } else if dispatch.is_user() {
-                of(Class::Refused, text)
-            } else {
-                of(Class::Ambiguous, format!("the connection was lost: {text}"))
+            match dispatch.is_user() {
+                true => of(Class::Refused, text),
+                false => of(Class::Ambiguous, format!("the connection was lost: {text}")),
             }
         }
         _ if is_credentials_error(error) => no_credentials(operation, error),
@@ -71,7 +72,13 @@ where
     }
 }
 
+/// HTTP status of a proxy that does not accept the user and password. AWS does not return it.
+const PROXY_AUTHENTICATION_REQUIRED: u16 = 407;
+
 fn no_credentials(operation: &str, error: &(dyn Error + 'static)) -> Failure {
+    if let Some(fault) = CredentialsFault::find(error) {
+        return Failure::new(Class::Credentials, operation, format!("no AWS credentials: {fault}")).hint(fault.hint());
+    }
     let hint = "set AWS_PROFILE or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or sign in with `aws sso login`";
     Failure::new(Class::Credentials, operation, format!("no AWS credentials: {}", root_cause(error))).hint(hint)
 }
@@ -94,6 +101,11 @@ fn with_hint(failure: Failure) -> Failure {
         Class::Credentials if is_clock_skew(&failure) => {
             failure.hint("this machine's clock is several minutes off; correct it, then run the same command again")
         }
+        Class::Credentials if ["ExpiredToken", "ExpiredTokenException"].iter().any(|code| failure.is(code)) => failure
+            .hint(
+                "the session has expired; sign in again (`aws sso login`, `aws login`), or replace the keys and the \
+                 session token in the environment or in ~/.aws/credentials",
+            ),
         Class::Credentials => {
             failure.hint("the credentials are invalid or expired; sign in again, or check AWS_PROFILE")
         }

@@ -7,15 +7,24 @@
 
 mod access;
 mod connect;
+mod connection_fault;
+mod credentials;
+mod endpoints;
+mod environment;
 mod failure;
 mod hints;
 mod http_client;
 #[doc(hidden)]
 pub mod mock;
+mod profiles;
+mod proxy;
 mod rate_limit;
+mod trust;
 
-pub use access::check_access;
-pub use connect::{Access, connect, no_retry, retries, timeouts};
+pub use connect::{Access, Connection, connect, no_retry, retries, timeouts};
+pub use credentials::IneffectiveKey;
+pub use endpoints::endpoint_url;
+pub use environment::Environment;
 pub use failure::{ForOperation, classify};
 
 use std::collections::BTreeMap;

@@ -54,7 +54,7 @@ impl Bucket {
     /// the URL instead of its host name.
     #[must_use]
     pub fn new(config: &SdkConfig, account: &str) -> Self {
-        let custom = config.endpoint_url().is_some();
+        let custom = pb_aws::endpoint_url(config, "S3").is_some();
         let config = aws_sdk_s3::config::Builder::from(config).force_path_style(custom).build();
         Self { client: Client::from_conf(config), account: account.to_owned() }
     }

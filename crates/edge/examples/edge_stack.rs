@@ -76,7 +76,7 @@ impl Example {
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
-    let config = default_vpc::config().await;
+    let config = default_vpc::config().await?;
     let vpc = default_vpc::find(&config).await?;
     let dns = DnsClient::new(&config);
     let given = std::env::args().nth(1);

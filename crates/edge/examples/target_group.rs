@@ -11,7 +11,7 @@ mod default_vpc;
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
-    let config = default_vpc::config().await;
+    let config = default_vpc::config().await?;
     let vpc = default_vpc::find(&config).await?;
     eprintln!("in {} with {:?} and {}", vpc.id, vpc.subnets, vpc.security_group);
     let standalone = |path: &str| -> Result<Standalone, Box<dyn Error>> {

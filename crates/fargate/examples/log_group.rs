@@ -13,7 +13,9 @@ use std::error::Error;
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
-    let config = connect(&Access { region: "us-east-2".to_owned(), ..Access::default() }).await;
+    let environment = std::env::vars().collect();
+    let access = Access { region: "us-east-2".to_owned(), environment, ..Access::default() };
+    let config = connect(&access).await?;
     let group = |days: i32| -> Result<Standalone, Failure> {
         let mut graph = Graph::new();
         let groups = graph.kind(LogGroups::new(aws_sdk_cloudwatchlogs::Client::new(&config)));

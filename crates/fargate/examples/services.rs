@@ -18,7 +18,9 @@ const IMAGE: &str = "public.ecr.aws/docker/library/redis:7";
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
-    let config = connect(&Access { region: REGION.to_owned(), ..Access::default() }).await;
+    let environment = std::env::vars().collect();
+    let access = Access { region: REGION.to_owned(), environment, ..Access::default() };
+    let config = connect(&access).await?;
     let (subnet, group) = default_network(&aws_sdk_ec2::Client::new(&config)).await?;
     let concern = |count: i32| -> Result<Standalone, Failure> {
         let mut graph = Graph::new();

@@ -18,7 +18,9 @@ type ExampleResult = Result<(), Box<dyn Error>>;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExampleResult {
-    let config = pb_aws::connect(&Access { region: "us-east-2".to_owned(), ..Access::default() }).await;
+    let environment = std::env::vars().collect();
+    let access = Access { region: "us-east-2".to_owned(), environment, ..Access::default() };
+    let config = pb_aws::connect(&access).await?;
     let client = Client::new(&config);
     let ec2 = Ec2::from(&config);
     let zones = ec2.zones().await?;

@@ -13,7 +13,9 @@ use std::error::Error;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn Error>> {
-    let config = pb_aws::connect(&Access { region: "us-east-2".to_owned(), ..Access::default() }).await;
+    let environment = std::env::vars().collect();
+    let access = Access { region: "us-east-2".to_owned(), environment, ..Access::default() };
+    let config = pb_aws::connect(&access).await?;
     let ec2 = Ec2::from(&config);
 
     let snapshot = vpc(&ec2, false)?.deploy().await?;

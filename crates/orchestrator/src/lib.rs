@@ -27,6 +27,10 @@ use clap::Parser;
 use output::console;
 use pb_engine::ErrorCode;
 use std::process::ExitCode;
+use std::time::Duration;
+
+/// Time for threads that are still busy when a command has finished.
+const SHUTDOWN_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// Runs the command that is given on the command line. `--help` documents the exit codes.
 pub fn run() -> ExitCode {
@@ -48,13 +52,16 @@ pub fn run() -> ExitCode {
     };
     let ended = runtime.block_on(commands::dispatch(cli));
     console::end_live();
-    match ended {
+    let code = match ended {
         Ok(exit) => exit.code().into(),
         Err(error) => {
             output::error(&error, json);
             error.code().into()
         }
-    }
+    };
+    // A name server that does not answer keeps a thread busy for up to half a minute.
+    runtime.shutdown_timeout(SHUTDOWN_TIMEOUT);
+    code
 }
 
 /// Prints help, the version, or an error in the command line.

@@ -12,7 +12,7 @@ mod setup;
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
-    let config = setup::config().await;
+    let config = setup::config().await?;
     let stack = |timeout: &str| -> Result<Standalone, Box<dyn Error>> {
         let spec = ParameterGroupSpec {
             name: "example-parameters".to_owned(),

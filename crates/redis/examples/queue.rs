@@ -13,7 +13,7 @@ mod setup;
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
-    let config = setup::config().await;
+    let config = setup::config().await?;
     let (subnet, group) = setup::subnet_and_group(&config).await?;
     let stack = |node_type: &str| -> Result<Standalone, Box<dyn Error>> {
         let spec = QueueSpec { node_type: node_type.to_owned(), ..QueueSpec::named("example-queue") };

@@ -19,7 +19,9 @@ type Done = Result<(), Box<dyn Error>>;
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Done {
     let mut arguments = std::env::args().skip(1);
-    let config = pb_aws::connect(&Access { region: "us-east-2".to_owned(), ..Access::default() }).await;
+    let environment = std::env::vars().collect();
+    let access = Access { region: "us-east-2".to_owned(), environment, ..Access::default() };
+    let config = pb_aws::connect(&access).await?;
     let location = StateLocation {
         bucket: arguments.next().unwrap_or_else(|| "ospc-terraform-state-storage-s3".to_owned()),
         key: "pb-deploy-example/staging/state.json".to_owned(),

@@ -64,7 +64,7 @@ impl Store {
     /// has the bucket name in its path.
     #[must_use]
     pub fn new(config: &SdkConfig, location: &StateLocation) -> Self {
-        let custom = config.endpoint_url().is_some();
+        let custom = pb_aws::endpoint_url(config, "S3").is_some();
         let config = aws_sdk_s3::config::Builder::from(config).force_path_style(custom).build();
         Self { client: Client::from_conf(config), location: location.clone(), account_region: None }
     }

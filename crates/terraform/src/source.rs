@@ -89,7 +89,7 @@ impl fmt::Display for Source {
 
 /// Creates a client. For endpoints other than AWS, the bucket is part of the URL's path.
 pub(crate) fn client(config: &SdkConfig) -> Client {
-    let custom = config.endpoint_url().is_some();
+    let custom = pb_aws::endpoint_url(config, "S3").is_some();
     Client::from_conf(aws_sdk_s3::config::Builder::from(config).force_path_style(custom).build())
 }
 

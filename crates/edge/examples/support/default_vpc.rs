@@ -4,9 +4,9 @@ use pb_aws::{Access, connect};
 use std::error::Error;
 
 /// Returns the SDK configuration that the environment defines.
-pub async fn config() -> aws_types::SdkConfig {
+pub async fn config() -> Result<aws_types::SdkConfig, pb_engine::Failure> {
     let region = std::env::var("AWS_REGION").unwrap_or_else(|_| "us-east-2".to_owned());
-    connect(&Access { region, ..Access::default() }).await
+    connect(&Access { region, environment: std::env::vars().collect(), ..Access::default() }).await
 }
 
 /// The default VPC, with its subnets and its default security group.

@@ -49,11 +49,8 @@ pub async fn exec(
             .hint("the agent starts a few seconds after the task, and the task role needs the ssmmessages permissions")
     })?;
     console::note(format!("Connecting to task {} ({})", chosen.id, chosen.revision));
-    let endpoint = global
-        .endpoint_url
-        .clone()
-        .or_else(|| std::env::var("AWS_ENDPOINT_URL_SSM").ok())
-        .unwrap_or_else(|| format!("https://ssm.{}.amazonaws.com", workspace.region));
+    let endpoint =
+        pb_aws::endpoint_url(&aws, "SSM").unwrap_or_else(|| format!("https://ssm.{}.amazonaws.com", workspace.region));
     let arguments = [
         json!(session).to_string(),
         workspace.region.clone(),

@@ -18,7 +18,8 @@ type Dependencies<'a> = Vec<(&'a Address, Vec<&'a Address>)>;
 /// An invalid configuration.
 pub async fn graph(global: &Global, workspace: &str, format: GraphFormat) -> Result<Exit, Error> {
     let workspace = load_workspace(global, workspace)?;
-    let aws = pb_aws::connect(&pb_aws::Access { region: workspace.region.clone(), ..pb_aws::Access::default() }).await;
+    let aws =
+        pb_aws::connect(&pb_aws::Access { region: workspace.region.clone(), ..pb_aws::Access::default() }).await?;
     let graph = stack::build(&aws, &workspace, &Prerequisites::unknown(&workspace))?;
     let needs = transitive_reduction(&graph);
     if global.json {

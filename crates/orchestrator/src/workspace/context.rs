@@ -5,9 +5,11 @@ use crate::exit::Error;
 use crate::workspace::prerequisites;
 use crate::workspace::recorded_names;
 use aws_config::SdkConfig;
+use pb_aws::{Access, Connection};
 use pb_config::{Config, Workspace};
 use pb_engine::{Failure, Ownership, Snapshot};
 use pb_state::{AccountRegion, Session, StateLocation, Store, Timing};
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -81,21 +83,32 @@ pub fn load_workspace(global: &Global, name: &str) -> Result<Workspace, Error> {
 /// Returns the AWS client configuration for one workspace.
 ///
 /// # Errors
-/// An unknown profile; an empty endpoint URL, or an endpoint on which nothing listens.
+/// An unknown profile; an invalid endpoint, proxy or certificate setting; an endpoint on which nothing listens.
 pub async fn connect(global: &Global, workspace: &Workspace) -> Result<SdkConfig, Error> {
+    Ok(connection(global, workspace).await?.config().await)
+}
+
+/// Returns the checked settings for access to AWS for one workspace.
+///
+/// # Errors
+/// The errors of [`connect`].
+pub async fn connection(global: &Global, workspace: &Workspace) -> Result<Connection, Error> {
     let named = || std::env::var("AWS_ENDPOINT_URL").ok();
     if global.endpoint_url.clone().or_else(named).is_some_and(|url| url.trim().is_empty()) {
         let hint = "set a URL, or unset AWS_ENDPOINT_URL and omit --endpoint-url to use AWS";
         return Err(Error::usage("the endpoint URL is empty", hint));
     }
-    let access = pb_aws::Access {
+    // No setting has a name or value that is not Unicode.
+    let text = |(name, value): (OsString, OsString)| Some((name.into_string().ok()?, value.into_string().ok()?));
+    let access = Access {
         profile: global.profile.clone(),
         region: workspace.region.clone(),
         endpoint_url: global.endpoint_url.clone(),
+        environment: std::env::vars_os().filter_map(text).collect(),
     };
-    let config = pb_aws::connect(&access).await;
-    pb_aws::check_access(&access, &config).await?;
-    Ok(config)
+    let connection = Connection::read(&access).await?;
+    connection.check_endpoints().await?;
+    Ok(connection)
 }
 
 /// Loads one workspace with its AWS client configuration and its snapshot, and uses the recorded names. An unreadable

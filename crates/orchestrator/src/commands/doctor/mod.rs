@@ -12,7 +12,7 @@ use crate::exit::{Error, Exit};
 use crate::output;
 use crate::output::console;
 use crate::output::{BAD, BOLD, DIM, GOOD, WARN, paint};
-use crate::workspace::context::{account_region, connect, load_workspace, state_location};
+use crate::workspace::context::{account_region, connection, load_workspace, state_location};
 use crate::workspace::stack_context::{RunOptions, StackContext};
 use crate::workspace::untagged;
 use anstyle::Style;
@@ -27,9 +27,11 @@ use pb_state::{Session, Store};
 /// An invalid configuration; an endpoint that does not answer.
 pub async fn doctor(global: &Global, name: &str) -> Result<Exit, Error> {
     let workspace = load_workspace(global, name)?;
-    let aws = connect(global, &workspace).await?;
+    let connection = connection(global, &workspace).await?;
+    let mut checks: Vec<Check> = connection.ineffective_keys().into_iter().map(ineffective_key).collect();
+    let aws = connection.config().await;
     let account = crate::workspace::prerequisites::account(&aws, &workspace).await;
-    let (mut checks, mut command) = (Vec::new(), None);
+    let mut command = None;
     match account {
         // Without an account, no other check can be made.
         Err(failure) => checks.push(Check::failed("account", Verdict::Bad, &failure)),
@@ -80,6 +82,11 @@ async fn ownership_tags(global: &Global, name: &str, snapshot: &Snapshot) -> Opt
         Ok(Some(lost)) => Check::bad(NAME, lost, untagged::hint(name)),
         Err(error) => Check::new(NAME, Verdict::Unknown, error.to_string()),
     })
+}
+
+fn ineffective_key(found: pb_aws::IneffectiveKey) -> Check {
+    let pb_aws::IneffectiveKey { profile, key, effect, hint } = found;
+    Check::warning("credentials", format!("`{key}` of profile {profile} has no effect: {effect}"), hint)
 }
 
 fn show(name: &str, ready: bool, checks: &[Check]) {
