@@ -195,8 +195,11 @@ def finish_stop(place: Place, service: Service | None, task: Task) -> None:
 
 
 def write_log(place: Place, task: Task, text: str) -> None:
-    """Writes a line to the log streams of a task's containers."""
+    """Writes a line to the log streams of a task's containers. A container with the variable PB_EMULATOR_LOG writes its
+    value instead.
+    """
     for container in task.definition.containers:
+        variables = {pair["name"]: pair["value"] for pair in container.get("environment") or []}
         options = (container.get("logConfiguration") or {}).get("options") or {}
         logs = logs_backends[place.account][options.get("awslogs-region") or place.region]
         group = options.get("awslogs-group")
@@ -205,7 +208,8 @@ def write_log(place: Place, task: Task, text: str) -> None:
         stream = f"{options.get('awslogs-stream-prefix', 'ecs')}/{container['name']}/{task.id}"
         if stream not in logs.groups[group].streams:
             logs.create_log_stream(group, stream)
-        logs.put_log_events(group, stream, [{"timestamp": int(time.time() * 1000), "message": text}])
+        event = {"timestamp": int(time.time() * 1000), "message": variables.get("PB_EMULATOR_LOG", text)}
+        logs.put_log_events(group, stream, [event])
 
 
 def task_response(state: EcsState, task: Task, with_tags: bool) -> dict[str, Any]:

@@ -22,18 +22,23 @@ DRAINING: State = ("draining", "Target.DeregistrationInProgress", "Target deregi
 TIMED_OUT: State = ("unhealthy", "Target.Timeout", "Request timed out")
 #: Suffix of an image tag whose tasks answer only at some paths; with `only-a_b`, at /a and /b.
 ONLY = re.compile(r"only-(?P<paths>[A-Za-z0-9_]+)$")
+#: Suffix of an image tag whose tasks answer with a fixed status at all paths.
+STATUS = re.compile(r"status-(?P<status>\d{3})$")
 
 
 def response_status(place: Place, definition: Definition, path: str) -> int:
     """Returns the status with which tasks of this definition answer at a path.
 
-    It is 200, except for two kinds of image tags: tasks with `:unhealthy` answer with 500, and tasks with a tag that
-    ends in `only-a_b` answer with 404 at all paths but /a and /b.
+    It is 200, except for three kinds of image tags: tasks with `:unhealthy` answer with 500, tasks with a tag that ends
+    in `status-308` answer with 308, and tasks with a tag that ends in `only-a_b` answer with 404 at all paths but /a
+    and /b.
     """
     for container in definition.containers:
         tag = ecr_images.tag_of(place, str(container.get("image") or "")) or ""
         if tag.endswith(":unhealthy"):
             return 500
+        if status := STATUS.search(tag):
+            return int(status["status"])
         if (only := ONLY.search(tag)) and path.split("?")[0].strip("/") not in only["paths"].split("_"):
             return 404
     return 200

@@ -6,6 +6,7 @@ import http.client
 import json
 import os
 import signal
+import socket
 import threading
 import time
 from dataclasses import dataclass, field
@@ -110,6 +111,12 @@ class Application:
         for thread in threads:
             thread.join()
         return observed
+
+    def fill_queue(self) -> None:
+        """Makes the Redis server refuse writes, as it does when its memory is used up."""
+        with socket.create_connection(("127.0.0.1", self.queue_port), timeout=5) as connection:
+            connection.sendall(b"CONFIG SET maxmemory 1\r\n")
+            assert connection.recv(100) == b"+OK\r\n"
 
     def stop_queue(self, number: signal.Signals) -> None:
         """Kills or suspends the Redis server."""

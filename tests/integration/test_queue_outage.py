@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import time
 from collections.abc import Iterator
@@ -10,9 +11,10 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from endpoint import ROOT
 from harness import until
 from queue_outage import START_SECONDS, Application, Observed, dockerfile_command
-from real_parts import application_folder, redis_folder
+from real_parts import application_folder, listens, redis_folder
 
 OUTAGE_SECONDS = 60.0
 #: A web service with the default settings of Celery.
@@ -73,3 +75,21 @@ def test_task_that_ends_in_queue_outage_succeeds(application: Application) -> No
     application.restore_queue()
     assert job.process.wait(START_SECONDS) == 0, job.output()
     assert "'done': True" in job.output() and "succeeded in" in worker.output()
+
+
+def signature(symptom: str) -> str:
+    """Returns the text by which a failed rollout recognizes a symptom in a log."""
+    table = (ROOT / "crates" / "fargate" / "src" / "rollout" / "diagnosis.rs").read_text(encoding="utf-8")
+    [text] = re.findall(rf'\("([^"]+)", Symptom::{symptom}\)', table)
+    return str(text)
+
+
+def test_known_log_lines_are_those_of_celery(application: Application) -> None:
+    until(lambda: listens(application.queue_port), START_SECONDS)
+    application.fill_queue()
+    full = application.start("full", *dockerfile_command("celery"))
+    assert full.process.wait(START_SECONDS) == 1
+    assert any(signature("QueueMemoryUsedUp") in line for line in full.output().splitlines()[-10:]), full.output()
+    application.stop_queue(signal.SIGKILL)
+    unreachable = application.start("unreachable", *dockerfile_command("celery"))
+    until(lambda: signature("QueueUnreachable") in unreachable.output(), START_SECONDS)

@@ -4,6 +4,7 @@ use aws_sdk_elasticloadbalancingv2::types::{TargetDescription, TargetHealthDescr
 use aws_types::SdkConfig;
 use pb_aws::ForOperation;
 use pb_engine::{Class, Failure};
+use pb_rules::health_checks::FailedCheck;
 use serde::Serialize;
 
 /// Health of a target.
@@ -48,6 +49,12 @@ fn health(description: &TargetHealthDescription) -> TargetHealth {
         state: health.and_then(|health| health.state()).map_or("unknown", |state| state.as_str()).to_owned(),
         reason: health.and_then(|health| health.description()).map(|words| words.trim_end_matches('.').to_owned()),
     }
+}
+
+/// Returns the cause and the remedy, if the status code of a failed health check shows them.
+pub(crate) fn hint(targets: &[TargetHealth]) -> Option<&'static str> {
+    let unhealthy = targets.iter().filter(|target| target.state == "unhealthy");
+    unhealthy.filter_map(|target| target.reason.as_deref()).find_map(FailedCheck::find).map(FailedCheck::hint)
 }
 
 /// Returns one line per target, with its state and the reason.

@@ -82,7 +82,9 @@ impl Check for HealthyTargets {
             _ => format!("{counts} after {} s", self.timeout.as_secs()),
         };
         let cause = Cause::Health(FailedHealth { targets: health::describe(&targets), rolled_back: false });
-        Err(Failure::new(class, format!("reach {}", spec.service), message).cause(cause))
+        let mut failure = Failure::new(class, format!("reach {}", spec.service), message).cause(cause);
+        failure.hint = health::hint(&targets).map(str::to_owned);
+        Err(failure)
     }
 }
 

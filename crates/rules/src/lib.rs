@@ -20,6 +20,7 @@ pub mod cache;
 pub mod capacity;
 pub mod dns;
 pub mod fargate;
+pub mod health_checks;
 pub mod image;
 pub mod load_balancer;
 pub mod logs;

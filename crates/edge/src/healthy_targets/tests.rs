@@ -24,10 +24,15 @@ fn spec(at_least: i32) -> HealthyTargetsSpec {
 }
 
 fn answer(states: &[&str]) -> DescribeTargetHealthOutput {
+    answer_with(states, "500")
+}
+
+/// Returns targets in these states; unhealthy ones answer health checks with `code`.
+fn answer_with(states: &[&str], code: &str) -> DescribeTargetHealthOutput {
     let target = |(number, state): (usize, &&str)| {
         let mut health = TargetHealth::builder().state(TargetHealthStateEnum::from(*state));
         if *state == "unhealthy" {
-            health = health.description("Health checks failed with these codes: [500].");
+            health = health.description(format!("Health checks failed with these codes: [{code}]."));
         }
         let target = TargetDescription::builder().id(format!("10.0.1.{number}")).port(5050).build();
         TargetHealthDescription::builder().target(target).target_health(health.build()).build()
@@ -97,4 +102,14 @@ async fn unhealthy_targets_fail_after_one_health_period() {
     assert_eq!(failure.class, Class::Failed);
     assert_eq!(failure.message, "0 of 1 targets are healthy after 35 s");
     assert!(failure.details()[0].contains("unhealthy: Health checks failed"), "{:?}", failure.details());
+    assert_eq!(failure.hint, None, "500 has no single cause");
+}
+
+#[tokio::test(start_paused = true)]
+async fn status_with_a_known_cause_has_a_hint() {
+    for (code, words) in [("308", "with the slash"), ("404", "no page"), ("400", "TRUSTED_HOSTS")] {
+        let rule = mock!(Client::describe_target_health).then_output(move || answer_with(&["unhealthy"], code));
+        let hint = deployed(&rule).await.unwrap_err().hint.unwrap_or_default();
+        assert!(hint.contains(words), "{code}: {hint}");
+    }
 }

@@ -30,8 +30,9 @@ impl TargetGroup {
         }
         let Err(failure) = self.wait_one_health_period(cx, attrs, wanted).await else { return Ok(()) };
         self.modify(&attrs.arn, before).await?;
+        let known = failure.hint.as_ref().map(|hint| format!("; {hint}")).unwrap_or_default();
         let hint = format!(
-            "the tasks must answer GET {} with {} first; the old health check was restored",
+            "the tasks must answer GET {} with {} first; the old health check was restored{known}",
             wanted.path, wanted.matcher
         );
         let cause = match failure.cause {
@@ -72,7 +73,8 @@ impl TargetGroup {
             let targets = health::read_target_health(&self.client, &attrs.arn).await?;
             if !is_any_healthy(&targets) {
                 let message = format!("no target of {} passes the new health check", attrs.name);
-                let failure = Failure::new(Class::Failed, "change the health checks", message);
+                let mut failure = Failure::new(Class::Failed, "change the health checks", message);
+                failure.hint = health::hint(&targets).map(str::to_owned);
                 let targets = health::describe(&targets);
                 return Err(failure.cause(Cause::Health(FailedHealth { targets, rolled_back: false })));
             }

@@ -37,6 +37,9 @@ pub struct FailedRollout {
     pub events: Vec<String>,
     /// The last log lines of a task that failed, earliest first.
     pub log: Vec<String>,
+    /// Names of the known symptoms in the log and in the exits, such as `queue_unreachable`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub symptoms: Vec<&'static str>,
     /// Set if the previous revision serves again.
     pub rolled_back: bool,
     /// The outcome of the rollback, in words.

@@ -243,6 +243,7 @@ mod tests {
             exits: vec!["2 x exit 1".to_owned()],
             events: vec!["it started".to_owned()],
             log: vec!["cannot import app".to_owned()],
+            symptoms: vec!["queue_unreachable"],
             rolled_back: true,
             rollback: Some("rolled back: the previous revision is serving again".to_owned()),
             running: None,
@@ -258,7 +259,7 @@ mod tests {
             ],
             "cause": {
                 "kind": "rollout", "exits": ["2 x exit 1"], "events": ["it started"], "log": ["cannot import app"],
-                "rolled_back": true, "rollback": "rolled back: the previous revision is serving again",
+                "symptoms": ["queue_unreachable"], "rolled_back": true, "rollback": "rolled back: the previous revision is serving again",
             },
         });
         assert_eq!(serde_json::to_value(failure).unwrap(), expected);

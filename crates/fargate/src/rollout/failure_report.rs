@@ -3,9 +3,9 @@
 use crate::resources::container::{LogSpec, log_from_ecs};
 use crate::resources::service::spec::primary;
 use crate::revisions;
-use crate::rollout::crash_loop;
 use crate::rollout::deployments::RollbackOutcome;
 use crate::rollout::status::{ExpectedDeployment, events, revision_name, shorten_ids};
+use crate::rollout::{crash_loop, diagnosis};
 use crate::tasks::one_off;
 use aws_sdk_cloudwatchlogs::types::OutputLogEvent;
 use aws_sdk_ecs::Client;
@@ -58,17 +58,21 @@ impl FailureReport<'_> {
             Some(task) => self.last_log_lines(task).await,
             None => Vec::new(),
         };
+        let symptoms = diagnosis::symptoms(&tasks, &events, &log);
         let rollout = FailedRollout {
             exits,
             events,
             log,
+            symptoms: symptoms.iter().map(|symptom| symptom.name()).collect(),
             rolled_back: rollback.as_ref().is_some_and(|rollback| rollback.rolled_back),
             rollback: rollback.map(|rollback| rollback.text),
             running: now.or(seen).map(running_tasks),
         };
         let failure = Failure::new(class, format!("roll out {}", self.expected.service), reason);
-        let failure = failure.cause(Cause::Rollout(Box::new(rollout)));
-        if lacks_secrets { failure.hint(one_off::SECRET_ACCESS_HINT) } else { failure }
+        let mut failure = failure.cause(Cause::Rollout(Box::new(rollout)));
+        let secrets = lacks_secrets.then(|| one_off::SECRET_ACCESS_HINT.to_owned());
+        failure.hint = secrets.or_else(|| diagnosis::hint(&symptoms));
+        failure
     }
 
     /// Returns the last log lines of the task, earliest first, or one line that says that the container wrote nothing.

@@ -2,6 +2,7 @@
 
 pub(crate) mod crash_loop;
 pub(crate) mod deployments;
+pub(crate) mod diagnosis;
 pub(crate) mod failure_report;
 pub(crate) mod old_revisions;
 pub(crate) mod poller;
