@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
@@ -14,7 +15,7 @@ import pytest
 from endpoint import ROOT
 from harness import until
 from queue_outage import START_SECONDS, Application, Observed, dockerfile_command
-from real_parts import application_folder, listens, redis_folder
+from real_parts import application_folder, ask, listens, redis_folder
 
 OUTAGE_SECONDS = 60.0
 #: A web service with the default settings of Celery.
@@ -63,18 +64,25 @@ def application(path: str, tmp_path: Path) -> Iterator[Application]:
     application.end()
 
 
-def test_task_that_ends_in_queue_outage_succeeds(application: Application) -> None:
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP], ids=["killed", "suspended"])
+def test_task_that_ends_in_queue_outage_succeeds(application: Application, number: signal.Signals) -> None:
     worker = application.start("worker", *dockerfile_command("celery"), CELERY_WORKER_QUEUES="reports")
     application.start_web()
     until(lambda: "ready." in worker.output(), START_SECONDS)
-    job = application.start("job", "python", "-c", "from shop.tasks import report; print(report.delay(2).get())")
+    status, answer = ask(application.port, "/reports", json.dumps({"seconds": 2}).encode())
+    assert status == 202
     until(lambda: "received" in worker.output(), START_SECONDS)
-    application.stop_queue(signal.SIGSTOP)
+    application.stop_queue(number)
     # Longer than the timeouts of the queue's connections, so the worker fails to store the result at first.
     time.sleep(12)
     application.restore_queue()
-    assert job.process.wait(START_SECONDS) == 0, job.output()
-    assert "'done': True" in job.output() and "succeeded in" in worker.output()
+
+    def state() -> str | None:
+        status, result = ask(application.port, f"/results/{json.loads(answer)['id']}")
+        found = str(json.loads(result)["state"]) if status == 200 else "PENDING"
+        return found if found != "PENDING" else None
+
+    assert until(state, START_SECONDS) == "SUCCESS", worker.output()
 
 
 def signature(symptom: str) -> str:
