@@ -1,8 +1,6 @@
 //! Notes about values that are valid, but do not do what is likely intended. The messages are in the snapshot next to this
 //! file.
 
-#![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
-
 use pb_config::{Config, Problem};
 
 /// Configuration of two workspaces, with notes about values for both and about values of one.

@@ -103,7 +103,7 @@ fn tainted(text: &mut String, request: &ImportRequest, adoption_plan: &AdoptionP
 /// Returns what a deploy would do afterwards. If it would be refused, the reasons are in terms of the import.
 fn described_afterwards(adoption_plan: &AdoptionPlan) -> Result<Plan, Vec<PlanError>> {
     let described = |all: &Vec<PlanError>| all.iter().map(|one| verdict::described(adoption_plan, one)).collect();
-    adoption_plan.afterwards.as_ref().map(Clone::clone).map_err(described)
+    adoption_plan.afterwards.clone().map_err(|refused| described(&refused))
 }
 
 /// Adds the address in Terraform, and the changes that a deploy would make, to a step.
