@@ -7,7 +7,7 @@ use aws_sdk_iam::types::{
 };
 use pb_aws::{ForOperation, no_retry};
 use pb_config::Workspace;
-use pb_engine::Failure;
+use pb_engine::{Class, Failure};
 
 /// A sample of the actions that a deploy begins with, by their names in IAM.
 const ACTIONS: [&str; 10] = [
@@ -68,11 +68,42 @@ async fn simulate(aws: &SdkConfig, role: &str) -> Result<Simulation, Failure> {
     let identity = aws_sdk_sts::Client::new(aws).get_caller_identity().send().await;
     let identity = identity.for_operation("sts:GetCallerIdentity")?;
     let once = aws_sdk_iam::config::Builder::from(aws).retry_config(no_retry()).build();
-    simulate_actions(&aws_sdk_iam::Client::from_conf(once), identity.arn().unwrap_or_default(), role).await
+    let client = aws_sdk_iam::Client::from_conf(once);
+    let source = source_arn(&client, identity.arn().unwrap_or_default()).await?;
+    // A role that does not exist is reported by another check.
+    let role = role_arn(&client, role).await.unwrap_or_else(|_| default_role_arn(&source, role));
+    simulate_actions(&client, &source, &role).await
 }
 
-async fn simulate_actions(client: &aws_sdk_iam::Client, arn: &str, role: &str) -> Result<Simulation, Failure> {
-    let ask = || client.simulate_principal_policy().policy_source_arn(principal(arn));
+/// Returns the ARN of the user or role whose policies IAM can simulate. For a session of a role, this is the ARN of the
+/// role. The ARN of the session lacks the path of the role, which all roles of IAM Identity Center have.
+async fn source_arn(client: &aws_sdk_iam::Client, caller: &str) -> Result<String, Failure> {
+    if let Some((_, session)) = caller.split_once(":assumed-role/") {
+        let role = session.split('/').next().unwrap_or(session);
+        return role_arn(client, role).await.map_err(|failure| {
+            let hint = format!(
+                "allow iam:GetRole for role {role}, so that this check finds its ARN; a deploy does not need it"
+            );
+            failure.hint(hint)
+        });
+    }
+    if [":user/", ":role/"].iter().any(|kind| caller.contains(kind)) {
+        return Ok(caller.to_owned());
+    }
+    let message = format!("IAM simulates the permissions of users and roles only, not those of {caller}");
+    let failure = Failure::new(Class::Refused, "iam:SimulatePrincipalPolicy", message);
+    Err(failure.hint("use an IAM user or role, or a session of IAM Identity Center"))
+}
+
+/// Returns the ARN of a role, with its path.
+async fn role_arn(client: &aws_sdk_iam::Client, name: &str) -> Result<String, Failure> {
+    let found = client.get_role().role_name(name).send().await.for_operation("iam:GetRole")?;
+    let arn = found.role().map(|role| role.arn().to_owned());
+    arn.ok_or_else(|| Failure::new(Class::Ambiguous, "iam:GetRole", "the response contains no role"))
+}
+
+async fn simulate_actions(client: &aws_sdk_iam::Client, source: &str, role: &str) -> Result<Simulation, Failure> {
+    let ask = || client.simulate_principal_policy().policy_source_arn(source);
     let any = ask().set_action_names(Some(ACTIONS.map(str::to_owned).to_vec())).send();
     // Policies that follow the advice of AWS allow a role to be passed only to the service that needs it.
     let to_tasks = ContextEntry::builder()
@@ -80,7 +111,7 @@ async fn simulate_actions(client: &aws_sdk_iam::Client, arn: &str, role: &str) -
         .context_key_values("ecs-tasks.amazonaws.com")
         .context_key_type(ContextKeyTypeEnum::String)
         .build();
-    let pass = ask().action_names(PASS_ROLE).resource_arns(role_arn(arn, role)).context_entries(to_tasks).send();
+    let pass = ask().action_names(PASS_ROLE).resource_arns(role).context_entries(to_tasks).send();
     let (any, pass) = tokio::join!(any, pass);
     let mut simulation = Simulation::default();
     for result in any.for_operation("iam:SimulatePrincipalPolicy")?.evaluation_results() {
@@ -100,21 +131,9 @@ fn action(result: &EvaluationResult) -> String {
     result.eval_action_name().to_owned()
 }
 
-/// Returns the ARN of the principal to simulate. For a session of an assumed role, this is the role, because IAM cannot
-/// simulate sessions.
-fn principal(arn: &str) -> String {
-    match arn.split_once(":assumed-role/") {
-        Some((head, rest)) => {
-            let role = rest.split('/').next().unwrap_or(rest);
-            format!("{}:role/{role}", head.replacen(":sts:", ":iam:", 1))
-        }
-        None => arn.to_owned(),
-    }
-}
-
-/// Returns the ARN of a role in the same account.
-fn role_arn(arn: &str, role: &str) -> String {
-    let mut parts = arn.split(':');
+/// Returns the ARN of a role without a path in the account of the caller.
+fn default_role_arn(caller: &str, role: &str) -> String {
+    let mut parts = caller.split(':');
     let partition = parts.nth(1).unwrap_or("aws");
     let account = parts.nth(2).unwrap_or_default();
     format!("arn:{partition}:iam::{account}:role/{role}")
@@ -122,20 +141,53 @@ fn role_arn(arn: &str, role: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{ACTIONS, PASS_ROLE, Simulation, Verdict, principal, role_arn, simulate_actions, verdict};
+    use super::{ACTIONS, PASS_ROLE, Simulation, Verdict, default_role_arn, simulate_actions, source_arn, verdict};
+    use aws_sdk_iam::operation::get_role::{GetRoleError, GetRoleOutput};
     use aws_sdk_iam::operation::simulate_principal_policy::{
         SimulatePrincipalPolicyInput, SimulatePrincipalPolicyOutput,
     };
-    use aws_sdk_iam::types::{EvaluationResult, PolicyEvaluationDecisionType as Decision};
-    use aws_smithy_mocks::mock;
+    use aws_sdk_iam::types::{EvaluationResult, PolicyEvaluationDecisionType as Decision, Role};
+    use aws_smithy_mocks::{Rule, mock};
 
     const ANA: &str = "arn:aws:iam::123456789012:user/ana";
 
-    #[test]
-    fn assumed_role_session_is_simulated_as_its_role() {
-        assert_eq!(principal("arn:aws:sts::1:assumed-role/deploy/ana"), "arn:aws:iam::1:role/deploy");
-        assert_eq!(principal("arn:aws:iam::1:user/ana"), "arn:aws:iam::1:user/ana");
-        assert_eq!(role_arn("arn:aws-cn:sts::1:assumed-role/deploy/ana", "ecs"), "arn:aws-cn:iam::1:role/ecs");
+    const SSO: &str = "AWSReservedSSO_Admin_0123456789abcdef";
+
+    async fn source_of(caller: &str, rules: &[&Rule]) -> Result<String, pb_engine::Failure> {
+        source_arn(&pb_aws::mock_client!(aws_sdk_iam, rules), caller).await
+    }
+
+    #[tokio::test]
+    async fn session_is_simulated_as_its_role_with_path() {
+        let arn = format!("arn:aws:iam::123456789012:role/aws-reserved/sso.amazonaws.com/{SSO}");
+        let role = Role::builder()
+            .arn(&arn)
+            .role_name(SSO)
+            .path("/")
+            .role_id("AROA1")
+            .create_date(aws_sdk_iam::primitives::DateTime::from_secs(0));
+        let output = GetRoleOutput::builder().role(role.build().unwrap()).build();
+        let rule = mock!(aws_sdk_iam::Client::get_role)
+            .match_requests(|input| input.role_name() == Some(SSO))
+            .then_output(move || output.clone());
+        let caller = format!("arn:aws:sts::123456789012:assumed-role/{SSO}/ana@example.org");
+        assert_eq!(source_of(&caller, &[&rule]).await.unwrap(), arn);
+        assert_eq!(source_of(ANA, &[]).await.unwrap(), ANA);
+    }
+
+    #[tokio::test]
+    async fn caller_that_cannot_be_simulated_is_explained() {
+        let denied = mock!(aws_sdk_iam::Client::get_role).then_error(|| {
+            let denied = aws_sdk_iam::error::ErrorMetadata::builder().code("AccessDenied").message("no");
+            GetRoleError::generic(denied.build())
+        });
+        let failure = source_of("arn:aws:sts::1:assumed-role/deploy/ana", &[&denied]).await.unwrap_err();
+        assert!(failure.hint.unwrap().contains("allow iam:GetRole for role deploy"));
+        for caller in ["arn:aws:iam::1:root", "arn:aws:sts::1:federated-user/ana"] {
+            let failure = source_of(caller, &[]).await.unwrap_err();
+            assert!(failure.message.contains(caller) && failure.hint.is_some(), "{failure}");
+        }
+        assert_eq!(default_role_arn("arn:aws-cn:iam::1:role/deploy", "ecs"), "arn:aws-cn:iam::1:role/ecs");
     }
 
     /// Returns IAM's response, with the decisions of `decide`. `iam:PassRole` is denied unless it passes the role of
@@ -158,7 +210,7 @@ mod tests {
         let rule = mock!(aws_sdk_iam::Client::simulate_principal_policy)
             .then_compute_output(move |input| answer(input, decide));
         let client = pb_aws::mock_client!(aws_sdk_iam, [&rule]);
-        simulate_actions(&client, ANA, "ecs").await.unwrap()
+        simulate_actions(&client, ANA, "arn:aws:iam::123456789012:role/ecs").await.unwrap()
     }
 
     #[tokio::test]

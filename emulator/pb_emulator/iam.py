@@ -1,0 +1,47 @@
+"""Simulation of policies by IAM, which moto does not emulate.
+
+AWS rule: the source of the policies is the ARN of a user, group or role, with its path. The ARN of a session is
+refused. Policies are not evaluated: every action is allowed.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from moto.iam.models import iam_backends
+from moto.iam.responses import IamResponse
+
+from .errors import AwsError
+from .patching import Place, install
+
+SOURCE = re.compile(r"arn:aws:iam::\d{12}:(user|group|role)/.+")
+
+
+def install_rules() -> None:
+    """Adds SimulatePrincipalPolicy."""
+    install(IamResponse, "SimulatePrincipalPolicy", simulate_principal_policy)
+
+
+def simulate_principal_policy(place: Place, request: dict[str, Any]) -> dict[str, Any]:
+    """Allows all actions of an existing user, group or role."""
+    arn = request["PolicySourceArn"]
+    # Moto's name of a caller without a user of its own.
+    if arn != f"arn:aws:sts::{place.account}:user/moto":
+        require_entity(place, arn)
+    resource = (request.get("ResourceArns") or ["*"])[0]
+    results = [
+        {"EvalActionName": name, "EvalResourceName": resource, "EvalDecision": "allowed", "MatchedStatements": []}
+        for name in request["ActionNames"]
+    ]
+    return {"IsTruncated": False, "EvaluationResults": results}
+
+
+def require_entity(place: Place, arn: str) -> None:
+    """Refuses an ARN that is not exactly that of a user, group or role."""
+    if not (match := SOURCE.fullmatch(arn)):
+        raise AwsError("InvalidInput", f"Invalid Entity Arn: {arn} does not clearly define entity type and name.")
+    backend = iam_backends[place.account]["aws"]
+    entities = {"user": backend.users, "group": backend.groups, "role": backend.roles}[match.group(1)]
+    if arn not in {entity.arn for entity in entities.values()}:
+        raise AwsError("NoSuchEntity", f"The entity with ARN {arn} cannot be found.")
