@@ -35,7 +35,7 @@ class Row:
 
     def __init__(self) -> None:
         self.cells: list[str] = []
-        #: Whether the text continues in the next row, because it was too long for this one.
+        #: True if the text continues in the next row, because it was too long for this one.
         self.continues = False
 
     def write(self, column: int, character: str) -> None:

@@ -13,11 +13,12 @@ pub(crate) fn length(what: &str, value: &str, min: usize, max: usize) -> Verdict
     if value.is_empty() && min > 0 {
         return Err(Violation::new(format!("{what} must not be empty")));
     }
+    let characters = if length == 1 { "1 character".to_owned() } else { format!("{length} characters") };
     if length < min {
-        return Err(Violation::new(format!("`{value}` has {length} characters; {what} needs at least {min}")));
+        return Err(Violation::new(format!("`{value}` has {characters}; {what} needs at least {min}")));
     }
     if length > max {
-        return Err(Violation::new(format!("`{value}` has {length} characters; {what} can have at most {max}")));
+        return Err(Violation::new(format!("`{value}` has {characters}; {what} can have at most {max}")));
     }
     Ok(())
 }
@@ -69,4 +70,16 @@ pub(crate) fn between(value: i64, min: i64, max: i64, unit: &str) -> Verdict {
         return Ok(());
     }
     Err(Violation::new(format!("{value} is not between {min} and {max}{unit}")).with_suggestion(value.clamp(min, max)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::length;
+
+    #[test]
+    fn message_counts_one_character() {
+        let message = |value| length("a bucket name", value, 3, 63).unwrap_err().to_string();
+        assert_eq!(message("b"), "`b` has 1 character; a bucket name needs at least 3");
+        assert_eq!(message("bc"), "`bc` has 2 characters; a bucket name needs at least 3");
+    }
 }
