@@ -6,8 +6,8 @@ from moto.core.base_backend import BackendDict
 from moto.moto_api._internal.models import reset_model_data
 
 from . import (
-    caching, ec2, ecr_images, ecs, ecs_rollout, elasticache, elasticache_model, elbv2, iam, interfaces, quota_rules,
-    quotas, route53, s3, simple_services, tagging_api,
+    caching, ec2, ecr_images, ecs, ecs_rollout, elasticache, elasticache_model, elbv2, iam, interfaces, operator_calls,
+    quota_rules, quotas, route53, s3, simple_services, tagging_api,
 )  # fmt: skip
 from .patching import Place
 
@@ -21,7 +21,7 @@ def install() -> None:
         return
     for module in (
         interfaces, ec2, ecr_images, elbv2, ecs, elasticache, iam, quotas, quota_rules, route53, s3, simple_services,
-        tagging_api, caching,
+        operator_calls, tagging_api, caching,
     ):  # fmt: skip
         module.install_rules()
     _installed = True

@@ -189,6 +189,16 @@ def test_log_groups(aws: Aws) -> None:
     assert aws.code(logs.delete_log_group, logGroupName="nope") == "ResourceNotFoundException"
 
 
+def test_log_group_deletion_protection(aws: Aws) -> None:
+    logs = aws.logs
+    logs.create_log_group(logGroupName="kept")
+    logs.put_log_group_deletion_protection(logGroupIdentifier="kept", deletionProtectionEnabled=True)
+    assert logs.describe_log_groups()["logGroups"][0]["deletionProtectionEnabled"] is True
+    assert aws.code(logs.delete_log_group, logGroupName="kept") == "ValidationException"
+    logs.put_log_group_deletion_protection(logGroupIdentifier="kept", deletionProtectionEnabled=False)
+    logs.delete_log_group(logGroupName="kept")
+
+
 MANIFEST = json.dumps({
     "schemaVersion": 2, "mediaType": "application/vnd.docker.distribution.manifest.v2+json",
     "config": {"mediaType": "application/vnd.docker.container.image.v1+json", "size": 2, "digest": "sha256:" + "0" * 64},

@@ -134,3 +134,11 @@ def test_load_balancer_beyond_quota_is_refused(aws: Aws) -> None:
     assert aws.code(aws.elbv2.create_load_balancer, Name="two", **settings) == "TooManyLoadBalancers"
     again = aws.elbv2.create_load_balancer(Name="one", **settings)["LoadBalancers"][0]["LoadBalancerArn"]
     assert again == first
+
+
+def test_requested_quota_increase_is_granted(aws: Aws) -> None:
+    client = getattr(aws, "service-quotas")
+    asked = {"ServiceCode": "vpc", "QuotaCode": "L-0EA8095F"}
+    assert aws.code(client.request_service_quota_increase, DesiredValue=60, **asked) == "IllegalArgumentException"
+    client.request_service_quota_increase(DesiredValue=61, **asked)
+    assert client.get_service_quota(**asked)["Quota"]["Value"] == 61.0

@@ -6,6 +6,7 @@
 //! particular service.
 
 mod access;
+mod cli;
 mod connect;
 mod connection_fault;
 mod credentials;
@@ -21,6 +22,7 @@ mod proxy;
 mod rate_limit;
 mod trust;
 
+pub use cli::in_region;
 pub use connect::{Access, Connection, connect, no_retry, retries, timeouts};
 pub use credentials::IneffectiveKey;
 pub use endpoints::endpoint_url;

@@ -10,8 +10,10 @@ mod interfaces;
 mod tests;
 
 use aws_sdk_ec2::types::{SecurityGroup as LiveGroup, SecurityGroupRule as LiveRule, Tag};
+use aws_types::region::Region;
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, try_join3};
+use pb_aws::in_region;
 use pb_engine::{Address, Failure, PlanError, Planned, PreflightCheck};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -34,7 +36,7 @@ impl Blockers {
 impl PreflightCheck for Blockers {
     fn check<'a>(&'a self, planned: &'a Planned<'_>) -> BoxFuture<'a, Result<Vec<PlanError>, Failure>> {
         async move {
-            let deletions = Deletions::of(planned);
+            let deletions = Deletions::of(planned, self.ec2.client.config().region().cloned());
             if deletions.is_empty() {
                 return Ok(Vec::new());
             }
@@ -59,10 +61,12 @@ struct Deletions {
     gateways: BTreeMap<String, Address>,
     /// Ids of the VPCs that are deleted or that contain one of the other resources.
     affected_vpcs: Vec<String>,
+    /// Region of the resources.
+    region: Option<Region>,
 }
 
 impl Deletions {
-    fn of(planned: &Planned<'_>) -> Self {
+    fn of(planned: &Planned<'_>, region: Option<Region>) -> Self {
         let subnets = planned.deleted::<Subnet>();
         let groups = planned.deleted::<SecurityGroup>();
         let vpcs: BTreeMap<_, _> = planned.deleted::<Vpc>().into_iter().map(|(at, _, attrs)| (attrs.id, at)).collect();
@@ -78,11 +82,17 @@ impl Deletions {
             vpcs,
             gateways,
             affected_vpcs: affected_vpcs.into_iter().collect(),
+            region,
         }
     }
 
     fn is_empty(&self) -> bool {
         [&self.vpcs, &self.subnets, &self.groups, &self.gateways].iter().all(|parts| parts.is_empty())
+    }
+
+    /// Returns a command of the AWS CLI for the region of the resources.
+    fn command(&self, command: &str) -> String {
+        in_region(command, self.region.as_ref())
     }
 
     fn vpc_ids(&self) -> Vec<String> {
@@ -144,7 +154,8 @@ impl Blockers {
         let within = within.iter().filter(|(_, group)| group.group_name() != Some(DEFAULT));
         found.extend(within.filter_map(|(id, group)| {
             let address = deletions.vpcs.get(group.vpc_id()?)?;
-            let remedy = format!("delete the group first: aws ec2 delete-security-group --group-id {id}");
+            let delete = deletions.command(&format!("aws ec2 delete-security-group --group-id {id}"));
+            let remedy = format!("delete the group first: {delete}");
             Some(refusal(address, &format!("{} is in it", group_name(id, Some(group))), &remedy))
         }));
         Ok(found)
@@ -164,5 +175,5 @@ fn blocked_by_rule(rule: &LiveRule, groups: &BTreeMap<String, LiveGroup>, deleti
     let (role, direction) = if egress(rule) { ("destination", "egress") } else { ("source", "ingress") };
     let blocker = format!("rule {id} of {} references it as {role}", group_name(group, groups.get(group)));
     let revoke = format!("aws ec2 revoke-security-group-{direction} --group-id {group} --security-group-rule-ids {id}");
-    Some(refusal(address, &blocker, &format!("revoke the rule: {revoke}")))
+    Some(refusal(address, &blocker, &format!("revoke the rule: {}", deletions.command(&revoke))))
 }

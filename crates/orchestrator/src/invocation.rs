@@ -14,14 +14,12 @@ pub fn command(arguments: &[&str]) -> String {
     line(words, &selection(given, &["--config", "--profile", "--region", "--endpoint-url"]).join(" "))
 }
 
-/// Returns `aws` with these arguments, with the region, and with the global options of this process that the AWS CLI has,
-/// too.
-pub fn aws_command(arguments: &str, region: &str) -> String {
+/// Returns a command of the AWS CLI with the region, and with the global options of this process that the CLI has, too.
+pub fn aws_command(command: &str, region: &str) -> String {
     let given = std::env::args_os().skip(1).map(|argument| argument.to_string_lossy().into_owned());
     let options = selection(given, &["--profile", "--endpoint-url"]);
     let region = ["--region".to_owned(), region.to_owned()];
-    let words = ["aws".to_owned(), arguments.to_owned()].into_iter().chain(region).chain(options);
-    words.collect::<Vec<_>>().join(" ")
+    std::iter::once(command.to_owned()).chain(region).chain(options).collect::<Vec<_>>().join(" ")
 }
 
 /// Returns the options with these names in `arguments`, with their values, quoted.

@@ -115,9 +115,9 @@ impl Usage {
 
     /// Returns the reason why AWS would refuse the plan in an account with this `limit`, and the remedy; `None` if the
     /// peak does not exceed the limit. `note` names the source of the limit if the limit is not the account's own
-    /// value.
+    /// value. The remedy contains a command for `region`.
     #[must_use]
-    pub fn refusal(&self, limit: f64, note: Option<&str>) -> Option<String> {
+    pub fn refusal(&self, limit: f64, note: Option<&str>, region: &str) -> Option<String> {
         let peak = self.peak();
         if f64::from(u32::try_from(peak).unwrap_or(u32::MAX)) <= limit {
             return None;
@@ -127,7 +127,7 @@ impl Usage {
         let increase = if self.quota.adjustable {
             format!(
                 ", or request an increase: aws service-quotas request-service-quota-increase --service-code {service} \
-                 --quota-code {code} --desired-value {peak}"
+                 --quota-code {code} --desired-value {peak} --region {region}"
             )
         } else {
             "; AWS does not increase this quota".to_owned()
@@ -150,21 +150,21 @@ mod tests {
 
     #[test]
     fn usage_beyond_the_limit_is_refused_with_a_remedy() {
-        assert_eq!(inbound(59, 1).refusal(60.0, None), None);
+        assert_eq!(inbound(59, 1).refusal(60.0, None, "us-east-2"), None);
         assert_eq!((inbound(59, 1).exceeds_default(), inbound(60, 1).exceeds_default()), (false, true));
         assert_eq!(
-            inbound(60, 1).refusal(60.0, None).unwrap(),
+            inbound(60, 1).refusal(60.0, None, "us-east-2").unwrap(),
             "quota exceeded: security group staging-ecs-flask-sg (sg-1) has 60 of 60 inbound rules, and would have 61 \
              before this plan deletes any (quota L-0EA8095F, Inbound or outbound rules per security group); delete \
              inbound rules that are not needed, or request an increase: aws service-quotas \
-             request-service-quota-increase --service-code vpc --quota-code L-0EA8095F --desired-value 61"
+             request-service-quota-increase --service-code vpc --quota-code L-0EA8095F --desired-value 61 --region us-east-2"
         );
-        assert_eq!(inbound(60, 1).refusal(61.0, None), None);
+        assert_eq!(inbound(60, 1).refusal(61.0, None, "us-east-2"), None);
     }
 
     #[test]
     fn note_about_the_limit_is_in_the_refusal() {
-        let refusal = inbound(60, 2).refusal(60.0, Some("the default")).unwrap();
+        let refusal = inbound(60, 2).refusal(60.0, Some("the default"), "us-east-2").unwrap();
         assert!(refusal.contains("has 60 of 60 (the default) inbound rules, and would have 62"), "{refusal}");
     }
 
@@ -172,7 +172,7 @@ mod tests {
     fn fixed_quota_suggests_no_increase() {
         let of = "load balancer staging-public".to_owned();
         let usage = Usage { quota: &TARGET_GROUPS_PER_LOAD_BALANCER, of, what: "target groups", now: 100, more: 1 };
-        let refusal = usage.refusal(100.0, None).unwrap();
+        let refusal = usage.refusal(100.0, None, "us-east-2").unwrap();
         let remedy = "delete target groups that are not needed; AWS does not increase this quota";
         assert!(refusal.ends_with(remedy), "{refusal}");
     }

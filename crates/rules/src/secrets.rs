@@ -100,7 +100,9 @@ fn secret(arn: &str, name: &str, more: &[&str]) -> Verdict {
         [] | [_, "", _] | [_, _, ""] if has_random_suffix(name) => Ok(()),
         [] | [_, "", _] | [_, _, ""] => {
             let message = format!("`{arn}` is incomplete: the ARN of a secret ends with a hyphen and six characters");
-            let remedy = "copy the whole ARN: aws secretsmanager describe-secret --secret-id NAME";
+            let region = arn.split(':').nth(3).unwrap_or_default();
+            let remedy =
+                format!("copy the whole ARN: aws secretsmanager describe-secret --secret-id NAME --region {region}");
             Err(Violation::new(message).with_remedy(remedy))
         }
         _ => {

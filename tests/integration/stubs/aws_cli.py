@@ -17,6 +17,8 @@ from botocore import xform_name
 from botocore.exceptions import BotoCoreError, ClientError, NoRegionError
 
 GLOBAL_OPTIONS = ("region", "profile", "endpoint-url")
+#: Services without regions.
+GLOBAL_SERVICES = ("iam", "route53")
 #: Names of services that differ between the CLI and the models.
 SERVICES = {"s3api": "s3"}
 
@@ -104,9 +106,10 @@ def main(words: list[str]) -> None:
     model = SERVICES.get(service, service)
     if model not in session.get_available_services():
         fail(f"Invalid choice: {service}")
+    region = "us-east-1" if model in GLOBAL_SERVICES else None
     client = session.create_client(
         model,
-        region_name=chosen["region"][0] if "region" in chosen else None,
+        region_name=chosen["region"][0] if "region" in chosen else region,
         endpoint_url=chosen["endpoint-url"][0] if "endpoint-url" in chosen else None,
     )
     if bucket:

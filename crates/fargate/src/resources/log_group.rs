@@ -4,7 +4,8 @@ use crate::resources::checks;
 use crate::tags::{TagChanges, Tags};
 use aws_sdk_cloudwatchlogs::Client;
 use aws_sdk_cloudwatchlogs::types::LogGroup;
-use pb_aws::ForOperation;
+use aws_types::region::Region;
+use pb_aws::{ForOperation, in_region};
 use pb_engine::{
     Backoff, Change, Class, Context, Failure, Found, Ownership, Progress, ReadScope, Resource, fetch_each,
     list_with_details,
@@ -160,12 +161,15 @@ impl Resource for LogGroups {
     }
 
     fn deletion_blocker(_spec: &LogGroupSpec, attrs: &LogGroupAttrs) -> Option<String> {
-        let name = &attrs.name;
+        let region =
+            attrs.arn.as_ref().and_then(|arn| arn.split(':').nth(3)).map(|region| Region::new(region.to_owned()));
+        let turn_off = format!(
+            "aws logs put-log-group-deletion-protection --log-group-identifier {} --no-deletion-protection-enabled",
+            attrs.name
+        );
         attrs.protected.then(|| {
-            format!(
-                "its deletion protection is on; turn it off with `aws logs put-log-group-deletion-protection \
-                 --log-group-identifier {name} --no-deletion-protection-enabled`"
-            )
+            let turn_off = in_region(&turn_off, region.as_ref());
+            format!("its deletion protection is on; turn it off with `{turn_off}`")
         })
     }
 

@@ -1,28 +1,22 @@
 //! Image repositories of ECR.
 
+mod images;
+#[cfg(test)]
+mod tests;
+
 use crate::resources::checks;
 use crate::tags::{TagChanges, Tags};
 use aws_sdk_ecr::Client;
-use aws_sdk_ecr::types::{
-    ImageIdentifier, ImageScanningConfiguration, ImageStatusFilter, ImageTagMutability, ListImagesFilter, Repository,
-    Tag,
-};
+use aws_sdk_ecr::types::{ImageScanningConfiguration, ImageTagMutability, Repository, Tag};
 use futures_util::future::try_join;
 use pb_aws::{ForOperation, tag_map};
-use pb_engine::{Address, Backoff, Change, Class, Context, Failure, Found, Ownership, Progress, ReadScope, Resource};
+use pb_engine::{Address, Change, Class, Context, Failure, Found, Ownership, ReadScope, Resource};
 use pb_engine::{UNKNOWN, fetch_each, list_with_details, unknown};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use std::collections::BTreeSet;
-use std::time::Duration;
 
 /// Number of repositories, or of images, per page. (ECR API: DescribeRepositories, ListImages)
 const PAGE_SIZE: i32 = 1000;
-
-const DESCRIBE: &str = "ecr:DescribeRepositories";
-
-/// Limit of the wait until a repository is deleted with its images.
-const DELETING: Backoff = Backoff::minutes(Duration::from_secs(20 * 60));
 
 /// Spec of an image repository.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -128,33 +122,6 @@ impl Repositories {
             }
         }
         Ok(())
-    }
-
-    /// Counts the images of a repository, archived ones included. The list has an entry for each tag of an image.
-    async fn count_images(&self, name: &str) -> Result<Option<usize>, Failure> {
-        match self.has_images {
-            Some(true) => return Ok(None),
-            Some(false) => return Ok(Some(0)),
-            None => {}
-        }
-        let any = ListImagesFilter::builder().image_status(ImageStatusFilter::Any).build();
-        let pages = self.client.list_images().repository_name(name).filter(any).into_paginator().page_size(PAGE_SIZE);
-        let listed: Result<Vec<ImageIdentifier>, _> = pages.items().send().collect().await;
-        let listed = listed.for_operation("ecr:ListImages")?;
-        let digests: BTreeSet<_> = listed.iter().map(ImageIdentifier::image_digest).collect();
-        Ok(Some(digests.len()))
-    }
-
-    /// Waits until a repository is gone. ECR may still be deleting its images after it has accepted the delete.
-    async fn wait_deleted(&self, cx: &Context, name: &str) -> Result<(), Failure> {
-        cx.wait(DESCRIBE, DELETING, || async {
-            match self.client.describe_repositories().repository_names(name).send().await.for_operation(DESCRIBE) {
-                Ok(_) => Ok(Progress::Pending("its images are being deleted".to_owned())),
-                Err(failure) if failure.class == Class::NotFound => Ok(Progress::Ready(())),
-                Err(failure) => Err(failure),
-            }
-        })
-        .await
     }
 
     async fn candidates(&self, scope: &ReadScope<Self>) -> Result<Vec<Repository>, Failure> {
@@ -401,6 +368,3 @@ impl Resource for Repositories {
         call.send().await.for_operation("ecr:UntagResource").map(drop)
     }
 }
-
-#[cfg(test)]
-mod tests;

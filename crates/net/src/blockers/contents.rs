@@ -15,7 +15,7 @@ struct Content {
     tags: Vec<Tag>,
     /// The resource and its relation to the VPC, such as `subnet subnet-1 is in it`.
     what: String,
-    /// AWS CLI command that removes the resource, without the leading `aws ec2`.
+    /// AWS CLI command that removes the resource, without the region.
     command: String,
 }
 
@@ -45,7 +45,7 @@ pub(super) async fn blockers(
     let unmanaged = found.into_iter().flatten().filter(|content| !is_managed(&content.id, &content.tags));
     let refusals = unmanaged.filter_map(|content| {
         let address = deletions.vpcs.get(&content.vpc_id)?;
-        Some(refusal(address, &content.what, &format!("first run: aws ec2 {}", content.command)))
+        Some(refusal(address, &content.what, &format!("first run: {}", deletions.command(&content.command))))
     });
     Ok(refusals.collect())
 }
@@ -95,7 +95,13 @@ async fn subnets(ec2: &Ec2, vpcs: &[String]) -> Result<Vec<Content>, Failure> {
     let call = ec2.client.describe_subnets().filters(filter("vpc-id", vpcs)).into_paginator().items().send();
     let all = call.try_collect().await.for_operation("ec2:DescribeSubnets")?;
     let all = all.iter().filter_map(|subnet| {
-        content(subnet.vpc_id(), subnet.subnet_id(), subnet.tags(), "subnet {} is in it", "delete-subnet --subnet-id")
+        content(
+            subnet.vpc_id(),
+            subnet.subnet_id(),
+            subnet.tags(),
+            "subnet {} is in it",
+            "aws ec2 delete-subnet --subnet-id",
+        )
     });
     Ok(all.collect())
 }
@@ -106,7 +112,7 @@ async fn route_tables(ec2: &Ec2, vpcs: &[String]) -> Result<Vec<Content>, Failur
     let all = call.try_collect().await.for_operation("ec2:DescribeRouteTables")?;
     let others = all.iter().filter(|table| !table.associations().iter().any(|one| one.main().unwrap_or_default()));
     let others = others.filter_map(|table| {
-        let command = "delete-route-table --route-table-id";
+        let command = "aws ec2 delete-route-table --route-table-id";
         content(table.vpc_id(), table.route_table_id(), table.tags(), "route table {} is in it", command)
     });
     Ok(others.collect())
@@ -118,7 +124,7 @@ async fn gateways(ec2: &Ec2, vpcs: &[String]) -> Result<Vec<Content>, Failure> {
     let attached = all.iter().flat_map(|gateway| gateway.attachments().iter().map(move |to| (gateway, to)));
     let attached = attached.filter_map(|(gateway, to)| {
         let vpc = to.vpc_id()?;
-        let command = format!("detach-internet-gateway --vpc-id {vpc} --internet-gateway-id");
+        let command = format!("aws ec2 detach-internet-gateway --vpc-id {vpc} --internet-gateway-id");
         content(
             Some(vpc),
             gateway.internet_gateway_id(),
@@ -135,7 +141,7 @@ async fn acls(ec2: &Ec2, vpcs: &[String]) -> Result<Vec<Content>, Failure> {
     let call = ec2.client.describe_network_acls().filters(filter("vpc-id", vpcs)).into_paginator().items().send();
     let all = call.try_collect().await.for_operation("ec2:DescribeNetworkAcls")?;
     let others = all.iter().filter(|acl| !acl.is_default().unwrap_or_default()).filter_map(|acl| {
-        let command = "delete-network-acl --network-acl-id";
+        let command = "aws ec2 delete-network-acl --network-acl-id";
         content(acl.vpc_id(), acl.network_acl_id(), acl.tags(), "network ACL {} is in it", command)
     });
     Ok(others.collect())
@@ -149,7 +155,7 @@ async fn endpoints(ec2: &Ec2, vpcs: &[String]) -> Result<Vec<Content>, Failure> 
         ["deleting", "deleted", "failed", "rejected", "expired"].iter().any(|gone| state.eq_ignore_ascii_case(gone))
     };
     let existing = all.iter().filter(|endpoint| !endpoint.state().is_some_and(gone)).filter_map(|endpoint| {
-        let command = "delete-vpc-endpoints --vpc-endpoint-ids";
+        let command = "aws ec2 delete-vpc-endpoints --vpc-endpoint-ids";
         content(endpoint.vpc_id(), endpoint.vpc_endpoint_id(), endpoint.tags(), "VPC endpoint {} is in it", command)
     });
     Ok(existing.collect())
@@ -164,7 +170,7 @@ async fn vpn_gateways(ec2: &Ec2, vpcs: &[String]) -> Result<Vec<Content>, Failur
         let to = gateway.vpc_attachments().iter().filter(move |to| to.state().is_none_or(stays));
         to.filter_map(|to| {
             let vpc = to.vpc_id().filter(|vpc| vpcs.iter().any(|deleted| deleted == vpc))?;
-            let command = format!("detach-vpn-gateway --vpc-id {vpc} --vpn-gateway-id");
+            let command = format!("aws ec2 detach-vpn-gateway --vpc-id {vpc} --vpn-gateway-id");
             content(Some(vpc), gateway.vpn_gateway_id(), gateway.tags(), "VPN gateway {} is attached to it", &command)
         })
     });
@@ -190,7 +196,7 @@ async fn peerings(ec2: &Ec2, vpcs: &[String]) -> Result<Vec<Content>, Failure> {
         deleted.filter_map(|vpc| {
             let (what, command) = (
                 "VPC peering connection {} connects it to another VPC",
-                "delete-vpc-peering-connection --vpc-peering-connection-id",
+                "aws ec2 delete-vpc-peering-connection --vpc-peering-connection-id",
             );
             content(Some(vpc), connection.vpc_peering_connection_id(), connection.tags(), what, command)
         })
@@ -206,7 +212,7 @@ async fn egress_only(ec2: &Ec2, vpcs: &[String]) -> Result<Vec<Content>, Failure
     let attached = all.iter().flat_map(|gateway| gateway.attachments().iter().map(move |to| (gateway, to)));
     let attached = attached.filter_map(|(gateway, to)| {
         let vpc = to.vpc_id().filter(|vpc| is_among(vpc, vpcs));
-        let command = "delete-egress-only-internet-gateway --egress-only-internet-gateway-id";
+        let command = "aws ec2 delete-egress-only-internet-gateway --egress-only-internet-gateway-id";
         let (what, id) =
             ("egress-only internet gateway {} is attached to it", gateway.egress_only_internet_gateway_id());
         content(vpc, id, gateway.tags(), what, command)

@@ -86,10 +86,10 @@ fn blocked(interface: &NetworkInterface, deletions: &Deletions) -> Option<PlanEr
     let (address, how) =
         in_subnet.or_else(in_group).or_else(|| Some((mapped()?, "has a public address through it")))?;
     let blocker = format!("network interface {} {how}", display_name(interface));
-    Some(refusal(address, &blocker, &remedy(interface)))
+    Some(refusal(address, &blocker, &remedy(interface, deletions)))
 }
 
-fn remedy(interface: &NetworkInterface) -> String {
+fn remedy(interface: &NetworkInterface, deletions: &Deletions) -> String {
     let instance = interface.attachment().and_then(|attachment| attachment.instance_id());
     match instance {
         Some(instance) => format!("terminate instance {instance}, or detach the interface and delete it"),
@@ -98,7 +98,8 @@ fn remedy(interface: &NetworkInterface) -> String {
         }
         None => {
             let id = interface.network_interface_id().unwrap_or_default();
-            format!("delete the interface first: aws ec2 delete-network-interface --network-interface-id {id}")
+            let delete = format!("aws ec2 delete-network-interface --network-interface-id {id}");
+            format!("delete the interface first: {}", deletions.command(&delete))
         }
     }
 }

@@ -38,6 +38,7 @@ fn deletions() -> Deletions {
         groups,
         gateways: one("vpc-1", "net/igw"),
         affected_vpcs: vec!["vpc-1".to_owned()],
+        region: Some(Region::new("us-east-2")),
     }
 }
 
@@ -98,11 +99,11 @@ async fn unmanaged_groups_and_rules_are_named_with_a_remedy() {
         lines(&found),
         [
             "net/flask_group: rule sgr-1 of security group bastion (sg-9) references it as source; revoke the rule: \
-             aws ec2 revoke-security-group-ingress --group-id sg-9 --security-group-rule-ids sgr-1",
+             aws ec2 revoke-security-group-ingress --group-id sg-9 --security-group-rule-ids sgr-1 --region us-east-2",
             "net/lb_group: rule sgr-3 of security group peer (sg-8) references it as destination; revoke the rule: \
-             aws ec2 revoke-security-group-egress --group-id sg-8 --security-group-rule-ids sgr-3",
+             aws ec2 revoke-security-group-egress --group-id sg-8 --security-group-rule-ids sgr-3 --region us-east-2",
             "net/vpc: security group bastion (sg-9) is in it; delete the group first: \
-             aws ec2 delete-security-group --group-id sg-9",
+             aws ec2 delete-security-group --group-id sg-9 --region us-east-2",
         ]
     );
 }
@@ -175,8 +176,11 @@ async fn unmanaged_interfaces_block_the_resources_that_they_use() {
         elsewhere("eni-6", "sg-other", false),
     ]);
     let owner = "delete the resource that owns the interface";
-    let delete =
-        |id: &str| format!("delete the interface first: aws ec2 delete-network-interface --network-interface-id {id}");
+    let delete = |id: &str| {
+        format!(
+            "delete the interface first: aws ec2 delete-network-interface --network-interface-id {id} --region us-east-2"
+        )
+    };
     assert_eq!(
         found.await,
         [
@@ -266,7 +270,7 @@ async fn each_unmanaged_resource_in_a_vpc_is_named() {
         let all = vec![peering("pcx-1", "vpc-2", "vpc-3"), peering("pcx-9", "vpc-2", "vpc-1")];
         DescribeVpcPeeringConnectionsOutput::builder().set_vpc_peering_connections(Some(all)).build()
     });
-    let line = |what: &str, command: &str| format!("net/vpc: {what}; first run: aws ec2 {command}");
+    let line = |what: &str, command: &str| format!("net/vpc: {what}; first run: aws ec2 {command} --region us-east-2");
     assert_eq!(
         contents(peerings).await,
         [

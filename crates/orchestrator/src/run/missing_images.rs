@@ -48,7 +48,7 @@ impl PushCommands {
             by_tag.entry(tag).or_default().push(service);
         }
         let registry = uri.split('/').next().unwrap_or(uri);
-        let password = invocation::aws_command("ecr get-login-password", region);
+        let password = invocation::aws_command("aws ecr get-login-password", region);
         let mut push = Self::default();
         push.commands.push(format!("{password} | docker login --username AWS --password-stdin {registry}"));
         let mut unknown = Vec::new();

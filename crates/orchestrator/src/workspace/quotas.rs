@@ -109,7 +109,8 @@ async fn refusal(client: &Client, address: Address, usage: &Usage) -> Result<Opt
         },
         false => (default, None),
     };
-    Ok(usage.refusal(limit, note.as_deref()).map(|why| PlanError::new(address, why).reason(Refusal::Quota)))
+    let region = client.config().region().map(AsRef::as_ref).unwrap_or_default();
+    Ok(usage.refusal(limit, note.as_deref(), region).map(|why| PlanError::new(address, why).reason(Refusal::Quota)))
 }
 
 #[cfg(test)]

@@ -1,0 +1,94 @@
+"""Each command of another program in the messages of the sources is run by a test, or listed here with the reason why it
+is not. The commands of the tool itself are parsed by a unit test (`orchestrator/src/cli/printed_commands.rs`).
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from endpoint import ROOT
+
+TESTS = ROOT / "tests" / "integration"
+_BLOCKERS = "test_aws_commands.py::test_commands_for_blockers_unblock_a_destroy"
+_PUSH = "test_push_commands.py::test_printed_commands_push_the_images_of_the_example"
+_PREREQUISITE = "test_aws_commands.py::test_commands_for_a_missing_prerequisite_create_it"
+
+#: The test that runs a command, as a message prints it, by the command's first words.
+RUN = {
+    "aws dynamodb create-table": _PREREQUISITE,
+    "aws ec2 delete-egress-only-internet-gateway": _BLOCKERS,
+    "aws ec2 delete-network-acl": _BLOCKERS,
+    "aws ec2 delete-network-interface": _BLOCKERS,
+    "aws ec2 delete-route-table": _BLOCKERS,
+    "aws ec2 delete-security-group": _BLOCKERS,
+    "aws ec2 delete-subnet": _BLOCKERS,
+    "aws ec2 delete-vpc-endpoints": _BLOCKERS,
+    "aws ec2 delete-vpc-peering-connection": _BLOCKERS,
+    "aws ec2 detach-internet-gateway": "test_aws_commands.py::test_command_for_another_gateway_unblocks_a_destroy",
+    "aws ec2 detach-vpn-gateway": _BLOCKERS,
+    "aws ec2 revoke-security-group-": _BLOCKERS,
+    "aws ecr get-login-password": _PUSH,
+    "aws iam create-service-linked-role": "test_aws_commands.py::test_command_for_a_service_linked_role_creates_it",
+    "aws logs put-log-group-deletion-protection":
+        "test_aws_commands.py::test_command_for_a_protected_log_group_unblocks_a_destroy",
+    "aws s3 mb": _PREREQUISITE,
+    "aws secretsmanager describe-secret": "test_aws_commands.py::test_command_for_an_incomplete_secret_prints_its_arn",
+    "aws service-quotas request-service-quota-increase":
+        "test_aws_commands.py::test_command_for_a_quota_allows_the_deploy",
+    "docker build": _PUSH,
+    "docker login": _PUSH,
+    "docker push": _PUSH,
+}  # fmt: skip
+
+#: Commands that no test runs, each with the reason.
+NOT_RUN = {
+    "aws configure sso": "it asks questions",
+    "aws sso login": "it opens a browser",
+    "terraform apply": "the message says what it would do",
+    "terraform destroy": "the message says what it would do",
+    "terraform force-unlock": "test_terraform_lock.py compares the lock with the one of Terraform, which has to be installed",
+    "terraform plan": "Terraform, which has to be installed, explains its own error",
+    "terraform state pull": "it needs an installed Terraform with the project's backend",
+    "terraform state rm": "test_terraform.py compares the addresses with those of Terraform, which has to be installed",
+}
+
+_COMMAND = re.compile(
+    r"(?<![\w./-])(aws [a-z0-9-]+ [a-z][a-z0-9-]+|docker [a-z]+|curl -?[a-z]+|cargo [a-z]+|"
+    r"terraform (?:state [a-z]+|[a-z][a-z-]+))"
+)
+_LITERAL = re.compile(r'"((?:[^"\\]|\\.)*)"')
+_UNIT_TESTS = re.compile(r"^#\[cfg\(test\)\]\n(?:#.*\n)*mod \w+ \{", re.M)
+
+
+def string_literals(file: Path) -> list[str]:
+    """Returns the string literals of a source file, without comments and unit tests, each in one line."""
+    code = _UNIT_TESTS.split(file.read_text(encoding="utf-8"))[0]
+    lines = [line for line in code.splitlines() if not line.lstrip().startswith("//")]
+    return _LITERAL.findall(re.sub(r"\\\n\s*", "", "\n".join(lines)))
+
+
+def printed_commands() -> dict[str, str]:
+    """Returns the first words of all commands in the messages of the sources, each with a file that contains it."""
+    found: dict[str, str] = {}
+    for file in sorted(ROOT.glob("crates/*/src/**/*.rs")):
+        if file.stem in ("tests", "testing", "fake") or "tests" in file.parts:
+            continue
+        for literal in string_literals(file):
+            found.update(dict.fromkeys(_COMMAND.findall(literal), str(file.relative_to(ROOT))))
+    return found
+
+
+def test_each_printed_command_is_run_by_a_test() -> None:
+    found = printed_commands()
+    unknown = {command: file for command, file in found.items() if command not in RUN and command not in NOT_RUN}
+    assert unknown == {}, "add a test that takes the command from the message and runs it, and name the test in RUN"
+    assert len(found) > 20, "commands are found in the sources"
+
+
+def test_tests_of_printed_commands_exist() -> None:
+    for test in RUN.values():
+        file, name = test.split("::")
+        text = (TESTS / file).read_text(encoding="utf-8")
+        assert f"def {name}(" in text and "Shell(" in text, test
+    assert not RUN.keys() & NOT_RUN.keys()
