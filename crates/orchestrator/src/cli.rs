@@ -2,6 +2,8 @@
 
 pub mod errors;
 mod options;
+#[cfg(test)]
+mod printed_commands;
 
 pub use options::{
     Acceptance, AdoptOptions, Consent, GraphFormat, ImageOptions, InitOptions, LocalOptions, LogOptions, OnInterrupt,
