@@ -2,8 +2,10 @@
 
 use ipnet::Ipv4Net;
 use pb_rules::{Verdict, Violation, network};
+use serde_json::Value;
 use toml::de::DeValue;
 
+use crate::limits;
 use crate::reader::{Located, Origin};
 use crate::schema::Shape;
 use crate::section::{Section, ValueError, checked, string};
@@ -75,7 +77,8 @@ impl Section<'_, '_> {
         rule: impl Fn(i64) -> Verdict,
     ) -> Located<N> {
         let default_toml = default.into().to_string();
-        self.register(key, Some(&default_toml), Shape::Number);
+        let limits = self.limits(&rule);
+        self.register(key, Some(&default_toml), Shape::Number(limits));
         self.value(key, default, Some(&default_toml), |value| number(value, &rule))
     }
 
@@ -99,8 +102,14 @@ impl Section<'_, '_> {
         key: &str,
         rule: impl Fn(i64) -> Verdict,
     ) -> Located<Option<N>> {
-        self.register(key, None, Shape::Number);
+        let limits = self.limits(&rule);
+        self.register(key, None, Shape::Number(limits));
         self.value(key, None, None, |value| number(value, &rule).map(Some))
+    }
+
+    /// Returns the schema keywords for the numbers that a rule accepts, if the configuration is read for its schema.
+    fn limits(&self, rule: impl Fn(i64) -> Verdict) -> Option<Value> {
+        self.reader.describes.then(|| limits::numbers(rule))
     }
 
     /// Reads `true` or `false`, with a default.

@@ -18,6 +18,7 @@
 mod commands;
 mod error;
 mod keys;
+mod limits;
 mod names;
 mod nearest;
 mod other_services;
@@ -84,6 +85,11 @@ impl Config {
     ///
     /// The text has problems.
     pub fn parse(text: &str, file_name: &str) -> Result<Self, ConfigError> {
+        Self::parse_with(text, file_name, false)
+    }
+
+    /// Parses a configuration. If `describes` is set, its keys have the limits of numbers.
+    fn parse_with(text: &str, file_name: &str, describes: bool) -> Result<Self, ConfigError> {
         let mut source = Source::new(file_name, text);
         let (table, errors) = DeTable::parse_recoverable(text);
         source.redact(table.get_ref());
@@ -91,7 +97,7 @@ impl Config {
             source.redact_lines();
             return Err(ConfigError::Invalid { problems: syntax(&source, &errors) });
         }
-        let mut reader = Reader::new(&source);
+        let mut reader = Reader::new(&source, describes);
         let workspaces = read(&mut reader, table.get_ref());
         let (problems, notes, keys) = reader.finish();
         if !problems.is_empty() {

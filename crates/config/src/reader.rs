@@ -61,11 +61,13 @@ pub(crate) struct Reader<'s> {
     problems: Vec<(usize, Problem)>,
     notes: Vec<(usize, Problem)>,
     keys: BTreeMap<String, Key>,
+    /// `true` if the configuration is read for its schema, so that the limits of numbers are registered, too.
+    pub(crate) describes: bool,
 }
 
 impl<'s> Reader<'s> {
-    pub(crate) fn new(source: &'s Source) -> Self {
-        Self { source, header: None, problems: Vec::new(), notes: Vec::new(), keys: BTreeMap::new() }
+    pub(crate) fn new(source: &'s Source, describes: bool) -> Self {
+        Self { source, header: None, problems: Vec::new(), notes: Vec::new(), keys: BTreeMap::new(), describes }
     }
 
     /// Registers a key of the format.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 
-use crate::{Config, ConfigError, REFERENCE_CONFIG};
+use crate::{Config, ConfigError, REFERENCE_CONFIG, limits};
 
 /// Type of the values of a key.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -13,7 +13,8 @@ pub(crate) enum Shape {
     Text,
     /// String that is one of these words.
     Choice(Vec<String>),
-    Number,
+    /// Number, with its limits as schema keywords, if they are registered.
+    Number(Option<Value>),
     Flag,
     /// List of strings.
     Texts,
@@ -49,19 +50,28 @@ const OTHERS: [&str; 3] = ["services.a.", "services.b.", "services.c."];
 /// Path prefix that replaces each of [`OTHERS`].
 const OTHER: &str = "services.*.";
 
-/// Returns the schema of the configuration file (JSON Schema draft 7). It contains keys, types, choices, defaults and
-/// descriptions, but not the rules of AWS, which [`Config::load`] checks.
+/// Returns the schema of the configuration file (JSON Schema draft 7). It contains keys, types, choices, defaults,
+/// descriptions, and the limits of single values, but not the rules that involve several values, which [`Config::load`]
+/// checks.
 ///
 /// # Errors
 /// None, as long as the sample from which the schema is generated is valid.
 pub fn schema() -> Result<Value, ConfigError> {
-    let config = Config::parse(SAMPLE, "schema")?;
+    let config = Config::parse_with(SAMPLE, "schema", true)?;
     let texts = descriptions(REFERENCE_CONFIG);
     let mut root = json!({ "type": "object", "properties": {}, "additionalProperties": false });
     for (path, key) in &config.keys {
         let other = OTHERS.iter().find_map(|service| path.strip_prefix(service));
         let path = other.map_or_else(|| path.clone(), |key| format!("{OTHER}{key}"));
         let mut value = leaf(key, other.is_none());
+        if let Some(pattern) = limits::pattern(&path) {
+            let strings = match &key.shape {
+                Shape::Texts => &mut value["items"],
+                Shape::Map => &mut value["additionalProperties"],
+                _ => &mut value,
+            };
+            strings["pattern"] = pattern.into();
+        }
         if let Some(text) = text(&texts, &path) {
             value["description"] = text.into();
         }
@@ -84,6 +94,7 @@ pub fn schema() -> Result<Value, ConfigError> {
             "description": "Workspaces, each with the keys that it overrides.",
             "additionalProperties": { "$ref": "#/definitions/of_a_workspace" },
             "minProperties": 1,
+            "propertyNames": { "pattern": limits::IDENTIFIER },
         }),
     );
     let mut definitions = definitions;
@@ -106,7 +117,11 @@ fn leaf(key: &Key, with_default: bool) -> Value {
     let mut value = match &key.shape {
         Shape::Text => json!({ "type": "string" }),
         Shape::Choice(words) => json!({ "type": "string", "enum": words }),
-        Shape::Number => json!({ "type": "integer" }),
+        Shape::Number(limits) => {
+            let mut number = limits.clone().unwrap_or_else(|| json!({}));
+            number["type"] = "integer".into();
+            number
+        }
         Shape::Flag => json!({ "type": "boolean" }),
         Shape::Texts => json!({ "type": "array", "items": { "type": "string" } }),
         Shape::Tables => json!({ "type": "array", "items": table() }),

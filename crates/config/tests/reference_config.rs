@@ -61,10 +61,10 @@ fn reference_config_is_valid() {
     assert_eq!(config.workspaces().collect::<Vec<_>>(), ["production", "staging", "default"]);
     let production = config.workspace("production").unwrap();
     assert_eq!(production.names.hostname, "ospcapi.org");
-    assert!(production.load_balancer.deletion_protection);
+    assert_eq!(production.load_balancer.deletion_protection, Some(true));
     let staging = config.workspace("staging").unwrap();
     assert_eq!(staging.names.hostname, "staging.ospcapi.org");
-    assert!(!staging.load_balancer.deletion_protection);
+    assert_eq!(staging.load_balancer.deletion_protection, None);
     assert_eq!(staging.services.celery.image, Image::Tag("celery".to_owned()));
 }
 
