@@ -1,5 +1,5 @@
-"""ECR images: digests as registries compute them, pages and batches of at most the documented size, image indexes, the
-image of a task, and stand-ins for images that were not pushed.
+"""ECR images: digests as registries compute them, pages and batches of at most the documented size, image indexes,
+archived images, the image of a task, and stand-ins for images that were not pushed.
 """
 
 from __future__ import annotations
@@ -7,6 +7,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from contextvars import ContextVar
 from typing import Any
 
 from moto.ecr.exceptions import ImageNotFoundException
@@ -14,7 +15,10 @@ from moto.ecr.models import ECRBackend, Image, ecr_backends
 from moto.ecr.responses import ECRResponse
 
 from .errors import AwsError
-from .patching import Place, attached_state, wrap
+from .patching import Place, attached_state, install, wrap
+
+#: Status of the images that the current request asks for; moto ignores the parameter.
+requested_status: ContextVar[str] = ContextVar("requested_status", default="ANY")
 
 REFERENCE = re.compile(
     r"(?P<account>\d{12})\.dkr\.ecr\.(?P<region>[a-z0-9-]+)\.amazonaws\.com/(?P<name>[^:@]+)"
@@ -86,6 +90,49 @@ def install_rules() -> None:
             answer.result["nextToken"] = str(start + size)
         return answer
 
+    install_archive()
+
+
+def install_archive() -> None:
+    """Hides archived images from requests that do not ask for them, as ECR does, and serves UpdateImageStorageClass."""
+    install(ECRResponse, "UpdateImageStorageClass", update_image_storage_class)
+
+    def with_status(original: Any, self: Any) -> Any:
+        token = requested_status.set((self._get_param("filter") or {}).get("imageStatus") or "ACTIVE")
+        try:
+            return original(self)
+        finally:
+            requested_status.reset(token)
+
+    for name in ("describe_images", "list_images"):
+        wrap(ECRResponse, name)(with_status)
+
+    @wrap(ECRBackend, "describe_images")
+    def describe_images(
+        original: Any, self: Any, repository_name: str, registry_id: str | None = None, image_ids: Any = None
+    ) -> Any:
+        found = [image for image in original(self, repository_name, registry_id, image_ids) if matches_status(image)]
+        if image_ids and len(found) < len(image_ids):
+            raise ImageNotFoundException(str(image_ids), repository_name, registry_id or self.account_id)
+        return found
+
+    @wrap(ECRBackend, "list_images")
+    def list_images(original: Any, self: Any, *args: Any, **kwargs: Any) -> Any:
+        return [image for image in original(self, *args, **kwargs) if matches_status(image)]
+
+
+def matches_status(image: Image) -> bool:
+    """Returns whether the current request asks for images in the status of this one."""
+    return requested_status.get() in ("ANY", getattr(image, "image_status", "ACTIVE"))
+
+
+def update_image_storage_class(place: Place, request: dict[str, Any]) -> dict[str, Any]:
+    """Archives or restores an image."""
+    backend, name = ecr_backends[place.account][place.region], request["repositoryName"]
+    (image,) = backend.describe_images(name, None, [request["imageId"]])
+    image.image_status = "ARCHIVED" if request["targetStorageClass"] == "ARCHIVE" else "ACTIVE"
+    return {"repositoryName": name, "imageId": request["imageId"], "imageStatus": image.image_status}
+
 
 def invalid(parameter: str, constraint: str) -> AwsError:
     """Returns ECR's error for a parameter that breaks a constraint of the service model."""
@@ -141,6 +188,8 @@ def tag_of(place: Place, reference: str) -> str | None:
     if repository is None:
         return None
     for image in repository.images:
+        if getattr(image, "image_status", "ACTIVE") != "ACTIVE":
+            continue
         if match["digest"] and image.get_image_digest() == match["digest"]:
             return f"{match['name']}:{image.image_tag}"
         if not match["digest"] and (match["tag"] or "latest") in image.image_tags:

@@ -176,6 +176,7 @@ OPERATIONS: dict[str, Operation] = {
     "DeleteService": ecs_services.delete,
     "DescribeServices": ecs_services.describe,
     "ListServices": ecs_services.list_arns,
+    "ListDaemons": lambda _place, _request: {"daemonSummariesList": []},
     "ListServiceDeployments": ecs_deployments.list_deployments,
     "DescribeServiceDeployments": ecs_deployments.describe,
     "DescribeServiceRevisions": ecs_deployments.revisions,

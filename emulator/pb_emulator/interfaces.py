@@ -8,17 +8,21 @@ its VPC cannot be deleted or detached.
 from __future__ import annotations
 
 import ipaddress
+from contextvars import ContextVar
 from typing import Any
 
 from moto.ec2.models import EC2Backend, ec2_backends
 from moto.ec2.models.elastic_network_interfaces import NetworkInterface, NetworkInterfaceBackend
+from moto.ec2.responses import EC2Response
 from moto.ec2.utils import generate_dns_from_ip, random_public_ip
 
 from . import timings
 from .errors import ec2_error
-from .patching import Place, wrap
+from .patching import Place, attached_state, install, wrap
 
 MAX_GROUPS = 5
+#: True if the current call sees interfaces that AWS services manage although the account hides them.
+sees_all: ContextVar[bool] = ContextVar("sees_all", default=True)
 
 
 class ManagedInterface(NetworkInterface):
@@ -138,8 +142,31 @@ def in_vpc(ec2: EC2Backend, vpc_id: str) -> list[NetworkInterface]:
     return [eni for eni in ec2.enis.values() if eni.subnet.vpc_id == vpc_id]
 
 
+def modify_visibility(place: Place, request: dict[str, Any]) -> dict[str, Any]:
+    """Shows or hides the resources that AWS services manage in the account."""
+    visibility = request["DefaultVisibility"]
+    attached_state(backend(place), "visibility", dict)["hidden"] = visibility == "hidden"
+    return {"Visibility": {"DefaultVisibility": visibility}}
+
+
 def install_rules() -> None:
-    """Refuses to delete an interface that an AWS service uses."""
+    """Refuses to delete an interface that an AWS service uses, and hides such interfaces from an account that wants that."""
+    install(EC2Response, "ModifyManagedResourceVisibility", modify_visibility)
+
+    @wrap(EC2Response)
+    def describe_network_interfaces(original: Any, self: Any) -> Any:
+        token = sees_all.set(str(self._get_param("IncludeManagedResources")).lower() == "true")
+        try:
+            return original(self)
+        finally:
+            sees_all.reset(token)
+
+    @wrap(NetworkInterfaceBackend)
+    def get_all_network_interfaces(original: Any, self: Any, *args: Any, **kwargs: Any) -> Any:
+        found = original(self, *args, **kwargs)
+        if sees_all.get() or not attached_state(self, "visibility", dict).get("hidden"):
+            return found
+        return [eni for eni in found if not isinstance(eni, ManagedInterface)]
 
     @wrap(NetworkInterfaceBackend)
     def delete_network_interface(original: Any, self: Any, eni_id: str) -> None:

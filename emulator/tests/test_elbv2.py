@@ -66,6 +66,15 @@ def test_deletion_protection(aws: Aws) -> None:
     aws.elbv2.delete_load_balancer(LoadBalancerArn=arn)
 
 
+def test_hidden_interfaces_are_listed_only_on_request(aws: Aws) -> None:
+    net, ec2 = aws.network(), aws.ec2
+    net.balancer()
+    ec2.modify_managed_resource_visibility(DefaultVisibility="hidden")
+    assert aws.interfaces(vpc_id=net.vpc) == []
+    assert len(ec2.describe_network_interfaces(IncludeManagedResources=True)["NetworkInterfaces"]) == 2
+    assert aws.code(ec2.delete_security_group, GroupId=net.group) == "DependencyViolation"
+
+
 def test_load_balancer_interfaces(aws: Aws) -> None:
     net, ec2 = aws.network(), aws.ec2
     arn = net.balancer()["LoadBalancerArn"]

@@ -401,3 +401,33 @@ def test_tagging_api_uses_resource_types_of_aws(aws: Aws) -> None:
     assert listed("ecr:repository") == ["repository/images"]
     assert listed("elasticache") == []
     assert sorted(listed("ecr", "logs")) == ["log-group:g", "repository/images"]
+
+
+def test_account_retention_policy_hides_the_own_retention(aws: Aws) -> None:
+    aws.logs.create_log_group(logGroupName="app")
+    aws.logs.put_retention_policy(logGroupName="app", retentionInDays=30)
+    aws.logs.put_account_policy(
+        policyName="all", policyType="RETENTION_POLICY",
+        policyDocument=json.dumps({"retentionInDays": 90, "enforcementMode": "RETROACTIVE"}),
+    )  # fmt: skip
+    aws.logs.put_retention_policy(logGroupName="app", retentionInDays=30)
+    (group,) = aws.logs.describe_log_groups()["logGroups"]
+    assert (group["retentionInDays"], group["retentionPolicyName"]) == (90, "all")
+
+
+def test_archived_image_is_found_only_on_request(aws: Aws) -> None:
+    aws.ecr.create_repository(repositoryName="app")
+    manifest = {
+        "schemaVersion": 2, "mediaType": "application/vnd.docker.distribution.manifest.v2+json",
+        "config": {"digest": "sha256:" + "0" * 64}, "layers": [],
+    }  # fmt: skip
+    aws.ecr.put_image(repositoryName="app", imageManifest=json.dumps(manifest), imageTag="flask")
+    ids = {"repositoryName": "app", "imageIds": [{"imageTag": "flask"}]}
+    image = {"repositoryName": "app", "imageId": {"imageTag": "flask"}}
+    aws.ecr.update_image_storage_class(**image, targetStorageClass="ARCHIVE")
+    assert aws.code(aws.ecr.describe_images, **ids) == "ImageNotFoundException"
+    assert aws.ecr.list_images(repositoryName="app")["imageIds"] == []
+    (found,) = aws.ecr.describe_images(**ids, filter={"imageStatus": "ANY"})["imageDetails"]
+    assert found["imageStatus"] == "ARCHIVED"
+    aws.ecr.update_image_storage_class(**image, targetStorageClass="STANDARD")
+    assert aws.ecr.describe_images(**ids)["imageDetails"]

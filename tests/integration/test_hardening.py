@@ -105,9 +105,9 @@ def test_protection_of_production_is_restored(new_workspace: Callable[[], TestWo
 def test_minor_upgrades_follow_the_key_once_it_is_set(staging: TestWorkspace) -> None:
     (group,) = staging.inventory.replication_groups().values()
     assert group["AutoMinorVersionUpgrade"] is True, "the default of AWS"
-    for wanted in (False, True):
-        staging.configure({"redis": {"auto_minor_version_upgrade": wanted}})
+    for allowed in (False, True):
+        staging.configure({"redis": {"auto_minor_version_upgrade": allowed}})
         assert staging.plan().changes == {"redis/jobqr": "update"}
         staging.deploy()
         (group,) = staging.inventory.replication_groups().values()
-        assert group["AutoMinorVersionUpgrade"] is wanted
+        assert group["AutoMinorVersionUpgrade"] is allowed

@@ -94,6 +94,7 @@ def test_configuration_of_the_project_matches_the_schema(workspace: TestWorkspac
         {"services": {"flask": {"min_healthy_percent": 200}}},
         {"services": {"flask": {"secrets": {"KEY": "arn:aws:s3:::bucket"}}}},
         {"logs": {"retention_days": 31}},
+        {"logs": {"mode": "async"}},
         {"redis": {"port": 70000}},
         {"redis": {"node_type": "db.t3.small"}},
         {"network": {"cidr": "10.0.0.0/8"}},

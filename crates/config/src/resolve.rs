@@ -14,7 +14,7 @@ use crate::other_services::{self, Domain};
 use crate::reader::{Located, Origin};
 use crate::section::{Section, TABLES};
 use crate::workspace::{
-    Deploy, Egress, Engine, LoadBalancer, Logs, Network, Protocol, Redis, ReleaseCommand, Repository, Roles, Services,
+    Deploy, Egress, Engine, LoadBalancer, LogMode, Logs, Network, Protocol, Redis, ReleaseCommand, Repository, Roles, Services,
     State, Workspace,
 };
 
@@ -50,9 +50,7 @@ pub(crate) fn workspace(name: &str, root: &mut Section<'_, '_>) -> Workspace {
     let tags = extra_tags(root);
     let network = root.section("network", |section| network_settings(section, &region));
     let redis = root.section("redis", redis);
-    let logs = root.section("logs", |section| Logs {
-        retention_days: section.number("retention_days", 30, logs::retention_days).value,
-    });
+    let logs = root.section("logs", logs);
     let repository =
         root.section("repository", |section| Repository { delete_images: section.flag("delete_images", false).value });
     let load_balancer = root.section("load_balancer", |section| load_balancer(section, name));
@@ -296,6 +294,14 @@ fn redis(section: &mut Section<'_, '_>) -> Redis {
         node_type: section.text("node_type", "cache.t3.small", cache::node_type).value,
         port: section.number("port", 6400, network::port).value,
         auto_minor_version_upgrade: section.optional_flag("auto_minor_version_upgrade").value,
+    }
+}
+
+fn logs(section: &mut Section<'_, '_>) -> Logs {
+    let modes = [("non-blocking", LogMode::NonBlocking), ("blocking", LogMode::Blocking)];
+    Logs {
+        retention_days: section.number("retention_days", 30, logs::retention_days).value,
+        mode: section.choice("mode", &modes, LogMode::NonBlocking, "non-blocking").value,
     }
 }
 

@@ -169,6 +169,28 @@ impl Engine {
 pub struct Logs {
     /// Retention of log events, in days.
     pub retention_days: i32,
+    /// Delivery of log lines while CloudWatch Logs does not accept them.
+    pub mode: LogMode,
+}
+
+/// Delivery of log lines while CloudWatch Logs does not accept them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum LogMode {
+    /// Lines that do not fit into the buffer are dropped.
+    NonBlocking,
+    /// The application waits when it writes a line.
+    Blocking,
+}
+
+impl LogMode {
+    /// Returns the name that AWS uses.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::NonBlocking => "non-blocking",
+            Self::Blocking => "blocking",
+        }
+    }
 }
 
 /// Settings of the image repository.

@@ -63,6 +63,7 @@ fn spec() -> FargateSpec {
         region: REGION.to_owned(),
         log_group: "example-workers".to_owned(),
         log_retention_days: Some(7),
+        log_mode: "non-blocking".to_owned(),
         repository: "example-images".to_owned(),
         scan_on_push: true,
         untagged_images: Some(5),

@@ -2,7 +2,7 @@
 //! up as a change, and an old revision keeps running the same image.
 
 use aws_sdk_ecr::Client;
-use aws_sdk_ecr::types::{ImageDetail, ImageIdentifier};
+use aws_sdk_ecr::types::{DescribeImagesFilter, ImageDetail, ImageIdentifier, ImageStatus, ImageStatusFilter};
 use aws_types::SdkConfig;
 use aws_types::region::Region;
 use futures_util::future::try_join_all;
@@ -26,6 +26,8 @@ const DEFAULT_TAG: &str = "latest";
 pub enum ImageLookup {
     /// The image has this digest.
     Digest(String),
+    /// The image is archived, or being restored from the archive: it exists, but cannot be pulled.
+    Archived,
     /// Not found: the repository has other images.
     NoSuchTag,
     /// Not found: the repository has no images.
@@ -85,6 +87,21 @@ impl EcrImage {
         }
     }
 
+    /// Returns whether an image that is not ACTIVE exists.
+    async fn is_archived(&self, client: &Client, registry: Option<String>) -> Result<bool, Failure> {
+        let call = client.describe_images().repository_name(&self.repository).image_ids(self.id());
+        let call = call.filter(any_status()).set_registry_id(registry);
+        match call.send().await.for_operation("ecr:DescribeImages") {
+            Ok(found) => {
+                let status = found.image_details().first().and_then(ImageDetail::image_status);
+                Ok(matches!(status, Some(ImageStatus::Archived | ImageStatus::Activating)))
+            }
+            // An endpoint without the filter, or one that refuses it together with a tag, knows no archived images.
+            Err(failure) if failure.class == Class::NotFound || failure.is("InvalidParameterException") => Ok(false),
+            Err(failure) => Err(failure),
+        }
+    }
+
     async fn look_up_with(&self, client: &Client) -> Result<ImageLookup, Failure> {
         let registry = self.registry.as_ref().map(|(account, _)| account.clone());
         let call = client.describe_images().repository_name(&self.repository).image_ids(self.id());
@@ -102,6 +119,9 @@ impl EcrImage {
         if !failure.is("ImageNotFoundException") {
             return Err(failure);
         }
+        if self.is_archived(client, registry.clone()).await? {
+            return Ok(ImageLookup::Archived);
+        }
         let call = client.list_images().repository_name(&self.repository).set_registry_id(registry).max_results(1);
         match call.send().await.for_operation("ecr:ListImages") {
             Ok(listed) if listed.image_ids().is_empty() => Ok(ImageLookup::Empty),
@@ -110,6 +130,12 @@ impl EcrImage {
             Err(failure) => Err(failure),
         }
     }
+}
+
+/// Returns the filter that lists images in every status. Without it, ECR lists only ACTIVE images. (ECR API:
+/// DescribeImagesFilter)
+fn any_status() -> DescribeImagesFilter {
+    DescribeImagesFilter::builder().image_status(ImageStatusFilter::Any).build()
 }
 
 /// Looks up tags of a repository in the registry of the SDK configuration, with one call if all tags exist.
@@ -166,7 +192,7 @@ mod tests {
     use crate::testing::refused;
     use aws_sdk_ecr::operation::describe_images::DescribeImagesOutput;
     use aws_sdk_ecr::operation::list_images::ListImagesOutput;
-    use aws_sdk_ecr::types::{ImageDetail, ImageIdentifier};
+    use aws_sdk_ecr::types::{ImageDetail, ImageIdentifier, ImageStatus, ImageStatusFilter};
     use aws_smithy_mocks::{Rule, mock};
     use pb_engine::Class;
 
@@ -243,6 +269,26 @@ mod tests {
         let found = look_up_all(&client, "r", &tags).await.unwrap();
         assert_eq!(found["two"], ImageLookup::Digest("sha256:two".to_owned()));
         assert_eq!(found["one"], ImageLookup::NoSuchTag);
+    }
+
+    #[tokio::test]
+    async fn archived_image_is_found_by_its_status() {
+        let active = mock!(Client::describe_images)
+            .match_requests(|input| input.filter().is_none())
+            .then_http_response(|| refused("ImageNotFoundException", "no"));
+        let any = |status: ImageStatus| {
+            mock!(Client::describe_images)
+                .match_requests(|input| {
+                    input.filter().and_then(|filter| filter.image_status()) == Some(&ImageStatusFilter::Any)
+                })
+                .then_output(move || {
+                    let image = ImageDetail::builder().image_digest("sha256:ab").image_status(status.clone());
+                    DescribeImagesOutput::builder().image_details(image.build()).build()
+                })
+        };
+        for status in [ImageStatus::Archived, ImageStatus::Activating] {
+            assert_eq!(look_up(&[&active, &any(status)], "one").await.unwrap(), ImageLookup::Archived);
+        }
     }
 
     #[tokio::test]

@@ -32,6 +32,8 @@ pub struct FargateSpec {
     pub log_group: String,
     /// Retention of log events, in days; if absent, they never expire.
     pub log_retention_days: Option<i32>,
+    /// Delivery of log lines while CloudWatch Logs does not accept them: `non-blocking` or `blocking`.
+    pub log_mode: String,
     /// Name of the image repository.
     pub repository: String,
     /// `true` if each pushed image is scanned for known vulnerabilities.
@@ -316,7 +318,7 @@ fn add_task(
             environment,
             secrets: of.secrets.clone(),
             ports: ports.clone(),
-            log: Some(LogSpec { group: logs.name, region: spec.region.clone(), stream_prefix: of.name.clone() }),
+            log: Some(LogSpec::new(&logs.name, &spec.region, &of.name, &spec.log_mode)),
             stop_timeout: Some(of.stop_timeout),
             init_process: of.init_process,
             essential: true,

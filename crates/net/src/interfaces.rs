@@ -49,7 +49,9 @@ impl InterfaceCache {
         {
             return Ok(Arc::clone(interfaces));
         }
-        let call = self.client.describe_network_interfaces().filters(filter("vpc-id", [vpc_id]));
+        // An account can hide the interfaces of AWS services. (EC2 API: ModifyManagedResourceVisibility)
+        let call = self.client.describe_network_interfaces().include_managed_resources(true);
+        let call = call.filters(filter("vpc-id", [vpc_id]));
         let interfaces =
             call.into_paginator().items().send().try_collect().await.for_operation("ec2:DescribeNetworkInterfaces")?;
         let interfaces = Arc::new(interfaces);

@@ -202,6 +202,10 @@ impl Resource for Vpc {
             let found = ec2.vpcs(vec![filter("vpc-id", [id])]).await?;
             Ok(match found.first().and_then(Live::state) {
                 Some(VpcState::Available) => Progress::Ready(()),
+                Some(VpcState::Deleting) => {
+                    let failure = Failure::new(Class::Failed, "ec2:DescribeVpcs", format!("{id} is being deleted"));
+                    return Err(failure.hint("run the same command again when it is gone"));
+                }
                 Some(state) => Progress::Pending(format!("waiting for {id} ({})", state.as_str())),
                 None => Progress::Pending(format!("waiting for {id} to become visible")),
             })

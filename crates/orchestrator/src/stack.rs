@@ -235,6 +235,7 @@ fn fargate_spec(workspace: &Workspace, prerequisites: &Prerequisites) -> Fargate
         region: workspace.region.clone(),
         log_group: names.log_group.clone(),
         log_retention_days: Some(workspace.logs.retention_days),
+        log_mode: workspace.logs.mode.as_str().to_owned(),
         repository: names.repository.clone(),
         scan_on_push: true,
         untagged_images: Some(untagged_images(workspace)),

@@ -66,6 +66,7 @@ impl Resource for SubnetGroup {
     const BLOCKS_DELETION_OF: &'static [&'static str] = &["ec2.subnet"];
     const RETAINED_FIELDS: &'static [&'static str] = &["name"];
     const READ_ONLY_FIELDS: &'static [&'static str] = &["nodes_in"];
+    const MERGES_LIVE: bool = true;
     type Spec = SubnetGroupSpec;
     type Attrs = SubnetGroupAttrs;
 

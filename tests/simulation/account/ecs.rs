@@ -60,6 +60,7 @@ impl Account {
             "UpdateService" => self.update_service(call),
             "DeleteService" => self.delete_service(call),
             "ListServices" => self.list_services(call),
+            "ListDaemons" => Ok(json!({"daemonSummariesList": []})),
             "DescribeServices" => self.describe_services(call),
             "ListTasks" => Ok(json!({"taskArns": []})),
             "TagResource" | "UntagResource" => self.ecs_tags(call),

@@ -65,6 +65,9 @@ pub trait Resource: Send + Sync + Sized + 'static {
     /// Set if [`Resource::redact`] is implemented.
     const REDACTS: bool = false;
 
+    /// Set if [`Resource::merge_live`] is implemented.
+    const MERGES_LIVE: bool = false;
+
     /// Immutable fields, mostly names, whose change alone does not trigger a replacement. They keep their live values,
     /// so that an imported resource keeps its name and new naming rules cause no replacements.
     const RETAINED_FIELDS: &'static [&'static str] = &[];
@@ -130,9 +133,9 @@ pub trait Resource: Send + Sync + Sized + 'static {
         None
     }
 
-    /// Adds the values of `live` that AWS cannot remove yet to `desired`, and copies the
-    /// [`READ_ONLY_FIELDS`](Self::READ_ONLY_FIELDS). The engine calls it for updates in place, for resource kinds that
-    /// have such fields. It must be idempotent.
+    /// Adds the values of `live` that AWS cannot remove yet, or that have the effect of the desired ones, to `desired`,
+    /// and copies the [`READ_ONLY_FIELDS`](Self::READ_ONLY_FIELDS). The engine calls it for updates in place, for
+    /// resource kinds with [`MERGES_LIVE`](Self::MERGES_LIVE). It must be idempotent.
     fn merge_live(_desired: &mut Self::Spec, _live: &Self::Spec) {}
 
     /// Returns the reason why AWS would refuse to delete the resource, with the remedy. The planner calls it before

@@ -110,7 +110,7 @@ impl<R: Resource> AnyKind for Erased<R> {
     }
 
     fn merge_live(&self, desired: Value, live: &Value) -> Value {
-        if R::READ_ONLY_FIELDS.is_empty() {
+        if !R::MERGES_LIVE {
             return desired;
         }
         let retained = || {

@@ -102,14 +102,21 @@ impl Clusters {
     }
 
     /// Returns `failure` with a message that names the services and tasks that block the deletion of the cluster.
-    async fn name_blockers(&self, name: &str, failure: Failure) -> Failure {
+    async fn name_blockers(&self, name: &str, cluster_arn: &str, failure: Failure) -> Failure {
         let services = self.client.list_services().cluster(name).max_results(100).send().await;
         let tasks = self.client.list_tasks().cluster(name).send().await;
         let services = services.map(|found| found.service_arns.unwrap_or_default()).unwrap_or_default();
         let tasks = tasks.map(|found| found.task_arns.unwrap_or_default()).unwrap_or_default();
-        let names: Vec<&str> = services.iter().chain(&tasks).map(|arn| crate::names::last_part(arn)).take(5).collect();
+        // Daemons are not listed as services, and may not be known to every endpoint.
+        let daemons = self.client.list_daemons().cluster_arn(cluster_arn).max_results(100).send().await;
+        let daemons = daemons.map(|found| found.daemon_summaries_list.unwrap_or_default()).unwrap_or_default();
+        let daemons: Vec<String> = daemons.into_iter().filter_map(|daemon| daemon.daemon_arn).collect();
+        let all = services.iter().chain(&daemons).chain(&tasks);
+        let names: Vec<&str> = all.map(|arn| crate::names::last_part(arn)).take(5).collect();
         let (service_count, task_count) = (counted(services.len(), "service"), counted(tasks.len(), "task"));
-        let mut message = format!("the cluster still contains {service_count} and {task_count}");
+        let daemon_count =
+            if daemons.is_empty() { String::new() } else { format!(", {}", counted(daemons.len(), "daemon")) };
+        let mut message = format!("the cluster still contains {service_count}{daemon_count} and {task_count}");
         if !names.is_empty() {
             message = format!("{message}: {}", names.join(", "));
         }
@@ -262,7 +269,7 @@ impl Resource for Clusters {
         match answer.map_err(|failure| failure.when(&["UpdateInProgressException"], Class::NotReady)) {
             Err(failure) if failure.class == Class::InUse => {
                 self.stop_one_off_tasks(&attrs.name).await;
-                return Err(self.name_blockers(&attrs.name, failure).await);
+                return Err(self.name_blockers(&attrs.name, &attrs.arn, failure).await);
             }
             answer => answer?,
         };

@@ -14,6 +14,16 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 const GROUP: &str = "awslogs-group";
 const REGION: &str = "awslogs-region";
 const STREAM_PREFIX: &str = "awslogs-stream-prefix";
+const MODE: &str = "mode";
+const MAX_BUFFER_SIZE: &str = "max-buffer-size";
+
+/// Delivery modes of log lines. (ECS API: LogConfiguration)
+const MODES: [&str; 2] = [NON_BLOCKING, "blocking"];
+const NON_BLOCKING: &str = "non-blocking";
+
+/// Buffer of a container for log lines that CloudWatch Logs has not accepted yet. (ECS developer guide: Send Amazon ECS
+/// logs to CloudWatch)
+const BUFFER: &str = "25m";
 
 /// Spec of a container. Its name is its key in the task definition.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -50,6 +60,50 @@ pub struct LogSpec {
     pub region: String,
     /// Prefix of the stream names, which have the form `PREFIX/CONTAINER/TASK`.
     pub stream_prefix: String,
+    /// Delivery while CloudWatch Logs does not accept lines: `non-blocking` drops lines that do not fit into the buffer,
+    /// `blocking` makes the container wait. If absent, the account's `defaultLogDriverMode` decides.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mode: Option<String>,
+    /// Size of the buffer of the mode `non-blocking`, such as `25m`; if absent, the default of ECS.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_buffer_size: Option<String>,
+}
+
+impl LogSpec {
+    /// Creates the log configuration of a container with a delivery mode, `non-blocking` or `blocking`.
+    #[must_use]
+    pub fn new(group: &str, region: &str, stream_prefix: &str, mode: &str) -> Self {
+        Self {
+            group: group.to_owned(),
+            region: region.to_owned(),
+            stream_prefix: stream_prefix.to_owned(),
+            mode: Some(mode.to_owned()),
+            max_buffer_size: (mode == NON_BLOCKING).then(|| BUFFER.to_owned()),
+        }
+    }
+
+    /// Returns whether `live` differs only in leaving the mode to the account, whose default is `non-blocking`, the mode
+    /// of this spec. (ECS API: PutAccountSettingDefault)
+    fn is_implied_by(&self, live: &Self) -> bool {
+        let unset = Self { mode: None, max_buffer_size: None, ..self.clone() };
+        self.mode.as_deref() == Some(NON_BLOCKING) && *live == unset
+    }
+}
+
+/// Returns `desired` with the log configurations of `live` that have the same effect.
+pub(crate) fn with_implied_logs(
+    desired: &BTreeMap<String, ContainerSpec>,
+    live: &BTreeMap<String, ContainerSpec>,
+) -> BTreeMap<String, ContainerSpec> {
+    let mut kept = desired.clone();
+    for (name, container) in &mut kept {
+        if let (Some(log), Some(live)) = (&mut container.log, live.get(name).and_then(|live| live.log.as_ref()))
+            && log.is_implied_by(live)
+        {
+            log.clone_from(live);
+        }
+    }
+    kept
 }
 
 pub(crate) fn check(name: &str, container: &ContainerSpec) -> Result<(), String> {
@@ -81,6 +135,10 @@ pub(crate) fn check(name: &str, container: &ContainerSpec) -> Result<(), String>
     {
         return Err(format!("invalid {}: group, region and stream_prefix are required on Fargate", of("log")));
     }
+    if let Some(mode) = container.log.as_ref().and_then(|log| log.mode.as_deref()).filter(|mode| !MODES.contains(mode))
+    {
+        return Err(format!("invalid {}: expected mode {}, got `{mode}`", of("log"), MODES.join(" or ")));
+    }
     Ok(())
 }
 
@@ -106,7 +164,9 @@ pub(crate) fn to_ecs(name: &str, container: &ContainerSpec) -> Result<ContainerD
     }
     if let Some(log) = &container.log {
         let options = [(GROUP, &log.group), (REGION, &log.region), (STREAM_PREFIX, &log.stream_prefix)];
-        let options = options.into_iter().map(|(key, value)| (key.to_owned(), value.clone())).collect();
+        let more = [(MODE, &log.mode), (MAX_BUFFER_SIZE, &log.max_buffer_size)];
+        let more = more.into_iter().filter_map(|(key, value)| Some((key, value.as_ref()?)));
+        let options = options.into_iter().chain(more).map(|(key, value)| (key.to_owned(), value.clone())).collect();
         let log = LogConfiguration::builder().log_driver(LogDriver::Awslogs).set_options(Some(options)).build();
         builder = builder.log_configuration(
             log.map_err(|e| Failure::new(Class::Bug, "build a container definition", e.to_string()))?,
@@ -162,8 +222,14 @@ pub(crate) fn redact_words(command: &mut [String]) {
 }
 
 pub(crate) fn log_from_ecs(log: &LogConfiguration) -> Option<LogSpec> {
-    let option = |key: &str| log.options().and_then(|options| options.get(key)).cloned().unwrap_or_default();
-    let log_spec = LogSpec { group: option(GROUP), region: option(REGION), stream_prefix: option(STREAM_PREFIX) };
+    let option = |key: &str| log.options().and_then(|options| options.get(key)).cloned();
+    let log_spec = LogSpec {
+        group: option(GROUP).unwrap_or_default(),
+        region: option(REGION).unwrap_or_default(),
+        stream_prefix: option(STREAM_PREFIX).unwrap_or_default(),
+        mode: option(MODE),
+        max_buffer_size: option(MAX_BUFFER_SIZE),
+    };
     (*log.log_driver() == LogDriver::Awslogs).then_some(log_spec)
 }
 
@@ -222,7 +288,7 @@ fn has_unmanaged_linux_settings(linux: &LinuxParameters) -> bool {
 }
 
 fn has_unmanaged_log_settings(log: &LogConfiguration) -> bool {
-    let known = |key: &String| [GROUP, REGION, STREAM_PREFIX].contains(&key.as_str());
+    let known = |key: &String| [GROUP, REGION, STREAM_PREFIX, MODE, MAX_BUFFER_SIZE].contains(&key.as_str());
     let more = |options: &HashMap<String, String>| options.keys().any(|key| !known(key));
     *log.log_driver() != LogDriver::Awslogs || log.options().is_some_and(more) || !log.secret_options().is_empty()
 }

@@ -3,7 +3,7 @@
 use crate::resources::service::attrs::ServiceAttrs;
 use crate::resources::service::spec::{self as service_spec, ACTIVE, ServiceSpec, primary};
 use crate::rollout::old_revisions;
-use crate::rollout::poller::Poller;
+use crate::rollout::poller::{Poller, describe};
 use crate::rollout::wait::RolloutWaiter;
 use crate::tags::{from_ecs, retag, to_ecs};
 use aws_sdk_ecs::Client;
@@ -189,8 +189,8 @@ impl Resource for Services {
             .launch_type(LaunchType::from(spec.launch_type.as_str()))
             .platform_version("LATEST")
             .network_configuration(service_spec::network(spec)?)
-            .deployment_configuration(service_spec::deployment(spec, false)?)
-            .set_availability_zone_rebalancing(service_spec::rebalancing(spec))
+            .deployment_configuration(service_spec::deployment(spec, None, false)?)
+            .availability_zone_rebalancing(service_spec::rebalancing(spec))
             .set_load_balancers(balanced.then(|| service_spec::load_balancers(spec)))
             .set_health_check_grace_period_seconds(balanced.then_some(spec.health_check_grace_seconds))
             .propagate_tags(PropagateTags::from(spec.propagate_tags.as_str()))
@@ -230,8 +230,12 @@ impl Resource for Services {
         }
         if differs(&["min_healthy_percent", "max_percent", "circuit_breaker"]) {
             let explicit = changes.iter().any(|change| change.path.starts_with("circuit_breaker.threshold"));
-            call = call.deployment_configuration(service_spec::deployment(spec, explicit)?);
-            call = call.set_availability_zone_rebalancing(service_spec::rebalancing(spec));
+            let live = describe(&self.client, &attrs.cluster, &[attrs.name.clone()], false).await?.into_iter().next();
+            let live = live.and_then(|service| service.deployment_configuration);
+            call = call.deployment_configuration(service_spec::deployment(spec, live.as_ref(), explicit)?);
+            if !service_spec::has_room_to_rebalance(spec) {
+                call = call.availability_zone_rebalancing(service_spec::rebalancing(spec));
+            }
         }
         if differs(&["load_balancers"]) {
             call = call.set_load_balancers(Some(service_spec::load_balancers(spec)));

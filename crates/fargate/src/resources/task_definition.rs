@@ -267,6 +267,7 @@ impl Resource for TaskDefinitions {
     /// Every RegisterTaskDefinition call registers another revision, so AWS does not refuse a second one.
     const UNIQUE_NAME: bool = false;
     const REDACTS: bool = true;
+    const MERGES_LIVE: bool = true;
     const RETAINED_FIELDS: &'static [&'static str] = &["family"];
     type Spec = TaskDefinitionSpec;
     type Attrs = TaskDefinitionAttrs;
@@ -293,6 +294,16 @@ impl Resource for TaskDefinitions {
 
     fn redact(spec: &mut TaskDefinitionSpec) {
         spec.containers.values_mut().for_each(container::redact);
+    }
+
+    /// Keeps log configurations that have the effect of the desired ones, if nothing else differs: they alone cause no
+    /// new revision, and no rollout.
+    fn merge_live(desired: &mut TaskDefinitionSpec, live: &TaskDefinitionSpec) {
+        let containers = container::with_implied_logs(&desired.containers, &live.containers);
+        let kept = TaskDefinitionSpec { containers, tags: live.tags.clone(), ..desired.clone() };
+        if kept == *live {
+            desired.containers = kept.containers;
+        }
     }
 
     fn planned_attrs(spec: &TaskDefinitionSpec) -> TaskDefinitionAttrs {

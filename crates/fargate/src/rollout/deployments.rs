@@ -4,7 +4,10 @@ use crate::resources::service::attrs::{ServiceAttrs, expected};
 use crate::rollout::status::ExpectedDeployment;
 use aws_sdk_ecs::Client;
 use aws_sdk_ecs::primitives::{DateTime, DateTimeFormat};
-use aws_sdk_ecs::types::{ServiceDeploymentBrief, ServiceDeploymentStatus as Status, StopServiceDeploymentStopType};
+use aws_sdk_ecs::types::{
+    DeploymentLifecycleHookDetail, DeploymentLifecycleHookStatus, ServiceDeploymentBrief,
+    ServiceDeploymentStatus as Status, StopServiceDeploymentStopType,
+};
 use aws_types::SdkConfig;
 use pb_aws::ForOperation;
 use pb_engine::{Class, Failure};
@@ -215,6 +218,23 @@ pub(crate) async fn stop(client: &Client, attrs: &ServiceAttrs, within: Duration
             None => return Ok(RollbackOutcome::not_rolled_back("ECS does not list this rollout any more")),
         }
     }
+}
+
+/// Describes the lifecycle hook at which the rollout of the service with `attrs` is paused, with the command that
+/// continues the rollout; `None` if it is not paused, or if that cannot be read.
+pub(crate) async fn paused_at(client: &Client, attrs: &ServiceAttrs) -> Option<String> {
+    let all = list(client, &attrs.cluster, &attrs.name).await.ok()?;
+    let arn = &matching(&all, &expected(attrs))?.arn;
+    let described = client.describe_service_deployments().service_deployment_arns(arn).send().await.ok()?;
+    let deployment = described.service_deployments().first()?;
+    let waits =
+        |hook: &&DeploymentLifecycleHookDetail| hook.status() == Some(&DeploymentLifecycleHookStatus::AwaitingAction);
+    let hook = deployment.lifecycle_hook_details().iter().find(waits)?.hook_id()?;
+    let stage = deployment.lifecycle_stage().map_or("unknown", |stage| stage.as_str());
+    Some(format!(
+        "paused by a lifecycle hook at {stage}; continue with `aws ecs continue-service-deployment \
+         --service-deployment-arn {arn} --hook-id {hook} --action CONTINUE`"
+    ))
 }
 
 /// Returns the rollout that this program started. Waits at most [`LISTING_LAG`] until ECS lists it.

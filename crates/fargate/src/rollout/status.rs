@@ -5,7 +5,10 @@
 //! guide: How the deployment circuit breaker detects failures)
 
 use crate::resources::service::spec::{ACTIVE, primary};
-use aws_sdk_ecs::types::{Deployment, DeploymentRolloutState, Service, ServiceEvent};
+use aws_sdk_ecs::types::{
+    Deployment, DeploymentConfiguration, DeploymentLifecycleHookTargetType, DeploymentRolloutState, Service,
+    ServiceEvent,
+};
 
 /// The deployment that this program started, and its revision.
 pub(crate) struct ExpectedDeployment<'a> {
@@ -52,7 +55,9 @@ pub(crate) fn rollout_status(service: &Service, expected: &ExpectedDeployment<'_
     let (running, desired) = (primary.running_count(), service.desired_count());
     // If ECS returns no rollout state, the counts decide: all desired tasks run, in a single deployment.
     let completed = primary.rollout_state().is_none_or(|state| *state == DeploymentRolloutState::Completed);
-    if completed && running == desired && service.deployments().len() == 1 {
+    // With early success criteria, ECS may complete the deployment while old tasks still run.
+    let is_last = service.deployments().len() == 1 || (primary.rollout_state().is_some() && ends_early(service));
+    if completed && running == desired && is_last {
         return RolloutStatus::Succeeded;
     }
     let progress = progress(service, primary);
@@ -60,6 +65,19 @@ pub(crate) fn rollout_status(service: &Service, expected: &ExpectedDeployment<'_
         Some(event) => RolloutStatus::InProgress(format!("{progress}; {event}")),
         None => RolloutStatus::InProgress(progress),
     }
+}
+
+/// Returns whether ECS may complete a deployment before the old tasks are gone. (ECS API:
+/// DeploymentEarlySuccessCriteria)
+fn ends_early(service: &Service) -> bool {
+    let criteria = service.deployment_configuration().and_then(DeploymentConfiguration::early_success_criteria);
+    criteria.is_some_and(|criteria| criteria.enable())
+}
+
+/// Returns whether a lifecycle hook may pause a deployment of the service until somebody continues it.
+pub(crate) fn may_pause(service: &Service) -> bool {
+    let hooks = service.deployment_configuration().map(DeploymentConfiguration::lifecycle_hooks).unwrap_or_default();
+    hooks.iter().any(|hook| hook.target_type() == Some(&DeploymentLifecycleHookTargetType::Pause))
 }
 
 /// Describes the tasks of a rollout in progress: `new 1/4 running, old 4 serving, 1 task failed`.
@@ -154,10 +172,13 @@ pub(crate) fn shorten_ids(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{ExpectedDeployment, RolloutStatus, rollout_status};
+    use super::{ExpectedDeployment, RolloutStatus, may_pause, rollout_status};
     use crate::testing::deployment;
     use aws_sdk_ecs::primitives::DateTime;
-    use aws_sdk_ecs::types::{Deployment, DeploymentRolloutState as State, Service, ServiceEvent};
+    use aws_sdk_ecs::types::{
+        Deployment, DeploymentConfiguration, DeploymentEarlySuccessCriteria, DeploymentLifecycleHook,
+        DeploymentLifecycleHookTargetType as Kind, DeploymentRolloutState as State, Service, ServiceEvent,
+    };
 
     const EXPECTED: ExpectedDeployment<'_> = ExpectedDeployment {
         cluster: "c",
@@ -259,5 +280,30 @@ mod tests {
         service.deployments.as_mut().unwrap().push(older(deployment("ecs-svc/1", "arn/web:1", 4, State::Completed)));
         let both = "new 1/4 running, old 4 serving; starting 2 tasks: a1, b2".to_owned();
         assert_eq!(rollout_status(&service, &EXPECTED), RolloutStatus::InProgress(both));
+    }
+
+    #[test]
+    fn early_success_counts_while_old_tasks_run() {
+        let early = DeploymentEarlySuccessCriteria::builder().enable(true).build();
+        let configured = |configuration| {
+            let ours = deployment("ecs-svc/2", "arn/web:2", 2, State::Completed);
+            let old = older(deployment("ecs-svc/1", "arn/web:1", 1, State::Completed));
+            let mut service = service("ACTIVE", 2, vec![ours, old]);
+            service.deployment_configuration = Some(configuration);
+            rollout_status(&service, &EXPECTED)
+        };
+        let plain = DeploymentConfiguration::builder();
+        assert!(matches!(configured(plain.clone().build()), RolloutStatus::InProgress(_)));
+        assert_eq!(configured(plain.early_success_criteria(early).build()), RolloutStatus::Succeeded);
+    }
+
+    #[test]
+    fn only_pause_hooks_may_pause_a_rollout() {
+        let with = |target: Kind| {
+            let hook = DeploymentLifecycleHook::builder().target_type(target).build();
+            let configuration = DeploymentConfiguration::builder().lifecycle_hooks(hook).build();
+            may_pause(&Service::builder().deployment_configuration(configuration).build())
+        };
+        assert!(with(Kind::Pause) && !with(Kind::AwsLambda) && !may_pause(&Service::builder().build()));
     }
 }

@@ -105,7 +105,13 @@ impl RolloutWaiter {
         if unseen && since.elapsed() < CONSISTENCY_WINDOW {
             return Progress::Pending("waiting for the deployment to appear".to_owned());
         }
-        let rollout = status::rollout_status(&service, &expected);
+        let mut rollout = status::rollout_status(&service, &expected);
+        if let RolloutStatus::InProgress(words) = &mut rollout
+            && status::may_pause(&service)
+            && let Some(paused) = deployments::paused_at(&self.client, &wait.attrs).await
+        {
+            *words = format!("{words}; {paused}");
+        }
         let crashes = match &rollout {
             RolloutStatus::Failed(_) => CrashCheck::None,
             going => wait.crashes.check(&self.client, &expected, &service, *going == RolloutStatus::Succeeded).await,

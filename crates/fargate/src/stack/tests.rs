@@ -11,6 +11,7 @@ fn spec() -> FargateSpec {
         region: "us-east-2".to_owned(),
         log_group: "staging-pb_workers".to_owned(),
         log_retention_days: Some(30),
+        log_mode: "non-blocking".to_owned(),
         repository: "staging-celeryflask".to_owned(),
         scan_on_push: true,
         untagged_images: None,
@@ -92,7 +93,10 @@ fn container_gets_image_log_and_queue() {
     assert_eq!(container["environment"], environment);
     let image = container["image"].as_str().unwrap();
     assert!(is_unknown(image) && image.ends_with("/staging-celeryflask:celery"), "{image}");
-    let log = json!({"group": "staging-pb_workers", "region": "us-east-2", "stream_prefix": "staging-celery"});
+    let log = json!({
+        "group": "staging-pb_workers", "region": "us-east-2", "stream_prefix": "staging-celery",
+        "mode": "non-blocking", "max_buffer_size": "25m",
+    });
     assert_eq!(container["log"], log);
     assert_eq!((&container["stop_timeout"], &container["init_process"]), (&json!(120), &json!(true)));
     assert_eq!(specs["fargate/flask_task"]["containers"]["flask"]["ports"], json!([5050]));

@@ -60,7 +60,8 @@ pub(super) async fn blockers(
     owners: &KnownOwners,
 ) -> Result<Vec<PlanError>, Failure> {
     let all = describe_by("vpc-id", &deletions.affected_vpcs, |filters| async move {
-        let call = ec2.client.describe_network_interfaces().set_filters(Some(filters)).into_paginator().items();
+        let call = ec2.client.describe_network_interfaces().include_managed_resources(true).set_filters(Some(filters));
+        let call = call.into_paginator().items();
         call.send().try_collect().await.for_operation("ec2:DescribeNetworkInterfaces")
     });
     let all = all.await?;

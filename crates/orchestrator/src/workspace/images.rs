@@ -239,6 +239,7 @@ async fn own_images(aws: &SdkConfig, repository: &str, tags: BTreeSet<String>) -
             ImageLookup::Digest(digest) => Ok(Some(pb_fargate::Image::Digest(digest))),
             ImageLookup::Empty | ImageLookup::NoRepository => Ok(None),
             ImageLookup::NoSuchTag => Err(image_not_found(repository, &tag)),
+            ImageLookup::Archived => Err(image_archived(repository, &tag)),
         };
         (tag, image)
     };
@@ -255,6 +256,7 @@ async fn external_image(aws: &SdkConfig, reference: &str) -> Result<Option<pb_fa
             let message = format!("repository {:?} of image {reference} not found", external_image.repository);
             Err(Failure::new(Class::NotFound, "ecr:DescribeImages", message).cause(Cause::Prerequisite))
         }
+        Ok(ImageLookup::Archived) => Err(image_archived(&external_image.repository, &external_image.tag)),
         Ok(ImageLookup::Empty | ImageLookup::NoSuchTag) => {
             Err(image_not_found(&external_image.repository, &external_image.tag))
         }
@@ -262,6 +264,16 @@ async fn external_image(aws: &SdkConfig, reference: &str) -> Result<Option<pb_fa
         Err(failure) if failure.class == Class::Denied => Ok(as_written),
         Err(failure) => Err(failure),
     }
+}
+
+/// Returns the failure for an image that ECR has archived, for example by a lifecycle policy. Tasks cannot pull it.
+fn image_archived(repository: &str, tag: &str) -> Failure {
+    let id = if tag.starts_with(DIGEST) { format!("imageDigest={tag}") } else { format!("imageTag={tag}") };
+    let message = format!("image {tag:?} of the repository {repository} is archived, so tasks cannot pull it");
+    Failure::new(Class::NotFound, "ecr:DescribeImages", message).cause(Cause::Prerequisite).hint(format!(
+        "restore it: aws ecr update-image-storage-class --repository-name {repository} --image-id {id} \
+         --target-storage-class STANDARD"
+    ))
 }
 
 fn image_not_found(repository: &str, tag: &str) -> Failure {

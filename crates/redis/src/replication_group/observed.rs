@@ -78,7 +78,7 @@ pub(super) fn spec_of(
 
 /// Returns whether data on disk is encrypted. AWS may encrypt the data of a group that was created without encryption;
 /// the flag then stays `false`, and the type of the encryption is the effective setting. Such a group counts as not
-/// encrypted only if that is wanted. (ElastiCache API: ReplicationGroup)
+/// encrypted only if the desired spec says so. (ElastiCache API: ReplicationGroup)
 fn is_encrypted_at_rest(group: &ReplicationGroup, wanted: Option<bool>) -> bool {
     let flag = group.at_rest_encryption_enabled().unwrap_or_default();
     let encrypted = group.storage_encryption_type().is_some_and(|kind| *kind != StorageEncryptionType::None);

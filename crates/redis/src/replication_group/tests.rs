@@ -18,7 +18,7 @@ use aws_sdk_elasticache::operation::list_tags_for_resource::{ListTagsForResource
 use aws_sdk_elasticache::operation::modify_replication_group::ModifyReplicationGroupOutput;
 use aws_sdk_elasticache::types::{
     AutomaticFailoverStatus, CacheCluster, CacheParameterGroupStatus, CacheSubnetGroup, Endpoint, Event, MultiAzStatus,
-    NodeGroup, PendingModifiedValues, ReplicationGroup as Group, SecurityGroupMembership, Tag,
+    NodeGroup, PendingModifiedValues, ReplicationGroup as Group, SecurityGroupMembership, StorageEncryptionType, Tag,
 };
 use aws_smithy_mocks::{MockResponse, Rule, mock};
 use pb_engine::{Action, Class, Graph, Origin, Standalone};
@@ -348,4 +348,25 @@ fn invalid_spec_is_refused() {
         assert!(refused.contains(why), "{refused}");
     }
     assert_eq!(ReplicationGroup::validate(&spec()), Ok(()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn upgrade_and_encryption_by_aws_are_no_change() {
+    let upgraded = member().engine_version("7.2.0").build();
+    let plan = async |wanted: ReplicationGroupSpec, upgrades: bool| {
+        let mut group = group("available");
+        group.auto_minor_version_upgrade = Some(upgrades);
+        group.storage_encryption_type = Some(StorageEncryptionType::SseElasticache);
+        let described = mock!(Client::describe_replication_groups)
+            .then_output(move || DescribeReplicationGroupsOutput::builder().replication_groups(group.clone()).build());
+        let owned = tags(owned_tags("redis/jobqr", "staging-jobqr"));
+        stack_of(wanted, &[&described, &clusters(upgraded.clone()), &owned]).plan().await.unwrap()
+    };
+    let wanted =
+        |encrypted| ReplicationGroupSpec { at_rest_encryption: encrypted, auto_minor_version_upgrade: None, ..spec() };
+    for encrypted in [None, Some(false), Some(true)] {
+        assert!(plan(wanted(encrypted), true).await.is_empty(), "{encrypted:?}");
+    }
+    let refused = plan(wanted(None), false).await;
+    assert!(refused.steps[0].replacement_fields.contains(&"engine_version".to_owned()), "a downgrade replaces");
 }

@@ -4,11 +4,12 @@ use aws_sdk_ecs::operation::create_cluster::CreateClusterOutput;
 use aws_sdk_ecs::operation::delete_cluster::DeleteClusterOutput;
 use aws_sdk_ecs::operation::describe_clusters::DescribeClustersOutput;
 use aws_sdk_ecs::operation::list_clusters::ListClustersOutput;
+use aws_sdk_ecs::operation::list_daemons::ListDaemonsOutput;
 use aws_sdk_ecs::operation::list_services::ListServicesOutput;
 use aws_sdk_ecs::operation::list_tasks::ListTasksOutput;
 use aws_sdk_ecs::operation::stop_task::StopTaskOutput;
 use aws_sdk_ecs::operation::update_cluster_settings::UpdateClusterSettingsOutput;
-use aws_sdk_ecs::types::Tag;
+use aws_sdk_ecs::types::{DaemonSummary, Tag};
 use aws_smithy_mocks::{MockResponse, Rule, mock};
 use pb_engine::{Class, Event, Events, Graph, Standalone};
 use std::sync::{Arc, Mutex};
@@ -48,6 +49,10 @@ fn reads(fake: &Fake<Ecs>) -> Vec<Rule> {
             },
         ),
         mock!(Client::list_services).then_output(|| ListServicesOutput::builder().build()),
+        mock!(Client::list_daemons).then_output(|| {
+            let arn = "arn:aws:ecs:us-east-2:1:daemon/staging-main/agent";
+            ListDaemonsOutput::builder().daemon_summaries_list(DaemonSummary::builder().daemon_arn(arn).build()).build()
+        }),
         mock!(Client::list_tasks).match_requests(|call| call.started_by().is_some()).then_output(|| {
             ListTasksOutput::builder().task_arns("arn:aws:ecs:us-east-2:1:task/staging-main/0ne").build()
         }),
@@ -143,7 +148,8 @@ async fn cluster_delete_waits_for_its_tasks_and_names_them() {
         }
     });
     stack(&fake, "disabled").events(events).destroy().await.unwrap();
-    assert!(said.lock().unwrap()[0].contains("the cluster still contains 0 services and 1 task: 0a1b"), "{said:?}");
+    let message = "the cluster still contains 0 services, 1 daemon and 1 task: agent, 0a1b";
+    assert!(said.lock().unwrap()[0].contains(message), "{said:?}");
     assert_eq!(fake.get().stopped, 4, "one-off tasks and release commands are stopped after each refusal");
     assert!(stack(&fake, "disabled").read().await.unwrap().managed.is_empty());
 }

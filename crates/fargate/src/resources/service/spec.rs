@@ -178,32 +178,47 @@ pub(crate) fn load_balancers(spec: &ServiceSpec) -> Vec<LoadBalancer> {
     spec.load_balancers.iter().map(balancer).collect()
 }
 
-/// Returns the deployment configuration. If `explicit` is set, it contains even the default threshold, which an update
-/// must send to return to the default.
-pub(crate) fn deployment(spec: &ServiceSpec, explicit: bool) -> Result<DeploymentConfiguration, Failure> {
+/// Returns the deployment configuration. It contains the settings of `live` that a spec cannot express, such as alarms,
+/// lifecycle hooks and early success criteria, because an update sends the whole configuration. If `explicit` is set, it
+/// contains even the default threshold, which an update must send to return to the default.
+pub(crate) fn deployment(
+    spec: &ServiceSpec,
+    live: Option<&DeploymentConfiguration>,
+    explicit: bool,
+) -> Result<DeploymentConfiguration, Failure> {
     let bug = |e: aws_sdk_ecs::error::BuildError| Failure::new(Class::Bug, "build a circuit breaker", e.to_string());
     let threshold = match &spec.circuit_breaker.threshold {
         Some(threshold) => Some((ThresholdType::from(threshold.kind.as_str()), threshold.value)),
         None => explicit.then_some(DEFAULT_THRESHOLD),
     };
     let threshold = threshold.map(|(kind, value)| ThresholdConfiguration::builder().r#type(kind).value(value).build());
+    let live_breaker = live.and_then(DeploymentConfiguration::deployment_circuit_breaker);
     let breaker = DeploymentCircuitBreaker::builder()
         .enable(spec.circuit_breaker.enable)
         .rollback(spec.circuit_breaker.rollback)
+        .set_reset_on_healthy_task(live_breaker.and_then(DeploymentCircuitBreaker::reset_on_healthy_task))
         .set_threshold_configuration(threshold.transpose().map_err(bug)?)
         .build();
-    Ok(DeploymentConfiguration::builder()
-        .minimum_healthy_percent(spec.min_healthy_percent)
-        .maximum_percent(spec.max_percent)
-        .deployment_circuit_breaker(breaker)
-        .build())
+    let mut configuration = live.cloned().unwrap_or_else(|| DeploymentConfiguration::builder().build());
+    configuration.minimum_healthy_percent = Some(spec.min_healthy_percent);
+    configuration.maximum_percent = Some(spec.max_percent);
+    configuration.deployment_circuit_breaker = Some(breaker);
+    Ok(configuration)
 }
 
-/// Returns `Disabled` if `max_percent` leaves no room for Availability Zone rebalancing, otherwise `None` for
-/// the ECS default. Rebalancing starts a task before it stops another, so ECS refuses it without that room. (ECS
-/// developer guide: Balancing a service across Availability Zones)
-pub(crate) fn rebalancing(spec: &ServiceSpec) -> Option<AvailabilityZoneRebalancing> {
-    (spec.max_percent <= 100).then_some(AvailabilityZoneRebalancing::Disabled)
+/// Returns the setting of Availability Zone rebalancing for a new service: `Disabled` if `max_percent` leaves no room for
+/// it, otherwise `Enabled`, the ECS default. Rebalancing starts a task before it stops another, so ECS refuses it without
+/// that room. (ECS developer guide: Balancing a service across Availability Zones)
+pub(crate) fn rebalancing(spec: &ServiceSpec) -> AvailabilityZoneRebalancing {
+    match has_room_to_rebalance(spec) {
+        true => AvailabilityZoneRebalancing::Enabled,
+        false => AvailabilityZoneRebalancing::Disabled,
+    }
+}
+
+/// Returns whether `max_percent` allows a task more than the desired count.
+pub(crate) fn has_room_to_rebalance(spec: &ServiceSpec) -> bool {
+    spec.max_percent > 100
 }
 
 /// Converts a service of ECS to a spec, without the defaults that ECS fills in.

@@ -1,10 +1,13 @@
 use super::fake::{Ecs, reads, writes};
 use super::{Services, classify_refusal};
-use crate::resources::service::spec::{BreakerSpec, ServiceSpec, ServiceTargetSpec, ThresholdSpec};
+use crate::resources::service::spec::{
+    self as service_spec, BreakerSpec, ServiceSpec, ServiceTargetSpec, ThresholdSpec,
+};
 use crate::testing::{Fake, attrs_of, deployment, name_tag, owned_ecs, standalone};
 use aws_sdk_ecs::operation::update_service::UpdateServiceInput;
 use aws_sdk_ecs::types::{
-    AvailabilityZoneRebalancing, DeploymentRolloutState as State, PropagateTags, ServiceDeploymentStatus as Status,
+    AvailabilityZoneRebalancing, DeploymentCircuitBreaker, DeploymentConfiguration, DeploymentEarlySuccessCriteria,
+    DeploymentRolloutState as State, PropagateTags, ServiceDeploymentStatus as Status,
 };
 use aws_smithy_mocks::Rule;
 use pb_engine::{Action, Class, Failure, Graph, Order, Resource, Standalone};
@@ -67,7 +70,7 @@ async fn service_is_created_with_token_and_tags_then_a_no_op() {
         assert_eq!(created.tags(), owned_ecs("fargate/web"));
         assert_eq!(created.propagate_tags(), Some(&PropagateTags::Service));
         assert_eq!(created.health_check_grace_period_seconds(), Some(60));
-        assert_eq!(created.availability_zone_rebalancing(), None);
+        assert_eq!(created.availability_zone_rebalancing(), Some(&AvailabilityZoneRebalancing::Enabled));
     }
     assert!(stack(&fake, spec()).plan().await.unwrap().is_empty());
 }
@@ -361,4 +364,18 @@ fn invalid_service_spec_is_refused() {
         let why = Services::validate(&spec).unwrap_err();
         assert!(why.contains(word), "{why}");
     }
+}
+
+#[test]
+fn rollout_settings_without_a_field_survive_an_update() {
+    let early = DeploymentEarlySuccessCriteria::builder().enable(true).build();
+    let breaker =
+        DeploymentCircuitBreaker::builder().enable(false).rollback(false).reset_on_healthy_task(false).build();
+    let live = DeploymentConfiguration::builder().early_success_criteria(early.clone()).maximum_percent(150);
+    let live = live.deployment_circuit_breaker(breaker).bake_time_in_minutes(5).build();
+    let sent = service_spec::deployment(&spec(), Some(&live), false).unwrap();
+    assert_eq!((sent.maximum_percent(), sent.bake_time_in_minutes()), (Some(spec().max_percent), Some(5)));
+    assert_eq!(sent.early_success_criteria(), Some(&early));
+    let breaker = sent.deployment_circuit_breaker().unwrap();
+    assert_eq!((breaker.enable(), breaker.reset_on_healthy_task()), (spec().circuit_breaker.enable, Some(false)));
 }

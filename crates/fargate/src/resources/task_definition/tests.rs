@@ -1,3 +1,4 @@
+mod logs;
 use super::{CONTENT_TAG, Client, TaskDefinition, TaskDefinitionSpec, TaskDefinitions};
 use crate::resources::container::{ContainerSpec, LogSpec};
 use crate::testing::{Fake, answered, attrs_of, name_tag, owned_ecs, owned_tags, owner, refused, standalone};
@@ -148,7 +149,7 @@ fn spec(tag: &str) -> TaskDefinitionSpec {
         environment: [("B", "2"), ("A", "1")].map(|(key, value)| (text(key), text(value))).into(),
         secrets: BTreeMap::from([(text("KEY"), text(PARAMETER))]),
         ports: BTreeSet::from([5050]),
-        log: Some(LogSpec { group: text("g"), region: text("us-east-2"), stream_prefix: text("web") }),
+        log: Some(LogSpec::new("g", "us-east-2", "web", "non-blocking")),
         stop_timeout: Some(120),
         init_process: true,
         essential: true,

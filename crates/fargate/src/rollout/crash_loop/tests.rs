@@ -54,6 +54,7 @@ fn only_task_that_ran_and_exited_with_an_error_is_a_crash() {
     );
     assert!(!has_crashed(&task(true, TaskStopCode::ServiceSchedulerInitiated, Some(137))), "ECS stopped it");
     assert!(!has_crashed(&task(true, TaskStopCode::TaskFailedToStart, None)));
+    assert!(!has_crashed(&task(true, TaskStopCode::InfrastructureHealth, Some(1))), "its host failed");
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,11 +1,15 @@
-use super::{Client, ServiceAttrs, Status, list, matching, previous_revision, stop};
+use super::{Client, ServiceAttrs, Status, list, matching, paused_at, previous_revision, stop};
 use crate::resources::service::attrs::expected;
 use crate::testing::{Fake, refused};
+use aws_sdk_ecs::operation::describe_service_deployments::DescribeServiceDeploymentsOutput;
 use aws_sdk_ecs::operation::describe_service_revisions::DescribeServiceRevisionsOutput;
 use aws_sdk_ecs::operation::list_service_deployments::ListServiceDeploymentsOutput;
 use aws_sdk_ecs::operation::stop_service_deployment::StopServiceDeploymentOutput;
 use aws_sdk_ecs::primitives::DateTime;
-use aws_sdk_ecs::types::{ServiceDeploymentBrief, ServiceRevision, StopServiceDeploymentStopType as Stop};
+use aws_sdk_ecs::types::{
+    DeploymentLifecycleHookDetail, DeploymentLifecycleHookStatus as HookStatus, ServiceDeployment as Described,
+    ServiceDeploymentBrief, ServiceDeploymentLifecycleStage, ServiceRevision, StopServiceDeploymentStopType as Stop,
+};
 use aws_smithy_mocks::{Rule, mock};
 use std::time::Duration;
 
@@ -170,4 +174,28 @@ async fn service_deployments_are_sorted_latest_first() {
     let arns: Vec<String> =
         list(&client, "c", "web").await.unwrap().into_iter().map(|deployment| deployment.arn).collect();
     assert_eq!(arns, ["deployment/3", "deployment/2", "deployment/1"]);
+}
+
+#[tokio::test]
+async fn paused_rollout_names_the_hook_and_the_command() {
+    let fake = fake_ecs(&[(2, Status::InProgress), (1, Status::Successful)]);
+    let described = |status: HookStatus| {
+        mock!(Client::describe_service_deployments)
+            .match_requests(|input| input.service_deployment_arns() == ["deployment/0"])
+            .then_output(move || {
+                let hook = DeploymentLifecycleHookDetail::builder().hook_id("hook-1").status(status.clone()).build();
+                let stage = ServiceDeploymentLifecycleStage::PostScaleUp;
+                let deployment = Described::builder().lifecycle_stage(stage).lifecycle_hook_details(hook).build();
+                DescribeServiceDeploymentsOutput::builder().service_deployments(deployment).build()
+            })
+    };
+    let paused = async |status| {
+        let [listed, revisions] = reads(&fake);
+        let client = pb_aws::mock_client!(aws_sdk_ecs, [&listed, &revisions, &described(status)]);
+        paused_at(&client, &attrs(2)).await
+    };
+    let text = paused(HookStatus::AwaitingAction).await.unwrap();
+    assert!(text.starts_with("paused by a lifecycle hook at POST_SCALE_UP; continue with `aws ecs"), "{text}");
+    assert!(text.contains("--service-deployment-arn deployment/0 --hook-id hook-1 --action CONTINUE"), "{text}");
+    assert_eq!(paused(HookStatus::InProgress).await, None);
 }
