@@ -157,7 +157,7 @@ def stand_ins(backend: Any) -> dict[str, Any]:
 
 
 def use_stand_ins(account: str, region: str) -> None:
-    """Enables stand-ins: in all repositories of the account and region, every tag that was not pushed has a stand-in."""
+    """Enables stand-ins: in all repositories of an account and region, each tag that was not pushed has one."""
     stand_ins(ecr_backends[account][region])["on"] = True
 
 

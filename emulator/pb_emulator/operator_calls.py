@@ -1,6 +1,4 @@
-"""Calls that pb-deploy never makes itself, but names in its messages: quota increases, and the deletion protection of log
-groups.
-"""
+"""Calls that pb-deploy never makes itself, but names in its messages: quota increases, deletion protection of logs."""
 
 from __future__ import annotations
 

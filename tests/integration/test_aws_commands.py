@@ -92,7 +92,8 @@ def test_command_for_a_service_linked_role_creates_it(
     message = "Unable to assume the service linked role. Please verify that the service linked role exists."
     body = f'{{"__type": "InvalidParameterException", "message": "{message}"}}'.encode()
     if service != "ecs":
-        body = f"<ErrorResponse><Error><Code>InvalidParameterException</Code><Message>{message}</Message></Error></ErrorResponse>".encode()
+        error = f"<Error><Code>InvalidParameterException</Code><Message>{message}</Message></Error>"
+        body = f"<ErrorResponse>{error}</ErrorResponse>".encode()
     proxy.refuse(call, 400, body, times=10_000)
     workspace.configure(merged(workspace.config, {"deploy": {"wait_timeout": 60}}))
     result = workspace.run("deploy", "staging", "--yes", "--wait-timeout", "5", url=proxy.url, timeout=100)

@@ -1,5 +1,5 @@
-"""Each command of another program in the messages of the sources is run by a test, or listed here with the reason why it
-is not. The commands of the tool itself are parsed by a unit test (`orchestrator/src/cli/printed_commands.rs`).
+"""Each command of another program in the messages of the sources is run by a test, or listed here with the reason why
+it is not. The commands of the tool itself are parsed by a unit test (`orchestrator/src/cli/printed_commands.rs`).
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ NOT_RUN = {
     "aws sso login": "it opens a browser",
     "terraform apply": "the message says what it would do",
     "terraform destroy": "the message says what it would do",
-    "terraform force-unlock": "test_terraform_lock.py compares the lock with the one of Terraform, which has to be installed",
+    "terraform force-unlock": "test_terraform_lock.py compares the lock with that of Terraform, which has to be installed",
     "terraform plan": "Terraform, which has to be installed, explains its own error",
     "terraform state pull": "it needs an installed Terraform with the project's backend",
     "terraform state rm": "test_terraform.py compares the addresses with those of Terraform, which has to be installed",

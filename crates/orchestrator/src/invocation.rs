@@ -6,8 +6,8 @@ pub fn rerun_command(more: &str) -> String {
     line(arguments, more)
 }
 
-/// Returns `pb-deploy` with these arguments and with the global options of this process that select what a command works
-/// on, so that the command works on the same.
+/// Returns `pb-deploy` with these arguments and with the global options of this process that select what a command
+/// works on, so that the command works on the same.
 pub fn command(arguments: &[&str]) -> String {
     let given = std::env::args_os().skip(1).map(|argument| argument.to_string_lossy().into_owned());
     let words = arguments.iter().map(|argument| (*argument).to_owned());

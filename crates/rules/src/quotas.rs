@@ -157,7 +157,8 @@ mod tests {
             "quota exceeded: security group staging-ecs-flask-sg (sg-1) has 60 of 60 inbound rules, and would have 61 \
              before this plan deletes any (quota L-0EA8095F, Inbound or outbound rules per security group); delete \
              inbound rules that are not needed, or request an increase: aws service-quotas \
-             request-service-quota-increase --service-code vpc --quota-code L-0EA8095F --desired-value 61 --region us-east-2"
+             request-service-quota-increase --service-code vpc --quota-code L-0EA8095F --desired-value 61 \
+             --region us-east-2"
         );
         assert_eq!(inbound(60, 1).refusal(61.0, None, "us-east-2"), None);
     }

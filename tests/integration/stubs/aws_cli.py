@@ -1,7 +1,7 @@
 """A small AWS CLI: validates a command against botocore's service models and sends the request.
 
-It has the rules of the AWS CLI that matter for printed commands: operations and options are named as in the models, with
-hyphens; booleans are `--x` or `--no-x`; lists are separated by spaces; structures are JSON or `Key=value,Key=value`; a
+It has the rules of the AWS CLI that matter for printed commands: operations and options are named as in the models,
+with hyphens; booleans are `--x` or `--no-x`; lists are separated by spaces; structures are JSON or `Key=value,Key=value`; a
 service in a region needs a region. It has the customizations `ecr get-login-password` and `s3 mb`.
 """
 

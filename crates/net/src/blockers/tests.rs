@@ -178,7 +178,8 @@ async fn unmanaged_interfaces_block_the_resources_that_they_use() {
     let owner = "delete the resource that owns the interface";
     let delete = |id: &str| {
         format!(
-            "delete the interface first: aws ec2 delete-network-interface --network-interface-id {id} --region us-east-2"
+            "delete the interface first: aws ec2 delete-network-interface --network-interface-id {id} \
+             --region us-east-2"
         )
     };
     assert_eq!(

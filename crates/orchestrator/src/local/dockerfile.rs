@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-/// Returns the command of the first stage with one of `names`, as `docker build --target` would build it, or of the last
-/// stage if there is no such stage. Returns `None` if there is no Dockerfile, or no command in it.
+/// Returns the command of the first stage with one of `names`, as `docker build --target` would build it, or of the
+/// last stage if there is no such stage. Returns `None` if there is no Dockerfile, or no command in it.
 pub fn command(folder: &Path, names: &[&str]) -> Option<Vec<String>> {
     command_of(&read(folder)?, names)
 }
