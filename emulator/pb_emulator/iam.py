@@ -1,7 +1,7 @@
 """Simulation of policies by IAM, which moto does not emulate.
 
 AWS rule: the source of the policies is the ARN of a user, group or role, with its path. The ARN of a session is
-refused. Policies are not evaluated: every action is allowed.
+refused. The policies of a role are evaluated without their conditions; users and groups may do everything.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from moto.iam.access_control import IAMPolicy, PermissionResult
 from moto.iam.models import iam_backends
 from moto.iam.responses import IamResponse
 
@@ -24,17 +25,35 @@ def install_rules() -> None:
 
 
 def simulate_principal_policy(place: Place, request: dict[str, Any]) -> dict[str, Any]:
-    """Allows all actions of an existing user, group or role."""
+    """Evaluates the policies of a role, and allows all actions of an existing user or group."""
     arn = request["PolicySourceArn"]
     # Moto's name of a caller without a user of its own.
     if arn != f"arn:aws:sts::{place.account}:user/moto":
         require_entity(place, arn)
-    resource = (request.get("ResourceArns") or ["*"])[0]
     results = [
-        {"EvalActionName": name, "EvalResourceName": resource, "EvalDecision": "allowed", "MatchedStatements": []}
+        {
+            "EvalActionName": name,
+            "EvalResourceName": resource,
+            "EvalDecision": decision(place, arn, name, resource),
+            "MatchedStatements": [],
+        }
         for name in request["ActionNames"]
+        for resource in request.get("ResourceArns") or ["*"]
     ]
     return {"IsTruncated": False, "EvaluationResults": results}
+
+
+def decision(place: Place, arn: str, action: str, resource: str) -> str:
+    """Returns the decision of the policies of a role on an action."""
+    backend = iam_backends[place.account]["aws"]
+    roles = [role for role in backend.roles.values() if role.arn == arn]
+    if not roles:
+        return "allowed"
+    documents = [*roles[0].policies.values(), *(policy.document for policy in roles[0].managed_policies.values())]
+    results = {IAMPolicy(document).is_action_permitted(action, resource) for document in documents}
+    if PermissionResult.DENIED in results:
+        return "explicitDeny"
+    return "allowed" if PermissionResult.PERMITTED in results else "implicitDeny"
 
 
 def require_entity(place: Place, arn: str) -> None:

@@ -7,14 +7,11 @@ from collections.abc import Callable
 from typing import Any
 
 from botocore.exceptions import ClientError
-from endpoint import Aws, control
+from control_probes import Missing, cache_capacity, data_plane, paused_rollouts, s3_stand_in
+from endpoint import Aws
 
 #: Maximum time that a probe waits for a resource to become ready.
 WAIT_SECONDS = 20.0
-
-
-class Missing(Exception):
-    """A capability that the endpoint lacks because it behaves differently from AWS."""
 
 
 def expect_refusal(call: Callable[..., Any], *codes: str, **parameters: Any) -> ClientError:
@@ -122,34 +119,6 @@ def s3_regions(aws: Aws) -> None:
     error = expect_refusal(elsewhere.s3.get_object, "PermanentRedirect", Bucket=bucket, Key="k")
     if error.response["ResponseMetadata"]["HTTPHeaders"].get("x-amz-bucket-region") != aws.region:
         raise Missing("a redirect does not name the bucket's region")
-
-
-def require_control(aws: Aws, path: str, body: dict[str, Any]) -> None:
-    """Raises `Missing` unless the endpoint has this control endpoint of our emulator."""
-    try:
-        control(aws.url, path, body)
-    except (OSError, ValueError) as error:
-        raise Missing(f"there is no such control endpoint: {error}") from error
-
-
-def s3_stand_in(aws: Aws) -> None:
-    """Checks that the endpoint can imitate a store that ignores conditional writes."""
-    require_control(aws, "s3", {"bucket": f"stand-in-{aws.account}", "without_conditions": True})
-
-
-def paused_rollouts(aws: Aws) -> None:
-    """Checks that the progress of services and tasks can be paused."""
-    require_control(aws, "rollouts", {"account": aws.account, "paused": False})
-
-
-def cache_capacity(aws: Aws) -> None:
-    """Checks that the creation of a queue can be made to fail because there is no capacity for its nodes."""
-    require_control(aws, "cache-capacity", {"account": aws.account, "available": True})
-
-
-def data_plane(aws: Aws) -> None:
-    """Checks that listeners and web tasks answer requests."""
-    require_control(aws, "data-plane", {"account": aws.account, "region": aws.region})
 
 
 def dynamodb_conditions(aws: Aws) -> None:

@@ -31,6 +31,12 @@ def test_permissions_of_sso_session_are_simulated(workspace: TestWorkspace, prox
     assert missing["verdict"] == "unknown" and f"allow iam:GetRole for role {SSO_ROLE}" in missing["hint"], missing
     trust = json.dumps({"Version": "2012-10-17", "Statement": []})
     workspace.aws.iam.create_role(RoleName=SSO_ROLE, Path=SSO_PATH, AssumeRolePolicyDocument=trust)
+    administrator = {"Effect": "Allow", "Action": "*", "Resource": "*"}
+    workspace.aws.iam.put_role_policy(
+        RoleName=SSO_ROLE,
+        PolicyName="all",
+        PolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": administrator}),
+    )
     check = permissions(workspace, proxy, caller)
     assert check["verdict"] == "good" and "simulated actions are allowed" in check["found"], check
 

@@ -160,10 +160,10 @@ def test_unresolved_host_is_explained_quickly(workspace: TestWorkspace) -> None:
     result = workspace.run("history", "staging", env=env, timeout=QUICK_TIMEOUT_SECONDS).expect_exit(1)
     assert "the host name proxy.invalid of the proxy (HTTPS_PROXY) has no address" in result.err, result
     assert "error[PB0204]" in result.err and "hint: check HTTPS_PROXY" in result.err
-    options = ("--region", "xx-nowhere-1")
+    options = ("--region", "us-west-9")
     result = workspace.run(
         "history", "staging", *options, env={"AWS_ENDPOINT_URL": None}, timeout=QUICK_TIMEOUT_SECONDS
     )
-    assert result.expect_exit(1).err.count("xx-nowhere-1.amazonaws.com has no address") == 1, result
+    assert result.expect_exit(1).err.count("us-west-9.amazonaws.com has no address") == 1, result
     for setting in ("--region", "--endpoint-url", "AWS_ENDPOINT_URL", "HTTPS_PROXY"):
         assert setting in result.err, f"the hint names {setting}"

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import json
-import shlex
 from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
+
 from endpoint import control
 from fault_proxy import FaultProxy
 from harness import Result, TestWorkspace
+from printed_commands import Shell, commands
 
 HOSTNAME = "staging.ospcapi.org"
 
@@ -44,12 +44,9 @@ def refusal(workspace: TestWorkspace, *command: str) -> Result:
 
 
 def run_printed_command(workspace: TestWorkspace, result: Result, command: str) -> None:
-    """Runs the command of the AWS CLI that a message contains, through the API."""
-    (printed,) = {part for part in result.text.split("`") if part.startswith(f"aws route53 {command}")}
-    words = shlex.split(printed)
-    batch = json.loads(words[words.index("--change-batch") + 1])
-    zone = words[words.index("--hosted-zone-id") + 1]
-    workspace.aws.route53.change_resource_record_sets(HostedZoneId=zone, ChangeBatch=batch)
+    """Runs the command of the AWS CLI that a message contains."""
+    (printed,) = {part for part in commands(result.text, "aws") if part.startswith(f"aws route53 {command}")}
+    Shell(workspace).run(printed)
 
 
 def doctor(workspace: TestWorkspace, name: str = HOSTNAME) -> dict[str, Any]:

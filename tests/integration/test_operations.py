@@ -147,7 +147,7 @@ def test_exec_passes_the_session_to_the_plugin(workspace: TestWorkspace) -> None
     target = json.loads(request)["Target"]
     tasks = workspace.run("tasks", "staging", "--json").json()
     [task] = [task for task in tasks if task["service"] == "staging-flask" and task["status"] == "RUNNING"]
-    assert target.startswith("ecs:staging-ecs-cluster_") and endpoint == "https://ssm.us-east-2.amazonaws.com"
+    assert target.startswith("ecs:staging-ecs-cluster_") and endpoint == workspace.url
     assert task["id"] in target and workspace.calls().count("ecs:ExecuteCommand") == 1
     workspace.assert_no_changes()
 

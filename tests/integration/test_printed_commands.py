@@ -12,11 +12,10 @@ from endpoint import ROOT
 TESTS = ROOT / "tests" / "integration"
 _BLOCKERS = "test_aws_commands.py::test_commands_for_blockers_unblock_a_destroy"
 _PUSH = "test_push_commands.py::test_printed_commands_push_the_images_of_the_example"
-_PREREQUISITE = "test_aws_commands.py::test_commands_for_a_missing_prerequisite_create_it"
 
 #: The test that runs a command, as a message prints it, by the command's first words.
 RUN = {
-    "aws dynamodb create-table": _PREREQUISITE,
+    "aws dynamodb delete-item": "test_terraform_digest.py::test_digest_left_by_use_lockfile_is_only_a_warning",
     "aws ec2 delete-egress-only-internet-gateway": _BLOCKERS,
     "aws ec2 delete-network-acl": _BLOCKERS,
     "aws ec2 delete-network-interface": _BLOCKERS,
@@ -29,10 +28,12 @@ RUN = {
     "aws ec2 detach-vpn-gateway": _BLOCKERS,
     "aws ec2 revoke-security-group-": _BLOCKERS,
     "aws ecr get-login-password": _PUSH,
+    "aws ecr update-image-storage-class": "test_service_models.py::test_archived_image_is_named_with_the_remedy",
     "aws iam create-service-linked-role": "test_aws_commands.py::test_command_for_a_service_linked_role_creates_it",
     "aws logs put-log-group-deletion-protection":
         "test_aws_commands.py::test_command_for_a_protected_log_group_unblocks_a_destroy",
-    "aws s3 mb": _PREREQUISITE,
+    "aws route53 change-resource-record-sets": "test_hostname.py::run_printed_command",
+    "aws s3api get-bucket-encryption": "test_service_roles.py::test_unusable_key_of_state_bucket_is_named",
     "aws secretsmanager describe-secret": "test_aws_commands.py::test_command_for_an_incomplete_secret_prints_its_arn",
     "aws service-quotas request-service-quota-increase":
         "test_aws_commands.py::test_command_for_a_quota_allows_the_deploy",
@@ -43,13 +44,21 @@ RUN = {
 
 #: Commands that no test runs, each with the reason.
 NOT_RUN = {
+    "aws configure export-credentials": "test_workstations.py compares its arguments, and the CLI needs a profile of AWS",
     "aws configure sso": "it asks questions",
+    "aws ecs continue-service-deployment": "the endpoint has no lifecycle hooks",
+    "aws route53 delete-resource-record-set-protections": "the service models have no such operation yet",
+    "aws route53 delete-traffic-policy-instance": "the endpoint has no traffic policies",
+    "aws sts decode-authorization-message": "only AWS can decode what it has encoded",
     "aws sso login": "it opens a browser",
+    "docker images": "the message says where to look for a digest",
     "terraform apply": "the message says what it would do",
     "terraform destroy": "the message says what it would do",
     "terraform force-unlock": "test_terraform_lock.py compares the lock with that of Terraform, which has to be installed",
-    "terraform plan": "Terraform, which has to be installed, explains its own error",
+    "terraform show": "the message explains the file that it writes",
+    "terraform state list": "it needs an installed Terraform with the project's backend",
     "terraform state pull": "it needs an installed Terraform with the project's backend",
+    "terraform workspace": "it needs an installed Terraform with the project's backend",
     "terraform state rm": "test_terraform.py compares the addresses with those of Terraform, which has to be installed",
 }
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import re
+import socket
 from pathlib import Path
 from typing import Any
 
 import pytest
+
 from fidelity import violations
 from harness import TestWorkspace
 from observer import Observer
@@ -215,9 +217,11 @@ def test_local_up_takes_secrets_from_the_environment(workspace: TestWorkspace) -
     arn = f"arn:aws:ssm:{workspace.config['region']}:{workspace.account}:parameter/app/key"
     config = {"command": ["sh", "-c", 'test "$APP_SECRET_KEY" = mine'], "secrets": {"APP_SECRET_KEY": arn}}
     workspace.configure({"services": {"flask": config}})
-    # The service never connects to the queue, so any address is sufficient.
-    command = ("local", "up", "staging", "--only", "flask", "--app", ".", "--queue", "127.0.0.1:9")
-    missing = workspace.run(*command, env={"APP_SECRET_KEY": None})
-    assert "flask runs without APP_SECRET_KEY" in missing.err and "exit status: 1" in missing.err, missing
-    provided = workspace.run(*command, env={"APP_SECRET_KEY": "mine"})
+    with socket.create_server(("127.0.0.1", 0)) as queue:
+        # The service never connects to the queue, so any server is sufficient.
+        address = f"127.0.0.1:{queue.getsockname()[1]}"
+        command = ("local", "up", "staging", "--only", "flask", "--app", ".", "--queue", address)
+        missing = workspace.run(*command, env={"APP_SECRET_KEY": None})
+        assert "flask runs without APP_SECRET_KEY" in missing.err and "exit status: 1" in missing.err, missing
+        provided = workspace.run(*command, env={"APP_SECRET_KEY": "mine"})
     assert "runs without" not in provided.err and "exit status: 0" in provided.err, provided

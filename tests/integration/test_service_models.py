@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 
 import pytest
+
 from harness import TestWorkspace
+from printed_commands import Shell, commands
 from test_blockers import assert_refused, id_of
 
 REPOSITORY = "staging-celeryflask"
@@ -24,7 +26,8 @@ def test_archived_image_is_named_with_the_remedy(staging: TestWorkspace) -> None
         restore = f"aws ecr update-image-storage-class --repository-name {REPOSITORY} --image-id imageTag=old"
         assert f"{restore} --target-storage-class STANDARD" in result.err, result
     assert staging.mutations(since) == []
-    ecr.update_image_storage_class(**image, targetStorageClass="STANDARD")
+    (command,) = commands(result.err, "aws")
+    Shell(staging).run(command)
     plan = staging.plan("staging", "--image", "celery=old")
     assert plan.changes == {"fargate/celery_task": "update", "fargate/celery": "update"}
 

@@ -5,9 +5,11 @@ state bucket.
 from __future__ import annotations
 
 import pytest
+
 from endpoint import Aws
 from fault_proxy import FaultProxy
 from harness import TestWorkspace
+from printed_commands import Shell, commands
 
 CREATE_ROLE = "aws iam create-service-linked-role --aws-service-name"
 
@@ -76,6 +78,16 @@ def test_unusable_key_of_state_bucket_is_named(
     result = workspace.run("deploy", "staging", "--yes", url=proxy.url, timeout=90).expect_exit(1)
     assert message in result.err and hint in result.err, result
     assert "s3:ListBucket" not in result.err, result
+    for command in commands(result.err, "aws"):
+        workspace.aws.s3.put_bucket_encryption(
+            Bucket=workspace.config["state"]["bucket"],
+            ServerSideEncryptionConfiguration={
+                "Rules": [
+                    {"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "aws:kms", "KMSMasterKeyID": "key/1"}}
+                ]
+            },
+        )
+        assert "key/1" in Shell(workspace).run(command)
 
 
 def test_state_bucket_in_another_region_is_named_by_doctor(workspace: TestWorkspace) -> None:

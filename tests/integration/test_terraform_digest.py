@@ -6,6 +6,7 @@ import hashlib
 
 from fault_proxy import FaultProxy
 from harness import TestWorkspace
+from printed_commands import Shell, commands
 from test_terraform_lock import KEY, create_managed_log_group, is_unlocked, tags
 
 DENIED = b"<Error><Code>AccessDenied</Code><Message>Access Denied</Message><RequestId>1</RequestId></Error>"
@@ -29,6 +30,9 @@ def test_digest_left_by_use_lockfile_is_only_a_warning(workspace: TestWorkspace)
     table = workspace.config["state"]["lock_table"]
     assert f"warning: the item {lock_id} in the table {table} contains the digest of an earlier version" in result.err
     assert f"aws dynamodb delete-item --table-name {table} --key" in result.err
+    (command,) = (line for line in commands(result.err, "aws") if "delete-item" in line)
+    Shell(workspace).run(command)
+    assert "Item" not in workspace.aws.dynamodb.get_item(TableName=table, Key={"LockID": {"S": lock_id}})
     assert tags(workspace)["pb-deploy:address"] == "fargate/logs"
     assert is_unlocked(workspace)
 

@@ -77,18 +77,18 @@ mod tests {
 
     #[test]
     fn denial_hint_depends_on_the_policy() {
-        let action = "ec2:CreateVpc";
+        let action = "service:Call";
         for (reason, expected) in [
             ("with an explicit deny in a service control policy", "organization"),
-            ("because no service control policy allows the ec2:CreateVpc action", "organization"),
+            ("because no service control policy allows the service:Call action", "organization"),
             ("with an explicit deny in a resource control policy", "organization"),
             ("with an explicit deny in a permissions boundary", "boundary"),
-            ("because no permissions boundary allows the ec2:CreateVpc action", "boundary"),
-            ("because no session policy allows the ec2:CreateVpc action", "session"),
-            ("because no VPC endpoint policy allows the ec2:CreateVpc action", "endpoint"),
+            ("because no permissions boundary allows the service:Call action", "boundary"),
+            ("because no session policy allows the service:Call action", "session"),
+            ("because no VPC endpoint policy allows the service:Call action", "endpoint"),
             ("with an explicit deny in a resource-based policy", "of the resource"),
             ("with an explicit deny in an identity-based policy", "Deny statement"),
-            ("because no identity-based policy allows the ec2:CreateVpc action", "lacks this permission"),
+            ("because no identity-based policy allows the service:Call action", "lacks this permission"),
             ("", "lacks this permission"),
         ] {
             let message = format!("User: arn:aws:iam::1:user/a is not authorized to perform: {action} {reason}");
@@ -99,7 +99,7 @@ mod tests {
     #[test]
     fn encoded_message_becomes_a_command() {
         let message = "You are not authorized. Encoded authorization failure message: aB-_1";
-        let failure = explain(Failure::new(Class::Denied, "ec2:CreateVpc", message)).unwrap();
+        let failure = explain(Failure::new(Class::Denied, "service:Call", message)).unwrap();
         assert_eq!(failure.message, "You are not authorized.");
         let hint = failure.hint.unwrap();
         assert!(hint.ends_with("`aws sts decode-authorization-message --encoded-message aB-_1`"), "{hint}");
@@ -108,9 +108,9 @@ mod tests {
     #[test]
     fn other_refusals_keep_their_message() {
         let message = "The tag policy does not allow the specified value for the following tag key: 'team'.";
-        let failure = explain(Failure::new(Class::Refused, "ecs:CreateCluster", message)).unwrap();
+        let failure = explain(Failure::new(Class::Refused, "service:Call", message)).unwrap();
         assert_eq!(failure.message, message);
         assert!(failure.hint.unwrap().contains("`[tags]`"));
-        assert!(explain(Failure::new(Class::Refused, "ecs:CreateCluster", "Invalid name")).is_err());
+        assert!(explain(Failure::new(Class::Refused, "service:Call", "Invalid name")).is_err());
     }
 }

@@ -14,8 +14,8 @@ use crate::other_services::{self, Domain};
 use crate::reader::{Located, Origin};
 use crate::section::{Section, TABLES};
 use crate::workspace::{
-    Deploy, Egress, Engine, LoadBalancer, LogMode, Logs, Network, Protocol, Redis, ReleaseCommand, Repository, Roles, Services,
-    State, Workspace,
+    Deploy, Egress, Engine, LoadBalancer, LogMode, Logs, Network, Protocol, Redis, ReleaseCommand, Repository, Roles,
+    Services, State, Workspace,
 };
 
 const ANYWHERE: Ipv4Net = block([0, 0, 0, 0], 0);

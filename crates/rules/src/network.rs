@@ -72,7 +72,7 @@ pub fn disjoint(one: Ipv4Net, other: Ipv4Net) -> Verdict {
 pub fn two_subnets(vpc: Ipv4Net) -> Option<[Ipv4Net; 2]> {
     let prefix = vpc.prefix_len().checked_add(2)?.clamp(24, 27);
     let mut subnets = vpc.subnets(prefix).ok()?;
-    let skipped = if vpc.prefix_len() + 2 <= prefix { 1 } else { 0 };
+    let skipped = usize::from(vpc.prefix_len() + 2 <= prefix);
     let pair = [subnets.nth(skipped)?, subnets.next()?];
     vpc_cidr(vpc).is_ok().then_some(pair)
 }

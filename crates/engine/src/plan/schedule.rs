@@ -2,8 +2,8 @@
 
 use crate::model::plan::{Action, Order, Plan, Step};
 use crate::model::plan_error::PlanError;
-use crate::resource::contract::{Awaited, Interim};
 use crate::resource::graph::Graph;
+use crate::resource::interim::{Awaited, Interim};
 use crate::resource::readiness::Readiness;
 use serde_json::Value;
 use std::collections::HashMap;

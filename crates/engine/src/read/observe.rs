@@ -1,7 +1,7 @@
 //! Reads of the resources of a workspace.
 
 use crate::model::address::Address;
-use crate::model::diff::diff;
+use crate::model::diff::{diff, keep_unset};
 use crate::model::failure::Failure;
 use crate::model::observed::{Imports, Live, Observed, Untagged};
 use crate::model::ownership::Ownership;
@@ -212,8 +212,10 @@ pub(crate) async fn find_created(
         };
         let is_it = |found: &AnyFound| match found {
             AnyFound::Managed { address: at, spec: live, .. } => {
-                at == address
-                    && !diff(live, spec).iter().any(|change| kind.requires_replacement(change.field(), live, spec))
+                let mut spec = spec.clone();
+                keep_unset(&mut spec, live, kind.optional_fields());
+                let changes = diff(live, &spec);
+                at == address && !changes.iter().any(|change| kind.requires_replacement(change.field(), live, &spec))
             }
             AnyFound::Unmanaged { address: at, .. } => at == address,
             AnyFound::Obstacle { .. } | AnyFound::Untagged { .. } => false,

@@ -6,6 +6,7 @@ use crate::model::failure::Failure;
 use crate::model::ownership::Ownership;
 use crate::model::unmanaged::{Obstacle, Unmanaged};
 use crate::resource::context::Context;
+use crate::resource::interim::Interim;
 use crate::resource::json::from_json;
 use crate::resource::shared::{KindValue, Shared};
 use serde::Serialize;
@@ -81,8 +82,8 @@ pub trait Resource: Send + Sync + Sized + 'static {
     /// neither a change nor drift. So a setting that no input controls can be hardened outside of pb-deploy.
     const OPTIONAL_FIELDS: &'static [&'static str] = &[];
 
-    /// The managed fields, apart from the [`OPTIONAL_FIELDS`](Self::OPTIONAL_FIELDS). Each field is set explicitly and can be read back from AWS. Unordered values are sets or
-    /// maps.
+    /// The managed fields, apart from the [`OPTIONAL_FIELDS`](Self::OPTIONAL_FIELDS). Each field is set explicitly and can
+    /// be read back from AWS. Unordered values are sets or maps.
     type Spec: Serialize + DeserializeOwned + Clone + Send + Sync;
 
     /// The attributes that AWS assigned, limited to those that the id or the dependents of the resource need.
@@ -212,24 +213,6 @@ pub trait Resource: Send + Sync + Sized + 'static {
     fn forget(&self, _cx: &Context, _attrs: &Self::Attrs) -> impl Future<Output = Result<(), Failure>> + Send {
         async { Ok(()) }
     }
-}
-
-/// A spec that a resource has temporarily, before its desired spec.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Interim<S> {
-    /// The interim spec.
-    pub spec: S,
-    /// The other resources whose changes must be done before the desired spec applies.
-    pub until: Awaited,
-}
-
-/// The other resources whose changes an interim spec waits for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Awaited {
-    /// The dependents of the resource. If none of them changes, there is no interim spec.
-    Dependents,
-    /// All other resources of the same kind. If none of them changes, there is no interim spec.
-    Peers,
 }
 
 /// A resource that a read has found.

@@ -6,6 +6,7 @@ pub(crate) mod contract;
 pub(crate) mod found;
 pub(crate) mod graph;
 pub(crate) mod inputs;
+pub(crate) mod interim;
 pub(crate) mod json;
 pub(crate) mod kind;
 pub(crate) mod preflight_check;

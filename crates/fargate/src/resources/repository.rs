@@ -7,9 +7,7 @@ mod tests;
 use crate::resources::checks;
 use crate::tags::{TagChanges, Tags};
 use aws_sdk_ecr::Client;
-use aws_sdk_ecr::types::{
-    ImageScanningConfiguration, ImageStatusFilter, ImageTagMutability, ListImagesFilter, Repository, Tag,
-};
+use aws_sdk_ecr::types::{ImageScanningConfiguration, ImageTagMutability, Repository, Tag};
 use futures_util::future::try_join;
 use pb_aws::{ForOperation, tag_map};
 use pb_engine::{Address, Change, Class, Context, Failure, Found, Ownership, ReadScope, Resource};

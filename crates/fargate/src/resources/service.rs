@@ -230,7 +230,10 @@ impl Resource for Services {
         }
         if differs(&["min_healthy_percent", "max_percent", "circuit_breaker"]) {
             let explicit = changes.iter().any(|change| change.path.starts_with("circuit_breaker.threshold"));
-            let live = describe(&self.client, &attrs.cluster, &[attrs.name.clone()], false).await?.into_iter().next();
+            let live = describe(&self.client, &attrs.cluster, std::slice::from_ref(&attrs.name), false)
+                .await?
+                .into_iter()
+                .next();
             let live = live.and_then(|service| service.deployment_configuration);
             call = call.deployment_configuration(service_spec::deployment(spec, live.as_ref(), explicit)?);
             if !service_spec::has_room_to_rebalance(spec) {

@@ -9,7 +9,7 @@ use aws_sdk_ecs::types::{
     ServiceDeploymentStatus as Status, StopServiceDeploymentStopType,
 };
 use aws_types::SdkConfig;
-use pb_aws::ForOperation;
+use pb_aws::{ForOperation, in_region};
 use pb_engine::{Class, Failure};
 use serde::Serialize;
 use std::cmp::Reverse;
@@ -231,10 +231,11 @@ pub(crate) async fn paused_at(client: &Client, attrs: &ServiceAttrs) -> Option<S
         |hook: &&DeploymentLifecycleHookDetail| hook.status() == Some(&DeploymentLifecycleHookStatus::AwaitingAction);
     let hook = deployment.lifecycle_hook_details().iter().find(waits)?.hook_id()?;
     let stage = deployment.lifecycle_stage().map_or("unknown", |stage| stage.as_str());
-    Some(format!(
-        "paused by a lifecycle hook at {stage}; continue with `aws ecs continue-service-deployment \
-         --service-deployment-arn {arn} --hook-id {hook} --action CONTINUE`"
-    ))
+    let command = format!(
+        "aws ecs continue-service-deployment --service-deployment-arn {arn} --hook-id {hook} --action CONTINUE"
+    );
+    let command = in_region(&command, client.config().region());
+    Some(format!("paused by a lifecycle hook at {stage}; continue with `{command}`"))
 }
 
 /// Returns the rollout that this program started. Waits at most [`LISTING_LAG`] until ECS lists it.

@@ -6,8 +6,8 @@
 
 use crate::resources::service::spec::{ACTIVE, primary};
 use aws_sdk_ecs::types::{
-    Deployment, DeploymentConfiguration, DeploymentLifecycleHookTargetType, DeploymentRolloutState, Service,
-    ServiceEvent,
+    Deployment, DeploymentConfiguration, DeploymentEarlySuccessCriteria, DeploymentLifecycleHookTargetType,
+    DeploymentRolloutState, Service, ServiceEvent,
 };
 
 /// The deployment that this program started, and its revision.
@@ -71,7 +71,7 @@ pub(crate) fn rollout_status(service: &Service, expected: &ExpectedDeployment<'_
 /// DeploymentEarlySuccessCriteria)
 fn ends_early(service: &Service) -> bool {
     let criteria = service.deployment_configuration().and_then(DeploymentConfiguration::early_success_criteria);
-    criteria.is_some_and(|criteria| criteria.enable())
+    criteria.is_some_and(DeploymentEarlySuccessCriteria::enable)
 }
 
 /// Returns whether a lifecycle hook may pause a deployment of the service until somebody continues it.

@@ -91,6 +91,7 @@ fn check(command: &str) -> Result<(), String> {
         let words: Vec<&str> = filled.split_whitespace().take_while(|word| !["#", ">"].contains(word)).collect();
         match Cli::try_parse_from(&words) {
             Ok(_) => return Ok(()),
+            Err(error) if error.kind() == ErrorKind::DisplayHelp => return Ok(()),
             Err(error) if error.kind() == ErrorKind::MissingRequiredArgument && is_name(&words) => return Ok(()),
             Err(error) if is_name(&words) && error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
                 return Ok(());

@@ -2,7 +2,7 @@
 
 use crate::exit::Error;
 use crate::stack::names;
-use aws_config::SdkConfig;
+use aws_config::{Region, SdkConfig};
 use futures_util::future::{join, join_all};
 use pb_config::{Image, Service, Workspace};
 use pb_engine::{Action, Cause, Class, Failure, Plan, PlanError};
@@ -239,7 +239,7 @@ async fn own_images(aws: &SdkConfig, repository: &str, tags: BTreeSet<String>) -
             ImageLookup::Digest(digest) => Ok(Some(pb_fargate::Image::Digest(digest))),
             ImageLookup::Empty | ImageLookup::NoRepository => Ok(None),
             ImageLookup::NoSuchTag => Err(image_not_found(repository, &tag)),
-            ImageLookup::Archived => Err(image_archived(repository, &tag)),
+            ImageLookup::Archived => Err(image_archived(repository, &tag, aws.region())),
         };
         (tag, image)
     };
@@ -256,7 +256,7 @@ async fn external_image(aws: &SdkConfig, reference: &str) -> Result<Option<pb_fa
             let message = format!("repository {:?} of image {reference} not found", external_image.repository);
             Err(Failure::new(Class::NotFound, "ecr:DescribeImages", message).cause(Cause::Prerequisite))
         }
-        Ok(ImageLookup::Archived) => Err(image_archived(&external_image.repository, &external_image.tag)),
+        Ok(ImageLookup::Archived) => Err(archived_elsewhere(aws, &external_image)),
         Ok(ImageLookup::Empty | ImageLookup::NoSuchTag) => {
             Err(image_not_found(&external_image.repository, &external_image.tag))
         }
@@ -266,13 +266,25 @@ async fn external_image(aws: &SdkConfig, reference: &str) -> Result<Option<pb_fa
     }
 }
 
+/// Returns the failure for an archived image of another repository, whose region can differ.
+fn archived_elsewhere(aws: &SdkConfig, image: &EcrImage) -> Failure {
+    let region = image.registry.as_ref().map(|(_, region)| Region::new(region.clone()));
+    image_archived(&image.repository, &image.tag, region.as_ref().or(aws.region()))
+}
+
 /// Returns the failure for an image that ECR has archived, for example by a lifecycle policy. Tasks cannot pull it.
-fn image_archived(repository: &str, tag: &str) -> Failure {
+fn image_archived(repository: &str, tag: &str, region: Option<&Region>) -> Failure {
     let id = if tag.starts_with(DIGEST) { format!("imageDigest={tag}") } else { format!("imageTag={tag}") };
     let message = format!("image {tag:?} of the repository {repository} is archived, so tasks cannot pull it");
     Failure::new(Class::NotFound, "ecr:DescribeImages", message).cause(Cause::Prerequisite).hint(format!(
-        "restore it: aws ecr update-image-storage-class --repository-name {repository} --image-id {id} \
-         --target-storage-class STANDARD"
+        "restore it: {}",
+        pb_aws::in_region(
+            &format!(
+                "aws ecr update-image-storage-class --repository-name {repository} --image-id {id} \
+                 --target-storage-class STANDARD"
+            ),
+            region
+        )
     ))
 }
 

@@ -345,7 +345,8 @@ async fn table_errors_are_explained() {
         aws.fault("GetItem", Fault::Refused(400, code));
         for failure in [refused(&aws.leases()).await, aws.leases().peek().await.unwrap_err()] {
             assert!(failure.message.starts_with(expected) && failure.class == class, "{failure}");
-            assert!(failure.hint.unwrap().contains("locks"));
+            let hint = failure.hint.unwrap();
+            assert!(hint.contains("locks") || hint.contains("`state.lock_table`"), "{hint}");
         }
     }
     let aws = FakeAws::default();

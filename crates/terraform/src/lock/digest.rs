@@ -4,8 +4,9 @@
 
 use aws_sdk_s3::Client;
 use aws_sdk_s3::types::ObjectVersion;
+use aws_types::region::Region;
 use md5::{Digest as _, Md5};
-use pb_aws::ForOperation;
+use pb_aws::{ForOperation, in_region};
 use pb_engine::{Class, Failure, Refusal};
 use std::fmt;
 
@@ -31,20 +32,23 @@ pub struct DigestItem {
     pub table: String,
     /// Value of the hash key `LockID`.
     pub lock_id: String,
+    /// Region of the table.
+    pub region: Option<Region>,
 }
 
 impl DigestItem {
     /// Returns the command that deletes the item.
     fn delete_command(&self) -> String {
-        let Self { table, lock_id } = self;
-        format!(r#"aws dynamodb delete-item --table-name {table} --key '{{"LockID": {{"S": "{lock_id}"}}}}'"#)
+        let Self { table, lock_id, region } = self;
+        let key = format!(r#"'{{"LockID": {{"S": "{lock_id}"}}}}'"#);
+        in_region(&format!("aws dynamodb delete-item --table-name {table} --key {key}"), region.as_ref())
     }
 }
 
 /// Returns a warning about the item.
 impl fmt::Display for DigestItem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { table, lock_id } = self;
+        let Self { table, lock_id, .. } = self;
         write!(
             f,
             "the item {lock_id} in the table {table} contains the digest of an earlier version of the state. Terraform \

@@ -70,7 +70,8 @@ impl LockItem {
 
     /// Returns the item with the digest of the state that Terraform wrote last.
     pub fn digest_item(&self) -> DigestItem {
-        DigestItem { table: self.table.clone(), lock_id: format!("{}-md5", self.lock_id) }
+        let region = self.client.config().region().cloned();
+        DigestItem { table: self.table.clone(), lock_id: format!("{}-md5", self.lock_id), region }
     }
 
     /// Returns the digest of the state that Terraform wrote last, if it stored one.

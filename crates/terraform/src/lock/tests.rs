@@ -189,7 +189,8 @@ fn get_version(body: &'static [u8]) -> Rule {
 
 #[tokio::test]
 async fn digest_of_an_earlier_version_is_a_warning() {
-    let earlier = StateDigest::Earlier(DigestItem { table: "locks".to_owned(), lock_id: "b/k-md5".to_owned() });
+    let earlier =
+        StateDigest::Earlier(DigestItem { table: "locks".to_owned(), lock_id: "b/k-md5".to_owned(), region: None });
     let get = get_version(b"old");
     let tagged = digest_lock(OLD_DIGEST, &[(NEW_DIGEST, true), (OLD_DIGEST, false)], &get);
     assert_eq!(tagged.compare_digest(NEW).await.unwrap(), earlier);

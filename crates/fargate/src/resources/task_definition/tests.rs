@@ -381,10 +381,7 @@ fn invalid_task_definition_spec_is_refused() {
         (|spec| web(spec).stop_timeout = Some(121), "stop_timeout"),
         (|spec| web(spec).essential = false, "essential"),
         (|spec| web(spec).image = "a b".to_owned(), "image"),
-        (
-            |spec| drop(web(spec).environment.insert("KEY".to_owned(), "a".to_owned())),
-            "is already set in `environment`",
-        ),
+        (|spec| drop(web(spec).environment.insert("KEY".to_owned(), "a".to_owned())), "already set in `environment`"),
         (|spec| drop(web(spec).environment.insert("A_TOKEN".to_owned(), "a".to_owned())), "name of a secret"),
         (|spec| web(spec).command[0] = "amqp://a:b@c".to_owned(), "with a password"),
         (|spec| drop(web(spec).secrets.insert("KEY".to_owned(), "hunter2".to_owned())), "neither the ARN"),
