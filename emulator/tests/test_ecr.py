@@ -6,6 +6,12 @@ import json
 
 from conftest import Aws
 
+MANIFEST = json.dumps({
+    "schemaVersion": 2, "mediaType": "application/vnd.docker.distribution.manifest.v2+json",
+    "config": {"mediaType": "application/vnd.docker.container.image.v1+json", "size": 2, "digest": "sha256:" + "0" * 64},
+    "layers": [],
+})  # fmt: skip
+
 
 def test_ecr(aws: Aws) -> None:
     ecr = aws.ecr

@@ -199,13 +199,6 @@ def test_log_group_deletion_protection(aws: Aws) -> None:
     logs.delete_log_group(logGroupName="kept")
 
 
-MANIFEST = json.dumps({
-    "schemaVersion": 2, "mediaType": "application/vnd.docker.distribution.manifest.v2+json",
-    "config": {"mediaType": "application/vnd.docker.container.image.v1+json", "size": 2, "digest": "sha256:" + "0" * 64},
-    "layers": [],
-})  # fmt: skip
-
-
 def test_missing_iam_role_is_no_such_entity(aws: Aws) -> None:
     assert aws.code(aws.iam.get_role, RoleName="nope") == "NoSuchEntity"
 
