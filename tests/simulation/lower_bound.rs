@@ -20,11 +20,10 @@ const FIXED_ROUND_TRIPS: u32 = 5 + 2;
 
 /// Critical path of a deploy, from nothing to running tasks. Each of these calls can be made only after the previous
 /// call was answered, or after AWS has completed the operation that the previous call started.
-const DEPLOY: [&str; 11] = [
+const DEPLOY: [&str; 10] = [
     "ec2:CreateVpc",
     "ec2:ModifyVpcAttribute",
     "ec2:CreateSubnet",
-    "ec2:ModifySubnetAttribute",
     "elasticache:CreateCacheSubnetGroup",
     "elasticache:CreateReplicationGroup",
     "elasticache:DescribeReplicationGroups",

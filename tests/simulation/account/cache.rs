@@ -64,7 +64,8 @@ impl Account {
             "DescribeReplicationGroups" => self.describe_caches(call.text("ReplicationGroupId")),
             "DescribeCacheClusters" => Ok(self.describe_clusters(call.text("CacheClusterId"))),
             "DescribeCacheEngineVersions" => {
-                let versions: Vec<Value> = ["7.0.7", "7.1.0"].map(|version| json!({"EngineVersion": version})).into();
+                let offered = if call.text("Engine") == "valkey" { ["7.2.6", "8.0.1"] } else { ["7.0.7", "7.1.0"] };
+                let versions: Vec<Value> = offered.map(|version| json!({"EngineVersion": version})).into();
                 Ok(json!({"CacheEngineVersions": {"CacheEngineVersion": versions}}))
             }
             "DescribeReservedCacheNodesOfferings" => {

@@ -16,6 +16,7 @@ use aws_sdk_s3::operation::put_object::{PutObjectError, PutObjectOutput};
 use aws_sdk_s3::primitives::ByteStream;
 use aws_sdk_s3::types::ObjectVersion;
 use aws_smithy_mocks::{Rule, mock};
+use aws_types::region::Region;
 
 const OPERATION: &str = "pb-deploy adopt s/w";
 
@@ -189,8 +190,11 @@ fn get_version(body: &'static [u8]) -> Rule {
 
 #[tokio::test]
 async fn digest_of_an_earlier_version_is_a_warning() {
-    let earlier =
-        StateDigest::Earlier(DigestItem { table: "locks".to_owned(), lock_id: "b/k-md5".to_owned(), region: None });
+    let earlier = StateDigest::Earlier(DigestItem {
+        table: "locks".to_owned(),
+        lock_id: "b/k-md5".to_owned(),
+        region: Some(Region::new("us-east-2")),
+    });
     let get = get_version(b"old");
     let tagged = digest_lock(OLD_DIGEST, &[(NEW_DIGEST, true), (OLD_DIGEST, false)], &get);
     assert_eq!(tagged.compare_digest(NEW).await.unwrap(), earlier);
