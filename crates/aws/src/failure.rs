@@ -93,10 +93,6 @@ fn with_hint(failure: Failure) -> Failure {
              administrator has to run `{create}`"
         ));
     }
-    let failure = match hints::explain(failure) {
-        Ok(explained) => return explained,
-        Err(failure) => failure,
-    };
     match failure.class {
         Class::Credentials if is_clock_skew(&failure) => {
             failure.hint("this machine's clock is several minutes off; correct it, then run the same command again")
@@ -110,7 +106,7 @@ fn with_hint(failure: Failure) -> Failure {
             failure.hint("the credentials are invalid or expired; sign in again, or check AWS_PROFILE")
         }
         Class::Throttled => failure.hint("AWS throttled the calls; run the same command again in a minute"),
-        _ => failure,
+        _ => hints::explain(failure),
     }
 }
 

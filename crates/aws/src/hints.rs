@@ -20,31 +20,29 @@ const REFUSALS: &[(&str, &str)] = &[
 ];
 
 /// Returns the failure with a hint, if its code or message shows what to do.
-pub(crate) fn explain(mut failure: Failure) -> Result<Failure, Failure> {
+pub(crate) fn explain(failure: Failure) -> Failure {
     if failure.class == Class::Denied {
-        let encoded =
-            failure.message.split_once(ENCODED).map(|(message, encoded)| (message.to_owned(), encoded.to_owned()));
-        let hint = denial(&failure.message);
-        return Ok(match encoded {
-            Some((message, encoded)) => {
-                message.trim_end().clone_into(&mut failure.message);
-                failure.hint(format!(
-                    "{hint}; for the details: `aws sts decode-authorization-message --encoded-message {encoded}`"
-                ))
-            }
-            None => failure.hint(hint),
-        });
+        return explain_denial(failure);
     }
     if failure.is("InsufficientCacheClusterCapacity") {
-        return Ok(failure.hint(
+        return failure.hint(
             "AWS has no capacity for this node type in the zone: run the same command again later, or change \
              `node_type` under `[redis]` or `zones` under `[network]`",
-        ));
+        );
     }
     match REFUSALS.iter().find(|(part, _)| failure.message.contains(part)) {
-        Some((_, hint)) => Ok(failure.hint(*hint)),
-        None => Err(failure),
+        Some((_, hint)) => failure.hint(*hint),
+        None => failure,
     }
+}
+
+/// Returns a denial with a hint. Details that EC2 has encoded move from the message to the command that decodes them.
+fn explain_denial(failure: Failure) -> Failure {
+    let hint = denial(&failure.message);
+    let Some((message, encoded)) = failure.message.split_once(ENCODED) else { return failure.hint(hint) };
+    let decode = format!("aws sts decode-authorization-message --encoded-message {encoded}");
+    let message = message.trim_end().to_owned();
+    Failure { message, ..failure.clone() }.hint(format!("{hint}; for the details: `{decode}`"))
 }
 
 /// Returns the hint for a denial: who can allow the call depends on the policy that denies it. (IAM user guide:
@@ -99,7 +97,7 @@ mod tests {
     #[test]
     fn encoded_message_becomes_a_command() {
         let message = "You are not authorized. Encoded authorization failure message: aB-_1";
-        let failure = explain(Failure::new(Class::Denied, "service:Call", message)).unwrap();
+        let failure = explain(Failure::new(Class::Denied, "service:Call", message));
         assert_eq!(failure.message, "You are not authorized.");
         let hint = failure.hint.unwrap();
         assert!(hint.ends_with("`aws sts decode-authorization-message --encoded-message aB-_1`"), "{hint}");
@@ -108,9 +106,9 @@ mod tests {
     #[test]
     fn other_refusals_keep_their_message() {
         let message = "The tag policy does not allow the specified value for the following tag key: 'team'.";
-        let failure = explain(Failure::new(Class::Refused, "service:Call", message)).unwrap();
+        let failure = explain(Failure::new(Class::Refused, "service:Call", message));
         assert_eq!(failure.message, message);
         assert!(failure.hint.unwrap().contains("`[tags]`"));
-        assert!(explain(Failure::new(Class::Refused, "service:Call", "Invalid name")).is_err());
+        assert_eq!(explain(Failure::new(Class::Refused, "service:Call", "Invalid name")).hint, None);
     }
 }
