@@ -1,16 +1,27 @@
 //! `elbv2.listener`: a port on which the load balancer accepts connections, with its default target group.
 
+mod attributes;
+#[cfg(test)]
+mod tests;
+
+use self::attributes::{read_hsts, write_hsts};
 use crate::LoadBalancerClient as Client;
 use crate::load_balancers::{Listeners, listeners};
 use crate::tags::{self, Tags};
-use aws_sdk_elasticloadbalancingv2::types::{Action, ActionTypeEnum, Listener as AwsListener, ProtocolEnum};
+use aws_sdk_elasticloadbalancingv2::types::{
+    Action, ActionTypeEnum, Certificate, Listener as AwsListener, ProtocolEnum,
+};
 use futures_util::future::try_join_all;
 use pb_aws::ForOperation;
 use pb_engine::{
-    Change, Class, Context, Failure, Found, Ownership, ReadScope, Resource, is_unknown, list_with_details, unknown,
+    Change, Class, Context, Failure, Found, Ownership, ReadScope, Resource, fetch_each, is_unknown, list_with_details,
+    unknown,
 };
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+/// Protocol of listeners with TLS.
+pub(crate) const HTTPS: &str = "HTTPS";
 
 /// Resource kind for listeners.
 pub struct Listener {
@@ -46,10 +57,21 @@ pub struct ListenerSpec {
     pub load_balancer_arn: String,
     /// Port of the listener.
     pub port: i32,
-    /// Protocol: `HTTP`.
+    /// Protocol: `HTTP` or `HTTPS`.
     pub protocol: String,
     /// ARN of the target group that receives the requests that match no rule.
     pub target_group_arn: String,
+    /// ARN of the default certificate of an HTTPS listener.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub certificate_arn: Option<String>,
+    /// TLS policy of an HTTPS listener. It is always set: without one, AWS chooses a policy of 2016. (Elastic Load
+    /// Balancing API: CreateListener, `SslPolicy`)
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ssl_policy: Option<String>,
+    /// Value of the header `Strict-Transport-Security` that an HTTPS listener adds to responses. If absent, it is not
+    /// managed: a new listener adds none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hsts: Option<String>,
     /// Tags, without the ownership tags.
     pub tags: BTreeMap<String, String>,
 }
@@ -66,12 +88,16 @@ pub struct ListenerAttrs {
 /// A listener does not prevent the deletion of its load balancer: AWS deletes both together.
 impl Resource for Listener {
     const KIND: &'static str = "elbv2.listener";
-    const BLOCKS_DELETION_OF: &'static [&'static str] = &["elbv2.target_group"];
+    const BLOCKS_DELETION_OF: &'static [&'static str] = &["elbv2.target_group", "acm.certificate"];
     const TAG_INDEXED: bool = true;
+    const OPTIONAL_FIELDS: &'static [&'static str] = &["hsts"];
     type Spec = ListenerSpec;
     type Attrs = ListenerAttrs;
 
     fn validate(spec: &ListenerSpec) -> Result<(), String> {
+        if let Some(arn) = spec.certificate_arn.as_deref().filter(|arn| !is_unknown(arn)) {
+            pb_rules::https::certificate_arn(arn).map_err(|violation| violation.to_string())?;
+        }
         pb_rules::network::port(spec.port.into()).map_err(|violation| violation.to_string())
     }
 
@@ -95,11 +121,17 @@ impl Resource for Listener {
 
     async fn read(&self, scope: &ReadScope<Self>) -> Result<Vec<Found<Self>>, Failure> {
         let likely = scope.recorded.iter().map(|(_, attrs)| attrs.arn.clone());
-        let arn = |listener: &AwsListener| listener.listener_arn().map(str::to_owned);
         let tags = |arns| tags::read(scope, &self.client, arns);
         let all = list_with_details(self.candidates(scope), likely, arn, tags).await?;
         let untagged = all.iter().filter_map(|(port, tags)| scope.untagged(tags.as_ref()?, &attrs_of(port)));
-        Ok(all.iter().filter_map(|(port, tags)| classify(scope, port, tags.as_ref()?)).chain(untagged).collect())
+        let with_tls = all.iter().map(|(listener, _)| listener).filter(|listener| is_https(listener)).filter_map(arn);
+        let hsts = fetch_each(with_tls.collect(), |arn| async move { read_hsts(&self.client, &arn).await });
+        let hsts: HashMap<String, String> = hsts.await?;
+        let found = all.iter().filter_map(|(listener, tags)| {
+            let hsts = arn(listener).and_then(|arn| hsts.get(&arn)).filter(|value| !value.is_empty());
+            classify(scope, listener, hsts.cloned(), tags.as_ref()?)
+        });
+        Ok(found.chain(untagged).collect())
     }
 
     async fn create(&self, cx: &Context, spec: &ListenerSpec) -> Result<ListenerAttrs, Failure> {
@@ -110,30 +142,45 @@ impl Resource for Listener {
             .port(spec.port)
             .protocol(ProtocolEnum::from(spec.protocol.as_str()))
             .default_actions(forward_action(&spec.target_group_arn))
+            .set_certificates(certificates(spec))
+            .set_ssl_policy(spec.ssl_policy.clone())
             .set_tags(Some(tags::to_sdk(&cx.tags(&spec.tags))));
         let output =
             call.send().await.for_operation("elasticloadbalancing:CreateListener").map_err(retryable_while_in_use)?;
         Ok(output.listeners().first().map_or_else(|| Self::planned_attrs(spec), attrs_of))
     }
 
+    async fn configure(&self, _cx: &Context, attrs: &ListenerAttrs, spec: &ListenerSpec) -> Result<(), Failure> {
+        match &spec.hsts {
+            Some(value) => write_hsts(&self.client, &attrs.arn, value).await,
+            None => Ok(()),
+        }
+    }
+
     async fn update(
         &self,
-        _cx: &Context,
+        cx: &Context,
         attrs: &ListenerAttrs,
         spec: &ListenerSpec,
         changes: &[Change],
     ) -> Result<ListenerAttrs, Failure> {
         tags::update(&self.client, &attrs.arn, &spec.tags, changes).await?;
         let changed = |field: &str| changes.iter().any(|change| change.field() == field);
-        if changes.iter().any(|change| change.field() != "tags") {
+        if changes.iter().any(|change| !["tags", "hsts"].contains(&change.field())) {
+            let tls = changed("protocol") || changed("certificate_arn") || changed("ssl_policy");
             let call = self
                 .client
                 .modify_listener()
                 .listener_arn(&attrs.arn)
                 .set_port(changed("port").then_some(spec.port))
                 .set_protocol(changed("protocol").then(|| ProtocolEnum::from(spec.protocol.as_str())))
+                .set_certificates(certificates(spec).filter(|_| tls))
+                .set_ssl_policy(spec.ssl_policy.clone().filter(|_| tls))
                 .set_default_actions(changed("target_group_arn").then(|| vec![forward_action(&spec.target_group_arn)]));
             call.send().await.for_operation("elasticloadbalancing:ModifyListener").map_err(retryable_while_in_use)?;
+        }
+        if changed("hsts") {
+            self.configure(cx, attrs, spec).await?;
         }
         Ok(attrs.clone())
     }
@@ -159,8 +206,13 @@ fn load_balancer_arn(listener_arn: &str) -> Option<String> {
 }
 
 /// Classifies a listener: managed if it has the ownership tags, otherwise unmanaged if it uses a desired port.
-fn classify(scope: &ReadScope<Listener>, listener: &AwsListener, tags: &Tags) -> Option<Found<Listener>> {
-    let (attrs, spec) = (attrs_of(listener), spec_of(listener, tags));
+fn classify(
+    scope: &ReadScope<Listener>,
+    listener: &AwsListener,
+    hsts: Option<String>,
+    tags: &Tags,
+) -> Option<Found<Listener>> {
+    let (attrs, spec) = (attrs_of(listener), ListenerSpec { hsts, ..spec_of(listener, tags) });
     if let Some(address) = scope.managed_address(tags, &[&attrs.arn]) {
         return Some(Found::Managed { address, spec, attrs, ready: true });
     }
@@ -184,12 +236,32 @@ fn retryable_while_in_use(failure: Failure) -> Failure {
     failure.when(&["TargetGroupAssociationLimit"], Class::NotReady)
 }
 
+/// Returns the default certificate in the form of a request.
+fn certificates(spec: &ListenerSpec) -> Option<Vec<Certificate>> {
+    spec.certificate_arn.as_ref().map(|arn| vec![Certificate::builder().certificate_arn(arn).build()])
+}
+
+fn is_https(listener: &AwsListener) -> bool {
+    listener.protocol() == Some(&ProtocolEnum::Https)
+}
+
+fn arn(listener: &AwsListener) -> Option<String> {
+    listener.listener_arn().map(str::to_owned)
+}
+
 fn spec_of(listener: &AwsListener, tags: &Tags) -> ListenerSpec {
+    // A listener that was changed from HTTPS to HTTP may still show a policy.
+    let with_tls = Some(listener).filter(|listener| is_https(listener));
     ListenerSpec {
         load_balancer_arn: listener.load_balancer_arn().unwrap_or_default().to_owned(),
         port: listener.port().unwrap_or_default(),
         protocol: listener.protocol().map_or_else(String::new, |protocol| protocol.as_str().to_owned()),
         target_group_arn: forward_target(listener.default_actions()),
+        certificate_arn: with_tls
+            .and_then(|listener| listener.certificates().first()?.certificate_arn())
+            .map(str::to_owned),
+        ssl_policy: with_tls.and_then(AwsListener::ssl_policy).map(str::to_owned),
+        hsts: None,
         tags: Ownership::user_tags(tags),
     }
 }
@@ -212,160 +284,5 @@ fn attrs_of(listener: &AwsListener) -> ListenerAttrs {
     ListenerAttrs {
         arn: listener.listener_arn().unwrap_or_default().to_owned(),
         load_balancer_arn: listener.load_balancer_arn().unwrap_or_default().to_owned(),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::{Listener, ListenerSpec, forward_target};
-    use crate::LoadBalancerClient as Client;
-    use crate::testing::{error_meta, name_tag, ownership_tags, standalone};
-    use aws_sdk_elasticloadbalancingv2::operation::create_listener::{CreateListenerError, CreateListenerOutput};
-    use aws_sdk_elasticloadbalancingv2::operation::delete_listener::DeleteListenerError;
-    use aws_sdk_elasticloadbalancingv2::operation::describe_listeners::DescribeListenersOutput;
-    use aws_sdk_elasticloadbalancingv2::operation::describe_load_balancers::DescribeLoadBalancersOutput;
-    use aws_sdk_elasticloadbalancingv2::operation::describe_tags::DescribeTagsOutput;
-    use aws_sdk_elasticloadbalancingv2::operation::modify_listener::ModifyListenerOutput;
-    use aws_sdk_elasticloadbalancingv2::types::{
-        Action, ActionTypeEnum, ForwardActionConfig, Listener as AwsListener, LoadBalancer, ProtocolEnum, Tag,
-        TagDescription, TargetGroupTuple,
-    };
-    use aws_smithy_mocks::{Rule, mock};
-    use pb_engine::{Graph, Resource, Standalone, UNKNOWN};
-
-    fn spec() -> ListenerSpec {
-        ListenerSpec {
-            load_balancer_arn: "arn:lb".to_owned(),
-            port: 80,
-            protocol: "HTTP".to_owned(),
-            target_group_arn: "arn:tg".to_owned(),
-            tags: name_tag("staging-public-80"),
-        }
-    }
-
-    fn with(spec: ListenerSpec, rules: &[&Rule]) -> Standalone {
-        let client = pb_aws::mock_client!(aws_sdk_elasticloadbalancingv2, rules.iter().copied());
-        let mut graph = Graph::new();
-        let kind = graph.kind(Listener::new(client));
-        graph.add("edge/listener", &kind, (), move |()| spec.clone()).unwrap();
-        standalone(graph)
-    }
-
-    /// Returns a forward action in the form of AWS's responses, which have additional fields.
-    fn forward(arn: &str) -> Action {
-        let tuple = TargetGroupTuple::builder().target_group_arn(arn).weight(1).build();
-        let config = ForwardActionConfig::builder().target_groups(tuple).build();
-        Action::builder().r#type(ActionTypeEnum::Forward).target_group_arn(arn).forward_config(config).build()
-    }
-
-    fn listener() -> AwsListener {
-        AwsListener::builder()
-            .listener_arn("arn:listener")
-            .load_balancer_arn("arn:lb")
-            .port(80)
-            .protocol(ProtocolEnum::Http)
-            .default_actions(forward("arn:tg"))
-            .build()
-    }
-
-    /// Mocks an account with a managed load balancer and `listeners`, which have the tags `listener_tags`.
-    fn account(listeners: Vec<AwsListener>, listener_tags: Vec<Tag>) -> [Rule; 3] {
-        let balancers = mock!(Client::describe_load_balancers).then_output(|| {
-            let lb = LoadBalancer::builder().load_balancer_arn("arn:lb").load_balancer_name("staging-public").build();
-            DescribeLoadBalancersOutput::builder().load_balancers(lb).build()
-        });
-        let listeners = mock!(Client::describe_listeners)
-            .match_requests(|call| call.load_balancer_arn() == Some("arn:lb"))
-            .then_output(move || DescribeListenersOutput::builder().set_listeners(Some(listeners.clone())).build());
-        let tags = mock!(Client::describe_tags).then_compute_output(move |call| {
-            let described = call.resource_arns().iter().map(|arn| {
-                let tags = if arn == "arn:lb" {
-                    ownership_tags("edge/balancer", "staging-public")
-                } else {
-                    listener_tags.clone()
-                };
-                TagDescription::builder().resource_arn(arn).set_tags(Some(tags)).build()
-            });
-            DescribeTagsOutput::builder().set_tag_descriptions(Some(described.collect())).build()
-        });
-        [balancers, listeners, tags]
-    }
-
-    fn listener_tags() -> Vec<Tag> {
-        ownership_tags("edge/listener", "staging-public-80")
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn create_sets_tags_and_retries_a_target_group_in_use() {
-        let create = mock!(Client::create_listener)
-            .match_requests(|call| {
-                listener_tags().iter().all(|tag| call.tags().contains(tag))
-                    && call.port() == Some(80)
-                    && call.default_actions()[0].target_group_arn() == Some("arn:tg")
-            })
-            .sequence()
-            .error(|| CreateListenerError::generic(error_meta("TargetGroupAssociationLimit")))
-            .output(|| CreateListenerOutput::builder().listeners(listener()).build())
-            .build();
-        let [balancers, listeners, tags] = account(Vec::new(), Vec::new());
-        let snapshot = with(spec(), &[&balancers, &listeners, &tags, &create]).deploy().await.unwrap();
-        assert_eq!(snapshot.resources.values().next().unwrap().attrs["arn"], "arn:listener");
-        assert_eq!(create.num_calls(), 2);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn deployed_listener_is_a_no_op_and_its_target_updates_in_place() {
-        let [balancers, listeners, tags] = account(vec![listener()], listener_tags());
-        let plan = with(spec(), &[&balancers, &listeners, &tags]).plan().await.unwrap();
-        assert!(plan.is_empty(), "{plan:?}");
-
-        let modify = mock!(Client::modify_listener)
-            .match_requests(|call| {
-                call.port().is_none() && call.default_actions()[0].target_group_arn() == Some("arn:other")
-            })
-            .then_output(|| ModifyListenerOutput::builder().build());
-        let wanted = ListenerSpec { target_group_arn: "arn:other".to_owned(), ..spec() };
-        with(wanted, &[&balancers, &listeners, &tags, &modify]).deploy().await.unwrap();
-        assert_eq!(modify.num_calls(), 1);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn unmanaged_listener_on_the_port_refuses_the_plan() {
-        let [balancers, listeners, tags] = account(vec![listener()], Vec::new());
-        for arn in ["arn:lb", UNKNOWN] {
-            let wanted = ListenerSpec { load_balancer_arn: arn.to_owned(), ..spec() };
-            let failure = with(wanted, &[&balancers, &listeners, &tags]).plan().await.unwrap_err();
-            assert!(failure.message.contains("the listener on port 80"), "{failure}");
-        }
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn listener_deleted_with_its_load_balancer_counts_as_deleted() {
-        let [balancers, listeners, tags] = account(vec![listener()], listener_tags());
-        let delete =
-            mock!(Client::delete_listener).then_error(|| DeleteListenerError::generic(error_meta("ListenerNotFound")));
-        with(spec(), &[&balancers, &listeners, &tags, &delete]).destroy().await.unwrap();
-        assert_eq!(delete.num_calls(), 1);
-    }
-
-    #[test]
-    fn forward_target_names_groups_or_the_action() {
-        assert_eq!(forward_target(&[forward("arn:tg")]), "arn:tg");
-        assert_eq!(
-            forward_target(&[Action::builder().r#type(ActionTypeEnum::FixedResponse).build()]),
-            "fixed-response"
-        );
-        let tuple = |arn: &str| TargetGroupTuple::builder().target_group_arn(arn).weight(1).build();
-        let config = ForwardActionConfig::builder().target_groups(tuple("a")).target_groups(tuple("b")).build();
-        let both = Action::builder().r#type(ActionTypeEnum::Forward).forward_config(config).build();
-        assert_eq!(forward_target(&[both]), "a,b");
-    }
-
-    #[test]
-    fn listeners_coexist_only_with_different_target_groups() {
-        let other = ListenerSpec { load_balancer_arn: "arn:lb2".to_owned(), ..spec() };
-        assert!(!Listener::can_coexist(&spec(), &other));
-        assert!(Listener::can_coexist(&spec(), &ListenerSpec { target_group_arn: "arn:tg2".to_owned(), ..other }));
-        assert!(!Listener::can_coexist(&spec(), &ListenerSpec { target_group_arn: "arn:tg2".to_owned(), ..spec() }));
     }
 }

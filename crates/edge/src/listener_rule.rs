@@ -1,8 +1,12 @@
-//! `elbv2.listener_rule`: a rule that sends some requests to a target group other than the listener's default.
+//! `elbv2.listener_rule`: a rule that sends some requests to a target group other than the listener's default, or
+//! redirects them.
 
 mod interim;
+mod redirect;
 #[cfg(test)]
 mod tests;
+
+pub use self::redirect::Redirect;
 
 use crate::LoadBalancerClient as Client;
 use crate::load_balancers::Listeners;
@@ -57,8 +61,11 @@ pub struct ListenerRuleSpec {
     /// Fields of conditions on neither host nor path, which were added outside of pb-deploy; always empty in a desired
     /// spec.
     pub other_conditions: BTreeSet<String>,
-    /// ARN of the target group that receives the requests.
+    /// ARN of the target group that receives the requests; empty if the rule redirects them.
     pub target_group_arn: String,
+    /// Redirect of the requests.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub redirect: Option<Redirect>,
     /// Tags, without the ownership tags.
     pub tags: BTreeMap<String, String>,
 }
@@ -72,11 +79,11 @@ pub struct ListenerRuleAttrs {
     pub listener_arn: String,
 }
 
-/// A rule does not prevent the deletion of its listener: AWS deletes both together.
 impl Resource for ListenerRule {
     const KIND: &'static str = "elbv2.listener_rule";
-    /// As long as a rule exists, it sends requests to its service.
-    const RELIES_ON: &'static [&'static str] = &["ecs.service"];
+    /// As long as a rule exists, it sends requests to its service, or clients to another listener, whose port must be
+    /// open.
+    const RELIES_ON: &'static [&'static str] = &["ecs.service", "elbv2.listener", "ec2.security_group_rule"];
     const DELETED_AFTER_PEERS: bool = true;
     const TAG_INDEXED: bool = true;
     const BLOCKS_DELETION_OF: &'static [&'static str] = &["elbv2.target_group"];
@@ -106,7 +113,7 @@ impl Resource for ListenerRule {
     fn can_coexist(old: &ListenerRuleSpec, new: &ListenerRuleSpec) -> bool {
         match old.listener_arn == new.listener_arn {
             true => old.priority != new.priority,
-            false => old.target_group_arn != new.target_group_arn,
+            false => old.target_group_arn != new.target_group_arn || old.redirect.is_some() && new.redirect.is_some(),
         }
     }
 
@@ -139,7 +146,7 @@ impl Resource for ListenerRule {
             .listener_arn(&spec.listener_arn)
             .priority(spec.priority)
             .set_conditions(Some(conditions(spec)))
-            .actions(forward_action(&spec.target_group_arn))
+            .actions(action(spec))
             .set_tags(Some(tags::to_sdk(&cx.tags(&spec.tags))));
         let created = match call.send().await.for_operation("elasticloadbalancing:CreateRule") {
             Ok(output) => output.rules().first().map(arn),
@@ -161,13 +168,13 @@ impl Resource for ListenerRule {
     ) -> Result<ListenerRuleAttrs, Failure> {
         tags::update(&self.client, &attrs.arn, &spec.tags, changes).await?;
         let changed = |fields: &[&str]| changes.iter().any(|change| fields.contains(&change.field()));
-        if changed(&["hosts", "paths", "other_conditions", "target_group_arn"]) {
+        if changed(&["hosts", "paths", "other_conditions", "target_group_arn", "redirect"]) {
             let call = self
                 .client
                 .modify_rule()
                 .rule_arn(&attrs.arn)
                 .set_conditions(Some(conditions(spec)))
-                .actions(forward_action(&spec.target_group_arn));
+                .actions(action(spec));
             call.send().await.for_operation("elasticloadbalancing:ModifyRule").map_err(retryable_while_in_use)?;
         }
         if changed(&["priority"]) {
@@ -286,8 +293,11 @@ fn conditions(spec: &ListenerRuleSpec) -> Vec<RuleCondition> {
     conditions
 }
 
-fn forward_action(target_group_arn: &str) -> Action {
-    Action::builder().r#type(ActionTypeEnum::Forward).target_group_arn(target_group_arn).build()
+fn action(spec: &ListenerRuleSpec) -> Action {
+    match &spec.redirect {
+        Some(redirect) => redirect.action(),
+        None => Action::builder().r#type(ActionTypeEnum::Forward).target_group_arn(&spec.target_group_arn).build(),
+    }
 }
 
 /// Makes a conflict retryable: a priority remains in use until its rule is completely deleted, and a target group until
@@ -317,13 +327,16 @@ fn priority_of(rule: &Rule) -> i32 {
 }
 
 fn spec_of(listener: &str, rule: &Rule, tags: &Tags) -> ListenerRuleSpec {
+    let redirect = rule.actions().iter().find_map(Redirect::of_action);
+    let target = if redirect.is_some() { String::new() } else { crate::listener::forward_target(rule.actions()) };
     let mut spec = ListenerRuleSpec {
         listener_arn: listener.to_owned(),
         priority: priority_of(rule),
         hosts: BTreeSet::new(),
         paths: BTreeSet::new(),
         other_conditions: BTreeSet::new(),
-        target_group_arn: crate::listener::forward_target(rule.actions()),
+        target_group_arn: target,
+        redirect,
         tags: Ownership::user_tags(tags),
     };
     for condition in rule.conditions() {

@@ -1,5 +1,6 @@
 //! `route53.record`: the permanent DNS name of the load balancer.
 
+mod changes;
 mod delete_command;
 mod live;
 mod names;
@@ -7,30 +8,24 @@ mod obstacles;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use self::changes::{wait_insync, write_record};
 pub(crate) use self::names::{plain_name, target_name};
 
+use self::changes::incomplete;
 use self::live::{Candidate, attrs, candidates, classify, is_simple, untagged};
 use self::obstacles::{delegation, names_below_apex, rivals};
 
 use crate::load_balancers::LoadBalancers;
 use crate::zone::find_zone_with;
 use crate::{DnsClient, LoadBalancerAttrs, LoadBalancerClient, Zone};
-use aws_sdk_route53::error::BuildError;
-use aws_sdk_route53::types::{
-    AliasTarget, Change as DnsChange, ChangeAction, ChangeBatch, ChangeStatus, ResourceRecordSet, RrType,
-};
+use aws_sdk_route53::types::{AliasTarget, ChangeAction, ResourceRecordSet, RrType};
 use aws_types::SdkConfig;
 use futures_util::future::{try_join, try_join_all};
 use pb_aws::ForOperation;
-use pb_engine::{Backoff, Change, Class, Context, Failure, Found, Obstacle, Progress, ReadScope, Resource};
+use pb_engine::{Change, Class, Context, Failure, Found, Obstacle, ReadScope, Resource};
 use pb_engine::{is_unknown, unknown};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
-use std::time::Duration;
-
-/// Backoff for waiting until a change has reached all name servers, which takes 10 to 60 seconds. The intervals are
-/// long because Route 53 accepts only five requests per second from an account.
-const INSYNC: Backoff = Backoff::minutes(Duration::from_secs(10 * 60));
 
 /// Number of records that one call lists for one name, and for a name together with the names above it.
 const RECORDS_PER_NAME: i32 = 10;
@@ -171,7 +166,7 @@ impl Resource for Record {
 
     /// Creates the record with CREATE, not UPSERT, so that an existing record is not overwritten.
     async fn create(&self, _cx: &Context, spec: &RecordSpec) -> Result<RecordAttrs, Failure> {
-        let change_id = self.change(&spec.zone_id, ChangeAction::Create, alias_record(spec)?).await?;
+        let change_id = write_record(&self.dns, &spec.zone_id, ChangeAction::Create, alias_record(spec)?).await?;
         Ok(attrs(spec, change_id))
     }
 
@@ -182,30 +177,12 @@ impl Resource for Record {
         spec: &RecordSpec,
         _changes: &[Change],
     ) -> Result<RecordAttrs, Failure> {
-        let change_id = self.change(&spec.zone_id, ChangeAction::Upsert, alias_record(spec)?).await?;
+        let change_id = write_record(&self.dns, &spec.zone_id, ChangeAction::Upsert, alias_record(spec)?).await?;
         Ok(attrs(spec, change_id))
     }
 
     async fn wait_ready(&self, cx: &Context, attrs: RecordAttrs) -> Result<RecordAttrs, Failure> {
-        if attrs.change_id.is_empty() || is_unknown(&attrs.change_id) {
-            return Ok(RecordAttrs { change_id: String::new(), ..attrs });
-        }
-        cx.wait("route53:GetChange", INSYNC, || async {
-            let status =
-                match self.dns.get_change().id(&attrs.change_id).send().await.for_operation("route53:GetChange") {
-                    Ok(output) => output.change_info.map(|info| info.status),
-                    // AWS keeps changes only for some time, so a change that is not found is assumed to be complete.
-                    Err(failure) if failure.class == Class::NotFound => None,
-                    Err(failure) => return Err(failure),
-                };
-            Ok(match status {
-                None | Some(ChangeStatus::Insync) => Progress::Ready(()),
-                Some(_) => {
-                    Progress::Pending(format!("waiting for DNS record {} to reach all Route 53 servers", attrs.name))
-                }
-            })
-        })
-        .await?;
+        wait_insync(&self.dns, cx, &attrs.name, &attrs.change_id).await?;
         Ok(RecordAttrs { change_id: String::new(), ..attrs })
     }
 
@@ -214,7 +191,7 @@ impl Resource for Record {
         let sets = self.records(&attrs.zone_id, std::slice::from_ref(&attrs.name)).await?;
         match sets.into_iter().find(|set| is_simple(set, &attrs.record_type)) {
             None => Ok(()),
-            Some(set) => self.change(&attrs.zone_id, ChangeAction::Delete, set).await.map(drop),
+            Some(set) => write_record(&self.dns, &attrs.zone_id, ChangeAction::Delete, set).await.map(drop),
         }
     }
 }
@@ -245,10 +222,6 @@ fn alias_record(spec: &RecordSpec) -> Result<ResourceRecordSet, Failure> {
         .map_err(|error| incomplete(&error))?;
     let record = ResourceRecordSet::builder().name(&spec.name).r#type(RrType::from(spec.record_type.as_str()));
     record.alias_target(target).build().map_err(|error| incomplete(&error))
-}
-
-fn incomplete(error: &BuildError) -> Failure {
-    Failure::new(Class::Bug, "write a record", error.to_string())
 }
 
 impl Record {
@@ -333,47 +306,5 @@ impl Record {
             }
         }
         Ok((found, true))
-    }
-
-    /// Changes one record, and returns the id of the change so that its completion can be awaited.
-    async fn change(&self, zone_id: &str, action: ChangeAction, set: ResourceRecordSet) -> Result<String, Failure> {
-        let (name, kind) = (plain_name(&set.name), set.r#type.clone());
-        let change = DnsChange::builder().action(action).resource_record_set(set).build();
-        let batch = ChangeBatch::builder()
-            .changes(change.map_err(|error| incomplete(&error))?)
-            .build()
-            .map_err(|error| incomplete(&error))?;
-        let call = self.dns.change_resource_record_sets().hosted_zone_id(zone_id).change_batch(batch);
-        let answer = call.send().await.for_operation("route53:ChangeResourceRecordSets");
-        let output = answer.map_err(|failure| refused(failure, zone_id, &name, kind.as_str()))?;
-        let id = output.change_info.map(|info| info.id).unwrap_or_default();
-        Ok(id.trim_start_matches("/change/").to_owned())
-    }
-}
-
-/// Classifies the refusal of a change batch by its message, because only the message states the reason. If the record
-/// changed after it was read, the failure is retryable, so that the record is read again.
-///
-/// A protected record cannot be created, changed or deleted. Protections cannot be read in advance, because the SDK does
-/// not know them yet; AWS documents that the message names the protected record, but not how. (Route 53 API:
-/// ChangeResourceRecordSets, protected resource record sets)
-fn refused(failure: Failure, zone_id: &str, name: &str, kind: &str) -> Failure {
-    let message = failure.message.to_lowercase().replace(name, "");
-    let says = |text: &str| failure.is("InvalidChangeBatch") && message.contains(text);
-    if says("protect") {
-        let hint = format!(
-            "a record protection forbids every change of this record; if it may be changed, delete the protection with \
-             `aws route53 delete-resource-record-set-protections --hosted-zone-id {zone_id} --protections \
-             RecordName={name},RecordType={kind}`, then run the same command again"
-        );
-        failure.hint(hint)
-    } else if says("already exists") || says("other rrsets exist") {
-        failure.class(Class::Exists)
-    } else if says("not found") {
-        failure.class(Class::NotFound)
-    } else if says("do not match the current values") {
-        failure.class(Class::NotReady)
-    } else {
-        failure
     }
 }

@@ -1,12 +1,12 @@
 //! Web services other than Flask, each with a listener rule, a target group, and DNS records for its hosts.
 
 use crate::names;
-use crate::stack::{EdgeSpec, with_name_tag};
+use crate::stack::{EdgeSpec, Kinds, with_name_tag};
 use crate::{
-    HealthCheck, ListenerAttrs, ListenerRule, ListenerRuleAttrs, ListenerRuleSpec, LoadBalancerAttrs, Record,
-    RecordSpec, TargetGroup, TargetGroupAttrs, TargetGroupSpec,
+    HealthCheck, ListenerAttrs, ListenerRuleAttrs, ListenerRuleSpec, LoadBalancerAttrs, RecordSpec, TargetGroupAttrs,
+    TargetGroupSpec,
 };
-use pb_engine::{Failure, Graph, Handle, Input, Kind};
+use pb_engine::{Failure, Graph, Handle, Input};
 use std::collections::BTreeSet;
 
 /// Settings of a web service that has a listener rule.
@@ -38,13 +38,6 @@ pub struct Route {
     /// `edge/KEY_rule`: the ECS service depends on it, because a target group belongs to no load balancer until a rule
     /// refers to it.
     pub rule: Handle<ListenerRuleAttrs>,
-}
-
-/// Resource kinds that a web service needs.
-pub(crate) struct Kinds {
-    pub rules: Kind<ListenerRule>,
-    pub target_groups: Kind<TargetGroup>,
-    pub records: Kind<Record>,
 }
 
 /// Inputs that all web services share.
@@ -85,6 +78,7 @@ pub(crate) fn add(
         paths: wanted.paths.clone(),
         other_conditions: BTreeSet::new(),
         target_group_arn: targets.arn,
+        redirect: None,
         tags: tags.clone(),
     })?;
 

@@ -1,12 +1,16 @@
 //! Load balancer, target groups, listener, rules and records in a graph.
 
+#[cfg(test)]
+mod tests;
+
 use crate::names;
-use crate::routes::{self, Kinds, SharedInputs};
-use crate::{DnsClient, ListenerRule, LoadBalancerClient, Route, RouteSpec, Zone};
+use crate::routes::{self, SharedInputs};
+use crate::{Certificate, CertificateClient, DnsClient, ListenerCertificate, ListenerRule, LoadBalancerClient};
 use crate::{HealthCheck, Listener, ListenerAttrs, ListenerSpec, LoadBalancer, LoadBalancerAttrs, LoadBalancerSpec};
 use crate::{Record, RecordAttrs, RecordSpec, TargetGroup, TargetGroupAttrs, TargetGroupSpec};
+use crate::{Route, RouteSpec, Validation, Zone};
 use aws_types::SdkConfig;
-use pb_engine::{Failure, Graph, Handle, Input, Refusal};
+use pb_engine::{Failure, Graph, Handle, Input, Kind, Refusal};
 use std::collections::BTreeMap;
 
 /// Settings of an [`EdgeStack`].
@@ -94,6 +98,47 @@ pub struct EdgeStack {
     pub record: Handle<RecordAttrs>,
     /// Other web services, by key.
     pub routes: BTreeMap<String, Route>,
+    pub(crate) kinds: Kinds,
+}
+
+/// Resource kinds of the concern. All of them are registered in the graph, even if the stack does not use HTTPS, so that
+/// resources of an earlier configuration are found.
+#[derive(Clone)]
+pub(crate) struct Kinds {
+    pub load_balancers: Kind<LoadBalancer>,
+    pub target_groups: Kind<TargetGroup>,
+    pub listeners: Kind<Listener>,
+    pub rules: Kind<ListenerRule>,
+    pub records: Kind<Record>,
+    pub certificates: Kind<Certificate>,
+    pub validations: Kind<Validation>,
+    pub listener_certificates: Kind<ListenerCertificate>,
+}
+
+/// Clients of the concern.
+pub struct EdgeClients {
+    /// Client for load balancers.
+    pub load_balancing: LoadBalancerClient,
+    /// Client for records.
+    pub dns: DnsClient,
+    /// Client for certificates.
+    pub certificates: CertificateClient,
+}
+
+impl Kinds {
+    fn register(graph: &mut Graph, clients: &EdgeClients, validations: Validation, zone: Zone) -> Self {
+        let EdgeClients { load_balancing, dns, certificates } = clients;
+        Self {
+            load_balancers: graph.kind(LoadBalancer::new(load_balancing.clone())),
+            target_groups: graph.kind(TargetGroup::new(load_balancing.clone())),
+            listeners: graph.kind(Listener::new(load_balancing.clone())),
+            rules: graph.kind(ListenerRule::new(load_balancing.clone())),
+            records: graph.kind(Record::new(dns.clone(), load_balancing.clone()).in_zone(zone)),
+            certificates: graph.kind(Certificate::new(certificates.clone())),
+            validations: graph.kind(validations),
+            listener_certificates: graph.kind(ListenerCertificate::new(load_balancing.clone())),
+        }
+    }
 }
 
 impl EdgeStack {
@@ -102,7 +147,13 @@ impl EdgeStack {
     /// # Errors
     /// `Refused` if the hostname is not in the hosted zone; `Bug` if an address is already in use.
     pub fn add(graph: &mut Graph, config: &SdkConfig, spec: &EdgeSpec, inputs: EdgeInputs) -> Result<Self, Failure> {
-        Self::add_with(graph, &LoadBalancerClient::new(config), &DnsClient::new(config), spec, inputs)
+        let clients = EdgeClients {
+            load_balancing: LoadBalancerClient::new(config),
+            dns: DnsClient::new(config),
+            certificates: CertificateClient::new(config),
+        };
+        let kinds = Kinds::register(graph, &clients, Validation::new(config), inputs.zone.clone());
+        Self::add_kinds(graph, kinds, spec, inputs)
     }
 
     /// Does the same as [`EdgeStack::add`], but with the given clients.
@@ -111,24 +162,22 @@ impl EdgeStack {
     /// The same as those of [`EdgeStack::add`].
     pub fn add_with(
         graph: &mut Graph,
-        load_balancing: &LoadBalancerClient,
-        dns: &DnsClient,
+        clients: &EdgeClients,
         spec: &EdgeSpec,
         inputs: EdgeInputs,
     ) -> Result<Self, Failure> {
+        let validations = Validation::from_clients(clients.certificates.clone(), clients.dns.clone());
+        let kinds = Kinds::register(graph, clients, validations, inputs.zone.clone());
+        Self::add_kinds(graph, kinds, spec, inputs)
+    }
+
+    fn add_kinds(graph: &mut Graph, kinds: Kinds, spec: &EdgeSpec, inputs: EdgeInputs) -> Result<Self, Failure> {
         pb_rules::dns::in_zone(&spec.hostname, &inputs.zone.name)
             .map_err(|violation| Failure::refused(Refusal::Configuration, "add the record", violation.to_string()))?;
-        let load_balancers = graph.kind(LoadBalancer::new(load_balancing.clone()));
-        let target_groups = graph.kind(TargetGroup::new(load_balancing.clone()));
-        let listeners = graph.kind(Listener::new(load_balancing.clone()));
-        let records = Record::new(dns.clone(), load_balancing.clone()).in_zone(inputs.zone.clone());
-        let records = graph.kind(records);
-        let rules = graph.kind(ListenerRule::new(load_balancing.clone()));
-
         let wanted = spec.clone();
         let needs = (inputs.vpc_id.clone(), inputs.subnet_ids, inputs.security_group_ids, inputs.internet);
         let load_balancer =
-            graph.add(names::LOAD_BALANCER, &load_balancers, needs, move |(vpc_id, subnets, groups, ())| {
+            graph.add(names::LOAD_BALANCER, &kinds.load_balancers, needs, move |(vpc_id, subnets, groups, ())| {
                 LoadBalancerSpec {
                     name: wanted.load_balancer.clone(),
                     scheme: "internet-facing".to_owned(),
@@ -144,7 +193,7 @@ impl EdgeStack {
 
         let wanted = spec.clone();
         let targets =
-            graph.add(names::TARGETS, &target_groups, inputs.vpc_id.clone(), move |vpc_id| TargetGroupSpec {
+            graph.add(names::TARGETS, &kinds.target_groups, inputs.vpc_id.clone(), move |vpc_id| TargetGroupSpec {
                 name: wanted.target_group.clone(),
                 vpc_id,
                 port: wanted.target_port,
@@ -157,25 +206,28 @@ impl EdgeStack {
 
         let wanted = spec.clone();
         let needs = (load_balancer.created(), targets);
-        let listener = graph.add(names::LISTENER, &listeners, needs, move |(load_balancer, targets)| ListenerSpec {
-            load_balancer_arn: load_balancer.arn,
-            port: wanted.port,
-            protocol: "HTTP".to_owned(),
-            target_group_arn: targets.arn,
-            tags: with_name_tag(&wanted.tags, &format!("{}-{}", wanted.load_balancer, wanted.port)),
-        })?;
+        let listener =
+            graph.add(names::LISTENER, &kinds.listeners, needs, move |(load_balancer, targets)| ListenerSpec {
+                load_balancer_arn: load_balancer.arn,
+                port: wanted.port,
+                protocol: "HTTP".to_owned(),
+                target_group_arn: targets.arn,
+                certificate_arn: None,
+                ssl_policy: None,
+                hsts: None,
+                tags: with_name_tag(&wanted.tags, &format!("{}-{}", wanted.load_balancer, wanted.port)),
+            })?;
 
         let (name, zone_id) = (spec.hostname.clone(), inputs.zone.id.clone());
-        let record = graph.add(names::RECORD, &records, load_balancer.created(), move |load_balancer| {
+        let record = graph.add(names::RECORD, &kinds.records, load_balancer.created(), move |load_balancer| {
             RecordSpec::alias(&zone_id, &name, load_balancer)
         })?;
-        let kinds = Kinds { rules, target_groups, records };
         let shared = SharedInputs { vpc_id: inputs.vpc_id, zone_id: inputs.zone.id, load_balancer, listener };
         let mut routes = BTreeMap::new();
         for route in &spec.routes {
             routes.insert(route.key.clone(), routes::add(graph, &kinds, spec, &shared, route)?);
         }
-        Ok(Self { load_balancer, targets, listener, record, routes })
+        Ok(Self { load_balancer, targets, listener, record, routes, kinds })
     }
 }
 
@@ -183,64 +235,4 @@ pub(crate) fn with_name_tag(tags: &BTreeMap<String, String>, name: &str) -> BTre
     let mut tags = tags.clone();
     tags.insert("Name".to_owned(), name.to_owned());
     tags
-}
-
-#[cfg(test)]
-mod tests {
-    use super::{EdgeInputs, EdgeSpec, EdgeStack};
-    use crate::{DnsClient, LoadBalancerClient, RouteSpec, Zone};
-    use pb_engine::{Failure, Graph, Input};
-
-    fn add(graph: &mut Graph, hostname: &str) -> Result<(), Failure> {
-        let known = |id: &str| Input::known(id.to_owned());
-        let inputs = EdgeInputs {
-            vpc_id: known("vpc-1"),
-            subnet_ids: vec![known("subnet-1"), known("subnet-2")],
-            security_group_ids: vec![known("sg-1")],
-            internet: Input::known(()),
-            zone: Zone { id: "Z1".to_owned(), name: "example.org".to_owned() },
-        };
-        let balancers = LoadBalancerClient::from_conf(
-            aws_sdk_elasticloadbalancingv2::Config::builder()
-                .behavior_version(aws_sdk_elasticloadbalancingv2::config::BehaviorVersion::latest())
-                .build(),
-        );
-        let dns = DnsClient::from_conf(
-            aws_sdk_route53::Config::builder()
-                .behavior_version(aws_sdk_route53::config::BehaviorVersion::latest())
-                .build(),
-        );
-        let mut spec = EdgeSpec::named("staging-public", hostname, 5050);
-        spec.routes.push(RouteSpec {
-            key: "api".to_owned(),
-            target_group: "staging-api-8000".to_owned(),
-            target_port: 8000,
-            health: spec.health.clone(),
-            priority: 1001,
-            hosts: ["api.staging.example.org".to_owned()].into(),
-            paths: ["/v1/*".to_owned()].into(),
-            records: ["api.staging.example.org".to_owned()].into(),
-        });
-        EdgeStack::add_with(graph, &balancers, &dns, &spec, inputs).map(drop)
-    }
-
-    #[test]
-    fn stack_graph_has_all_resources_with_their_specs() {
-        let mut graph = Graph::new();
-        add(&mut graph, "staging.example.org").unwrap();
-        assert!(graph.validate().unwrap().is_empty());
-        let specs: Vec<String> = graph.specs().unwrap().iter().map(|(at, spec)| format!("{at} {spec}")).collect();
-        assert!(specs[1].contains(r#""name":"staging-public-5050""#), "{}", specs[1]);
-        assert!(specs[2].contains(r#""target_group_arn":"(known after apply)""#), "{}", specs[2]);
-        assert!(specs[3].contains(r#""type":"A""#), "{}", specs[3]);
-        let addresses: Vec<&str> = specs[4..].iter().filter_map(|line| line.split(' ').next()).collect();
-        assert_eq!(addresses, ["edge/api_targets", "edge/api_rule", "edge/record_api_staging_example_org"]);
-        assert!(specs[5].contains(r#""paths":["/v1/*"]"#) && specs[5].contains(r#""priority":1001"#), "{}", specs[5]);
-    }
-
-    #[test]
-    fn hostname_outside_the_zone_is_refused() {
-        let failure = add(&mut Graph::new(), "staging.example.net").unwrap_err();
-        assert!(failure.message.contains("is not in the hosted zone"), "{failure}");
-    }
 }

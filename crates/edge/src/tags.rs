@@ -61,14 +61,19 @@ async fn describe_exactly(client: &Client, arns: &[String]) -> Result<Vec<(Strin
     Ok(tagged.collect())
 }
 
-/// Sets the tags that `changes` names to their values in `wanted`, or removes them.
-pub(crate) async fn update(client: &Client, arn: &str, wanted: &Tags, changes: &[Change]) -> Result<(), Failure> {
+/// Returns the tags that `changes` sets, with their values in `wanted`, and the keys of those that it removes.
+pub(crate) fn changed(wanted: &Tags, changes: &[Change]) -> (Tags, Vec<String>) {
     let keys = |present: bool| {
         let changes = changes.iter().filter(move |change| change.after.is_some() == present);
         changes.filter_map(|change| key(&change.path))
     };
     let set: Tags = keys(true).filter_map(|key| Some((key.to_owned(), wanted.get(key)?.clone()))).collect();
-    let gone: Vec<String> = keys(false).map(str::to_owned).collect();
+    (set, keys(false).map(str::to_owned).collect())
+}
+
+/// Sets the tags that `changes` names to their values in `wanted`, or removes them.
+pub(crate) async fn update(client: &Client, arn: &str, wanted: &Tags, changes: &[Change]) -> Result<(), Failure> {
+    let (set, gone) = changed(wanted, changes);
     if !set.is_empty() {
         let call = client.add_tags().resource_arns(arn).set_tags(Some(to_sdk(&set))).send();
         call.await.for_operation("elasticloadbalancing:AddTags")?;

@@ -70,6 +70,61 @@ pub async fn find_zone_with(client: &DnsClient, name: &str, zone_id: Option<&str
     }
 }
 
+/// Returns the public hosted zone in which the records of `name` belong: the zone with the id `zone_id`, otherwise the
+/// one with the longest name that contains `name`.
+///
+/// # Errors
+/// `NotFound` if there is no such zone; `Refused` if several zones have that name, or if the zone with the id does not
+/// contain the name; and the error of the call.
+pub async fn zone_of(config: &SdkConfig, name: &str, zone_id: Option<&str>) -> Result<Zone, Failure> {
+    let client = DnsClient::new(config);
+    let name = plain_name(name);
+    if let Some(id) = zone_id {
+        return zone_with_id(&client, &name, id).await;
+    }
+    let prerequisite = |class, what: String| Failure::new(class, FIND, what).cause(Cause::Prerequisite);
+    let starts = std::iter::once(0).chain(name.match_indices('.').map(|(at, _)| at + 1));
+    for parent in starts.map(|at| &name[at..]).filter(|parent| parent.contains('.')) {
+        let found = zones(&client, parent).await?;
+        let public: Vec<&str> = found.iter().filter(|zone| is_public(zone)).map(|zone| short_id(&zone.id)).collect();
+        match public.as_slice() {
+            [] => {}
+            [id] => return Ok(Zone { id: (*id).to_owned(), name: parent.to_owned() }),
+            [first, ..] => {
+                let (count, all) = (public.len(), public.join(", "));
+                let what = format!("{count} public hosted zones have the name `{parent}`: {all}");
+                let hint = format!("set `https.zones = {{ \"{name}\" = \"{first}\" }}`, with the id of the right one");
+                return Err(prerequisite(Class::Refused, what).hint(hint));
+            }
+        }
+    }
+    let hint = format!(
+        "create a public hosted zone for it in Route 53 and set its name servers at the domain's registrar, or remove \
+         `{name}` from the configuration"
+    );
+    Err(prerequisite(Class::NotFound, format!("no public hosted zone of this account contains `{name}`")).hint(hint))
+}
+
+/// Returns the public hosted zone with this id, which must contain `name`.
+async fn zone_with_id(client: &DnsClient, name: &str, id: &str) -> Result<Zone, Failure> {
+    let prerequisite = |class, what: String| {
+        let hint = format!("correct the id of `{name}` in `https.zones`");
+        Failure::new(class, FIND, what).cause(Cause::Prerequisite).hint(hint)
+    };
+    let zone = match client.get_hosted_zone().id(id).send().await.for_operation("route53:GetHostedZone") {
+        Err(failure) if failure.class == Class::NotFound => None,
+        answer => answer?.hosted_zone,
+    };
+    let Some(zone) = zone.filter(is_public) else {
+        return Err(prerequisite(Class::NotFound, format!("no public hosted zone with the id {id} in this account")));
+    };
+    let zone = Zone { id: short_id(&zone.id).to_owned(), name: plain_name(&zone.name) };
+    match pb_rules::dns::in_zone(name, &zone.name) {
+        Ok(()) => Ok(zone),
+        Err(violation) => Err(prerequisite(Class::Refused, violation.to_string())),
+    }
+}
+
 /// Returns the public hosted zone that contains `name` and has the longest name, of those whose names have at least two
 /// labels and are shorter than `name`. The first one is returned if several zones have the name.
 ///

@@ -21,6 +21,7 @@ pub mod capacity;
 pub mod dns;
 pub mod fargate;
 pub mod health_checks;
+pub mod https;
 pub mod image;
 pub mod load_balancer;
 pub mod logs;

@@ -20,6 +20,7 @@ const MAX_PRIORITY: i32 = 50_000;
 /// - A host or path that is removed from a rule stays in it until all other rules are updated. If hosts and paths
 ///   change together, there is no interim spec: the union of the old and the new patterns would match requests that
 ///   neither the old nor the new rule matches.
+/// - A new redirect matches no request until all other rules have changed, those of its destination among them.
 pub(super) fn interim_spec(
     old: Option<&ListenerRuleSpec>,
     new: &ListenerRuleSpec,
@@ -27,13 +28,14 @@ pub(super) fn interim_spec(
     let Some(old) = old.filter(|old| !old.hosts.contains(PLACEHOLDER_HOST)) else {
         let priority = old.map_or(new.priority.saturating_add(INTERIM_OFFSET), |old| old.priority);
         let priority = if priority > MAX_PRIORITY { new.priority } else { priority };
+        let until = if new.redirect.is_some() { Awaited::Peers } else { Awaited::Dependents };
         let spec = ListenerRuleSpec {
             priority,
             hosts: [PLACEHOLDER_HOST.to_owned()].into(),
             paths: BTreeSet::new(),
             ..new.clone()
         };
-        return Some(Interim { spec, until: Awaited::Dependents });
+        return Some(Interim { spec, until });
     };
     if old.hosts != new.hosts && old.paths != new.paths {
         return None;

@@ -29,6 +29,7 @@ fn spec() -> ListenerRuleSpec {
         paths: set(&["/v1/*", "/v2/*"]),
         other_conditions: BTreeSet::new(),
         target_group_arn: "arn:tg".to_owned(),
+        redirect: None,
         tags: name_tag("staging-api-8000"),
     }
 }

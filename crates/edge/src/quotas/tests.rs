@@ -82,6 +82,9 @@ fn graph(client: &Client, routed: bool) -> Graph {
         port: 8080,
         protocol: "HTTP".to_owned(),
         target_group_arn: "arn:other-0".to_owned(),
+        certificate_arn: None,
+        ssl_policy: None,
+        hsts: None,
         tags: BTreeMap::new(),
     });
     if !routed {
@@ -112,6 +115,7 @@ fn graph(client: &Client, routed: bool) -> Graph {
         paths: ["/v1/*".to_owned()].into(),
         other_conditions: BTreeSet::new(),
         target_group_arn: targets.arn,
+        redirect: None,
         tags: BTreeMap::new(),
     });
     rule.unwrap();

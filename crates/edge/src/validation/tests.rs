@@ -1,0 +1,1 @@
+//! Tests of the resource kind for validation records.
