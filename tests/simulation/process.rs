@@ -48,6 +48,7 @@ fn prerequisites() -> Prerequisites {
         execution_role_arn: format!("arn:aws:iam::{}:role/ecsTaskExecutionRole", crate::account::ACCOUNT),
         task_role_arn: None,
         zone: pb_edge::Zone { id: "Z0SIM".to_owned(), name: "example.org".to_owned() },
+        other_zones: [].into(),
         zones: ["us-east-2a".to_owned(), "us-east-2b".to_owned()],
         images: Images::default(),
     }

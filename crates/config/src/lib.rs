@@ -17,6 +17,7 @@
 
 mod commands;
 mod error;
+mod https;
 mod keys;
 mod limits;
 mod names;
@@ -40,8 +41,8 @@ pub use crate::names::{NameParts, Names, PRODUCTION};
 pub use crate::schema::schema;
 pub use crate::services::{QUEUE_VARIABLES, WORKER_QUEUES};
 pub use crate::workspace::{
-    Deploy, Egress, Engine, Image, LoadBalancer, Logs, Network, OtherService, Protocol, Redis, ReleaseCommand, Roles,
-    Route, Service, Services, State, WebService, Workspace,
+    Deploy, Egress, Engine, Https, Image, LoadBalancer, Logs, Network, OtherService, Protocol, Redis, ReleaseCommand,
+    Roles, Route, Service, Services, State, WebService, Workspace,
 };
 
 use crate::reader::{Location, Reader};

@@ -9,6 +9,7 @@ use pb_rules::{
     task_definition,
 };
 
+use crate::https::{self, Site};
 use crate::names::{self, NameParts, Names, PRODUCTION};
 use crate::other_services::{self, Domain};
 use crate::reader::{Located, Origin};
@@ -57,6 +58,8 @@ pub(crate) fn workspace(name: &str, root: &mut Section<'_, '_>) -> Workspace {
     let domain = Domain { hostname: &own, zone: &zone.value, load_balancer: &load_balancer };
     let (services, locations) = root.section("services", |section| other_services::services(section, &domain));
     let deploy = root.section("deploy", |section| deploy(section, &services));
+    let site = Site { hostname: &own, region: &region, services: &services };
+    let https = root.section("https", |section| https::https(section, &site));
     check_exec_role(root, &roles, &services);
     check_addresses(root, &network, &deploy, &services);
     let names = Names::new(&NameParts {
@@ -89,6 +92,7 @@ pub(crate) fn workspace(name: &str, root: &mut Section<'_, '_>) -> Workspace {
         repository,
         services,
         load_balancer,
+        https,
         deploy,
     }
 }

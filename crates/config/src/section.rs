@@ -182,6 +182,11 @@ impl<'r, 't> Section<'r, 't> {
             .extend(self.layers.iter().flat_map(|layer| layer.table.keys()).map(|key| key.get_ref().to_string()));
     }
 
+    /// Returns whether the table is written in any layer.
+    pub(crate) fn is_written(&self) -> bool {
+        !self.layers.is_empty()
+    }
+
     /// Returns whether any layer contains the key.
     pub(crate) fn contains(&self, key: &str) -> bool {
         self.layers.iter().any(|layer| layer.table.contains_key(key))

@@ -9,6 +9,9 @@ use crate::names::Names;
 
 pub use services::{Image, OtherService, Route, Service, Services, WebService};
 
+pub use https::Https;
+
+mod https;
 mod services;
 
 /// Resolved configuration of a workspace: defaults, keys for all workspaces, and keys for this one.
@@ -54,8 +57,19 @@ pub struct Workspace {
     pub services: Services,
     /// Load balancer and health checks.
     pub load_balancer: LoadBalancer,
+    /// HTTPS; `None` if the load balancer serves only HTTP.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub https: Option<Https>,
     /// Settings of a deploy.
     pub deploy: Deploy,
+}
+
+impl Workspace {
+    /// Returns the URL of the deployment.
+    pub fn url(&self) -> String {
+        let scheme = if self.https.is_some() { "https" } else { "http" };
+        format!("{scheme}://{}", self.names.hostname)
+    }
 }
 
 /// Location of the state; its key is in [`Names`].

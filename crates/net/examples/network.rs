@@ -116,7 +116,7 @@ fn spec(zones: [String; 2]) -> NetworkSpec {
         tasks_cidr: block(10, 0, 1, 0, 24),
         balancer_cidr: block(10, 0, 2, 0, 24),
         zones,
-        lb_port: 80,
+        lb_ports: [80].into(),
         ingress_cidrs: BTreeSet::from([block(0, 0, 0, 0, 0)]),
         flask_port: 5050,
         more_web_ports: BTreeSet::new(),

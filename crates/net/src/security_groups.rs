@@ -10,6 +10,9 @@ use crate::security_group::{SecurityGroup, SecurityGroupAttrs, SecurityGroupSpec
 use crate::spec::{Egress, NetworkSpec};
 use crate::vpc::VpcAttrs;
 
+/// Port of HTTPS, whose rules have another description in AWS.
+const HTTPS: u16 = 443;
+
 /// Handles of a security group and its rules.
 #[derive(Clone)]
 pub struct GroupHandles {
@@ -85,11 +88,11 @@ impl GroupBuilder<'_> {
         let mut celery = self.group(names::CELERY_GROUP, &spec.names.celery_group, "Celery tasks: nothing in")?;
         let mut redis =
             self.group(names::REDIS_GROUP, &spec.names.redis_group, "queue: in from the tasks, nothing out")?;
-        for from in &spec.ingress_cidrs {
-            let port = spec.lb_port;
-            let address = names::ingress(port, *from);
+        for (port, from) in spec.lb_ports.iter().flat_map(|port| spec.ingress_cidrs.iter().map(|from| (*port, *from))) {
+            let address = names::ingress(port, from);
             let peer = Input::known(from.to_string());
-            let allow = Allow { direction: Ingress, protocol: "tcp", port, peer, description: "HTTP" };
+            let description = if port == HTTPS { "HTTPS" } else { "HTTP" };
+            let allow = Allow { direction: Ingress, protocol: "tcp", port, peer, description };
             self.rule(&address, &mut lb, allow)?;
         }
         let [out, into] = names::WEB_RULES;

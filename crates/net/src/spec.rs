@@ -16,8 +16,8 @@ pub struct NetworkSpec {
     pub balancer_cidr: Ipv4Net,
     /// Availability Zones of the two subnets, in this order; they must differ.
     pub zones: [String; 2],
-    /// Port of the load balancer's listener.
-    pub lb_port: u16,
+    /// Ports of the load balancer's listeners.
+    pub lb_ports: BTreeSet<u16>,
     /// CIDR blocks that may reach the load balancer.
     pub ingress_cidrs: BTreeSet<Ipv4Net>,
     /// Port of the web tasks.
@@ -115,7 +115,7 @@ impl NetworkSpec {
             rules::load_balancer_subnet_cidr(self.balancer_cidr)?;
             rules::disjoint(self.tasks_cidr, self.balancer_cidr)?;
             rules::zones(&self.zones)?;
-            rules::rule_count(self.ingress_cidrs.len())?;
+            rules::rule_count(self.ingress_cidrs.len() * self.lb_ports.len())?;
             rules::rule_count(self.egress.len() + 1)?;
             rules::rule_count(self.more_web_ports().count() + 1)?;
             rules::distinct_rules(self.egress.iter().map(|rule| (rule.protocol.as_str(), rule.port, rule.cidr)))

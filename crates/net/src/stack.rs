@@ -43,7 +43,7 @@ impl NetworkStack {
     /// Adds a network to the graph:
     ///
     /// ```text
-    /// net/vpc ── net/igw ─────────────── net/routes        any  ─lb_port→    lb_group
+    /// net/vpc ── net/igw ─────────────── net/routes        any  ─lb_ports→   lb_group
     ///    ├─ net/tasks_subnet ───────────────┤              lb_group ─flask_port→ flask_group
     ///    ├─ net/balancer_subnet ────────────┘              flask_group, celery_group ─redis_port→ redis_group
     ///    ├─ net/default_group  (emptied)                   flask_group, celery_group ─egress→ as configured
@@ -205,7 +205,7 @@ mod tests {
             tasks_cidr: net("10.0.1.0/24"),
             balancer_cidr: net("10.0.2.0/24"),
             zones: ["us-east-2a".to_owned(), "us-east-2b".to_owned()],
-            lb_port: 80,
+            lb_ports: BTreeSet::from([80]),
             ingress_cidrs: BTreeSet::from([net("0.0.0.0/0")]),
             flask_port: 5050,
             more_web_ports: BTreeSet::new(),

@@ -1,5 +1,6 @@
 //! Stack of one workspace, from the network to the outputs.
 
+mod https;
 pub mod names;
 pub mod target_health;
 #[cfg(test)]
@@ -10,18 +11,19 @@ mod workloads;
 pub use workloads::LocalTask;
 
 use crate::workspace::prerequisites::Prerequisites;
-use crate::workspace::{availability, quotas};
+use crate::workspace::{availability, certificates, quotas};
 use aws_config::SdkConfig;
 use pb_config::{LoadBalancer, Route, WebService, Workspace};
-use pb_edge::{EdgeInputs, EdgeSpec, EdgeStack, HealthCheck, HealthyTargetsSpec, RouteSpec};
+use pb_edge::{EdgeInputs, EdgeSpec, EdgeStack, HealthCheck, HealthyTargetsSpec, HttpsStack, RouteSpec};
 use pb_engine::{Failure, Graph, Input};
 use pb_fargate::{FargateInputs, FargateSpec, FargateStack, ReleaseCommand};
 use pb_net::{Egress, NetworkNames, NetworkSpec};
 use pb_redis::{QueueInputs, QueueSpec};
 use std::time::Duration;
 
-/// Port of the load balancer's listener.
+/// Ports of the load balancer's listeners.
 const HTTP: u16 = 80;
+const HTTPS: u16 = 443;
 
 /// Builds the graph of one workspace: network, queue, load balancer, services.
 ///
@@ -39,10 +41,11 @@ pub fn build(aws: &SdkConfig, workspace: &Workspace, prerequisites: &Prerequisit
             security_group_ids: vec![network.redis_group.id()],
         },
     )?;
+    let edge_spec = edge_spec(workspace);
     let edge = EdgeStack::add(
         &mut graph,
         aws,
-        &edge_spec(workspace),
+        &edge_spec,
         EdgeInputs {
             vpc_id: network.vpc.map(|vpc| vpc.id),
             subnet_ids: network.routed_subnets(),
@@ -63,16 +66,20 @@ pub fn build(aws: &SdkConfig, workspace: &Workspace, prerequisites: &Prerequisit
         },
     )?;
 
+    let https = match https::spec(workspace, prerequisites) {
+        Some(https) => Some(HttpsStack::add(&mut graph, &edge, &edge_spec, &https, &https::services(&fargate))?),
+        None => None,
+    };
     add_health_checks(&mut graph, aws, workspace, &edge, &fargate)?;
     quotas::add_preflight_check(&mut graph, aws);
     availability::add_preflight_check(&mut graph, aws, workspace);
+    certificates::add_preflight_check(&mut graph, aws, workspace);
 
     if let Some(within) = wait_limit(workspace.deploy.wait_timeout) {
         graph.wait_at_most(within);
     }
-    let names = &workspace.names;
-    let url = format!("http://{}", names.hostname);
-    graph.output("url", edge.record, move |_| url.clone());
+    let url = workspace.url();
+    graph.output("url", (edge.record, https.map(|https| https.listener)), move |_| url.clone());
     graph.output("load_balancer", edge.load_balancer.created(), |balancer| balancer.dns_name);
     graph
         .output("queue", queue.replication_group, |group| format!("{}:{}", group.primary_endpoint_address, group.port));
@@ -144,7 +151,7 @@ fn network_spec(workspace: &Workspace, prerequisites: &Prerequisites) -> Network
         tasks_cidr: network.tasks_subnet,
         balancer_cidr: network.balancer_subnet,
         zones: prerequisites.zones.clone(),
-        lb_port: HTTP,
+        lb_ports: std::iter::once(HTTP).chain(workspace.https.as_ref().map(|_| HTTPS)).collect(),
         ingress_cidrs: workspace.load_balancer.ingress_cidrs.iter().copied().collect(),
         flask_port: workspace.services.flask.port,
         more_web_ports: workspace.services.routed().map(|(_, web, _)| web.port).collect(),

@@ -67,6 +67,10 @@ pub const REQUIRED: [(&str, &str, &str); 4] = [
     ("state", "lock_table", "my-lock-table"),
 ];
 
+/// Header of the table that switches HTTPS on, in the reference configuration and in a new one.
+const HTTPS_OFF: &str = "# [https]";
+const HTTPS_ON: &str = "[https]";
+
 /// Returns the last setting of each key, in the order of the first.
 pub fn without_duplicates(settings: Vec<Setting>) -> Vec<Setting> {
     let mut kept: Vec<Setting> = Vec::new();
@@ -85,6 +89,10 @@ pub fn configuration(settings: &[Setting]) -> String {
     if let Some(first) = lines.first_mut() {
         "# Configuration of the deployment. Check it with `pb-deploy validate`; preview it with `pb-deploy plan`."
             .clone_into(first);
+    }
+    // An existing deployment keeps its port; a new one has HTTPS from the start.
+    if settings.iter().all(|setting| setting.origin.is_none()) {
+        lines.iter_mut().filter(|line| *line == HTTPS_OFF).for_each(|line| HTTPS_ON.clone_into(line));
     }
     for (section, key, value) in REQUIRED {
         set(&mut lines, &Setting::text(section, key, value));
@@ -121,7 +129,7 @@ fn set(lines: &mut Vec<String>, setting: &Setting) {
 
 #[cfg(test)]
 mod tests {
-    use super::{Setting, configuration};
+    use super::{Origin, Setting, configuration};
     use pb_config::Config;
 
     #[test]
@@ -132,6 +140,7 @@ mod tests {
         assert_eq!(config.workspace("staging").unwrap().names.hostname, "staging.example.org");
         assert!(!text.contains("ospc"), "no value of another deployment");
         assert!(text.contains("#retention_days = 30"));
+        assert!(config.workspace("staging").unwrap().https.is_some(), "a new deployment has HTTPS");
     }
 
     #[test]
@@ -148,5 +157,13 @@ mod tests {
         let staging = config.workspace("staging").unwrap();
         assert_eq!((staging.services.celery.count, staging.services.flask.service.count), (12, 1));
         assert_eq!((staging.zone.as_str(), staging.tags["team"].as_str()), ("example.com", "web"));
+    }
+
+    #[test]
+    fn configuration_of_an_existing_deployment_has_no_https() {
+        let origin = Origin { name: "region".to_owned(), file: "terraform.tfvars".to_owned(), line: 1 };
+        let text = configuration(&[Setting::text("", "region", "us-west-2").with_origin(origin)]);
+        let config = Config::parse(&text, "new").unwrap_or_else(|error| panic!("{error}"));
+        assert_eq!(config.workspace("staging").unwrap().https, None);
     }
 }

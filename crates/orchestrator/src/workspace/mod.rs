@@ -1,10 +1,12 @@
 //! One workspace: its configuration, prerequisites, images and recorded names, and the context that commands share.
 
 pub mod availability;
+pub mod certificates;
 pub mod context;
 pub mod deployed;
 pub mod images;
 pub mod lost_images;
+pub mod name_zones;
 pub mod preparation;
 pub mod prerequisites;
 pub mod quotas;

@@ -4,12 +4,14 @@
 use crate::exit::Error;
 use crate::stack::names;
 use crate::workspace::images::Images;
+use crate::workspace::name_zones;
 use crate::workspace::preparation::{self, Creatable, Lookup};
 use aws_config::SdkConfig;
 use pb_aws::ForOperation;
 use pb_config::Workspace;
 use pb_edge::Zone;
 use pb_engine::{Cause, Class, Failure, Goal, Refusal, Snapshot};
+use std::collections::BTreeMap;
 
 /// Values of the prerequisites.
 #[derive(Debug, Clone)]
@@ -22,6 +24,8 @@ pub struct Prerequisites {
     pub task_role_arn: Option<String>,
     /// Public hosted zone.
     pub zone: Zone,
+    /// Zones of the names of the certificate and of further hostnames that are not in that zone, by name.
+    pub other_zones: BTreeMap<String, Zone>,
     /// Availability Zones of the two subnets.
     pub zones: [String; 2],
     /// Images of the services.
@@ -38,6 +42,7 @@ impl Prerequisites {
             execution_role_arn: unknown(),
             task_role_arn: workspace.roles.task.as_ref().map(|_| unknown()),
             zone: Zone { id: unknown(), name: workspace.zone.clone() },
+            other_zones: BTreeMap::new(),
             zones: workspace
                 .network
                 .zones
@@ -48,12 +53,20 @@ impl Prerequisites {
     }
 }
 
+impl Prerequisites {
+    /// Returns the zone in which the records of a name belong.
+    pub fn zone_of(&self, name: &str) -> Zone {
+        self.other_zones.get(name).unwrap_or(&self.zone).clone()
+    }
+}
+
 /// Results of the lookups that run while the snapshot is being read.
 pub struct IndependentLookups {
     account: Result<String, Failure>,
     execution_role_arn: Result<String, Lookup>,
     task_role_arn: Result<Option<String>, Failure>,
     zone: Result<Zone, Lookup>,
+    other_zones: Result<BTreeMap<String, Zone>, Failure>,
     images: Result<Images, Vec<Failure>>,
 }
 
@@ -77,10 +90,12 @@ pub async fn without_snapshot(
     if goal == Goal::Destroy || bucket.creatable.is_none() {
         return Error::Failure(bucket.failure);
     }
-    let IndependentLookups { account, execution_role_arn: execution, task_role_arn: task, zone, images } = ahead;
+    let IndependentLookups { account, execution_role_arn: execution, task_role_arn: task, zone, other_zones, images } =
+        ahead;
     let known = account.as_ref().ok().cloned();
-    let failed =
-        [account.err().map(Lookup::from), Some(bucket), execution.err(), task.err().map(Lookup::from), zone.err()];
+    let other = |failure: Option<Failure>| failure.map(Lookup::from);
+    let others = other(other_zones.err());
+    let failed = [other(account.err()), Some(bucket), execution.err(), other(task.err()), zone.err(), others];
     let images = images.err().into_iter().flatten().map(Lookup::from);
     preparation::error(aws, workspace, known.as_deref(), failed.into_iter().flatten().chain(images).collect()).await
 }
@@ -93,14 +108,15 @@ pub async fn fetch_independent(aws: &SdkConfig, workspace: &Workspace, goal: Goa
             None => Ok(None),
         }
     };
-    let (account, execution_role_arn, task_role_arn, zone, images) = tokio::join!(
+    let (account, execution_role_arn, task_role_arn, zone, other_zones, images) = tokio::join!(
         account(aws, workspace),
         execution_role(aws, workspace, goal),
         task_role,
         zone(aws, workspace, goal),
+        name_zones::look_up(aws, workspace, goal),
         images(aws, workspace, goal),
     );
-    IndependentLookups { account, execution_role_arn, task_role_arn, zone, images }
+    IndependentLookups { account, execution_role_arn, task_role_arn, zone, other_zones, images }
 }
 
 /// Resolves the images of the services. A destroy does not need them.
@@ -124,17 +140,26 @@ pub async fn resolve(
     ahead: IndependentLookups,
     moved: bool,
 ) -> Result<Prerequisites, Error> {
-    let IndependentLookups { account, execution_role_arn: execution, task_role_arn: task, zone, images } = ahead;
+    let IndependentLookups { account, execution_role_arn: execution, task_role_arn: task, zone, other_zones, images } =
+        ahead;
     let images = if moved { self::images(aws, workspace, goal).await } else { images };
     let zones = zones(aws, workspace, snapshot).await;
-    match (account, execution, task, zone, zones, images) {
-        (Ok(account), Ok(execution_role_arn), Ok(task_role_arn), Ok(zone), Ok(zones), Ok(images)) => {
-            Ok(Prerequisites { account, execution_role_arn, task_role_arn, zone, zones, images })
+    match (account, execution, task, zone, other_zones, zones, images) {
+        (Ok(account), Ok(execution), Ok(task), Ok(zone), Ok(other_zones), Ok(zones), Ok(images)) => {
+            let (execution_role_arn, task_role_arn) = (execution, task);
+            Ok(Prerequisites { account, execution_role_arn, task_role_arn, zone, other_zones, zones, images })
         }
-        (account, execution, task, zone, zones, images) => {
+        (account, execution, task, zone, other_zones, zones, images) => {
             let known = account.as_ref().ok().cloned();
             let other = |failure: Option<Failure>| failure.map(Lookup::from);
-            let failed = [other(account.err()), execution.err(), other(task.err()), zone.err(), other(zones.err())];
+            let failed = [
+                other(account.err()),
+                execution.err(),
+                other(task.err()),
+                zone.err(),
+                other(other_zones.err()),
+                other(zones.err()),
+            ];
             let images = images.err().into_iter().flatten().map(Lookup::from);
             let failed = failed.into_iter().flatten().chain(images).collect();
             Err(preparation::error(aws, workspace, known.as_deref(), failed).await)
