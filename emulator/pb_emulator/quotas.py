@@ -23,11 +23,12 @@ RULES_OF_A_BALANCER = ("elasticloadbalancing", "L-7EED9B64")
 TARGET_GROUPS_OF_A_BALANCER = ("elasticloadbalancing", "L-822D1B1B")
 CACHE_NODES = ("elasticache", "L-DFE45DF3")
 VCPUS = ("fargate", "L-3032A538")
+CERTIFICATES, CERTIFICATE_NAMES = ("acm", "L-F141DD1D"), ("acm", "L-FB94F0B0")
 #: Value of a quota that is practically unlimited.
 UNLIMITED = 10_000.0
 #: Default values of AWS, except for virtual CPUs, which are practically unlimited here. (VPC user guide: Amazon VPC
 #: quotas; Elastic Load Balancing: Quotas for your Application Load Balancers; AWS General Reference: Amazon ElastiCache
-#: endpoints and quotas)
+#: endpoints and quotas; ACM user guide: Quotas)
 DEFAULTS: dict[Quota, float] = {
     RULES_OF_A_GROUP: 60.0,
     BALANCERS: 50.0,
@@ -36,6 +37,8 @@ DEFAULTS: dict[Quota, float] = {
     TARGET_GROUPS_OF_A_BALANCER: 100.0,
     CACHE_NODES: 300.0,
     VCPUS: UNLIMITED,
+    CERTIFICATES: 2500.0,
+    CERTIFICATE_NAMES: 10.0,
 }
 LIMIT_REACHED = "You've reached the limit on the number of vCPUs you can run concurrently"
 _applied: dict[tuple[str, str, Quota], float] = {}

@@ -6,8 +6,9 @@ from moto.core.base_backend import BackendDict
 from moto.moto_api._internal.models import reset_model_data
 
 from . import (
-    caching, ec2, ecr_images, ecs, ecs_rollout, elasticache, elasticache_model, elbv2, iam, interfaces, operator_calls,
-    quota_rules, quotas, route53, s3, simple_services, tagging_api,
+    acm, acm_model, caching, ec2, ecr_images, ecs, ecs_rollout, elasticache, elasticache_model, elbv2, iam, interfaces,
+    listeners_https, operator_calls, quota_rules, quotas, redirects, route53, s3, simple_services, ssl_policies,
+    tagging_api,
 )  # fmt: skip
 from .patching import Place
 
@@ -20,8 +21,8 @@ def install() -> None:
     if _installed:
         return
     for module in (
-        interfaces, ec2, ecr_images, elbv2, ecs, elasticache, iam, quotas, quota_rules, route53, s3, simple_services,
-        operator_calls, tagging_api, caching,
+        interfaces, acm, ec2, ecr_images, elbv2, redirects, ssl_policies, listeners_https, ecs, elasticache, iam,
+        quotas, quota_rules, route53, s3, simple_services, operator_calls, tagging_api, caching,
     ):  # fmt: skip
         module.install_rules()
     _installed = True
@@ -32,6 +33,7 @@ def advance(account: str, region: str) -> None:
     place = Place(account, region)
     ecs_rollout.advance(place)
     elasticache.advance(place)
+    acm_model.advance(place)
     interfaces.remove_released(place)
 
 
@@ -43,3 +45,4 @@ def reset() -> None:
     s3.reset()
     elasticache_model.reset()
     ecs_rollout.reset()
+    acm_model.reset()

@@ -16,7 +16,9 @@ from cheroot.server import HTTPConnection, HTTPRequest
 from cheroot.wsgi import Server
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 
-from . import ecs_rollout, elasticache_model, prerequisites, route53, rules, s3, timings
+from . import (
+    acm_model, certificate_authority, ecs_rollout, elasticache_model, prerequisites, route53, rules, s3, timings,
+)  # fmt: skip
 from .data_plane import DataPlane
 from .patching import Place, wrap
 from .request_log import Recorder, RequestLog
@@ -184,6 +186,13 @@ class Application:
             with self._lock:
                 route53.protect(wanted["account"], wanted)
             return json_response(wanted)
+        if (method, path) == ("POST", "certificates"):
+            wanted = json.loads(body or b"{}")
+            with self._lock:
+                acm_model.prescribe(wanted)
+            return json_response(wanted)
+        if (method, path) == ("GET", "ca"):
+            return json_response({"certificate": certificate_authority.authority_pem()})
         if (method, path) == ("POST", "rollouts"):
             wanted = json.loads(body or b"{}")
             with self._lock:

@@ -26,6 +26,9 @@ DEFAULT: dict[str, float] = {
     "deregistration_share": 0.005,
     "record_insync": 0.3,
     "interfaces_linger": 0.3,
+    "certificate_records": 0.2,
+    "certificate_issuing": 0.5,
+    "certificate_in_use": 0.3,
 }
 
 #: Typical times on AWS, as published by AWS or reported by users.
@@ -44,6 +47,9 @@ AWS: dict[str, float] = {
     "deregistration_share": 1.0,
     "record_insync": 35.0,
     "interfaces_linger": 180.0,
+    "certificate_records": 5.0,
+    "certificate_issuing": 300.0,
+    "certificate_in_use": 60.0,
 }
 
 _seconds: dict[str, float] = dict(DEFAULT)

@@ -110,7 +110,8 @@ def test_listeners_and_target_groups(aws: Aws) -> None:
     balancer, group = net.balancer()["LoadBalancerArn"], net.target_group()
     assert elb.describe_target_groups(TargetGroupArns=[group])["TargetGroups"][0].get("LoadBalancerArns", []) == []
     listener = net.listener(balancer, group)
-    assert aws.code(net.listener, balancer=balancer, group=group) == "DuplicateListener"
+    assert net.listener(balancer, group) == listener
+    assert aws.code(net.listener, balancer=balancer, group=net.target_group("other")) == "DuplicateListener"
     assert elb.describe_target_groups(TargetGroupArns=[group])["TargetGroups"][0]["LoadBalancerArns"] == [balancer]
     assert aws.code(elb.delete_target_group, TargetGroupArn=group) == "ResourceInUse"
     second = net.balancer("second")["LoadBalancerArn"]

@@ -195,7 +195,8 @@ def elb_rules(aws: Aws) -> None:
     expect_refusal(create_balancer, *codes, aws=aws, net=net, Subnets=net.subnets[:1])
     arn = create_balancer(aws, net)
     target_group = create_target_group(aws, net, arn)
-    actions = [{"Type": "forward", "TargetGroupArn": target_group}]
+    # AWS returns an existing listener with the same settings, so another action is requested.
+    actions = [{"Type": "fixed-response", "FixedResponseConfig": {"StatusCode": "404"}}]
     listener = {"LoadBalancerArn": arn, "Protocol": "HTTP", "Port": 80, "DefaultActions": actions}
     expect_refusal(aws.elbv2.create_listener, "DuplicateListener", **listener)
     expect_refusal(aws.elbv2.delete_target_group, "ResourceInUse", TargetGroupArn=target_group)
