@@ -17,6 +17,7 @@ struct Rule {
 const ENGINE: &str = "pb-engine";
 const AWS: &str = "pb-aws";
 const RULES: &str = "pb-rules";
+const DNS: &str = "pb-dns";
 const CONCERN: &[&str] = &[ENGINE, AWS, RULES];
 
 /// The rules of all crates. A crate without a rule fails the check, so that somebody decides on its dependencies.
@@ -25,12 +26,13 @@ const TABLE: &[Rule] = &[
     Rule { package: ENGINE, allowed: &[], sdk: false },
     Rule { package: RULES, allowed: &[], sdk: false },
     Rule { package: "pb-config", allowed: &[RULES], sdk: false },
+    Rule { package: DNS, allowed: &[], sdk: false },
     Rule { package: AWS, allowed: &[ENGINE], sdk: true },
     // The crates of the concerns: they do not depend on each other.
     Rule { package: "pb-net", allowed: CONCERN, sdk: true },
     Rule { package: "pb-redis", allowed: CONCERN, sdk: true },
     Rule { package: "pb-fargate", allowed: CONCERN, sdk: true },
-    Rule { package: "pb-edge", allowed: CONCERN, sdk: true },
+    Rule { package: "pb-edge", allowed: &[ENGINE, AWS, RULES, DNS], sdk: true },
     Rule { package: "pb-state", allowed: &[ENGINE, AWS], sdk: true },
     Rule { package: "pb-bootstrap", allowed: CONCERN, sdk: true },
     Rule { package: "pb-terraform", allowed: &[ENGINE, AWS], sdk: true },
@@ -41,6 +43,7 @@ const TABLE: &[Rule] = &[
             ENGINE,
             AWS,
             RULES,
+            DNS,
             "pb-config",
             "pb-net",
             "pb-redis",
@@ -151,6 +154,8 @@ mod tests {
             (RULES, ENGINE),
             (AWS, RULES),
             ("pb-config", ENGINE),
+            (DNS, ENGINE),
+            ("pb-net", DNS),
             ("pb-net", "pb-redis"),
             ("pb-redis", "pb-net"),
             ("pb-fargate", "pb-edge"),
@@ -172,7 +177,7 @@ mod tests {
 
     #[test]
     fn sdk_is_refused_where_the_table_forbids_it() {
-        for package in [ENGINE, RULES, "pb-config", "pb-torture", "xtask"] {
+        for package in [ENGINE, RULES, DNS, "pb-config", "pb-torture", "xtask"] {
             let found = problems_with(package, "aws-sdk-s3", "normal");
             assert!(found.len() == 1 && found[0].contains("must not use the AWS SDK"), "{found:?}");
         }
