@@ -20,6 +20,7 @@ from . import (
     acm_model, certificate_authority, ecs_rollout, elasticache_model, prerequisites, route53, rules, s3, timings,
 )  # fmt: skip
 from .data_plane import DataPlane
+from .dns_server import PublicDns
 from .patching import Place, wrap
 from .request_log import Recorder, RequestLog
 from .wire import Call, error_answer, error_code, identify
@@ -65,6 +66,7 @@ class Application:
         self._recorder = recorder
         self.request_log = RequestLog()
         self._data_plane = DataPlane(self._lock, rules.advance, everywhere=data_plane)
+        self._dns = PublicDns(self._lock)
 
     def __call__(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
         body = read_body(environ)
@@ -168,6 +170,7 @@ class Application:
             with self._lock:
                 rules.reset()
                 self._data_plane.reset()
+                self._dns.reset()
             return json_response({})
         if (method, path) == ("POST", "preconditions"):
             with self._lock:
@@ -204,6 +207,9 @@ class Application:
             with self._lock:
                 self._data_plane.open(place)
             return json_response(wanted)
+        if (method, path) == ("POST", "dns"):
+            with self._lock:
+                return json_response(self._dns.open(json.loads(body)))
         if (method, path) == ("GET", "listeners"):
             place = Place(query["account"], query["region"])
             with self._lock:
