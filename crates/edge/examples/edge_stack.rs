@@ -31,6 +31,7 @@ impl Example {
             security_group_ids: vec![known(&self.vpc.security_group)],
             internet: Input::known(()),
             zone: self.zone.clone(),
+            public_dns: None,
         };
         let mut graph = Graph::new();
         EdgeStack::add(&mut graph, &self.config, spec, inputs)?;

@@ -1,13 +1,17 @@
 //! `acm.certificate`: the certificate of the hostnames, which AWS issues once DNS records prove that they are ours.
 
+mod diagnosis;
 mod issuing;
 #[cfg(test)]
 mod tests;
 
+use self::diagnosis::Diagnosis;
 use crate::CertificateClient as Client;
+use crate::DnsClient;
 use crate::certificates::{self, Certificates, Tags};
 use aws_sdk_acm::types::{CertificateDetail, CertificateStatus, ValidationMethod};
 use pb_aws::ForOperation;
+use pb_dns::Resolver;
 use pb_engine::{Change, Class, Context, Failure, Found, Ownership, ReadScope, Resource, is_unknown, unknown};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -15,13 +19,20 @@ use std::collections::{BTreeMap, BTreeSet};
 /// Resource kind for certificates.
 pub struct Certificate {
     client: Client,
+    diagnosis: Option<Diagnosis>,
 }
 
 impl Certificate {
     /// Creates the resource kind.
     #[must_use]
     pub fn new(client: Client) -> Self {
-        Self { client }
+        Self { client, diagnosis: None }
+    }
+
+    /// Sets the resolver of public DNS, so that a certificate that cannot be issued is reported within a minute.
+    #[must_use]
+    pub fn with_dns(self, dns: DnsClient, resolver: Resolver) -> Self {
+        Self { diagnosis: Some(Diagnosis { dns, resolver }), ..self }
     }
 }
 

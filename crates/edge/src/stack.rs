@@ -82,6 +82,9 @@ pub struct EdgeInputs {
     pub internet: Input<()>,
     /// Hosted zone that contains the hostname.
     pub zone: Zone,
+    /// Resolver of public DNS, with which a certificate that cannot be issued is reported within a minute. If absent,
+    /// public DNS is not asked.
+    pub public_dns: Option<pb_dns::Resolver>,
 }
 
 /// Handles of the resources in a graph.
@@ -126,15 +129,21 @@ pub struct EdgeClients {
 }
 
 impl Kinds {
-    fn register(graph: &mut Graph, clients: &EdgeClients, validations: Validation, zone: Zone) -> Self {
+    fn register(graph: &mut Graph, clients: &EdgeClients, validations: Validation, inputs: &EdgeInputs) -> Self {
         let EdgeClients { load_balancing, dns, certificates } = clients;
+        let zone = inputs.zone.clone();
+        let certificates = Certificate::new(certificates.clone());
+        let certificates = match &inputs.public_dns {
+            Some(resolver) => certificates.with_dns(dns.clone(), resolver.clone()),
+            None => certificates,
+        };
         Self {
             load_balancers: graph.kind(LoadBalancer::new(load_balancing.clone())),
             target_groups: graph.kind(TargetGroup::new(load_balancing.clone())),
             listeners: graph.kind(Listener::new(load_balancing.clone())),
             rules: graph.kind(ListenerRule::new(load_balancing.clone())),
             records: graph.kind(Record::new(dns.clone(), load_balancing.clone()).in_zone(zone)),
-            certificates: graph.kind(Certificate::new(certificates.clone())),
+            certificates: graph.kind(certificates),
             validations: graph.kind(validations),
             listener_certificates: graph.kind(ListenerCertificate::new(load_balancing.clone())),
         }
@@ -152,7 +161,7 @@ impl EdgeStack {
             dns: DnsClient::new(config),
             certificates: CertificateClient::new(config),
         };
-        let kinds = Kinds::register(graph, &clients, Validation::new(config), inputs.zone.clone());
+        let kinds = Kinds::register(graph, &clients, Validation::new(config), &inputs);
         Self::add_kinds(graph, kinds, spec, inputs)
     }
 
@@ -167,7 +176,7 @@ impl EdgeStack {
         inputs: EdgeInputs,
     ) -> Result<Self, Failure> {
         let validations = Validation::from_clients(clients.certificates.clone(), clients.dns.clone());
-        let kinds = Kinds::register(graph, clients, validations, inputs.zone.clone());
+        let kinds = Kinds::register(graph, clients, validations, &inputs);
         Self::add_kinds(graph, kinds, spec, inputs)
     }
 

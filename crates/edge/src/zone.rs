@@ -83,26 +83,42 @@ pub async fn zone_of(config: &SdkConfig, name: &str, zone_id: Option<&str>) -> R
         return zone_with_id(&client, &name, id).await;
     }
     let prerequisite = |class, what: String| Failure::new(class, FIND, what).cause(Cause::Prerequisite);
-    let starts = std::iter::once(0).chain(name.match_indices('.').map(|(at, _)| at + 1));
-    for parent in starts.map(|at| &name[at..]).filter(|parent| parent.contains('.')) {
-        let found = zones(&client, parent).await?;
-        let public: Vec<&str> = found.iter().filter(|zone| is_public(zone)).map(|zone| short_id(&zone.id)).collect();
-        match public.as_slice() {
-            [] => {}
-            [id] => return Ok(Zone { id: (*id).to_owned(), name: parent.to_owned() }),
-            [first, ..] => {
-                let (count, all) = (public.len(), public.join(", "));
+    if let Some((parent, ids)) = public_zones_of(&client, &name).await? {
+        return match ids.as_slice() {
+            [first, _, ..] => {
+                let (count, all) = (ids.len(), ids.join(", "));
                 let what = format!("{count} public hosted zones have the name `{parent}`: {all}");
                 let hint = format!("set `https.zones = {{ \"{name}\" = \"{first}\" }}`, with the id of the right one");
-                return Err(prerequisite(Class::Refused, what).hint(hint));
+                Err(prerequisite(Class::Refused, what).hint(hint))
             }
-        }
+            ids => Ok(Zone { id: ids.first().cloned().unwrap_or_default(), name: parent }),
+        };
     }
     let hint = format!(
         "create a public hosted zone for it in Route 53 and set its name servers at the domain's registrar, or remove \
          `{name}` from the configuration"
     );
     Err(prerequisite(Class::NotFound, format!("no public hosted zone of this account contains `{name}`")).hint(hint))
+}
+
+/// Returns the longest name of the public hosted zones that contain `name`, and the ids of the zones with that name.
+pub(crate) async fn public_zones_of(client: &DnsClient, name: &str) -> Result<Option<(String, Vec<String>)>, Failure> {
+    let starts = std::iter::once(0).chain(name.match_indices('.').map(|(at, _)| at + 1));
+    for parent in starts.map(|at| &name[at..]).filter(|parent| parent.contains('.')) {
+        let found = zones(client, parent).await?;
+        let public = found.iter().filter(|zone| is_public(zone)).map(|zone| short_id(&zone.id).to_owned());
+        let ids: Vec<String> = public.collect();
+        if !ids.is_empty() {
+            return Ok(Some((parent.to_owned(), ids)));
+        }
+    }
+    Ok(None)
+}
+
+/// Returns the name servers of a zone.
+pub(crate) async fn zone_servers(client: &DnsClient, id: &str) -> Result<Vec<String>, Failure> {
+    let output = client.get_hosted_zone().id(id).send().await.for_operation("route53:GetHostedZone")?;
+    Ok(output.delegation_set.map(|set| set.name_servers).unwrap_or_default())
 }
 
 /// Returns the public hosted zone with this id, which must contain `name`.

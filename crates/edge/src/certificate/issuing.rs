@@ -1,10 +1,18 @@
 //! The wait until AWS has issued a certificate, and the reasons why it never will.
 
 use super::Certificate;
+use super::diagnosis::Diagnosis;
 use crate::certificates::describe;
 use aws_sdk_acm::types::{CertificateDetail, CertificateStatus, DomainStatus, FailureReason};
 use pb_engine::{Backoff, Cause, Class, Context, Failure, Progress};
 use std::time::Duration;
+use tokio::sync::Mutex;
+use tokio::time::Instant;
+
+/// Time before public DNS is asked, between two questions, and after which its answer ends the wait.
+const GRACE: Duration = Duration::from_secs(15);
+const INTERVAL: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(40);
 
 const DESCRIBE: &str = "acm:DescribeCertificate";
 
@@ -13,8 +21,9 @@ const DESCRIBE: &str = "acm:DescribeCertificate";
 const ISSUING: Backoff = Backoff::minutes(Duration::from_secs(60 * 60));
 
 impl Certificate {
-    /// Waits until a certificate is issued.
+    /// Waits until a certificate is issued. Ends early if public DNS shows that it cannot be issued.
     pub(super) async fn wait_issued(&self, cx: &Context, arn: &str) -> Result<(), Failure> {
+        let blocked = Blocked::default();
         let waited = cx.wait(DESCRIBE, ISSUING, || async {
             let Some(detail) = describe(&self.client, arn).await? else {
                 return Err(Failure::new(Class::NotFound, DESCRIBE, format!("certificate {arn} not found")));
@@ -24,7 +33,11 @@ impl Certificate {
                 Some(CertificateStatus::PendingValidation) => {}
                 _ => return Err(not_issued(&detail)),
             }
-            Ok(Progress::Pending(pending(&detail)))
+            match blocked.reasons(self.diagnosis.as_ref(), &open_names(&detail)).await {
+                Ok(reasons) if reasons.is_empty() => Ok(Progress::Pending(pending(&detail))),
+                Ok(reasons) => Ok(Progress::Pending(format!("{}: {}", pending(&detail), reasons.join("; ")))),
+                Err(reasons) => Err(blocked_by_dns(&detail, &reasons)),
+            }
         });
         waited.await.map_err(|failure| match failure.class {
             Class::TimedOut => failure.hint(
@@ -33,6 +46,38 @@ impl Certificate {
             ),
             _ => failure,
         })
+    }
+}
+
+/// What public DNS says against a certificate, looked up from time to time.
+struct Blocked {
+    began: Instant,
+    last: Mutex<Option<(Instant, Vec<String>)>>,
+}
+
+impl Default for Blocked {
+    fn default() -> Self {
+        Self { began: Instant::now(), last: Mutex::default() }
+    }
+}
+
+impl Blocked {
+    /// Returns what speaks against the certificate.
+    ///
+    /// # Errors
+    /// The reasons, once they have persisted: resolvers may still cache answers from before a correction.
+    async fn reasons(&self, diagnosis: Option<&Diagnosis>, names: &[String]) -> Result<Vec<String>, Vec<String>> {
+        let Some(diagnosis) = diagnosis.filter(|_| self.began.elapsed() >= GRACE) else { return Ok(Vec::new()) };
+        let mut last = self.last.lock().await;
+        let reasons = match last.as_ref() {
+            Some((at, reasons)) if at.elapsed() < INTERVAL => reasons.clone(),
+            _ => {
+                let reasons = diagnosis.of(names).await;
+                *last = Some((Instant::now(), reasons.clone()));
+                reasons
+            }
+        };
+        if reasons.is_empty() || self.began.elapsed() < PATIENCE { Ok(reasons) } else { Err(reasons) }
     }
 }
 
@@ -49,16 +94,26 @@ pub(super) fn failure(detail: &CertificateDetail) -> Option<String> {
 
 /// Returns a text such as `waiting for AWS to issue the certificate (validated: 1 of 3 names)`.
 fn pending(detail: &CertificateDetail) -> String {
-    let options = detail.domain_validation_options();
-    let open: Vec<&str> = options
-        .iter()
-        .filter(|option| option.validation_status() != Some(&DomainStatus::Success))
-        .map(|option| option.domain_name())
-        .collect();
-    match open.as_slice() {
+    match open_names(detail).as_slice() {
         [] => "waiting for AWS to issue the certificate".to_owned(),
         open => format!("waiting for AWS to validate {} (minutes, at most half an hour)", open.join(", ")),
     }
+}
+
+/// Returns the names that AWS has not validated yet.
+fn open_names(detail: &CertificateDetail) -> Vec<String> {
+    let options = detail.domain_validation_options().iter();
+    let open = options.filter(|option| option.validation_status() != Some(&DomainStatus::Success));
+    open.map(|option| option.domain_name().to_owned()).collect()
+}
+
+/// Returns the failure of a certificate that cannot be issued until DNS is changed.
+fn blocked_by_dns(detail: &CertificateDetail, reasons: &[String]) -> Failure {
+    let names = open_names(detail).join(", ");
+    let message = format!("AWS cannot validate {names}: {}", reasons.join("; "));
+    Failure::new(Class::Failed, "issue the certificate", message).cause(Cause::Prerequisite).hint(
+        "correct this and run the same command again, which goes on from here; until then the site is served with HTTP",
+    )
 }
 
 /// Returns the failure of a certificate that will never be issued.

@@ -15,6 +15,7 @@ fn add(graph: &mut Graph, hostname: &str) -> Result<(EdgeSpec, EdgeStack), Failu
         security_group_ids: vec![known("sg-1")],
         internet: Input::known(()),
         zone: Zone { id: "Z1".to_owned(), name: "example.org".to_owned() },
+        public_dns: None,
     };
     let load_balancing = LoadBalancerClient::from_conf(
         aws_sdk_elasticloadbalancingv2::Config::builder()

@@ -9,6 +9,7 @@ pub mod lost_images;
 pub mod name_zones;
 pub mod preparation;
 pub mod prerequisites;
+pub mod public_dns;
 pub mod quotas;
 pub mod recorded_names;
 pub mod select;
