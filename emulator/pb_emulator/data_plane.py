@@ -1,7 +1,7 @@
 """Load balancers and web tasks of an account as real servers on loopback addresses, so that tests can send requests.
 
 Each task behind a load balancer listens on a separate address in 127.0.0.0/8, on its container's port. Each listener
-has a port of 127.0.0.1, which `GET /_pb/listeners` returns. Servers start and stop as the state of the account
+has a port of 127.0.0.1, which `GET /_pb/listeners` returns. HTTPS listeners speak TLS there. Servers start and stop as the state of the account
 advances.
 """
 
@@ -10,8 +10,11 @@ from __future__ import annotations
 import http.client
 import itertools
 import json
+import ssl
+import sys
 import threading
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import urlsplit
@@ -19,7 +22,7 @@ from urllib.parse import urlsplit
 from moto.ecs.models import ecs_backends
 from moto.elbv2.models import elbv2_backends
 
-from . import elbv2, reachability, routing, targets
+from . import elbv2, listeners_https, reachability, routing, targets, tls
 from .ecs_model import Task, ecs_state
 from .patching import Place
 
@@ -33,6 +36,22 @@ class Endpoint(ThreadingHTTPServer):
 
     daemon_threads = True
     request_queue_size = 128
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Omits the report of the base class for clients that end a connection or refuse a certificate."""
+        if not isinstance(sys.exception(), OSError):
+            super().handle_error(request, client_address)
+
+
+@dataclass(frozen=True)
+class Routed:
+    """A routed request: a response, or the address of the task to which the request is forwarded with `forwarded`
+    headers. `added` headers are set in the response to the client.
+    """
+
+    found: routing.Response | tuple[str, int]
+    added: dict[str, str] = field(default_factory=dict)
+    forwarded: dict[str, str] = field(default_factory=dict)
 
 
 class DataPlane:
@@ -79,25 +98,34 @@ class DataPlane:
         known = listeners_of(place)
         return [
             {"ListenerArn": arn, "LoadBalancerArn": known[arn].load_balancer_arn, "Port": int(known[arn].port),
-             "Address": "127.0.0.1:{}".format(self._listeners[arn].server_address[1])}
+             "Protocol": known[arn].protocol, "Address": "127.0.0.1:{}".format(self._listeners[arn].server_address[1])}
             for arn in known if arn in self._listeners
         ]  # fmt: skip
 
-    def route(self, place: Place, listener_arn: str, request: routing.Request) -> routing.Response | tuple[str, int]:
-        """Returns the response to a request, or the address and port of the task to which the request is forwarded."""
+    def tls_context(self, place: Place, listener_arn: str) -> ssl.SSLContext | None:
+        """Returns the TLS settings with which a listener accepts a connection now; None if it speaks HTTP."""
+        with self._lock:
+            self._advance(place.account, place.region)
+            listener = listeners_of(place).get(listener_arn)
+            return tls.context_of(place, listener) if listener else None
+
+    def route(self, place: Place, listener_arn: str, request: routing.Request) -> Routed:
+        """Routes a request that a listener has accepted."""
         with self._lock:
             self._advance(place.account, place.region)
             self.sync(place)
             listener = listeners_of(place).get(listener_arn)
             if listener is None:
-                return routing.Response(503, "the listener was deleted")
+                return Routed(routing.Response(503, "the listener was deleted"))
+            added = listeners_https.response_headers(listener)
             found = routing.route(place, listener, request)
             if isinstance(found, routing.Response):
-                return found
+                return Routed(found, added)
             server = self._tasks.get(found.task.arn)
             if server is None or server.server_address[1] != found.port:
-                return routing.Response(502, f"nothing listens on port {found.port} of {found.task.id}")
-            return str(server.server_address[0]), found.port
+                return Routed(routing.Response(502, f"nothing listens on port {found.port} of {found.task.id}"), added)
+            forwarded = {"X-Forwarded-Proto": listener.protocol.lower(), "X-Forwarded-Port": str(listener.port)}
+            return Routed((str(server.server_address[0]), found.port), added, forwarded)
 
     def _close(self, known: dict[str, Endpoint], arn: str) -> None:
         """Stops a server; it finishes the requests in progress."""
@@ -176,7 +204,9 @@ def task_handler(place: Place, task: Task) -> type[Handler]:
         def handle_any(self) -> None:
             self.read_body()
             revision = task.definition.arn.rsplit("/", 1)[-1]
-            body = json.dumps({"revision": revision, "task": task.id, "path": self.path}).encode()
+            forwarded = self.headers.get("X-Forwarded-Proto") or ""
+            shown = {"revision": revision, "task": task.id, "path": self.path, "forwarded_proto": forwarded}
+            body = json.dumps(shown).encode()
             status = targets.response_status(place, task.definition, self.path)
             self.reply(status, {"Content-Type": "application/json"}, body)
 
@@ -190,11 +220,18 @@ def listener_handler(plane: DataPlane, place: Place, listener_arn: str) -> type[
 
     class ListenerHandler(Handler):
         def setup(self) -> None:
-            super().setup()
             self.connections: dict[tuple[str, int], http.client.HTTPConnection] = {}
+            # This runs in the connection's thread, so that a slow handshake delays no other connection.
+            if context := plane.tls_context(place, listener_arn):
+                self.request.settimeout(tls.HANDSHAKE_SECONDS)
+                self.request = context.wrap_socket(self.request, server_side=True)
+                self.request.settimeout(None)
+            super().setup()
 
         def finish(self) -> None:
             super().finish()
+            if isinstance(self.request, ssl.SSLSocket):
+                self.request.close()
             for connection in self.connections.values():
                 connection.close()
 
@@ -209,18 +246,20 @@ def listener_handler(plane: DataPlane, place: Place, listener_arn: str) -> type[
             host = (self.headers.get("Host") or "").partition(":")[0]
             headers = {name.lower(): value for name, value in self.headers.items()}
             request = routing.Request(self.command, host, parts.path or "/", parts.query, headers)
-            found = plane.route(place, listener_arn, request)
+            routed = plane.route(place, listener_arn, request)
+            found, added = routed.found, routed.added
             if isinstance(found, routing.Response):
-                return self.reply(found.status, dict(found.headers), found.body.encode())
+                return self.reply(found.status, {**found.headers, **added}, found.body.encode())
             try:
                 connection = self.to_task(found)
-                connection.request(self.command, self.path, body or None, {"Host": self.headers.get("Host") or host})
+                sent = {"Host": self.headers.get("Host") or host, "X-Forwarded-For": self.client_address[0]}
+                connection.request(self.command, self.path, body or None, {**sent, **routed.forwarded})
                 answer = connection.getresponse()
                 kind = {"Content-Type": answer.headers.get("Content-Type") or "text/plain"}
-                return self.reply(answer.status, kind, answer.read())
+                return self.reply(answer.status, {**kind, **added}, answer.read())
             except (OSError, http.client.HTTPException) as error:
                 self.to_task(found).close()
-                return self.reply(502, {}, f"the task does not answer: {error}".encode())
+                return self.reply(502, added, f"the task does not answer: {error}".encode())
 
         do_GET = do_HEAD = do_POST = do_PUT = do_DELETE = handle_any  # noqa: N815 - the names are those of http.server
 

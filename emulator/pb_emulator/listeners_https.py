@@ -266,3 +266,9 @@ def check_attribute(listener: Any, key: str, value: str) -> None:
         )
     if key == HSTS and value and not DIRECTIVES.fullmatch(value):
         raise AwsError("InvalidConfigurationRequest", f"The value '{value}' is not valid for the attribute '{key}'")
+
+
+def response_headers(listener: Any) -> dict[str, str]:
+    """Returns the headers that a listener adds to responses."""
+    value = listener.attributes.get(HSTS) if listener.protocol == "HTTPS" else ""
+    return {"Strict-Transport-Security": value} if value else {}

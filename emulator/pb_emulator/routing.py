@@ -93,8 +93,10 @@ def matches_pattern(pattern: str, text: str) -> bool:
 
 def redirect(config: dict[str, Any], listener: Any, request: Request) -> Response:
     """Returns a redirect; parts of the URL that its settings omit are taken from the request."""
-    given = {"protocol": listener.protocol.lower(), "host": request.host, "port": str(listener.port), "path": request.path}
-    given["query"] = request.query
+    given = {
+        "protocol": listener.protocol.lower(), "host": request.host, "port": str(listener.port),
+        "path": request.path.removeprefix("/"), "query": request.query,
+    }  # fmt: skip
 
     def filled(name: str, otherwise: str) -> str:
         text = str(config.get(name) or otherwise)
@@ -103,7 +105,7 @@ def redirect(config: dict[str, Any], listener: Any, request: Request) -> Respons
         return text
 
     protocol = filled("Protocol", "#{protocol}").lower()
-    port, path = filled("Port", "#{port}"), "/" + filled("Path", "/#{path}").lstrip("/")
+    port, path = filled("Port", "#{port}"), filled("Path", "/#{path}")
     query = filled("Query", "#{query}")
     place = f"{protocol}://{filled('Host', '#{host}')}:{port}{path}" + (f"?{query}" if query else "")
     return Response(int(str(config["StatusCode"]).removeprefix("HTTP_")), headers={"Location": place})

@@ -57,6 +57,11 @@ def protocols(name: str) -> list[str]:
     return list(SSL_POLICIES[name]["ssl_protocols"])
 
 
+def openssl_ciphers(name: str) -> list[str]:
+    """Returns the ciphers of a policy for TLS 1.2 and earlier; those of TLS 1.3 are the same in all policies."""
+    return [cipher for cipher in SSL_POLICIES[name]["ciphers"] if not cipher.startswith("TLS_")]
+
+
 def describe_ssl_policies(_place: Place, request: dict[str, Any]) -> dict[str, Any]:
     """DescribeSSLPolicies: lists all policies or those with the given names."""
     names = request.get("Names") or list(SSL_POLICIES)
