@@ -1,0 +1,141 @@
+"""HTTPS: certificates, the listener on port 443, the redirect, and changes without a failed request."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+from configuration import image
+from endpoint import control
+from harness import TestWorkspace
+from prober import Prober, address, get
+
+pytestmark = [pytest.mark.needs("data-plane"), pytest.mark.unserved("these tests send requests themselves")]
+
+
+def hostname(workspace: TestWorkspace) -> str:
+    """Returns the hostname of staging."""
+    return f"staging.{workspace.config['hostname']}"
+
+
+def set_https(workspace: TestWorkspace, **settings: Any) -> None:
+    """Replaces the table `https`."""
+    workspace.configure({"https": None})
+    workspace.configure({"https": {"enabled": True, **settings}})
+
+
+def certificates(workspace: TestWorkspace) -> list[dict[str, Any]]:
+    """Returns the certificates of the region, with all details."""
+    acm = workspace.aws.acm
+    keys = ["RSA_2048", "EC_prime256v1"]
+    listed = acm.list_certificates(Includes={"keyTypes": keys})["CertificateSummaryList"]
+    return [acm.describe_certificate(CertificateArn=one["CertificateArn"])["Certificate"] for one in listed]
+
+
+def cname_records(workspace: TestWorkspace) -> list[str]:
+    """Returns the names of the CNAME records in the zones of the account."""
+    route53 = workspace.aws.route53
+    zones = [zone["Id"] for zone in route53.list_hosted_zones()["HostedZones"]]
+    sets = [one for zone in zones for one in route53.list_resource_record_sets(HostedZoneId=zone)["ResourceRecordSets"]]
+    return [one["Name"] for one in sets if one["Type"] == "CNAME"]
+
+
+def test_new_stack_serves_https_and_redirects_http(workspace: TestWorkspace, tmp_path: Path) -> None:
+    set_https(workspace, hsts="365d")
+    url = f"https://{hostname(workspace)}"
+    assert url in workspace.deploy().text
+    assert workspace.run("outputs", "staging", "--json").expect_exit().json()["url"] == url
+    where = address(workspace, port=443)
+    authority = tmp_path / "ca.pem"
+    authority.write_text(control(workspace.url, "ca")["certificate"], encoding="utf-8")
+    host, port = hostname(workspace), where.rsplit(":", 1)[1]
+    command = ["curl", "-sv", "--tlsv1.3", "--cacert", str(authority), "--connect-to", f"{host}:443:127.0.0.1:{port}"]
+    answer = subprocess.run([*command, f"{url}/"], capture_output=True, text=True, timeout=30)
+    assert answer.returncode == 0 and "SSL connection using TLSv1.3" in answer.stderr, answer.stderr
+    assert "HTTP/1.1 200" in answer.stderr and "strict-transport-security: max-age=31536000" in answer.stderr.lower()
+    assert '"forwarded_proto": "https"' in answer.stdout
+    redirected = get(workspace, f"http://{host}/a/b?c=d")
+    assert (redirected.status, redirected.headers["location"]) == (301, f"{url}:443/a/b?c=d")
+    [certificate] = certificates(workspace)
+    assert certificate["SubjectAlternativeNames"] == [host]
+    workspace.assert_no_changes()
+    workspace.destroy()
+    assert certificates(workspace) == [] and cname_records(workspace) == []
+
+
+def test_https_on_and_off_fails_no_request(staging: TestWorkspace) -> None:
+    host = hostname(staging)
+    with Prober(staging, host=host, follow=True) as prober:
+        set_https(staging)
+        staging.deploy()
+    prober.served()
+    assert prober.statuses == [200, 301]
+    with Prober(staging, host=host, follow=True) as prober:
+        staging.configure({"https": None})
+        staging.deploy()
+    prober.served()
+    assert prober.statuses == [301, 200]
+    staging.assert_no_changes()
+    assert certificates(staging) == [] and cname_records(staging) == []
+
+
+def test_added_name_replaces_the_certificate_without_a_gap(workspace: TestWorkspace) -> None:
+    set_https(workspace)
+    workspace.deploy()
+    host, more = hostname(workspace), f"www.{workspace.config['hostname']}"
+    before = certificates(workspace)
+    with Prober(workspace, host=host, scheme="https") as prober:
+        set_https(workspace, names=[more])
+        plan = workspace.plan()
+        assert plan.changes["edge/certificate"] == "create_first" and plan.changes["edge/listener_https"] == "update"
+        workspace.deploy()
+    prober.served()
+    [after] = certificates(workspace)
+    assert after["CertificateArn"] != before[0]["CertificateArn"]
+    assert after["SubjectAlternativeNames"] == [host, more]
+    assert get(workspace, f"https://{more}/").status == 200
+    workspace.assert_no_changes()
+
+
+def test_rules_of_web_services_exist_on_both_ports(workspace: TestWorkspace) -> None:
+    host = hostname(workspace)
+    api = {"kind": "web", "image": image("api"), "port": 8080, "paths": ["/v1/*"], "hosts": ["api"]}
+    workspace.configure({"services": {"api": api}})
+    set_https(workspace, redirect=False)
+    workspace.deploy()
+    for scheme in ("http", "https"):
+        answer = get(workspace, f"{scheme}://api.{host}/v1/x")
+        assert answer.status == 200 and '"revision": "staging-api:1"' in answer.body, answer
+        assert '"revision": "staging-flask:1"' in get(workspace, f"{scheme}://{host}/").body
+    [certificate] = certificates(workspace)
+    assert certificate["SubjectAlternativeNames"] == [host, f"api.{host}"]
+    workspace.assert_no_changes()
+
+
+def test_listener_has_further_certificates_for_many_names(workspace: TestWorkspace) -> None:
+    names = [f"n{number:02}.{workspace.config['hostname']}" for number in range(12)]
+    set_https(workspace, names=names)
+    workspace.deploy()
+    assert sorted(len(one["SubjectAlternativeNames"]) for one in certificates(workspace)) == [3, 10]
+    for name in (hostname(workspace), names[0], names[-1]):
+        assert get(workspace, f"https://{name}/").status == 200, name
+    with Prober(workspace, host=names[-1], scheme="https") as prober:
+        set_https(workspace, names=[*names, f"n99.{workspace.config['hostname']}"])
+        workspace.deploy()
+    prober.served()
+    workspace.assert_no_changes()
+    workspace.destroy()
+    assert certificates(workspace) == [] and cname_records(workspace) == []
+
+
+def test_validation_record_of_another_certificate_stays(workspace: TestWorkspace) -> None:
+    set_https(workspace)
+    workspace.deploy()
+    acm = workspace.aws.acm
+    other = acm.request_certificate(DomainName=f"*.{hostname(workspace)}", ValidationMethod="DNS")["CertificateArn"]
+    before = cname_records(workspace)
+    workspace.destroy()
+    assert len(before) == 1 and cname_records(workspace) == before
+    assert [one["CertificateArn"] for one in certificates(workspace)] == [other]
