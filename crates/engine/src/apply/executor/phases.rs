@@ -20,6 +20,9 @@ impl<'a> Executor<'a> {
         match step.action {
             Action::NoOp => self.on_result(TaskResult { task, since, result: Ok(PhaseResult::Ready { spec, attrs }) }),
             Action::Wait => {
+                // The resource exists already, so dependents that do not need it to be ready may start.
+                self.values[task.step()] = Some(attrs.clone());
+                self.reached.insert(task, Readiness::Created);
                 self.spawn_phase(task, since, move |context| async move { context.wait_ready(spec, attrs).await });
             }
             Action::Update => self.spawn_phase(task, since, move |context| async move {
