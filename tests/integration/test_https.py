@@ -46,7 +46,7 @@ def test_new_stack_serves_https_and_redirects_http(workspace: TestWorkspace, tmp
     set_https(workspace, hsts="365d")
     url = f"https://{hostname(workspace)}"
     assert url in workspace.deploy().text
-    assert workspace.run("outputs", "staging", "--json").expect_exit().json()["url"] == url
+    assert workspace.run("output", "staging", "--json").expect_exit().json()["url"] == url
     where = address(workspace, port=443)
     authority = tmp_path / "ca.pem"
     authority.write_text(control(workspace.url, "ca")["certificate"], encoding="utf-8")

@@ -91,6 +91,14 @@ fn deploy_time_stays_near_the_lower_bound() {
     assert_within(&scenarios::published_deploy(), &DEPLOY, lower_bound(&DEPLOY, aws), (760, 120));
 }
 
+/// The certificate is issued while the queue is created, so the critical path is that of a deploy without HTTPS.
+#[test]
+fn deploy_time_with_https_has_the_same_lower_bound() {
+    let aws = TIMES.write_visibility + TIMES.cache + TIMES.rollout;
+    assert!(TIMES.certificate >= Duration::from_secs(300));
+    assert_within(&scenarios::published_https_deploy(), &DEPLOY, lower_bound(&DEPLOY, aws), (1040, 120));
+}
+
 #[test]
 fn destroy_time_stays_near_the_lower_bound() {
     let aws = TIMES.cache_deleting + TIMES.interface_release;

@@ -48,6 +48,26 @@ fn service_changes_recover_from_unknown_outcomes() {
 }
 
 #[test]
+fn https_recovers_from_every_fault() {
+    check_all(&scenarios::https(), Depth::All);
+}
+
+#[test]
+fn replaced_certificate_recovers_from_unknown_outcomes() {
+    check_all(&scenarios::https_name(), Depth::UnknownOutcome);
+}
+
+#[test]
+fn destroy_with_https_recovers_from_unknown_outcomes() {
+    check_all(&scenarios::https_destroy(), Depth::UnknownOutcome);
+}
+
+#[test]
+fn http_after_abandoned_https_leaves_no_certificate() {
+    check_all_abandoned(&scenarios::https(), &scenarios::deploy());
+}
+
+#[test]
 fn destroy_after_an_abandoned_deploy_leaves_nothing() {
     check_all_abandoned(&scenarios::deploy(), &scenarios::destroy());
 }

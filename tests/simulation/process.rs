@@ -51,6 +51,7 @@ fn prerequisites() -> Prerequisites {
         other_zones: [].into(),
         zones: ["us-east-2a".to_owned(), "us-east-2b".to_owned()],
         images: Images::default(),
+        public_dns: None,
     }
 }
 

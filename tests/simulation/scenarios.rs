@@ -78,7 +78,28 @@ pub fn services() -> Scenario {
     Scenario::new("services", empty(), Some(&workspace(&before)), workspace(&after), Goal::Deploy)
 }
 
+/// Returns the scenario of HTTPS for a workspace that has served only HTTP.
+pub fn https() -> Scenario {
+    change("https", "[https]\nhsts = \"365d\"")
+}
+
+/// Returns the scenario of a further name for HTTPS: another certificate is issued before the old one is deleted.
+pub fn https_name() -> Scenario {
+    let after = workspace("[https]\nnames = [\"www.example.org\"]");
+    Scenario::new("https-name", empty(), Some(&workspace("[https]")), after, Goal::Deploy)
+}
+
+/// Returns the scenario of the destroy of a workspace with HTTPS.
+pub fn https_destroy() -> Scenario {
+    Scenario::new("https-destroy", empty(), Some(&workspace("[https]")), workspace("[https]"), Goal::Destroy)
+}
+
+/// Returns the scenario of a deploy with HTTPS from nothing, with the durations that AWS publishes.
+pub fn published_https_deploy() -> Scenario {
+    Scenario::new("published-https-deploy", Account::new(Times::PUBLISHED), None, workspace("[https]"), Goal::Deploy)
+}
+
 /// Returns all scenarios.
 pub fn all() -> Vec<Scenario> {
-    vec![deploy(), destroy(), port(), engine(), network(), services()]
+    vec![deploy(), destroy(), port(), engine(), network(), services(), https(), https_name(), https_destroy()]
 }

@@ -29,9 +29,10 @@ impl Certificate {
         Self { client, diagnosis: None }
     }
 
-    /// Sets the resolver of public DNS, so that a certificate that cannot be issued is reported within a minute.
+    /// Sets the client and the resolver with which a certificate that cannot be issued is reported within a minute: for
+    /// a validation record that is missing and, if there is a resolver, for the answers of public DNS.
     #[must_use]
-    pub fn with_dns(self, dns: DnsClient, resolver: Resolver) -> Self {
+    pub fn with_dns(self, dns: DnsClient, resolver: Option<Resolver>) -> Self {
         Self { diagnosis: Some(Diagnosis { dns, resolver }), ..self }
     }
 }

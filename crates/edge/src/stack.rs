@@ -132,11 +132,7 @@ impl Kinds {
     fn register(graph: &mut Graph, clients: &EdgeClients, validations: Validation, inputs: &EdgeInputs) -> Self {
         let EdgeClients { load_balancing, dns, certificates } = clients;
         let zone = inputs.zone.clone();
-        let certificates = Certificate::new(certificates.clone());
-        let certificates = match &inputs.public_dns {
-            Some(resolver) => certificates.with_dns(dns.clone(), resolver.clone()),
-            None => certificates,
-        };
+        let certificates = Certificate::new(certificates.clone()).with_dns(dns.clone(), inputs.public_dns.clone());
         Self {
             load_balancers: graph.kind(LoadBalancer::new(load_balancing.clone())),
             target_groups: graph.kind(TargetGroup::new(load_balancing.clone())),

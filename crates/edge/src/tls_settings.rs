@@ -20,13 +20,14 @@ pub struct UnusableSetting {
     pub why: String,
 }
 
-/// Returns the certificates and TLS policies that a plan sets and that cannot be used. An existing certificate must be
-/// issued, unexpired, and valid for all of `names`. A failed lookup counts as usable, because AWS then refuses the call
-/// itself. Makes no call unless the plan sets one of the two.
+/// Returns the certificates and TLS policies that a plan sets and that cannot be used. The certificate `existing`, which
+/// the stack does not request itself, must be issued, unexpired, and valid for all of `names`. A failed lookup counts as
+/// usable, because AWS then refuses the call itself. Makes no call unless the plan sets one of the two.
 pub async fn unusable_settings(
     certificates: &CertificateClient,
     load_balancing: &LoadBalancerClient,
     planned: &Planned<'_>,
+    existing: Option<&str>,
     names: &[String],
 ) -> Vec<UnusableSetting> {
     let created = planned.created::<Listener>().into_iter().map(|(at, spec)| (at, None, spec));
@@ -35,7 +36,8 @@ pub async fn unusable_settings(
     for (address, before, after) in created.chain(modified) {
         let is_new = |old: Option<&String>, new: &String| old != Some(new) && !is_unknown(new);
         let old_certificate = before.as_ref().and_then(|old| old.certificate_arn.as_ref());
-        if let Some(arn) = after.certificate_arn.as_ref().filter(|arn| is_new(old_certificate, arn))
+        if let Some(arn) =
+            after.certificate_arn.as_ref().filter(|arn| existing == Some(arn.as_str()) && is_new(old_certificate, arn))
             && let Some(why) = certificate_problem(certificates, arn, names).await
         {
             found.push(UnusableSetting { address: address.clone(), setting: "certificate_arn", why });

@@ -9,7 +9,9 @@ mod needed;
 mod tests;
 
 use crate::certificates::{Certificates, describe};
+use crate::names;
 use crate::record::{plain_name, wait_insync, write_record};
+use crate::zone::public_zones_of;
 use crate::{CertificateClient, DnsClient};
 use aws_sdk_acm::types::{CertificateDetail, RecordType};
 use aws_sdk_route53::types::{ChangeAction, ResourceRecord, ResourceRecordSet, RrType};
@@ -20,6 +22,7 @@ use pb_engine::{Address, Backoff, Change, Class, Context, Failure, Found, Progre
 use pb_engine::{is_unknown, unknown};
 use pb_rules::https::base_name;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 /// Seconds for which resolvers may cache a validation record.
@@ -81,7 +84,7 @@ pub struct ValidationAttrs {
 }
 
 /// Name and value of a CNAME record.
-type Cname = (String, String);
+pub(crate) type Cname = (String, String);
 
 impl Resource for Validation {
     const KIND: &'static str = "acm.validation";
@@ -110,11 +113,10 @@ impl Resource for Validation {
     }
 
     async fn read(&self, scope: &ReadScope<Self>) -> Result<Vec<Found<Self>>, Failure> {
-        let candidates = candidates(scope);
-        if candidates.is_empty() {
-            return Ok(Vec::new());
-        }
+        let mut candidates = candidates(scope);
         let certificates = Certificates::cached(scope, &self.certificates).await?;
+        let abandoned = self.abandoned(scope, &candidates, &certificates).await?;
+        candidates.extend(abandoned);
         let found = try_join_all(candidates.iter().map(|candidate| self.find(candidate, &certificates)));
         Ok(found.await?.into_iter().flatten().collect())
     }
@@ -144,9 +146,8 @@ impl Resource for Validation {
         if is_unknown(&attrs.name) || self.is_needed(&attrs.hostname).await? {
             return Ok(());
         }
-        let Some(set) = self.live(&attrs.zone_id, &(attrs.name.clone(), attrs.value.clone())).await? else {
-            return Ok(());
-        };
+        let cname = (attrs.name.clone(), attrs.value.clone());
+        let Some(set) = find_record(&self.dns, &attrs.zone_id, &cname).await? else { return Ok(()) };
         write_record(&self.dns, &attrs.zone_id, ChangeAction::Delete, set).await.map(drop)
     }
 }
@@ -190,6 +191,32 @@ fn candidates(scope: &ReadScope<Validation>) -> Vec<Candidate> {
 }
 
 impl Validation {
+    /// Returns the names of the managed certificates that are neither desired nor recorded: those of a run that ended
+    /// before it could record their validation records.
+    async fn abandoned(
+        &self,
+        scope: &ReadScope<Self>,
+        known: &[Candidate],
+        certificates: &Certificates,
+    ) -> Result<Vec<Candidate>, Failure> {
+        let managed = certificates.0.iter().filter(|(_, tags)| scope.address_from_tags(tags).is_some());
+        let options = managed.flat_map(|(detail, _)| detail.domain_validation_options());
+        let names: BTreeSet<&str> = options.map(|option| base_name(option.domain_name())).collect();
+        let mut found = Vec::new();
+        for hostname in names.into_iter().filter(|name| !known.iter().any(|candidate| candidate.hostname == **name)) {
+            let Ok(address) = Address::new(names::validation(hostname)) else { continue };
+            let zones = public_zones_of(&self.dns, hostname).await?.map(|(_, ids)| ids).unwrap_or_default();
+            found.extend(zones.into_iter().map(|zone_id| Candidate {
+                address: address.clone(),
+                zone_id,
+                hostname: hostname.to_owned(),
+                wanted: None,
+                recorded: None,
+            }));
+        }
+        Ok(found)
+    }
+
     /// Returns the record of a candidate if it exists. The certificate in its spec is the desired one if the record
     /// proves the name for it, otherwise another one of the workspace, or none.
     async fn find(&self, candidate: &Candidate, certificates: &Certificates) -> Result<Option<Found<Self>>, Failure> {
@@ -203,7 +230,7 @@ impl Validation {
             (None, Some(recorded)) => (String::new(), recorded.clone()),
             (None, None) => return Ok(None),
         };
-        if self.live(&candidate.zone_id, &cname).await?.is_none() {
+        if find_record(&self.dns, &candidate.zone_id, &cname).await?.is_none() {
             return Ok(None);
         }
         let (zone_id, hostname) = (candidate.zone_id.clone(), candidate.hostname.clone());
@@ -223,25 +250,29 @@ impl Validation {
             Progress::Ready,
         ))
     }
+}
 
-    /// Returns the live record set with this name and value, if it exists.
-    async fn live(&self, zone_id: &str, (name, value): &Cname) -> Result<Option<ResourceRecordSet>, Failure> {
-        let call = self.dns.list_resource_record_sets().hosted_zone_id(zone_id).start_record_name(name);
-        let answer = call.start_record_type(RrType::Cname).max_items(1).send().await;
-        let output = match answer.for_operation("route53:ListResourceRecordSets") {
-            Err(failure) if failure.is("NoSuchHostedZone") => return Ok(None),
-            answer => answer?,
-        };
-        let same = |one: &str, other: &str| plain_name(one) == plain_name(other);
-        Ok(output.resource_record_sets.into_iter().find(|set| {
-            let values = set.resource_records();
-            set.r#type == RrType::Cname && same(&set.name, name) && values.iter().any(|one| same(&one.value, value))
-        }))
-    }
+/// Returns the live record set with this name and value, if it exists.
+pub(crate) async fn find_record(
+    dns: &DnsClient,
+    zone_id: &str,
+    (name, value): &Cname,
+) -> Result<Option<ResourceRecordSet>, Failure> {
+    let call = dns.list_resource_record_sets().hosted_zone_id(zone_id).start_record_name(name);
+    let answer = call.start_record_type(RrType::Cname).max_items(1).send().await;
+    let output = match answer.for_operation("route53:ListResourceRecordSets") {
+        Err(failure) if failure.is("NoSuchHostedZone") => return Ok(None),
+        answer => answer?,
+    };
+    let same = |one: &str, other: &str| plain_name(one) == plain_name(other);
+    Ok(output.resource_record_sets.into_iter().find(|set| {
+        let values = set.resource_records();
+        set.r#type == RrType::Cname && same(&set.name, name) && values.iter().any(|one| same(&one.value, value))
+    }))
 }
 
 /// Returns the record that proves a name for a certificate, if AWS has chosen it. A wildcard name has the same record.
-fn cname_of(detail: &CertificateDetail, hostname: &str) -> Option<Cname> {
+pub(crate) fn cname_of(detail: &CertificateDetail, hostname: &str) -> Option<Cname> {
     let mut options = detail.domain_validation_options().iter();
     let option = options.find(|option| base_name(option.domain_name()) == hostname)?;
     let record = option.resource_record().filter(|record| *record.r#type() == RecordType::Cname)?;

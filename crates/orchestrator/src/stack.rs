@@ -11,7 +11,7 @@ mod workloads;
 pub use workloads::LocalTask;
 
 use crate::workspace::prerequisites::Prerequisites;
-use crate::workspace::{availability, certificates, public_dns, quotas};
+use crate::workspace::{availability, certificates, quotas};
 use aws_config::SdkConfig;
 use pb_config::{LoadBalancer, Route, WebService, Workspace};
 use pb_edge::{EdgeInputs, EdgeSpec, EdgeStack, HealthCheck, HealthyTargetsSpec, HttpsStack, RouteSpec};
@@ -52,7 +52,7 @@ pub fn build(aws: &SdkConfig, workspace: &Workspace, prerequisites: &Prerequisit
             security_group_ids: vec![network.lb_group.ready()],
             internet: network.igw.map(|_| ()),
             zone: prerequisites.zone.clone(),
-            public_dns: public_dns::resolver(aws),
+            public_dns: prerequisites.public_dns.clone(),
         },
     )?;
     let fargate = FargateStack::add(

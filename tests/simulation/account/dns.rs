@@ -5,6 +5,8 @@ use crate::wire::Call;
 use serde_json::{Value, json};
 
 pub const RECORD: &str = "route53.record";
+/// CNAME records, which validate the names of certificates.
+pub const VALIDATION: &str = "acm.validation";
 pub const ZONE: &str = "Z0SIM";
 
 impl Account {
@@ -22,7 +24,7 @@ impl Account {
             "ListResourceRecordSets" => {
                 // The list starts at the requested name and continues with the names after it.
                 let from = format!("{}.", call.text("name"));
-                let sets = self.of_kind(RECORD).map(|(_, record)| record.body.clone());
+                let sets = self.of_kind(RECORD).chain(self.of_kind(VALIDATION)).map(|(_, record)| record.body.clone());
                 let sets: Vec<Value> = sets.filter(|set| set["Name"].as_str() >= Some(from.as_str())).collect();
                 let sets = json!({"ResourceRecordSet": sets});
                 Ok(json!({"ResourceRecordSets": sets, "IsTruncated": "false", "MaxItems": "10"}))
@@ -42,7 +44,13 @@ impl Account {
     fn change_record(&mut self, call: &Call) -> Answer {
         let name = format!("{}.", call.text("name").trim_end_matches('.'));
         let id = format!("{} {}", name.trim_end_matches('.'), call.text("type"));
-        let body = json!({
+        let validates = call.text("type") == "CNAME";
+        let kind = if validates { VALIDATION } else { RECORD };
+        let body = if validates {
+            let values = json!({"ResourceRecord": [{"Value": call.text("value")}]});
+            json!({"Name": name, "Type": "CNAME", "TTL": "300", "ResourceRecords": values})
+        } else {
+            json!({
             "Name": name,
             "Type": call.text("type"),
             "AliasTarget": {
@@ -50,7 +58,8 @@ impl Account {
                 "DNSName": format!("{}.", call.text("alias").trim_end_matches('.').to_lowercase()),
                 "EvaluateTargetHealth": call.text("health"),
             },
-        });
+            })
+        };
         let existing = self.resources.get(&id).map(|resource| resource.body.clone());
         match (call.text("action"), existing) {
             ("CREATE", Some(_)) => {
@@ -69,7 +78,8 @@ impl Account {
                 return refused("InvalidChangeBatch", message);
             }
             ("DELETE", Some(_)) => drop(self.resources.remove(&id)),
-            _ => self.put(RECORD, &id, body, Tags::new()),
+            ("UPSERT", Some(existing)) if existing == body => {}
+            _ => self.put(kind, &id, body, Tags::new()),
         }
         let change = format!("C{}", self.serial());
         let now = self.now();

@@ -4,6 +4,7 @@ use super::ec2::{GATEWAY, GROUP, SUBNET, VPC};
 use super::ecs::SERVICE;
 use super::{ACCOUNT, Account, Answer, REGION, Resource, refused, tag_list, tags_of};
 use crate::wire::Call;
+use pb_rules::https::DEFAULT_POLICY;
 use serde_json::{Value, json};
 use std::time::Duration;
 
@@ -83,8 +84,12 @@ impl Account {
                 self.resources.remove(call.text("RuleArn"));
                 Ok(json!({}))
             }
+            "DescribeListenerAttributes" => self.attributes(LISTENER, call.text("ListenerArn"), NO_LISTENER),
+            "ModifyListenerAttributes" => self.set_attributes(LISTENER, call.text("ListenerArn"), call),
+            "DescribeSSLPolicies" => Ok(json!({"SslPolicies": members([json!({"Name": DEFAULT_POLICY})])})),
             "DeleteListener" => {
                 self.get(LISTENER, call.text("ListenerArn"), NO_LISTENER)?;
+                self.release_certificates(call.text("ListenerArn"));
                 let id = call.text("ListenerArn");
                 self.resources.retain(|key, resource| key != id && resource.body["ListenerArn"] != id);
                 Ok(json!({}))
@@ -178,6 +183,12 @@ impl Account {
         if balancer.body["attributes"]["deletion_protection.enabled"] == "true" {
             return refused("OperationNotPermitted", "deletion protection is enabled");
         }
+        let own: Vec<String> = self
+            .of_kind(LISTENER)
+            .filter(|(_, listener)| listener.body["LoadBalancerArn"] == id)
+            .map(|(listener, _)| listener.clone())
+            .collect();
+        own.iter().for_each(|listener| self.release_certificates(listener));
         self.resources.retain(|key, resource| key != id && resource.body["LoadBalancerArn"] != id);
         self.release_interfaces(id, Duration::ZERO);
         Ok(json!({}))
@@ -205,7 +216,12 @@ impl Account {
     }
 
     fn set_attributes(&mut self, kind: &str, id: &str, call: &Call) -> Answer {
-        let resource = self.get(kind, id, if kind == BALANCER { NO_BALANCER } else { NO_TARGETS })?;
+        let code = match kind {
+            BALANCER => NO_BALANCER,
+            LISTENER => NO_LISTENER,
+            _ => NO_TARGETS,
+        };
+        let resource = self.get(kind, id, code)?;
         for (key, value) in tags_of(&call.input["Attributes"], "Key", "Value") {
             resource.body["attributes"][key] = json!(value);
         }
@@ -293,7 +309,11 @@ impl Account {
     fn create_rule(&mut self, call: &Call) -> Answer {
         let (listener, priority) = (call.text("ListenerArn"), call.text("Priority"));
         self.get(LISTENER, listener, NO_LISTENER)?;
-        self.get(TARGETS, call.input["Actions"][0]["TargetGroupArn"].as_str().unwrap(), NO_TARGETS)?;
+        if call.input["Actions"][0]["Type"] == "redirect" {
+            assert_eq!(call.input["Actions"][0]["RedirectConfig"]["StatusCode"], "HTTP_301");
+        } else {
+            self.get(TARGETS, call.input["Actions"][0]["TargetGroupArn"].as_str().unwrap(), NO_TARGETS)?;
+        }
         let same = |one: &Value| one["ListenerArn"] == listener && one["Priority"] == priority;
         if self.of_kind(RULE).any(|(_, one)| same(&one.body)) {
             return refused("PriorityInUse", format!("Priority '{priority}' is currently in use"));
@@ -343,21 +363,45 @@ impl Account {
                 format!("{targets} cannot be associated with more load balancers"),
             );
         }
+        if call.text("Protocol") == "HTTPS" {
+            self.check_certificate(call)?;
+        }
         let id = arn(&format!("listener/app/x/{:016x}", self.serial()));
         let mut body = json!({
             "LoadBalancerArn": balancer, "Port": port, "Protocol": call.text("Protocol"),
             "DefaultActions": {"member": call.input["DefaultActions"]},
+            "Certificates": members(call.input["Certificates"].as_array().cloned().unwrap_or_default()),
+            "SslPolicy": call.input["SslPolicy"],
         });
         self.put(LISTENER, &id, body.clone(), tags_of(&call.input["Tags"], "Key", "Value"));
         body["ListenerArn"] = json!(id);
         Ok(json!({"Listeners": members([body])}))
     }
 
+    /// Checks that an HTTPS listener has a policy and a certificate that is issued.
+    fn check_certificate(&mut self, call: &Call) -> Result<(), super::Refusal> {
+        assert_eq!(call.text("SslPolicy"), DEFAULT_POLICY, "without a policy, AWS chooses one of 2016");
+        let certificate = call.input["Certificates"][0]["CertificateArn"].as_str().unwrap_or_default().to_owned();
+        match self.is_issued(&certificate) {
+            true => Ok(()),
+            false => refused("UnsupportedCertificate", format!("{certificate} is not issued")),
+        }
+    }
+
     fn modify_listener(&mut self, call: &Call) -> Answer {
         if let Some(targets) = call.input["DefaultActions"][0]["TargetGroupArn"].as_str() {
             self.get(TARGETS, targets, NO_TARGETS)?;
         }
+        let changes_tls = !call.input["Certificates"].is_null();
+        if changes_tls {
+            self.check_certificate(call)?;
+            self.release_certificates(call.text("ListenerArn"));
+        }
         let listener = self.get(LISTENER, call.text("ListenerArn"), NO_LISTENER)?;
+        if changes_tls {
+            listener.body["Certificates"] = json!({"member": call.input["Certificates"]});
+            listener.body["SslPolicy"] = call.input["SslPolicy"].clone();
+        }
         if !call.input["DefaultActions"].is_null() {
             listener.body["DefaultActions"] = json!({"member": call.input["DefaultActions"]});
         }

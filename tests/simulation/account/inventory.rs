@@ -1,7 +1,7 @@
 //! Inventory of the account, and its comparison with the snapshot.
 
 use super::Account;
-use super::dns::RECORD;
+use super::dns::{RECORD, VALIDATION};
 use super::ec2::{DEFAULT, RULE};
 use super::ecs::TASK;
 use crate::process::owner;
@@ -87,7 +87,14 @@ impl Account {
         let mut families: BTreeMap<Address, BTreeSet<&str>> = BTreeMap::new();
         for (id, resource) in self.created_resources() {
             let address = match resource.kind {
-                RECORD => Some(Address::new("edge/record").unwrap()),
+                RECORD => Some(match id.trim_end_matches(" A") {
+                    "staging.api.example.org" => Address::new(pb_edge::names::RECORD).unwrap(),
+                    host => Address::new(pb_edge::names::route_record(host)).unwrap(),
+                }),
+                VALIDATION => {
+                    let host = id.trim_end_matches(" CNAME").trim_start_matches("_sim.");
+                    Some(Address::new(pb_edge::names::validation(host)).unwrap())
+                }
                 _ => owner().address_from_tags(&resource.tags),
             };
             let Some(address) = address else {
@@ -105,7 +112,7 @@ impl Account {
                 failures.push(format!("{address} exists twice: {other} and {id}"));
             }
             let known = |attrs: &serde_json::Value| match resource.kind {
-                RECORD => id.starts_with(attrs["name"].as_str().unwrap_or("?")),
+                RECORD | VALIDATION => id.starts_with(attrs["name"].as_str().unwrap_or("?")),
                 _ => ["id", "arn"].iter().any(|field| {
                     let known = attrs[*field].as_str().unwrap_or_default();
                     !known.is_empty() && id.ends_with(known)

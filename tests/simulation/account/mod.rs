@@ -3,6 +3,7 @@
 //! Times are durations since the start of the account, so that a copy of an account can continue in another runtime.
 
 mod cache;
+mod certificates;
 mod dns;
 mod ec2;
 mod ecs;
@@ -48,6 +49,10 @@ pub struct Times {
     pub rollout: Duration,
     pub draining: Duration,
     pub dns_change: Duration,
+    /// Time until a certificate is issued, from the last of its validation records.
+    pub certificate: Duration,
+    /// Time for which a load balancer holds a certificate that none of its listeners uses any more.
+    pub certificate_hold: Duration,
     /// Time for which network interfaces exist after the deletion of their owner.
     pub interface_release: Duration,
 }
@@ -72,6 +77,8 @@ impl Times {
             rollout: scaled(self.rollout),
             draining: scaled(self.draining),
             dns_change: scaled(self.dns_change),
+            certificate: scaled(self.certificate),
+            certificate_hold: scaled(self.certificate_hold),
             interface_release: scaled(self.interface_release),
         }
     }
@@ -88,6 +95,8 @@ impl Times {
         rollout: seconds(90),
         draining: seconds(45),
         dns_change: seconds(30),
+        certificate: seconds(300),
+        certificate_hold: seconds(60),
         interface_release: seconds(120),
     };
 
@@ -102,6 +111,8 @@ impl Times {
         rollout: seconds(8),
         draining: seconds(5),
         dns_change: seconds(6),
+        certificate: seconds(7),
+        certificate_hold: seconds(5),
         interface_release: seconds(9),
         ..Self::PUBLISHED
     };
@@ -216,6 +227,7 @@ impl Account {
         match call.service {
             "ec2" => self.ec2(call),
             "elasticloadbalancing" => self.elb(call),
+            "acm" => self.certificates(call),
             "elasticache" => self.cache(call),
             "ecs" => self.ecs(call),
             "ecr" | "logs" | "iam" | "sts" | "servicequotas" => self.other_services(call),

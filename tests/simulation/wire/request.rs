@@ -1,5 +1,6 @@
 //! Parsing of requests.
 
+use crate::account::REGION;
 use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
 use serde_json::{Map, Value, json};
 
@@ -22,7 +23,7 @@ pub enum Protocol {
 #[derive(Debug, Clone)]
 pub struct Call {
     pub protocol: Protocol,
-    /// `ec2`, `elasticloadbalancing`, `elasticache`, `ecs`, `ecr`, `logs`, `route53`, `s3`, `dynamodb`, `iam`, `sts`,
+    /// `acm`, `ec2`, `elasticloadbalancing`, `elasticache`, `ecs`, `ecr`, `logs`, `route53`, `s3`, `dynamodb`, `iam`, `sts`,
     /// `servicequotas`.
     pub service: &'static str,
     /// Name of the operation, such as `CreateVpc`.
@@ -34,7 +35,8 @@ pub struct Call {
 }
 
 /// Services by the prefix of their host name.
-const SERVICES: [(&str, &str, Protocol); 11] = [
+const SERVICES: [(&str, &str, Protocol); 12] = [
+    ("acm.", "acm", Protocol::Json),
     ("ec2.", "ec2", Protocol::Ec2),
     ("elasticloadbalancing.", "elasticloadbalancing", Protocol::Query),
     ("elasticache.", "elasticache", Protocol::Query),
@@ -62,7 +64,11 @@ impl Call {
             Protocol::Json => {
                 let target = request.headers().get("x-amz-target").unwrap_or_default();
                 let operation = target.rsplit('.').next().unwrap_or_default();
-                (operation.to_owned(), serde_json::from_slice(&body).unwrap())
+                let mut input: Value = serde_json::from_slice(&body).unwrap();
+                if !host.contains(REGION) {
+                    input["region"] = json!(host);
+                }
+                (operation.to_owned(), input)
             }
             Protocol::RestXml => route53(request.method(), path, &String::from_utf8_lossy(&body)),
             Protocol::S3 => s3(request),
@@ -183,6 +189,7 @@ fn route53(method: &str, path: &str, body: &str) -> (String, Value) {
                 "alias": element(&target, "DNSName"),
                 "alias_zone": element(&target, "HostedZoneId"),
                 "health": element(&target, "EvaluateTargetHealth"),
+                "value": element(body, "Value"),
             });
             ("ChangeResourceRecordSets".to_owned(), input)
         }

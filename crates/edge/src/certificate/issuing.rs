@@ -1,17 +1,19 @@
 //! The wait until AWS has issued a certificate, and the reasons why it never will.
 
 use super::Certificate;
-use super::diagnosis::Diagnosis;
+use super::diagnosis::{Diagnosis, OpenName};
 use crate::certificates::describe;
-use aws_sdk_acm::types::{CertificateDetail, CertificateStatus, DomainStatus, FailureReason};
+use crate::validation::cname_of;
+use aws_sdk_acm::types::{CertificateDetail, CertificateStatus, DomainStatus, DomainValidation, FailureReason};
 use pb_engine::{Backoff, Cause, Class, Context, Failure, Progress};
+use pb_rules::https::base_name;
 use std::time::Duration;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
 /// Time before public DNS is asked, between two questions, and after which its answer ends the wait.
 const GRACE: Duration = Duration::from_secs(15);
-const INTERVAL: Duration = Duration::from_secs(10);
+const INTERVAL: Duration = Duration::from_secs(20);
 const PATIENCE: Duration = Duration::from_secs(40);
 
 const DESCRIBE: &str = "acm:DescribeCertificate";
@@ -66,7 +68,7 @@ impl Blocked {
     ///
     /// # Errors
     /// The reasons, once they have persisted: resolvers may still cache answers from before a correction.
-    async fn reasons(&self, diagnosis: Option<&Diagnosis>, names: &[String]) -> Result<Vec<String>, Vec<String>> {
+    async fn reasons(&self, diagnosis: Option<&Diagnosis>, names: &[OpenName]) -> Result<Vec<String>, Vec<String>> {
         let Some(diagnosis) = diagnosis.filter(|_| self.began.elapsed() >= GRACE) else { return Ok(Vec::new()) };
         let mut last = self.last.lock().await;
         let reasons = match last.as_ref() {
@@ -94,22 +96,27 @@ pub(super) fn failure(detail: &CertificateDetail) -> Option<String> {
 
 /// Returns a text such as `waiting for AWS to issue the certificate (validated: 1 of 3 names)`.
 fn pending(detail: &CertificateDetail) -> String {
-    match open_names(detail).as_slice() {
+    let open: Vec<String> = open_names(detail).into_iter().map(|open| open.name).collect();
+    match open.as_slice() {
         [] => "waiting for AWS to issue the certificate".to_owned(),
         open => format!("waiting for AWS to validate {} (minutes, at most half an hour)", open.join(", ")),
     }
 }
 
 /// Returns the names that AWS has not validated yet.
-fn open_names(detail: &CertificateDetail) -> Vec<String> {
+fn open_names(detail: &CertificateDetail) -> Vec<OpenName> {
     let options = detail.domain_validation_options().iter();
     let open = options.filter(|option| option.validation_status() != Some(&DomainStatus::Success));
-    open.map(|option| option.domain_name().to_owned()).collect()
+    let name = |option: &DomainValidation| OpenName {
+        name: option.domain_name().to_owned(),
+        record: cname_of(detail, base_name(option.domain_name())),
+    };
+    open.map(name).collect()
 }
 
 /// Returns the failure of a certificate that cannot be issued until DNS is changed.
 fn blocked_by_dns(detail: &CertificateDetail, reasons: &[String]) -> Failure {
-    let names = open_names(detail).join(", ");
+    let names = open_names(detail).into_iter().map(|open| open.name).collect::<Vec<_>>().join(", ");
     let message = format!("AWS cannot validate {names}: {}", reasons.join("; "));
     Failure::new(Class::Failed, "issue the certificate", message).cause(Cause::Prerequisite).hint(
         "correct this and run the same command again, which goes on from here; until then the site is served with HTTP",

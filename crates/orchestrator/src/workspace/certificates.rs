@@ -10,11 +10,14 @@ use pb_engine::{Failure, Graph, PlanError, Planned, PreflightCheck, Refusal};
 /// Adds a preflight check that refuses plans with a certificate or a TLS policy that cannot be used.
 pub fn add_preflight_check(graph: &mut Graph, aws: &SdkConfig, workspace: &Workspace) {
     let Some(https) = &workspace.https else { return };
-    graph.add_preflight_check(TlsCheck { aws: aws.clone(), names: https.certificate_names.clone() });
+    let (existing, names) = (https.certificate_arn.clone(), https.certificate_names.clone());
+    graph.add_preflight_check(TlsCheck { aws: aws.clone(), existing, names });
 }
 
 struct TlsCheck {
     aws: SdkConfig,
+    /// Certificate that the configuration names.
+    existing: Option<String>,
     /// Names for which the certificate must be valid.
     names: Vec<String>,
 }
@@ -23,7 +26,8 @@ impl PreflightCheck for TlsCheck {
     fn check<'a>(&'a self, planned: &'a Planned<'_>) -> BoxFuture<'a, Result<Vec<PlanError>, Failure>> {
         async move {
             let clients = (CertificateClient::new(&self.aws), LoadBalancerClient::new(&self.aws));
-            let unusable = pb_edge::unusable_settings(&clients.0, &clients.1, planned, &self.names).await;
+            let existing = self.existing.as_deref();
+            let unusable = pb_edge::unusable_settings(&clients.0, &clients.1, planned, existing, &self.names).await;
             Ok(unusable.into_iter().map(refusal).collect())
         }
         .boxed()

@@ -4,11 +4,12 @@
 use crate::exit::Error;
 use crate::stack::names;
 use crate::workspace::images::Images;
-use crate::workspace::name_zones;
 use crate::workspace::preparation::{self, Creatable, Lookup};
+use crate::workspace::{name_zones, public_dns};
 use aws_config::SdkConfig;
 use pb_aws::ForOperation;
 use pb_config::Workspace;
+use pb_dns::Resolver;
 use pb_edge::Zone;
 use pb_engine::{Cause, Class, Failure, Goal, Refusal, Snapshot};
 use std::collections::BTreeMap;
@@ -30,6 +31,8 @@ pub struct Prerequisites {
     pub zones: [String; 2],
     /// Images of the services.
     pub images: Images,
+    /// Resolver of public DNS, if the endpoint is AWS.
+    pub public_dns: Option<Resolver>,
 }
 
 impl Prerequisites {
@@ -49,6 +52,7 @@ impl Prerequisites {
                 .clone()
                 .unwrap_or_else(|| ["a", "b"].map(|zone| format!("{}{zone}", workspace.region))),
             images: Images::default(),
+            public_dns: None,
         }
     }
 }
@@ -147,7 +151,17 @@ pub async fn resolve(
     match (account, execution, task, zone, other_zones, zones, images) {
         (Ok(account), Ok(execution), Ok(task), Ok(zone), Ok(other_zones), Ok(zones), Ok(images)) => {
             let (execution_role_arn, task_role_arn) = (execution, task);
-            Ok(Prerequisites { account, execution_role_arn, task_role_arn, zone, other_zones, zones, images })
+            let public_dns = public_dns::resolver(aws);
+            Ok(Prerequisites {
+                account,
+                execution_role_arn,
+                task_role_arn,
+                zone,
+                other_zones,
+                zones,
+                images,
+                public_dns,
+            })
         }
         (account, execution, task, zone, other_zones, zones, images) => {
             let known = account.as_ref().ok().cloned();
