@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from configuration import image
 from endpoint import control
-from harness import TestWorkspace
+from harness import TestWorkspace, until
 from prober import Prober, address, get
 
 pytestmark = [pytest.mark.needs("data-plane"), pytest.mark.unserved("these tests send requests themselves")]
@@ -139,3 +139,55 @@ def test_validation_record_of_another_certificate_stays(workspace: TestWorkspace
     workspace.destroy()
     assert len(before) == 1 and cname_records(workspace) == before
     assert [one["CertificateArn"] for one in certificates(workspace)] == [other]
+
+
+def test_https_can_be_switched_off_by_a_key(workspace: TestWorkspace) -> None:
+    workspace.configure({"https": {"enabled": False}})
+    workspace.deploy()
+    assert certificates(workspace) == []
+    assert workspace.run("output", "staging", "--json").expect_exit().json()["url"].startswith("http://")
+
+
+def test_hsts_is_changed_in_place_and_left_alone_without_the_key(workspace: TestWorkspace) -> None:
+    set_https(workspace, hsts="365d")
+    workspace.deploy()
+    header = "strict-transport-security"
+    for days, value in (("1d", "max-age=86400"), ("0d", "max-age=0")):
+        set_https(workspace, hsts=days)
+        assert workspace.plan().changes == {"edge/listener_https": "update"}
+        workspace.deploy()
+        assert get(workspace, f"https://{hostname(workspace)}/").headers[header] == value
+    set_https(workspace)
+    workspace.assert_no_changes()
+    assert get(workspace, f"https://{hostname(workspace)}/").headers[header] == "max-age=0"
+
+
+def test_existing_certificate_is_used_and_never_deleted(workspace: TestWorkspace) -> None:
+    arn = issued(workspace, hostname(workspace))
+    set_https(workspace, certificate_arn=arn)
+    workspace.deploy()
+    assert get(workspace, f"https://{hostname(workspace)}/").status == 200
+    workspace.assert_no_changes()
+    workspace.destroy()
+    assert [one["CertificateArn"] for one in certificates(workspace)] == [arn] and len(cname_records(workspace)) == 1
+
+
+def issued(workspace: TestWorkspace, name: str) -> str:
+    """Requests a certificate as a person would, with its validation record, and returns the ARN once it is issued."""
+    acm, route53 = workspace.aws.acm, workspace.aws.route53
+    arn = str(acm.request_certificate(DomainName=name, ValidationMethod="DNS")["CertificateArn"])
+    record = until(lambda: record_of(workspace, arn))
+    zone = next(one["Id"] for one in route53.list_hosted_zones()["HostedZones"] if not one["Config"]["PrivateZone"])
+    values = [{"Value": record["Value"]}]
+    change = {"Name": record["Name"], "Type": "CNAME", "TTL": 60, "ResourceRecords": values}
+    batch = {"Changes": [{"Action": "CREATE", "ResourceRecordSet": change}]}
+    route53.change_resource_record_sets(HostedZoneId=zone, ChangeBatch=batch)
+    until(lambda: acm.describe_certificate(CertificateArn=arn)["Certificate"]["Status"] == "ISSUED")
+    return arn
+
+
+def record_of(workspace: TestWorkspace, arn: str) -> dict[str, str] | None:
+    """Returns the validation record of a certificate with one name, once AWS has chosen it."""
+    options = workspace.aws.acm.describe_certificate(CertificateArn=arn)["Certificate"].get("DomainValidationOptions")
+    found: dict[str, str] | None = options[0].get("ResourceRecord") if options else None
+    return found
