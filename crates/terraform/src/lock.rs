@@ -53,8 +53,9 @@ impl Lock {
         let info = Info::new(who, operation, format!("{bucket}/{key}"));
         let text =
             serde_json::to_string(&info).map_err(|error| Failure::new(Class::Bug, ACQUIRE, error.to_string()))?;
+        let file = LockFile::new(client(config), bucket, key, text.clone());
         let lock = Self {
-            file: LockFile::new(client(config), bucket, key, text.clone()),
+            file: file.encrypted_like_state().await?,
             item: LockItem::new(Client::new(config), table, info.path, text),
         };
         lock.acquire_both(operation).await.map(Some)

@@ -19,12 +19,36 @@ pub(super) struct LockFile {
     /// Key of the lock file.
     key: String,
     text: String,
+    encryption: Encryption,
+}
+
+/// Encryption of an object that is written.
+#[derive(Debug, PartialEq, Eq)]
+struct Encryption {
+    algorithm: ServerSideEncryption,
+    /// KMS key, if `algorithm` uses one.
+    key: Option<String>,
 }
 
 impl LockFile {
     /// Returns the lock file of the state at `key`, with the content `text`, without writing it.
     pub fn new(client: Client, bucket: &str, key: &str, text: String) -> Self {
-        Self { client, bucket: bucket.to_owned(), state: key.to_owned(), key: format!("{key}.tflock"), text }
+        let encryption = Encryption { algorithm: ServerSideEncryption::Aes256, key: None };
+        let (bucket, state, key) = (bucket.to_owned(), key.to_owned(), format!("{key}.tflock"));
+        Self { client, bucket, state, key, text, encryption }
+    }
+
+    /// Returns the file with the encryption of the state: the policy of the bucket can require a KMS key.
+    pub async fn encrypted_like_state(self) -> Result<Self, Failure> {
+        let call = self.client.head_object().bucket(&self.bucket).key(&self.state).send();
+        let output = match call.await.for_operation("s3:HeadObject") {
+            // The state is read again while the lock is held, which reports its absence.
+            Err(failure) if failure.class == Class::NotFound => return Ok(self),
+            answer => answer?,
+        };
+        // Other stores than Amazon's may not report an encryption.
+        let Some(algorithm) = output.server_side_encryption else { return Ok(self) };
+        Ok(Self { encryption: Encryption { algorithm, key: output.ssekms_key_id }, ..self })
     }
 
     /// Returns the versions of the state next to which the file is.
@@ -60,7 +84,9 @@ impl LockFile {
     async fn put(&self, over: Option<&str>) -> Result<(), Failure> {
         let body = ByteStream::from(self.text.clone().into_bytes());
         let call = self.client.put_object().bucket(&self.bucket).key(&self.key).body(body);
-        let call = call.content_type("application/json").server_side_encryption(ServerSideEncryption::Aes256);
+        let Encryption { algorithm, key } = &self.encryption;
+        let call = call.content_type("application/json").server_side_encryption(algorithm.clone());
+        let call = call.set_ssekms_key_id(key.clone());
         let call = match over {
             None => call.if_none_match("*"),
             Some(etag) => call.if_match(etag),

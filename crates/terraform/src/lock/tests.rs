@@ -11,10 +11,11 @@ use aws_sdk_dynamodb::operation::put_item::{PutItemError, PutItemOutput};
 use aws_sdk_dynamodb::types::AttributeValue;
 use aws_sdk_s3::operation::delete_object::DeleteObjectOutput;
 use aws_sdk_s3::operation::get_object::{GetObjectError, GetObjectOutput};
+use aws_sdk_s3::operation::head_object::HeadObjectOutput;
 use aws_sdk_s3::operation::list_object_versions::ListObjectVersionsOutput;
 use aws_sdk_s3::operation::put_object::{PutObjectError, PutObjectOutput};
 use aws_sdk_s3::primitives::ByteStream;
-use aws_sdk_s3::types::ObjectVersion;
+use aws_sdk_s3::types::{ObjectVersion, ServerSideEncryption};
 use aws_smithy_mocks::{Rule, mock};
 use aws_types::region::Region;
 
@@ -124,6 +125,32 @@ async fn file_with_a_lost_put_response_is_held() {
     let (held, get) = (refused_put("PreconditionFailed"), get(ours.clone()));
     lock(&[&held, &get], &[&put_item()], &ours).acquire_both(OPERATION).await.unwrap();
     assert_eq!(held.num_calls(), 1);
+}
+
+#[tokio::test]
+async fn file_has_the_encryption_of_the_state() {
+    let key = "arn:aws:kms:us-east-2:1:key/k";
+    let cases = [
+        (Some(ServerSideEncryption::AwsKms), Some(key), ServerSideEncryption::AwsKms),
+        (Some(ServerSideEncryption::AwsKmsDsse), Some(key), ServerSideEncryption::AwsKmsDsse),
+        (Some(ServerSideEncryption::Aes256), None, ServerSideEncryption::Aes256),
+        (None, None, ServerSideEncryption::Aes256),
+    ];
+    for (state, key, expected) in cases {
+        let head = mock!(aws_sdk_s3::Client::head_object).match_requests(|call| call.key() == Some("k")).then_output(
+            move || {
+                let output = HeadObjectOutput::builder().set_server_side_encryption(state.clone());
+                output.set_ssekms_key_id(key.map(str::to_owned)).build()
+            },
+        );
+        let put = mock!(aws_sdk_s3::Client::put_object)
+            .match_requests(move |call| call.server_side_encryption() == Some(&expected) && call.ssekms_key_id() == key)
+            .then_output(|| PutObjectOutput::builder().build());
+        let client = pb_aws::mock_client!(aws_sdk_s3, [&head, &put]);
+        let file = LockFile::new(client, "b", "k", text(OPERATION, "1")).encrypted_like_state().await.unwrap();
+        file.acquire(OPERATION).await.unwrap();
+        assert_eq!(put.num_calls(), 1);
+    }
 }
 
 #[tokio::test]
