@@ -14,6 +14,8 @@ use crate::project::{self, Project};
 /// Default path of the configuration file, the same as in pb-deploy.
 const CONFIG: &str = "pb_deploy.toml";
 const CONFIG_VARIABLE: &str = "PB_DEPLOY_CONFIG";
+/// Variable with a text that pb-deploy prints last.
+const FINAL_NOTE_VARIABLE: &str = "PB_DEPLOY_FINAL_NOTE";
 
 /// Prerequisites of a deploy; `None` if the configuration does not name one.
 #[derive(Debug, Default, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -37,12 +39,7 @@ pub fn prepare(project: &Project, arguments: &[OsString], command: &mut Command)
         StartOutcome::AlreadyRunning => eprintln!("local endpoint at {}", process.url),
         StartOutcome::Started => eprintln!("local endpoint at {} (new and empty)", process.url),
     }
-    if let Some(workspace) = deployed_workspace(arguments) {
-        eprintln!(
-            "no container runs there, and its addresses are not in DNS; to run the services on this machine: cargo \
-             xtask local up {workspace} --app examples/app"
-        );
-    }
+    set_final_note(arguments, command);
     let option = cli::value_of(arguments, "--config").map(OsString::from);
     let config = option.or_else(|| std::env::var_os(CONFIG_VARIABLE)).unwrap_or_else(|| CONFIG.into());
     let mut wanted = match std::fs::read_to_string(config) {
@@ -59,6 +56,17 @@ pub fn prepare(project: &Project, arguments: &[OsString], command: &mut Command)
     let region = wanted.first().and_then(|one| one.region.clone());
     use_endpoint(command, &process.url, region.as_deref());
     Ok(())
+}
+
+/// Makes a command that plans or makes a deploy print last what the local endpoint does not do.
+fn set_final_note(arguments: &[OsString], command: &mut Command) {
+    if let Some(workspace) = deployed_workspace(arguments) {
+        let note = format!(
+            "Note: the local endpoint runs no containers, and its addresses are not in DNS. To run the services on \
+             this machine: cargo xtask local up {workspace} --app examples/app"
+        );
+        command.env(FINAL_NOTE_VARIABLE, note);
+    }
 }
 
 /// Returns the workspace of a command that plans or makes a deploy; `None` for another command.
@@ -205,6 +213,19 @@ mod tests {
         for line in ["status staging", "deploy --help", "plan", "destroy staging"] {
             assert_eq!(workspace(line), None, "{line}");
         }
+    }
+
+    #[test]
+    fn note_about_missing_containers_follows_a_deploy() {
+        let note = |line: &str| {
+            let arguments: Vec<OsString> = line.split(' ').map(OsString::from).collect();
+            let mut command = Command::new("true");
+            set_final_note(&arguments, &mut command);
+            let found = command.get_envs().find(|(name, _)| *name == OsStr::new("PB_DEPLOY_FINAL_NOTE"));
+            found.and_then(|(_, value)| value.and_then(OsStr::to_str).map(str::to_owned))
+        };
+        assert!(note("deploy staging --yes").unwrap().contains("cargo xtask local up staging"));
+        assert_eq!(note("status staging"), None);
     }
 
     #[test]

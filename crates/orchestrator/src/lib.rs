@@ -29,6 +29,9 @@ use pb_engine::ErrorCode;
 use std::process::ExitCode;
 use std::time::Duration;
 
+/// Environment variable with a text to print after a command that has succeeded, for programs that run this one.
+const FINAL_NOTE: &str = "PB_DEPLOY_FINAL_NOTE";
+
 /// Time for threads that are still busy when a command has finished.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_millis(500);
 
@@ -53,7 +56,12 @@ pub fn run() -> ExitCode {
     let ended = runtime.block_on(commands::dispatch(cli));
     console::end_live();
     let code = match ended {
-        Ok(exit) => exit.code().into(),
+        Ok(exit) => {
+            if matches!(exit, exit::Exit::Done | exit::Exit::Changes | exit::Exit::ImagesMissing) {
+                std::env::var(FINAL_NOTE).into_iter().for_each(console::note);
+            }
+            exit.code().into()
+        }
         Err(error) => {
             output::error(&error, json);
             error.code().into()
