@@ -142,7 +142,7 @@ def assert_served(workspace: TestWorkspace) -> None:
 def test_deploy_repairs_broken_routing(web_services: TestWorkspace, misrouting: Misrouting) -> None:
     break_routing(web_services, misrouting)
     waited = web_services.run("wait", "staging", "--wait-timeout", "2").expect_exit(1)
-    assert "0 of 1 targets" in waited.err, waited
+    assert "no target is healthy" in waited.err, waited
     plan = web_services.plan()
     assert plan.changes == misrouting.repaired
     assert {plan.origin(address) for address in misrouting.repaired} == {"drift"}

@@ -11,7 +11,7 @@ from fault_proxy import UNLIMITED, FaultProxy
 from harness import Result, TestWorkspace, until
 
 HEALTH_CALL = "elasticloadbalancing:DescribeTargetHealth"
-UNHEALTHY = "0 of 1 targets of staging-flask are healthy"
+UNHEALTHY = "no target of staging-flask is healthy (1 needed)"
 
 
 def health_response(state: str) -> bytes:
@@ -45,7 +45,7 @@ def test_deploy_waits_until_the_targets_are_healthy(staging: TestWorkspace, prox
     proxy.refuse(HEALTH_CALL, 200, health_response("initial"), times=UNLIMITED)
     configure_flask(staging, image=image("reached"))
     run = staging.start("deploy", "staging", "--yes", url=proxy.url)
-    until(lambda: "edge/flask_health: checking: 0 of 1 targets are healthy" in run.output_so_far().err)
+    until(lambda: "edge/flask_health: checking: no target is healthy (1 needed)" in run.output_so_far().err)
     output_so_far = run.output_so_far()
     assert "Deployed" not in output_so_far.err and output_so_far.out == "", output_so_far
     proxy.release_all()
@@ -57,7 +57,7 @@ def test_deploy_waits_until_the_targets_are_healthy(staging: TestWorkspace, prox
 def test_unhealthy_targets_fail_each_deploy_until_healthy(unhealthy: TestWorkspace, proxy: FaultProxy) -> None:
     configure_flask(unhealthy, image=image("unreached"))
     first = deploy(unhealthy, proxy).expect_exit(1)
-    assert "0 of 1 targets are healthy" in first.err and first.out == "", first
+    assert "no target is healthy" in first.err and first.out == "", first
     assert "target 10.0.1.9:5050: unhealthy: Health checks failed" in first.err and "Deployed" not in first.err, first
     assert "Nothing is left to apply" in first.err and "pb-deploy logs staging flask" in first.err, first
     # All steps have succeeded and are recorded.
@@ -93,7 +93,7 @@ def test_plan_status_and_wait_agree_about_unhealthy_targets(unhealthy: TestWorks
     (failing,) = unhealthy.run("status", "staging", "--json", url=proxy.url).expect_exit().json()["failing"]
     assert (failing["address"], failing["message"]) == ("edge/flask_health", UNHEALTHY)
     waited = unhealthy.run("wait", "staging", "--wait-timeout", "2", url=proxy.url).expect_exit(1)
-    assert "0 of 1 targets are healthy" in waited.err and "the latest" not in waited.err, waited
+    assert "no target is healthy" in waited.err and "the latest" not in waited.err, waited
     proxy.release_all()
     unhealthy.run("plan", "staging", "--detailed-exitcode", url=proxy.url).expect_exit(0)
     assert "failing" not in unhealthy.run("status", "staging", url=proxy.url).expect_exit().out
@@ -107,7 +107,7 @@ def test_unchanged_deploy_waits_one_health_period(staging: TestWorkspace, proxy:
     proxy.refuse(HEALTH_CALL, 200, health_response("unhealthy"), times=UNLIMITED)
     began = time.monotonic()
     result = staging.run("deploy", "staging", "--yes", url=proxy.url).expect_exit(1)
-    assert "0 of 1 targets are healthy after 12 s" in result.err and time.monotonic() - began >= 12, result
+    assert "no target is healthy after 12 s (1 needed)" in result.err and time.monotonic() - began >= 12, result
     proxy.release_all()
     proxy.refuse(HEALTH_CALL, 200, health_response("initial"), times=4)
     staging.run("deploy", "staging", "--yes", url=proxy.url).expect_exit(0)
@@ -132,7 +132,7 @@ def test_saved_plan_fails_while_its_check_fails(unhealthy: TestWorkspace, proxy:
     unhealthy.run("plan", "staging", "--out", "plan.json", url=proxy.url).expect_exit()
     since = unhealthy.mark()
     result = unhealthy.run("apply", "plan.json", "--yes", url=proxy.url).expect_exit(1)
-    assert "0 of 1 targets are healthy" in result.err and unhealthy.writes(since) == [], result
+    assert "no target is healthy" in result.err and unhealthy.writes(since) == [], result
     unhealthy.run("plan", "staging", "--out", "plan.json", url=proxy.url).expect_exit()
     proxy.release_all()
     unhealthy.run("apply", "plan.json", "--yes", url=proxy.url).expect_exit(0)
@@ -142,10 +142,10 @@ def test_restart_scale_and_rollback_fail_on_unhealthy_targets(unhealthy: TestWor
     configure_flask(unhealthy, image=image("next"))
     deploy(unhealthy, proxy).expect_exit(1)
     (row,) = [row for row in history(unhealthy) if row["in_use"]]
-    assert "0 of 1 targets are healthy" in row["outcome"], row
+    assert "no target is healthy" in row["outcome"], row
     for command in (["restart", "staging", "flask"], ["scale", "staging", "flask=2"], ["rollback", "staging"]):
         result = unhealthy.run(*command, "--yes", "--wait-timeout", "4", url=proxy.url).expect_exit(1)
-        assert "edge/flask_health: failed: " in result.err and "targets are healthy" in result.err, result
+        assert "edge/flask_health: failed: " in result.err and "no target is healthy" in result.err, result
         assert "Done" not in result.err, result
     unhealthy.run("restart", "staging", "celery", "--yes", "--wait-timeout", "8", url=proxy.url).expect_exit()
 

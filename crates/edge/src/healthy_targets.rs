@@ -50,7 +50,7 @@ impl Check for HealthyTargets {
         Ok(if healthy(&targets) >= spec.at_least {
             Verdict::Holds
         } else {
-            let message = format!("{} of {} targets of {} are healthy", healthy(&targets), spec.at_least, spec.service);
+            let message = shortage(healthy(&targets), spec.at_least, &format!(" of {}", spec.service), "");
             Verdict::Fails { message, details: health::describe(&targets) }
         })
     }
@@ -64,7 +64,7 @@ impl Check for HealthyTargets {
             let targets = health::read_target_health(&self.client, &spec.target_group_arn).await?;
             let progress = match healthy(&targets) {
                 healthy if healthy >= spec.at_least => Progress::Ready(()),
-                healthy => Progress::Pending(format!("{healthy} of {} targets are healthy", spec.at_least)),
+                healthy => Progress::Pending(shortage(healthy, spec.at_least, "", "")),
             };
             *last.lock().unwrap_or_else(PoisonError::into_inner) = targets;
             Ok(progress)
@@ -76,10 +76,10 @@ impl Check for HealthyTargets {
             Class::Interrupted => Class::Interrupted,
             _ => return Err(failure),
         };
-        let counts = format!("{} of {} targets are healthy", healthy(&targets), spec.at_least);
+        let counts = |after: &str| shortage(healthy(&targets), spec.at_least, "", after);
         let message = match class {
-            Class::Interrupted => format!("stopped while waiting: {counts}"),
-            _ => format!("{counts} after {} s", self.timeout.as_secs()),
+            Class::Interrupted => format!("stopped while waiting: {}", counts("")),
+            _ => counts(&format!(" after {} s", self.timeout.as_secs())),
         };
         let cause = Cause::Health(FailedHealth { targets: health::describe(&targets), rolled_back: false });
         let mut failure = Failure::new(class, format!("reach {}", spec.service), message).cause(cause);
@@ -90,4 +90,14 @@ impl Check for HealthyTargets {
 
 fn healthy(targets: &[TargetHealth]) -> i32 {
     i32::try_from(targets.iter().filter(|target| target.state == "healthy").count()).unwrap_or(i32::MAX)
+}
+
+/// Returns that fewer targets are healthy than needed. `of` follows the noun and `after` the verb; both begin with a
+/// space, unless they are empty.
+fn shortage(healthy: i32, needed: i32, of: &str, after: &str) -> String {
+    match healthy {
+        0 => format!("no target{of} is healthy{after} ({needed} needed)"),
+        1 => format!("1 of {needed} targets{of} is healthy{after}"),
+        _ => format!("{healthy} of {needed} targets{of} are healthy{after}"),
+    }
 }

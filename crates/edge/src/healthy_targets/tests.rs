@@ -58,9 +58,24 @@ async fn enough_healthy_targets_pass_the_check() {
 async fn too_few_healthy_targets_fail_with_each_reason() {
     let rule = targets(&["healthy", "unhealthy"]);
     let Verdict::Fails { message, details } = check(&[&rule]).read(&spec(2)).await.unwrap() else { panic!() };
-    assert_eq!(message, "1 of 2 targets of staging-flask are healthy");
+    assert_eq!(message, "1 of 2 targets of staging-flask is healthy");
     let reason = "target 10.0.1.1:5050: unhealthy: Health checks failed with these codes: [500]";
     assert_eq!(details, ["target 10.0.1.0:5050: healthy", reason]);
+}
+
+#[test]
+fn shortage_of_targets_agrees_in_number() {
+    let texts = [(0, 1), (0, 3), (1, 2), (2, 3)].map(|(healthy, needed)| super::shortage(healthy, needed, " of w", ""));
+    assert_eq!(
+        texts,
+        [
+            "no target of w is healthy (1 needed)",
+            "no target of w is healthy (3 needed)",
+            "1 of 2 targets of w is healthy",
+            "2 of 3 targets of w are healthy",
+        ]
+    );
+    assert_eq!(super::shortage(2, 3, "", " after 5 s"), "2 of 3 targets are healthy after 5 s");
 }
 
 #[tokio::test]
@@ -70,7 +85,7 @@ async fn missing_target_group_counts_as_one_without_targets() {
         DescribeTargetHealthError::TargetGroupNotFoundException(gone)
     });
     let Verdict::Fails { message, details } = check(&[&rule]).read(&spec(1)).await.unwrap() else { panic!() };
-    assert_eq!(message, "0 of 1 targets of staging-flask are healthy");
+    assert_eq!(message, "no target of staging-flask is healthy (1 needed)");
     assert_eq!(details, ["no target is registered"]);
 }
 
@@ -100,7 +115,7 @@ async fn unhealthy_targets_fail_after_one_health_period() {
     let failure = deployed(&targets(&["unhealthy"])).await.unwrap_err();
     assert!(began.elapsed() >= PERIOD && began.elapsed() < PERIOD + Duration::from_secs(1), "{:?}", began.elapsed());
     assert_eq!(failure.class, Class::Failed);
-    assert_eq!(failure.message, "0 of 1 targets are healthy after 35 s");
+    assert_eq!(failure.message, "no target is healthy after 35 s (1 needed)");
     assert!(failure.details()[0].contains("unhealthy: Health checks failed"), "{:?}", failure.details());
     assert_eq!(failure.hint, None, "500 has no single cause");
 }

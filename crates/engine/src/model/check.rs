@@ -14,7 +14,7 @@ pub enum Verdict {
     Holds,
     /// The condition does not hold.
     Fails {
-        /// The reason, such as `0 of 1 targets of staging-flask are healthy`.
+        /// The reason, such as `no target of staging-flask is healthy (1 needed)`.
         message: String,
         /// Further facts, one per entry.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]

@@ -303,14 +303,14 @@ mod tests {
             verdict,
         };
         let details = vec!["target 10.0.1.9:5050: unhealthy: Health checks failed".to_owned()];
-        let message = "0 of 1 targets of staging-flask are healthy".to_owned();
+        let message = "no target of staging-flask is healthy (1 needed)".to_owned();
         let steps = vec![step("net/vpc", Action::NoOp)];
         let fails = Plan { steps: steps.clone(), checks: vec![check(Verdict::Fails { message, details })] };
         insta::assert_snapshot!(plain(&text(&fails, false)), @r"
         No changes. 1 resource matches the configuration.
 
         1 check is failing:
-          edge/flask_health: 0 of 1 targets of staging-flask are healthy
+          edge/flask_health: no target of staging-flask is healthy (1 needed)
             target 10.0.1.9:5050: unhealthy: Health checks failed
         ");
         let holds = Plan { steps, checks: vec![check(Verdict::Holds)] };
