@@ -10,7 +10,7 @@ from moto.applicationautoscaling.models import ApplicationAutoscalingBackend
 from moto.ecs.models import EC2ContainerServiceBackend
 from moto.ecs.responses import EC2ContainerServiceResponse
 
-from . import ecs_definitions, ecs_deployments, ecs_one_off, ecs_services, ecs_tasks, tags
+from . import ecs_definitions, ecs_deployments, ecs_hooks, ecs_one_off, ecs_services, ecs_tasks, tags
 from .ecs_model import ACTIVE, DRAINING, INACTIVE, Cluster, EcsState, checked_tags, ecs_state
 from .errors import AwsError
 from .patching import Operation, Place, disable, install
@@ -181,6 +181,7 @@ OPERATIONS: dict[str, Operation] = {
     "DescribeServiceDeployments": ecs_deployments.describe,
     "DescribeServiceRevisions": ecs_deployments.revisions,
     "StopServiceDeployment": ecs_deployments.stop,
+    "ContinueServiceDeployment": ecs_hooks.continue_deployment,
     "ListTasks": ecs_tasks.list_arns,
     "DescribeTasks": ecs_tasks.describe,
     "RunTask": ecs_one_off.run,

@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from . import ecs_hooks
 from .ecs_model import Deployment, EcsState, Service, counts, ecs_state, utc
 from .ecs_rollout import breaker, threshold
 from .errors import AwsError
@@ -84,6 +85,7 @@ def deployment_details(state: EcsState, service: Service, deployment: Deployment
         "alarms": {"status": "DISABLED"},
     }
     answer.pop("targetServiceRevisionArn")
+    answer.update(ecs_hooks.details(deployment))
     if deployment.rollback:
         answer["rollback"] = deployment.rollback
     if deployment.state == "STOPPED":

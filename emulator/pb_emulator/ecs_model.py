@@ -139,6 +139,7 @@ class Deployment:
     rollback: dict[str, Any] | None = None
     triggered: bool = False
     next_failure: float | None = None
+    hook: dict[str, Any] | None = None
 
     @property
     def open(self) -> bool:

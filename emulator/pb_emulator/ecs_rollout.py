@@ -12,7 +12,7 @@ from typing import Any
 
 from moto.ecs.models import ecs_backends
 
-from . import ecs_one_off, ecs_tasks, quotas, targets, timings
+from . import ecs_hooks, ecs_one_off, ecs_tasks, quotas, targets, timings
 from .ecs_model import (
     ACTIVE, DRAINING, INACTIVE, Deployment, EcsState, Service, Task, deployment_id, ecs_state, hex_id, utc,
 )  # fmt: skip
@@ -133,6 +133,7 @@ def start(place: Place, service: Service, reason: str) -> Deployment:
         definition=definition,
         source=source,
         rollout_reason=reason.format(id=identity),
+        hook=ecs_hooks.awaited(service),
     )
     service.deployments.append(made)
     service.steady = False
@@ -164,6 +165,7 @@ def ready_tasks(place: Place, tasks: list[Task]) -> int:
 def advance_rollout(place: Place, state: EcsState, service: Service) -> None:
     """Advances the current deployment by one step."""
     current = service.primary
+    paused = ecs_hooks.is_paused(current)
     if current.state == "ROLLBACK_REQUESTED":
         roll_back(place, service, current, "Service deployment rolled back on request.")
         current = service.primary
@@ -172,6 +174,8 @@ def advance_rollout(place: Place, state: EcsState, service: Service) -> None:
         finish_deployment(current, "STOPPED", "Service deployment stopped on request.")
     elif current.state == "PENDING" and timings.now() >= current.started_at + 0.1 * timings.seconds("service_steady"):
         current.state, current.updated = "IN_PROGRESS", utc()
+    if paused:
+        return
     if current.rollout != "FAILED":
         reconcile_tasks(place, state, service, current)
     if current.rollout == "IN_PROGRESS":

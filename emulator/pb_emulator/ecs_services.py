@@ -7,7 +7,7 @@ from typing import Any
 
 from moto.elbv2.models import elbv2_backends
 
-from . import ecs_rollout, ecs_tasks, timings
+from . import ecs_hooks, ecs_rollout, ecs_tasks, timings
 from .ecs_model import (
     ACTIVE, DRAINING, INACTIVE, Definition, EcsState, Service, checked_tags, ecs_state, service_response,
 )  # fmt: skip
@@ -82,6 +82,7 @@ def check_deployment_configuration(configuration: dict[str, Any] | None) -> dict
     every deployment.
     """
     full = {**DEPLOYMENT_DEFAULTS, **(configuration or {})}
+    ecs_hooks.check(full.get("lifecycleHooks") or [])
     if int(full["maximumPercent"]) <= 100 and int(full["minimumHealthyPercent"]) >= 100:
         raise invalid("Both maximumPercent and minimumHealthyPercent cannot be 100 as this will block deployments.")
     return full
