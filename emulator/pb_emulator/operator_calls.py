@@ -1,14 +1,20 @@
-"""Calls that pb-deploy never makes itself, but names in its messages: quota increases, deletion protection of logs."""
+"""Calls that pb-deploy never makes itself, but names in its messages: quota increases, deletion protection of logs,
+decoding of denials.
+"""
 
 from __future__ import annotations
 
+import base64
+import binascii
+import json
 from typing import Any
 
 from moto.logs.models import LogGroup, LogsBackend, logs_backends
 from moto.logs.responses import LogsResponse
 from moto.servicequotas.responses import ServiceQuotasResponse
+from moto.sts.responses import TokenResponse
 
-from . import quotas
+from . import quotas, route53_policies
 from .errors import AwsError
 from .patching import Place, attached_state, install, wrap
 
@@ -17,6 +23,8 @@ def install_rules() -> None:
     """Serves the calls. A log group with deletion protection cannot be deleted."""
     install(LogsResponse, "PutLogGroupDeletionProtection", put_log_group_deletion_protection)
     install(ServiceQuotasResponse, "RequestServiceQuotaIncrease", request_service_quota_increase)
+    install(TokenResponse, "DecodeAuthorizationMessage", decode_authorization_message)
+    route53_policies.install_rules()
 
     @wrap(LogGroup)
     def to_describe_dict(original: Any, self: Any) -> dict[str, Any]:
@@ -55,3 +63,16 @@ def request_service_quota_increase(place: Place, request: dict[str, Any]) -> dic
     return {
         "RequestedQuota": {"ServiceCode": quota[0], "QuotaCode": quota[1], "DesiredValue": value, "Status": "PENDING"}
     }
+
+
+def decode_authorization_message(_place: Place, request: dict[str, Any]) -> dict[str, Any]:
+    """DecodeAuthorizationMessage: returns the details of a denial, a JSON text. AWS encrypts them; here, they are encoded
+    in base64 for URLs, without padding.
+    """
+    encoded = request["EncodedMessage"]
+    try:
+        text = base64.urlsafe_b64decode(encoded + "=" * (-len(encoded) % 4)).decode()
+        json.loads(text)
+    except (binascii.Error, ValueError):
+        raise AwsError("InvalidAuthorizationMessageException", "Message is not valid") from None
+    return {"DecodedMessage": text}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -140,6 +141,49 @@ def test_protected_record_refuses_every_change(aws: Aws) -> None:
     control(aws.url, "POST", "record-protections", protection)
     assert "protected" in aws.message(zone.change, action="CREATE")
     assert aws.code(zone.r53.delete_hosted_zone, Id=zone.id) == "HostedZoneNotEmpty"
+
+
+def test_protections_are_created_and_deleted_together(aws: Aws) -> None:
+    zone = Zone(aws)
+    one, two = ({"RecordName": f"{name}.example.org", "RecordType": "A"} for name in ("one", "two"))
+    create, delete = zone.r53.create_resource_record_set_protections, zone.r53.delete_resource_record_set_protections
+    create(HostedZoneId=zone.id, Protections=[{**one, "Comment": "ask ops"}])
+    assert aws.code(create, HostedZoneId=zone.id, Protections=[one]) == "ProtectionAlreadyExists"
+    batch = "InvalidResourceRecordSetProtectionBatch"
+    assert aws.code(create, HostedZoneId=zone.id, Protections=[one, two]) == batch
+    assert "ask ops" in aws.message(zone.change, action="CREATE", name="one.example.org")
+    assert aws.code(delete, HostedZoneId=zone.id, Protections=[one, two]) == batch
+    shown = zone.r53.list_resource_record_set_protections(HostedZoneId=zone.id)["ResourceRecordSetProtections"]
+    assert shown == [{"RecordName": "one.example.org.", "RecordType": "A", "Comment": "ask ops"}]
+    delete(HostedZoneId=zone.id, Protections=[one])
+    zone.change("CREATE", name="one.example.org")
+
+
+def test_traffic_policy_instance_owns_its_record(aws: Aws) -> None:
+    zone = Zone(aws)
+    endpoints = {"one": {"Type": "value", "Value": "2001:db8::1"}}
+    document = {
+        "AWSPolicyFormatVersion": "2015-10-01", "RecordType": "AAAA", "Endpoints": endpoints, "StartEndpoint": "one",
+    }  # fmt: skip
+    policy = zone.r53.create_traffic_policy(Name="p", Document=json.dumps(document))["TrafficPolicy"]
+    wanted = {"HostedZoneId": zone.id, "Name": "api.example.org", "TTL": 60, "TrafficPolicyVersion": 1}
+    create = zone.r53.create_traffic_policy_instance
+    assert aws.code(create, **wanted, TrafficPolicyId="0" * 36) == "NoSuchTrafficPolicy"
+    instance = create(**wanted, TrafficPolicyId=policy["Id"])["TrafficPolicyInstance"]["Id"]
+    (record,) = zone.records(StartRecordName="api.example.org", StartRecordType="AAAA")[:1]
+    assert (record["TrafficPolicyInstanceId"], record["ResourceRecords"]) == (instance, [{"Value": "2001:db8::1"}])
+    assert zone.r53.get_traffic_policy_instance(Id=instance)["TrafficPolicyInstance"]["State"] == "Applied"
+    zone.r53.delete_traffic_policy_instance(Id=instance)
+    assert len(zone.records()) == 2, "the NS and SOA records of the zone"
+    assert aws.code(zone.r53.delete_traffic_policy_instance, Id=instance) == "NoSuchTrafficPolicyInstance"
+
+
+def test_only_encoded_denials_are_decoded(aws: Aws) -> None:
+    details = json.dumps({"allowed": False, "explicitDeny": True})
+    encoded = base64.urlsafe_b64encode(details.encode()).decode().rstrip("=")
+    decode = aws.sts.decode_authorization_message
+    assert decode(EncodedMessage=encoded)["DecodedMessage"] == details
+    assert aws.code(decode, EncodedMessage="x") == "InvalidAuthorizationMessageException"
 
 
 def test_record_change_is_pending_then_insync(aws: Aws) -> None:

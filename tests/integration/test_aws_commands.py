@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import base64
+import json
+
 import pytest
 from configuration import merged
 from fault_proxy import FaultProxy
@@ -104,6 +107,19 @@ def test_command_for_a_service_linked_role_creates_it(
     assert f"/aws-service-role/{service}.amazonaws.com/" in roles
     proxy.release_all()
     workspace.deploy()
+
+
+def test_command_for_an_encoded_denial_prints_details(workspace: TestWorkspace, proxy: FaultProxy) -> None:
+    details = json.dumps({"allowed": False, "explicitDeny": True})
+    encoded = base64.urlsafe_b64encode(details.encode()).decode().rstrip("=")
+    message = f"You are not authorized. Encoded authorization failure message: {encoded}"
+    error = f"<Error><Code>UnauthorizedOperation</Code><Message>{message}</Message></Error>"
+    proxy.refuse("ec2:CreateVpc", 403, f"<Response><Errors>{error}</Errors></Response>".encode(), times=10)
+    deploy = ["deploy", "staging", "--yes", "--target", "net/vpc"]
+    (command,) = commands(workspace.run(*deploy, url=proxy.url).expect_exit(1).err, "aws")
+    # Without a region, the CLI calls the global endpoint of STS; if its endpoint is set, it needs a region.
+    output = Shell(workspace).run(command, env={"AWS_DEFAULT_REGION": workspace.aws.region})
+    assert json.loads(output)["DecodedMessage"] == details
 
 
 def test_command_for_an_incomplete_secret_prints_its_arn(workspace: TestWorkspace) -> None:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
 
-from endpoint import control
 from fault_proxy import FaultProxy
 from harness import Result, TestWorkspace
 from printed_commands import Shell, commands
@@ -156,30 +156,48 @@ def test_record_that_appears_during_deploy_is_explained(
     assert "A" not in records(workspace) or policy == "weighted"
 
 
-def test_protected_record_is_explained(workspace: TestWorkspace) -> None:
-    protection = {
-        "account": workspace.account, "zone": zone_id(workspace), "name": HOSTNAME, "type": "A",
-        "comment": "ask the network team",
+def test_record_of_a_traffic_policy_is_deleted_with_it(workspace: TestWorkspace) -> None:
+    route53, endpoints = workspace.aws.route53, {"one": {"Type": "value", "Value": "2001:db8::1"}}
+    document = {
+        "AWSPolicyFormatVersion": "2015-10-01", "RecordType": "AAAA", "Endpoints": endpoints, "StartEndpoint": "one",
     }  # fmt: skip
+    policy = route53.create_traffic_policy(Name="p", Document=json.dumps(document))["TrafficPolicy"]["Id"]
+    route53.create_traffic_policy_instance(
+        HostedZoneId=zone_id(workspace), Name=HOSTNAME, TTL=60, TrafficPolicyId=policy, TrafficPolicyVersion=1
+    )
+    result = refusal(workspace, "deploy", "staging", "--yes")
+    assert f"the AAAA record {HOSTNAME}" in result.err, result
+    run_printed_command(workspace, result, "delete-traffic-policy-instance")
+    assert records(workspace) == set()
+    workspace.run("plan", "staging").expect_exit()
 
-    def protected(*command: str) -> None:
+
+def test_protected_record_is_explained(workspace: TestWorkspace) -> None:
+    def protect() -> None:
+        protection = {"RecordName": HOSTNAME, "RecordType": "A", "Comment": "ask the network team"}
+        workspace.aws.route53.create_resource_record_set_protections(
+            HostedZoneId=zone_id(workspace), Protections=[protection]
+        )
+
+    def protected(*command: str) -> Result:
         result = workspace.run(*command).expect_exit(1)
         assert "ask the network team" in result.err and "a record protection forbids every change" in result.err, result
         expected = f"--hosted-zone-id {zone_id(workspace)} --protections RecordName={HOSTNAME},RecordType=A`"
         assert expected in result.err, result
+        return result
 
-    control(workspace.url, "record-protections", protection)
-    protected("deploy", "staging", "--yes")
-    control(workspace.url, "record-protections", {**protection, "on": False})
+    protect()
+    result = protected("deploy", "staging", "--yes")
+    run_printed_command(workspace, result, "delete-resource-record-set-protections")
     workspace.deploy()
     elsewhere = {"Name": HOSTNAME, "Type": "A", "TTL": 60, "ResourceRecords": [{"Value": "192.0.2.9"}]}
     batch = {"Changes": [{"Action": "UPSERT", "ResourceRecordSet": elsewhere}]}
     workspace.aws.route53.change_resource_record_sets(HostedZoneId=zone_id(workspace), ChangeBatch=batch)
-    control(workspace.url, "record-protections", protection)
+    protect()
     protected("deploy", "staging", "--yes")
-    protected("destroy", "staging", "--yes")
+    result = protected("destroy", "staging", "--yes")
     with pytest.raises(ClientError, match="ask the network team"):
         workspace.aws.route53.change_resource_record_sets(HostedZoneId=zone_id(workspace), ChangeBatch=batch)
-    control(workspace.url, "record-protections", {**protection, "on": False})
+    run_printed_command(workspace, result, "delete-resource-record-set-protections")
     workspace.destroy()
     assert records(workspace) == set()

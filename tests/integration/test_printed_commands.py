@@ -15,6 +15,8 @@ _PUSH = "test_push_commands.py::test_printed_commands_push_the_images_of_the_exa
 
 #: The test that runs a command, as a message prints it, by the command's first words.
 RUN = {
+    "aws configure export-credentials":
+        "test_exported_credentials.py::test_exported_credentials_of_a_long_session_work",
     "aws dynamodb delete-item": "test_terraform_digest.py::test_digest_left_by_use_lockfile_is_only_a_warning",
     "aws ec2 delete-egress-only-internet-gateway": _BLOCKERS,
     "aws ec2 delete-network-acl": _BLOCKERS,
@@ -29,37 +31,37 @@ RUN = {
     "aws ec2 revoke-security-group-": _BLOCKERS,
     "aws ecr get-login-password": _PUSH,
     "aws ecr update-image-storage-class": "test_service_models.py::test_archived_image_is_named_with_the_remedy",
+    "aws ecs continue-service-deployment": "test_paused_rollouts.py::test_command_for_a_paused_rollout_continues_it",
     "aws iam create-service-linked-role": "test_aws_commands.py::test_command_for_a_service_linked_role_creates_it",
     "aws logs put-log-group-deletion-protection":
         "test_aws_commands.py::test_command_for_a_protected_log_group_unblocks_a_destroy",
     "aws route53 change-resource-record-sets": "test_hostname.py::run_printed_command",
+    "aws route53 delete-resource-record-set-protections": "test_hostname.py::run_printed_command",
+    "aws route53 delete-traffic-policy-instance": "test_hostname.py::run_printed_command",
     "aws s3api get-bucket-encryption": "test_service_roles.py::test_unusable_key_of_state_bucket_is_named",
     "aws secretsmanager describe-secret": "test_aws_commands.py::test_command_for_an_incomplete_secret_prints_its_arn",
     "aws service-quotas request-service-quota-increase":
         "test_aws_commands.py::test_command_for_a_quota_allows_the_deploy",
+    "aws sts decode-authorization-message":
+        "test_aws_commands.py::test_command_for_an_encoded_denial_prints_details",
     "docker build": _PUSH,
     "docker login": _PUSH,
     "docker push": _PUSH,
+    "terraform force-unlock": "test_printed_terraform.py::test_lock_of_a_dead_process_is_removed",
+    "terraform show": "test_printed_terraform.py::test_output_of_show_is_named",
+    "terraform state list": "test_printed_terraform.py::test_states_of_other_workspaces_are_listed",
+    "terraform state pull": "test_printed_terraform.py::test_state_is_pulled_and_its_resources_removed",
+    "terraform state rm": "test_printed_terraform.py::test_state_is_pulled_and_its_resources_removed",
+    "terraform workspace": "test_printed_terraform.py::test_states_of_other_workspaces_are_listed",
 }  # fmt: skip
 
 #: Commands that no test runs, each with the reason.
 NOT_RUN = {
-    "aws configure export-credentials": "test_workstations.py compares its arguments, and the CLI needs a profile of AWS",
     "aws configure sso": "it asks questions",
-    "aws ecs continue-service-deployment": "the endpoint has no lifecycle hooks",
-    "aws route53 delete-resource-record-set-protections": "the service models have no such operation yet",
-    "aws route53 delete-traffic-policy-instance": "the endpoint has no traffic policies",
-    "aws sts decode-authorization-message": "only AWS can decode what it has encoded",
     "aws sso login": "it opens a browser",
     "docker images": "the message says where to look for a digest",
     "terraform apply": "the message says what it would do",
     "terraform destroy": "the message says what it would do",
-    "terraform force-unlock": "test_terraform_lock.py compares the lock with that of Terraform, which has to be installed",
-    "terraform show": "the message explains the file that it writes",
-    "terraform state list": "it needs an installed Terraform with the project's backend",
-    "terraform state pull": "it needs an installed Terraform with the project's backend",
-    "terraform workspace": "it needs an installed Terraform with the project's backend",
-    "terraform state rm": "test_terraform.py compares the addresses with those of Terraform, which has to be installed",
 }
 
 _COMMAND = re.compile(

@@ -129,7 +129,7 @@ fn option(profile: &Profile) -> String {
 fn export(profile: &Profile) -> String {
     let option = option(profile);
     format!(
-        "let the AWS CLI get the credentials: eval \"$(aws configure export-credentials{option} --format env)\", then \
+        "let the AWS CLI, version 2, get the credentials: eval \"$(aws configure export-credentials{option} --format env)\", then \
          run pb-deploy without --profile and AWS_PROFILE"
     )
 }

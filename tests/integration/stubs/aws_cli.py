@@ -2,7 +2,8 @@
 
 It has the rules of the AWS CLI that matter for printed commands: operations and options are named as in the models,
 with hyphens; booleans are `--x` or `--no-x`; lists are separated by spaces; structures are JSON or `Key=value,Key=value`; a
-service in a region needs a region. It has the customizations `ecr get-login-password` and `s3 mb`.
+service in a region needs a region. It has the customizations `ecr get-login-password`, `s3 mb` and, as version 2 of
+the CLI, `configure export-credentials`.
 """
 
 from __future__ import annotations
@@ -94,6 +95,25 @@ def parameters(operation: Any, given: dict[str, list[str]]) -> dict[str, Any]:
     return result
 
 
+def export_credentials(given: dict[str, list[str]]) -> None:
+    """Prints the credentials of the selected profile, in the default format `process` or as lines for a shell."""
+    (profile,), (form,) = given.pop("profile", [None]), given.pop("format", ["process"])
+    if given or form not in ("process", "env"):
+        fail(f"invalid options: --format {form} {sorted(given)}")
+    credentials = botocore.session.Session(profile=profile).get_credentials()
+    if credentials is None:
+        fail("Unable to retrieve credentials: no credentials found", 253)
+    frozen = credentials.get_frozen_credentials()
+    if form == "process":
+        names = {"AccessKeyId": frozen.access_key, "SecretAccessKey": frozen.secret_key, "SessionToken": frozen.token}
+        print(json.dumps({"Version": 1, **{name: value for name, value in names.items() if value}}))
+        return
+    names = {"ACCESS_KEY_ID": frozen.access_key, "SECRET_ACCESS_KEY": frozen.secret_key, "SESSION_TOKEN": frozen.token}
+    for name, value in names.items():
+        if value:
+            print(f"export AWS_{name}={value}")
+
+
 def main(words: list[str]) -> None:
     """Runs one command."""
     if len(words) < 2:
@@ -101,6 +121,8 @@ def main(words: list[str]) -> None:
     service, name, *rest = words
     bucket = rest.pop(0) if (service, name) == ("s3", "mb") else ""
     given = options(rest)
+    if (service, name) == ("configure", "export-credentials"):
+        return export_credentials(given)
     chosen = {option: given.pop(option) for option in GLOBAL_OPTIONS if option in given}
     session = botocore.session.Session(profile=chosen["profile"][0] if "profile" in chosen else None)
     model = SERVICES.get(service, service)

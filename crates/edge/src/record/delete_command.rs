@@ -5,8 +5,8 @@ use aws_sdk_route53::types::ResourceRecordSet;
 use serde_json::{Map, Value, json};
 
 /// Returns the command that deletes these records of a zone. Route 53 deletes a record only if the call repeats all of
-/// its values. A record of a traffic policy can only be deleted with the instance of the policy.
-/// (Route 53 API: ChangeResourceRecordSets)
+/// its values. A record of a traffic policy must be deleted with the instance of the policy, which would remain
+/// otherwise. (Route 53 API: ChangeResourceRecordSets, ResourceRecordSet)
 pub(crate) fn delete_command(zone_id: &str, sets: &[&ResourceRecordSet]) -> String {
     if let Some(instance) = sets.iter().find_map(|set| set.traffic_policy_instance_id.as_deref()) {
         return format!("aws route53 delete-traffic-policy-instance --id {instance}");
