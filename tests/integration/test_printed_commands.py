@@ -30,6 +30,7 @@ RUN = {
     "aws ec2 detach-vpn-gateway": _BLOCKERS,
     "aws ec2 revoke-security-group-": _BLOCKERS,
     "aws ecr get-login-password": _PUSH,
+    "aws ecs delete-service": "test_foreign_services.py::test_foreign_service_refuses_a_destroy_until_deleted",
     "aws ecr update-image-storage-class": "test_service_models.py::test_archived_image_is_named_with_the_remedy",
     "aws ecs continue-service-deployment": "test_paused_rollouts.py::test_command_for_a_paused_rollout_continues_it",
     "aws iam create-service-linked-role": "test_aws_commands.py::test_command_for_a_service_linked_role_creates_it",

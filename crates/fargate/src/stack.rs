@@ -3,6 +3,7 @@
 use crate::names;
 use crate::resources::cluster::{ClusterAttrs, ClusterSpec, Clusters};
 use crate::resources::container::{ContainerSpec, LogSpec};
+use crate::resources::foreign_services::ForeignServices;
 use crate::resources::log_group::{LogGroupAttrs, LogGroupSpec, LogGroups};
 use crate::resources::release_command::{ReleaseCommandAttrs, ReleaseCommandSpec, ReleaseCommands};
 use crate::resources::repository::{Repositories, RepositoryAttrs, RepositorySpec, keep_untagged};
@@ -205,6 +206,7 @@ impl FargateStack {
         let repositories = Repositories::new(aws_sdk_ecr::Client::new(config), spec.delete_images);
         let repositories = repositories.has_images(spec.has_images);
         let kinds = register_kinds(graph, config, repositories, spec.rollout_timeout, spec.keep_revisions);
+        graph.add_preflight_check(ForeignServices(aws_sdk_ecs::Client::new(config)));
         add_resources(graph, &kinds, spec, inputs)
     }
 }

@@ -3,6 +3,7 @@
 pub(crate) mod checks;
 pub(crate) mod cluster;
 pub(crate) mod container;
+pub(crate) mod foreign_services;
 pub(crate) mod log_group;
 pub(crate) mod release_command;
 pub(crate) mod repository;

@@ -75,7 +75,9 @@ impl Services {
             let distinct: BTreeSet<String> = ours.chain(names.keys().cloned()).collect();
             Ok(distinct.into_iter().collect())
         };
-        let ask = |clusters| fetch_each(clusters, |cluster| async move { self.list_names(&cluster).await.map(Some) });
+        let ask = |clusters| {
+            fetch_each(clusters, |cluster| async move { list_names(&self.client, &cluster).await.map(Some) })
+        };
         let name = |cluster: &String| Some(cluster.clone());
         let mut all = names.clone();
         for (cluster, names) in list_with_details(clusters, names.keys().cloned(), name, ask).await? {
@@ -83,16 +85,16 @@ impl Services {
         }
         Ok(all)
     }
+}
 
-    /// Lists the names of all services of a cluster. Returns an empty list for a cluster that does not exist.
-    async fn list_names(&self, cluster: &str) -> Result<Vec<String>, Failure> {
-        let pages = self.client.list_services().cluster(cluster).into_paginator().page_size(100);
-        let arns: Result<Vec<String>, _> = pages.items().send().collect().await;
-        match arns.for_operation("ecs:ListServices") {
-            Ok(arns) => Ok(arns.iter().map(|arn| crate::names::last_part(arn).to_owned()).collect()),
-            Err(failure) if failure.is("ClusterNotFoundException") => Ok(Vec::new()),
-            Err(failure) => Err(failure),
-        }
+/// Lists the names of all services of a cluster. Returns an empty list for a cluster that does not exist.
+pub(crate) async fn list_names(client: &Client, cluster: &str) -> Result<Vec<String>, Failure> {
+    let pages = client.list_services().cluster(cluster).into_paginator().page_size(100);
+    let arns: Result<Vec<String>, _> = pages.items().send().collect().await;
+    match arns.for_operation("ecs:ListServices") {
+        Ok(arns) => Ok(arns.iter().map(|arn| crate::names::last_part(arn).to_owned()).collect()),
+        Err(failure) if failure.is("ClusterNotFoundException") => Ok(Vec::new()),
+        Err(failure) => Err(failure),
     }
 }
 
