@@ -101,7 +101,7 @@ def test_zone_of_a_name_is_found_or_named(workspace: TestWorkspace) -> None:
     assert fields["zone_id"][1] == ids[1]
 
 
-def test_failed_certificate_is_reported_and_replaced_by_the_next_deploy(workspace: TestWorkspace) -> None:
+def test_failed_certificate_is_replaced_by_the_next_deploy(workspace: TestWorkspace) -> None:
     host = hostname(workspace)
     deviate(workspace, host, failure="CAA_ERROR")
     set_https(workspace)
@@ -114,7 +114,7 @@ def test_failed_certificate_is_reported_and_replaced_by_the_next_deploy(workspac
     workspace.assert_no_changes()
 
 
-def test_certificate_that_takes_long_is_continued_by_the_next_deploy(workspace: TestWorkspace) -> None:
+def test_pending_certificate_is_continued_by_the_next_deploy(workspace: TestWorkspace) -> None:
     host = hostname(workspace)
     deviate(workspace, host, pending=True)
     set_https(workspace)

@@ -1,4 +1,4 @@
-//! `acm.certificate`: the certificate of the hostnames, which AWS issues once DNS records prove that they are ours.
+//! `acm.certificate`: the certificate of the hostnames, which AWS issues once DNS records prove control of them.
 
 mod diagnosis;
 mod issuing;

@@ -1,4 +1,4 @@
-//! `acm.validation`: the DNS record that proves to AWS that a hostname is ours.
+//! `acm.validation`: the DNS record that proves control of a hostname to AWS.
 //!
 //! The record of a name is the same for all certificates of an account that contain the name, in every region and
 //! workspace. It is therefore written with UPSERT, and deleted only if no other certificate needs it. AWS renews a

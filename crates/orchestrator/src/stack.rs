@@ -21,9 +21,8 @@ use pb_net::{Egress, NetworkNames, NetworkSpec};
 use pb_redis::{QueueInputs, QueueSpec};
 use std::time::Duration;
 
-/// Ports of the load balancer's listeners.
+/// Port of the HTTP listener.
 const HTTP: u16 = 80;
-const HTTPS: u16 = 443;
 
 /// Builds the graph of one workspace: network, queue, load balancer, services.
 ///
@@ -152,7 +151,7 @@ fn network_spec(workspace: &Workspace, prerequisites: &Prerequisites) -> Network
         tasks_cidr: network.tasks_subnet,
         balancer_cidr: network.balancer_subnet,
         zones: prerequisites.zones.clone(),
-        lb_ports: std::iter::once(HTTP).chain(workspace.https.as_ref().map(|_| HTTPS)).collect(),
+        lb_ports: std::iter::once(HTTP).chain(workspace.https.as_ref().map(|_| https::PORT)).collect(),
         ingress_cidrs: workspace.load_balancer.ingress_cidrs.iter().copied().collect(),
         flask_port: workspace.services.flask.port,
         more_web_ports: workspace.services.routed().map(|(_, web, _)| web.port).collect(),

@@ -4,9 +4,11 @@ use super::ec2::{GATEWAY, GROUP, SUBNET, VPC};
 use super::ecs::SERVICE;
 use super::{ACCOUNT, Account, Answer, REGION, Resource, refused, tag_list, tags_of};
 use crate::wire::Call;
-use pb_rules::https::DEFAULT_POLICY;
 use serde_json::{Value, json};
 use std::time::Duration;
+
+/// TLS policy that the tool sets.
+const POLICY: &str = "ELBSecurityPolicy-TLS13-1-2-Res-PQ-2025-09";
 
 pub const BALANCER: &str = "elbv2.load_balancer";
 pub const TARGETS: &str = "elbv2.target_group";
@@ -14,35 +16,15 @@ pub const LISTENER: &str = "elbv2.listener";
 pub const RULE: &str = "elbv2.listener_rule";
 
 const NO_BALANCER: &str = "LoadBalancerNotFound";
-const NO_TARGETS: &str = "TargetGroupNotFound";
-const NO_LISTENER: &str = "ListenerNotFound";
-const NO_RULE: &str = "RuleNotFound";
+pub const NO_TARGETS: &str = "TargetGroupNotFound";
+pub const NO_LISTENER: &str = "ListenerNotFound";
+pub const NO_RULE: &str = "RuleNotFound";
 
-fn arn(rest: &str) -> String {
+pub fn arn(rest: &str) -> String {
     format!("arn:aws:elasticloadbalancing:{REGION}:{ACCOUNT}:{rest}")
 }
 
-/// Sets conditions and actions in the form in which DescribeRules returns them.
-fn rule_body(body: &mut Value, call: &Call) {
-    // If an object contains only a list, the form parser replaces the object with the list.
-    let config = |condition: &Value| {
-        let mut condition = condition.clone();
-        for field in ["HostHeaderConfig", "PathPatternConfig"] {
-            if let Some(values) = condition[field].as_array().cloned() {
-                condition[field] = json!({"Values": {"member": values}});
-            }
-        }
-        condition
-    };
-    if let Some(conditions) = call.input["Conditions"].as_array() {
-        body["Conditions"] = members(conditions.iter().map(config));
-    }
-    if !call.input["Actions"].is_null() {
-        body["Actions"] = json!({"member": call.input["Actions"]});
-    }
-}
-
-fn members(items: impl IntoIterator<Item = Value>) -> Value {
+pub fn members(items: impl IntoIterator<Item = Value>) -> Value {
     json!({"member": items.into_iter().collect::<Vec<_>>()})
 }
 
@@ -86,7 +68,7 @@ impl Account {
             }
             "DescribeListenerAttributes" => self.attributes(LISTENER, call.text("ListenerArn"), NO_LISTENER),
             "ModifyListenerAttributes" => self.set_attributes(LISTENER, call.text("ListenerArn"), call),
-            "DescribeSSLPolicies" => Ok(json!({"SslPolicies": members([json!({"Name": DEFAULT_POLICY})])})),
+            "DescribeSSLPolicies" => Ok(json!({"SslPolicies": members([json!({"Name": POLICY})])})),
             "DeleteListener" => {
                 self.get(LISTENER, call.text("ListenerArn"), NO_LISTENER)?;
                 self.release_certificates(call.text("ListenerArn"));
@@ -306,48 +288,6 @@ impl Account {
         Some(&listener.body["LoadBalancerArn"])
     }
 
-    fn create_rule(&mut self, call: &Call) -> Answer {
-        let (listener, priority) = (call.text("ListenerArn"), call.text("Priority"));
-        self.get(LISTENER, listener, NO_LISTENER)?;
-        if call.input["Actions"][0]["Type"] == "redirect" {
-            assert_eq!(call.input["Actions"][0]["RedirectConfig"]["StatusCode"], "HTTP_301");
-        } else {
-            self.get(TARGETS, call.input["Actions"][0]["TargetGroupArn"].as_str().unwrap(), NO_TARGETS)?;
-        }
-        let same = |one: &Value| one["ListenerArn"] == listener && one["Priority"] == priority;
-        if self.of_kind(RULE).any(|(_, one)| same(&one.body)) {
-            return refused("PriorityInUse", format!("Priority '{priority}' is currently in use"));
-        }
-        let id = arn(&format!("listener-rule/app/x/{:016x}", self.serial()));
-        let mut body = json!({"ListenerArn": listener, "Priority": priority, "IsDefault": false});
-        rule_body(&mut body, call);
-        self.put(RULE, &id, body.clone(), tags_of(&call.input["Tags"], "Key", "Value"));
-        body["RuleArn"] = json!(id);
-        Ok(json!({"Rules": members([body])}))
-    }
-
-    fn modify_rule(&mut self, call: &Call) -> Answer {
-        let rule = self.get(RULE, call.text("RuleArn"), NO_RULE)?;
-        rule_body(&mut rule.body, call);
-        Ok(json!({}))
-    }
-
-    /// Sets all priorities at once, so that two rules can exchange their priorities in one call.
-    fn set_priorities(&mut self, call: &Call) -> Answer {
-        let pairs = call.input["RulePriorities"].as_array().cloned().unwrap_or_default();
-        let moved = |id: &str| pairs.iter().any(|pair| pair["RuleArn"] == id);
-        for pair in &pairs {
-            let taken = |(id, rule): (&String, &Resource)| !moved(id) && rule.body["Priority"] == pair["Priority"];
-            if self.of_kind(RULE).any(taken) {
-                return refused("PriorityInUse", format!("Priority {} is in use", pair["Priority"]));
-            }
-        }
-        for pair in &pairs {
-            self.get(RULE, pair["RuleArn"].as_str().unwrap(), NO_RULE)?.body["Priority"] = pair["Priority"].clone();
-        }
-        Ok(json!({}))
-    }
-
     fn create_listener(&mut self, call: &Call) -> Answer {
         let (balancer, port) = (call.text("LoadBalancerArn"), call.text("Port"));
         self.get(BALANCER, balancer, NO_BALANCER)?;
@@ -380,7 +320,7 @@ impl Account {
 
     /// Checks that an HTTPS listener has a policy and a certificate that is issued.
     fn check_certificate(&mut self, call: &Call) -> Result<(), super::Refusal> {
-        assert_eq!(call.text("SslPolicy"), DEFAULT_POLICY, "without a policy, AWS chooses one of 2016");
+        assert_eq!(call.text("SslPolicy"), POLICY, "without a policy, AWS chooses one of 2016");
         let certificate = call.input["Certificates"][0]["CertificateArn"].as_str().unwrap_or_default().to_owned();
         match self.is_issued(&certificate) {
             true => Ok(()),

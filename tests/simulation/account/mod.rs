@@ -10,6 +10,7 @@ mod ecs;
 mod elb;
 mod interfaces;
 mod inventory;
+mod listener_rules;
 mod other_services;
 mod routes;
 mod security_groups;

@@ -51,7 +51,7 @@ impl Certificate {
     }
 }
 
-/// What public DNS says against a certificate, looked up from time to time.
+/// The reasons that speak against a certificate, looked up from time to time.
 struct Blocked {
     began: Instant,
     last: Mutex<Option<(Instant, Vec<String>)>>,

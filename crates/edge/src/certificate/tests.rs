@@ -113,7 +113,7 @@ async fn request_has_all_names_and_is_awaited() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn changed_names_request_a_new_certificate_before_the_old_one_is_deleted() {
+async fn changed_names_replace_the_certificate_without_a_gap() {
     let (old, new) = (["example.org"], ["example.org", "www.example.org"]);
     let describe =
         described(vec![detail(ARN, &old, CertificateStatus::Issued), detail(NEW_ARN, &new, CertificateStatus::Issued)]);
@@ -134,7 +134,7 @@ async fn changed_names_request_a_new_certificate_before_the_old_one_is_deleted()
 }
 
 #[tokio::test(start_paused = true)]
-async fn failed_certificate_is_reported_with_its_reason_and_replaced_by_the_next_run() {
+async fn failed_certificate_has_a_reason_and_is_replaced() {
     let names = ["example.org"];
     let failed = || {
         let mut failed = detail(ARN, &names, CertificateStatus::Failed);

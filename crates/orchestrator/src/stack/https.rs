@@ -8,6 +8,9 @@ use pb_fargate::FargateStack;
 use pb_rules::https::base_name;
 use std::collections::BTreeMap;
 
+/// Port of the HTTPS listener.
+pub(super) const PORT: u16 = 443;
+
 /// Returns the settings of HTTPS; `None` if the workspace does not use it.
 pub(super) fn spec(workspace: &Workspace, prerequisites: &Prerequisites) -> Option<HttpsSpec> {
     let https = workspace.https.as_ref()?;
@@ -23,7 +26,7 @@ pub(super) fn spec(workspace: &Workspace, prerequisites: &Prerequisites) -> Opti
     };
     let records: BTreeMap<String, Zone> = https.names.iter().filter(|name| !has_record(name)).map(zone).collect();
     Some(HttpsSpec {
-        port: super::HTTPS.into(),
+        port: PORT.into(),
         certificate,
         ssl_policy: https.policy.clone(),
         hsts: https.hsts.clone(),
