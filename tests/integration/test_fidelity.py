@@ -26,16 +26,17 @@ UPDATES = [
             "api": {"kind": "web", "hosts": ["api"], "paths": ["/a/*"], "image": image("api")},
             "web": {"kind": "web", "paths": ["/web/*"], "image": image("web")},
         },
-        "deploy": {"before": {"command": ["true"]}},
+        "deploy": {"before": {"command": ["true"]}}, "https": {"hsts": "365d"},
     },
     {
         "tags": {"team": "api"}, "logs": {"retention_days": 7},
         "network": {"egress": [{"protocol": "tcp", "port": 443, "cidr": "192.0.2.0/24", "description": "web"}]},
         "load_balancer": {"health_path": "/health", "deregistration_delay": 20, "ingress_cidrs": ["198.51.100.0/24"]},
         "redis": {"node_type": "cache.t3.medium"}, "services": {"api": {"hosts": None}},
+        "https": {"hsts": "1d", "names": [f"n{number}.ospcapi.org" for number in range(10)]},
     },
     {"tags": {"team": None}, "redis": {"engine": "valkey", "version": "8.0"}, "network": {"tasks_subnet": "10.0.3.0/24"},
-     "services": {"web": {"paths": ["/w"]}, "api": None}},
+     "services": {"web": {"paths": ["/w"]}, "api": None}, "https": {"names": ["n0.ospcapi.org"], "redirect": False}},
 ]  # fmt: skip
 HEAD = """\
 # AWS API actions
