@@ -3,6 +3,7 @@
 use crate::cli::Global;
 use crate::exit::Error;
 use crate::workspace::prerequisites;
+use crate::workspace::public_dns;
 use crate::workspace::recorded_names;
 use aws_config::SdkConfig;
 use pb_aws::{Access, Connection};
@@ -83,7 +84,7 @@ pub fn load_workspace(global: &Global, name: &str) -> Result<Workspace, Error> {
 /// Returns the AWS client configuration for one workspace.
 ///
 /// # Errors
-/// An unknown profile; an invalid endpoint, proxy or certificate setting; an endpoint on which nothing listens.
+/// An unknown profile; an invalid endpoint, proxy, certificate or DNS setting; an endpoint on which nothing listens.
 pub async fn connect(global: &Global, workspace: &Workspace) -> Result<SdkConfig, Error> {
     Ok(connection(global, workspace).await?.config().await)
 }
@@ -98,6 +99,7 @@ pub async fn connection(global: &Global, workspace: &Workspace) -> Result<Connec
         let hint = "set a URL, or unset AWS_ENDPOINT_URL and omit --endpoint-url to use AWS";
         return Err(Error::usage("the endpoint URL is empty", hint));
     }
+    public_dns::check()?;
     // No setting has a name or value that is not Unicode.
     let text = |(name, value): (OsString, OsString)| Some((name.into_string().ok()?, value.into_string().ok()?));
     let access = Access {
