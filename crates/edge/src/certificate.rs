@@ -2,6 +2,8 @@
 
 mod diagnosis;
 mod issuing;
+pub(crate) mod prospects;
+pub(crate) mod status;
 #[cfg(test)]
 mod tests;
 

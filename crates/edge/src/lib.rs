@@ -29,6 +29,8 @@ pub use aws_sdk_acm::Client as CertificateClient;
 pub use aws_sdk_elasticloadbalancingv2::Client as LoadBalancerClient;
 /// Client for records and hosted zones.
 pub use aws_sdk_route53::Client as DnsClient;
+pub use certificate::prospects::{Prospects, validation_prospects};
+pub use certificate::status::{CertificateStatus, UnvalidatedName, certificate_count};
 pub use certificate::{Certificate, CertificateAttrs, CertificateSpec};
 pub use health::{TargetHealth, target_health};
 pub use healthy_targets::{HealthyTargets, HealthyTargetsSpec};
@@ -42,6 +44,6 @@ pub use record::{Record, RecordAttrs, RecordSpec, hostname_obstacles};
 pub use routes::{Route, RouteSpec};
 pub use stack::{EdgeClients, EdgeInputs, EdgeSpec, EdgeStack};
 pub use target_group::{HealthCheck, TargetGroup, TargetGroupAttrs, TargetGroupSpec};
-pub use tls_settings::{UnusableSetting, unusable_settings};
+pub use tls_settings::{UnusableSetting, policy_problem, unusable_settings};
 pub use validation::{Validation, ValidationAttrs, ValidationSpec};
 pub use zone::{Zone, containing_zone, find_zone, find_zone_with, zone_of};

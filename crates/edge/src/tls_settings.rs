@@ -44,7 +44,7 @@ pub async fn unusable_settings(
         }
         let old_policy = before.as_ref().and_then(|old| old.ssl_policy.as_ref());
         if let Some(policy) = after.ssl_policy.as_ref().filter(|policy| is_new(old_policy, policy))
-            && let Some(why) = policy_problem(load_balancing, policy).await
+            && let Ok(Some(why)) = policy_problem(load_balancing, policy).await
         {
             found.push(UnusableSetting { address, setting: "ssl_policy", why });
         }
@@ -61,7 +61,7 @@ async fn certificate_problem(client: &CertificateClient, arn: &str, names: &[Str
 }
 
 /// Returns the reason why a certificate cannot serve these names at the time `now`.
-fn problem(arn: &str, detail: &CertificateDetail, names: &[String], now: SystemTime) -> Option<String> {
+pub(crate) fn problem(arn: &str, detail: &CertificateDetail, names: &[String], now: SystemTime) -> Option<String> {
     let seconds = now.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
     let expires = detail.not_after().map(aws_sdk_acm::primitives::DateTime::secs);
     let status = detail.status().map_or("unknown", CertificateStatus::as_str);
@@ -86,12 +86,16 @@ fn problem(arn: &str, detail: &CertificateDetail, names: &[String], now: SystemT
     Some(format!("the certificate {arn} is not valid for {}, only for {own}", missing.join(", ")))
 }
 
-async fn policy_problem(client: &LoadBalancerClient, policy: &str) -> Option<String> {
-    let offered = policies(client).await.ok()?;
+/// Returns the reason why a listener cannot have this TLS policy; `None` if it can.
+///
+/// # Errors
+/// The error of `DescribeSSLPolicies`.
+pub async fn policy_problem(client: &LoadBalancerClient, policy: &str) -> Result<Option<String>, Failure> {
+    let offered = policies(client).await?;
     if offered.is_empty() || offered.iter().any(|name| name == policy) {
-        return None;
+        return Ok(None);
     }
-    Some(format!("AWS has no TLS policy {policy} for application load balancers, only {}", offered.join(", ")))
+    Ok(Some(format!("AWS has no TLS policy {policy} for application load balancers, only {}", offered.join(", "))))
 }
 
 /// Returns the names of all TLS policies of application load balancers.

@@ -54,6 +54,10 @@ pub const LOAD_BALANCERS: Quota = Quota {
 pub const CACHE_NODES: Quota =
     Quota { service: "elasticache", code: "L-DFE45DF3", name: "Nodes per Region", default: 300, adjustable: true };
 
+/// Quota of the certificates of a region that AWS issues, including expired ones. (ACM user guide: Quotas)
+pub const CERTIFICATES: Quota =
+    Quota { service: "acm", code: "L-F141DD1D", name: "ACM certificates", default: 2500, adjustable: true };
+
 /// Quota of the target groups of all load balancers in a region. (Elastic Load Balancing: Quotas for your Application
 /// Load Balancers)
 pub const TARGET_GROUPS: Quota = Quota {
