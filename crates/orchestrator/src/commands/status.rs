@@ -7,13 +7,14 @@ use crate::output;
 use crate::output::console;
 use crate::output::{BAD, BOLD, DIM, GOOD, WARN, paint};
 use crate::workspace::context::{account_region, connect, load_workspace, state_location};
+use crate::workspace::deployed_certificates::{self, DeployedCertificate};
 use crate::workspace::images::{NOT_PUSHED, NotDeployed};
 use crate::workspace::recorded_names::use_recorded_names;
 use crate::workspace::stack_context::{RunOptions, StackContext};
 use crate::workspace::{images, prerequisites};
 use aws_config::SdkConfig;
 use pb_config::Workspace;
-use pb_edge::TargetHealth;
+use pb_edge::{CertificateStatus, TargetHealth};
 use pb_engine::{Address, Failure, Goal, Intents, Origin, Plan, Snapshot};
 use pb_fargate::ServiceStatus;
 use pb_state::{Holder, LeaseTable, Session, StateLocation, Store};
@@ -44,6 +45,7 @@ struct Status<'a> {
     /// Releases whose rollout ECS completed after the run that waited for it had ended.
     unconfirmed: Vec<ReleaseStatus<'a>>,
     targets: &'a [Target<'a>],
+    certificates: Vec<Certificate<'a>>,
     drift: Option<&'a Drift>,
     /// Checks that currently fail.
     failing: Vec<Failing<'a>>,
@@ -64,6 +66,22 @@ struct Target<'a> {
     service: &'a str,
     #[serde(flatten)]
     health: TargetHealth,
+}
+
+/// A certificate of the workspace.
+#[derive(Serialize)]
+struct Certificate<'a> {
+    arn: &'a str,
+    #[serde(flatten)]
+    status: Option<&'a CertificateStatus>,
+    /// Reason why its state is unknown.
+    unknown: Option<String>,
+}
+
+impl<'a> From<&'a DeployedCertificate> for Certificate<'a> {
+    fn from(DeployedCertificate { arn, status, .. }: &'a DeployedCertificate) -> Self {
+        Self { arn, status: status.as_ref().ok(), unknown: status.as_ref().err().map(ToString::to_string) }
+    }
 }
 
 /// The difference between the configuration and AWS.
@@ -193,11 +211,14 @@ impl StatusReader<'_> {
             let mut workspace = workspace.clone();
             use_recorded_names(&mut workspace, &snapshot);
             let names: Vec<String> = workspace.names.services().map(str::to_owned).collect();
-            let services = pb_fargate::status(aws, &workspace.names.cluster, &names).await?;
-            Ok::<_, Failure>((snapshot, services, workspace))
+            let (services, certificates) = tokio::join!(
+                pb_fargate::status(aws, &workspace.names.cluster, &names),
+                deployed_certificates::read(aws, &snapshot),
+            );
+            Ok::<_, Failure>((snapshot, services?, certificates, workspace))
         };
         let (services, holder, drift) = tokio::join!(services, leases.peek(), drift);
-        let ((snapshot, services, deployed), holder) = (services?, holder?);
+        let ((snapshot, services, certificates, deployed), holder) = (services?, holder?);
         let mut targets = Vec::new();
         for service in &services {
             for group in &service.target_groups {
@@ -216,6 +237,7 @@ impl StatusReader<'_> {
             unserved,
             unconfirmed,
             targets: &targets,
+            certificates: certificates.iter().map(Certificate::from).collect(),
             drift: drift.as_ref(),
             failing: drift.iter().flat_map(failing).collect(),
             lock: holder.as_ref().map(lock),
@@ -250,6 +272,7 @@ fn show(status: &Status<'_>, snapshot: &Snapshot) {
     let resources = output::count(snapshot.resources.len(), "resource");
     let state = if status.deployed { resources } else { paint(DIM, "not deployed") };
     console::print(format!("{}  {state}  {}", paint(BOLD, status.workspace), status.url.unwrap_or_default()));
+    status.certificates.iter().for_each(show_certificate);
     for service in status.services {
         show_service(service);
         let last = status.unserved.iter().chain(&status.unconfirmed).filter(|last| last.service == service.name);
@@ -303,6 +326,16 @@ fn show_service(service: &ServiceStatus) {
     if let Some(image) = &service.image {
         console::print(format!("  {:<20} {}", "", paint(DIM, image)));
     }
+}
+
+fn show_certificate(certificate: &Certificate<'_>) {
+    let Some(status) = certificate.status else {
+        let unknown = certificate.unknown.as_deref().unwrap_or_default();
+        return console::print(format!("  {:<20} {}", "certificate", paint(WARN, format!("unknown: {unknown}"))));
+    };
+    let style = if output::certificate::is_fine(status) { GOOD } else { WARN };
+    let state = paint(style, output::certificate::state(status));
+    console::print(format!("  {:<20} {}: {state}", "certificate", output::certificate::names(status, 2)));
 }
 
 fn show_not_deployed(service: &NotDeployed) {

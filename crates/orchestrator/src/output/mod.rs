@@ -1,5 +1,6 @@
 //! Plans, runs and results as text. Data goes to stdout, everything else to stderr; both are readable without colour.
 
+pub mod certificate;
 pub mod console;
 pub mod drift;
 mod live;

@@ -4,6 +4,7 @@ pub mod availability;
 pub mod certificates;
 pub mod context;
 pub mod deployed;
+pub mod deployed_certificates;
 pub mod images;
 pub mod lost_images;
 pub mod name_zones;

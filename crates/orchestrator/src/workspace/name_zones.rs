@@ -33,5 +33,10 @@ fn names<'a>(workspace: &Workspace, https: &'a Https) -> BTreeSet<&'a str> {
     // An existing certificate needs no validation records, so the zones of its names do not matter.
     let of_certificate = https.certificate_names.iter().filter(|_| https.certificate_arn.is_none());
     let all = of_certificate.chain(&https.names).map(|name| base_name(name));
-    all.filter(|name| https.zones.contains_key(*name) || in_zone(name, &workspace.zone).is_err()).collect()
+    all.filter(|name| is_elsewhere(workspace, https, name)).collect()
+}
+
+/// Returns whether a name is not in the zone of the workspace, or the configuration names its zone.
+pub fn is_elsewhere(workspace: &Workspace, https: &Https, name: &str) -> bool {
+    https.zones.contains_key(name) || in_zone(name, &workspace.zone).is_err()
 }

@@ -1,8 +1,10 @@
 //! `doctor`: checks everything that a deploy needs.
 
 mod account;
+mod certificates;
 mod check;
 mod hostnames;
+mod https;
 mod permissions;
 mod prerequisites;
 mod quotas;
@@ -43,16 +45,18 @@ pub async fn doctor(global: &Global, name: &str) -> Result<Exit, Error> {
             let (state, conditions) = tokio::join!(Session::read_only(&store), store.probe_conditional_writes());
             checks.extend(prerequisites::conditions(&workspace.state.bucket, conditions));
             let snapshot = state.as_ref().map_or_else(|_| Snapshot::default(), Clone::clone);
-            let (prepared, ownership_tags, rest) = tokio::join!(
+            let (prepared, ownership_tags, rest, https) = tokio::join!(
                 prerequisites::checks(global, &aws, &workspace, &account, state),
                 ownership_tags(global, name, &snapshot),
                 account::checks(&aws, &workspace, &snapshot),
+                https::checks(&aws, &workspace, &snapshot),
             );
             let (prepared, missing) = prepared;
             checks.extend(prepared);
             command = missing;
             checks.extend(ownership_tags);
             checks.extend(rest);
+            checks.extend(https);
         }
     }
     let ready = checks.iter().all(|check| check.verdict != Verdict::Bad);

@@ -1,5 +1,5 @@
-//! Checks of the quotas of the account: VPCs, internet gateways, load balancers, cache nodes, and the virtual CPUs of
-//! tasks.
+//! Checks of the quotas of the account: VPCs, internet gateways, load balancers, cache nodes, certificates, and the
+//! virtual CPUs of tasks.
 
 use super::check::{Check, Verdict};
 use crate::stack::names;
@@ -10,17 +10,22 @@ use aws_sdk_servicequotas::Client;
 use aws_sdk_servicequotas::config::Builder;
 use pb_aws::no_retry;
 use pb_config::Workspace;
-use pb_edge::LoadBalancerClient;
+use pb_edge::{CertificateClient, LoadBalancerClient};
 use pb_engine::{Failure, Snapshot};
 use pb_net::Ec2;
 use pb_rules::capacity::{Needs, vcpus_of};
-use pb_rules::quotas::{CACHE_NODES, INTERNET_GATEWAYS, LOAD_BALANCERS, Quota, VPCS};
+use pb_rules::quotas::{CACHE_NODES, CERTIFICATES, INTERNET_GATEWAYS, LOAD_BALANCERS, Quota, VPCS};
 
 /// Makes all checks of the quotas in parallel.
 pub async fn checks(aws: &SdkConfig, workspace: &Workspace, snapshot: &Snapshot) -> Vec<Check> {
     let once = Client::from_conf(Builder::from(aws).retry_config(no_retry()).build());
     let (service, code) = VCPUS;
-    let (mut checks, vcpus) = tokio::join!(room(aws, &once, snapshot), current_value(&once, service, code));
+    let (mut checks, certificates, vcpus) = tokio::join!(
+        room(aws, &once, snapshot),
+        certificate_room(aws, &once, workspace, snapshot),
+        current_value(&once, service, code)
+    );
+    checks.extend(certificates);
     checks.push(self::vcpus(workspace, vcpus));
     checks
 }
@@ -91,6 +96,25 @@ async fn node_room(aws: &SdkConfig, client: &Client, exists: bool) -> Check {
         (Ok(count), limit) => room_for(NAME, "Amazon ElastiCache", count, limit),
         (Err(failure), _) => Check::failed(NAME, Verdict::Unknown, &failure),
     }
+}
+
+/// Checks the room for a certificate, if one is to be requested.
+async fn certificate_room(
+    aws: &SdkConfig,
+    client: &Client,
+    workspace: &Workspace,
+    snapshot: &Snapshot,
+) -> Option<Check> {
+    const NAME: &str = "room for a certificate";
+    workspace.https.as_ref().filter(|https| https.certificate_arn.is_none())?;
+    if snapshot.resources.contains_key(pb_edge::names::CERTIFICATE) {
+        return Some(Check::good(NAME, "the certificate already exists"));
+    }
+    let certificates = CertificateClient::new(aws);
+    Some(match tokio::join!(pb_edge::certificate_count(&certificates), limit(client, &CERTIFICATES)) {
+        (Ok(count), limit) => room_for(NAME, "AWS Certificate Manager", count, limit),
+        (Err(failure), _) => Check::failed(NAME, Verdict::Unknown, &failure),
+    })
 }
 
 /// Returns the check of the room for one more resource of `service`.
