@@ -172,6 +172,23 @@ def test_existing_certificate_is_used_and_never_deleted(workspace: TestWorkspace
     assert [one["CertificateArn"] for one in certificates(workspace)] == [arn] and len(cname_records(workspace)) == 1
 
 
+def test_rollback_repairs_the_https_listener(workspace: TestWorkspace) -> None:
+    set_https(workspace)
+    workspace.deploy()
+    workspace.configure({"services": {"flask": {"image": image("second")}}})
+    workspace.deploy()
+    elbv2 = workspace.aws.elbv2
+    (vpc,) = workspace.inventory.vpcs()
+    group = elbv2.create_target_group(Name="empty", Protocol="HTTP", Port=8000, VpcId=vpc, TargetType="ip")
+    action = {"Type": "forward", "TargetGroupArn": group["TargetGroups"][0]["TargetGroupArn"]}
+    (https,) = [arn for arn, listener in workspace.inventory.listeners().items() if listener["Port"] == 443]
+    elbv2.modify_listener(ListenerArn=https, DefaultActions=[action])
+    url = f"https://{hostname(workspace)}/"
+    assert get(workspace, url).status == 503
+    workspace.run("rollback", "staging", "--yes").expect_exit()
+    assert '"revision": "staging-flask:1"' in get(workspace, url).body
+
+
 def issued(workspace: TestWorkspace, name: str) -> str:
     """Requests a certificate as a person would, with its validation record, and returns the ARN once it is issued."""
     acm, route53 = workspace.aws.acm, workspace.aws.route53

@@ -11,7 +11,7 @@ use aws_sdk_acm::operation::list_tags_for_certificate::ListTagsForCertificateOut
 use aws_sdk_acm::operation::request_certificate::{RequestCertificateError, RequestCertificateOutput};
 use aws_sdk_acm::types::{
     CertificateDetail, CertificateStatus, CertificateSummary, DomainStatus, DomainValidation, FailureReason,
-    KeyAlgorithm, Tag,
+    KeyAlgorithm, Tag, ValidationMethod,
 };
 use aws_smithy_mocks::{Rule, mock};
 use pb_engine::{Action, Class, Graph, Standalone};
@@ -94,7 +94,7 @@ async fn request_has_all_names_and_is_awaited() {
             let token = call.idempotency_token().unwrap_or_default();
             call.domain_name() == Some("example.org")
                 && others == BTreeSet::from(["*.example.org", "www.example.net"])
-                && call.validation_method().map(|method| method.as_str()) == Some("DNS")
+                && call.validation_method() == Some(&ValidationMethod::Dns)
                 && token.len() == 32
                 && token.chars().all(|c| c.is_ascii_alphanumeric())
                 && call.tags().len() == 4

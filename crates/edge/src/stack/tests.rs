@@ -4,7 +4,7 @@ use super::{EdgeClients, EdgeInputs, EdgeSpec, EdgeStack};
 use crate::{
     CertificateClient, CertificateSource, DnsClient, HttpsSpec, HttpsStack, LoadBalancerClient, RouteSpec, Zone,
 };
-use pb_engine::{Failure, Graph, Input};
+use pb_engine::{Address, Failure, Graph, Input};
 
 /// Adds a stack with the service `api`.
 fn add(graph: &mut Graph, hostname: &str) -> Result<(EdgeSpec, EdgeStack), Failure> {
@@ -87,7 +87,7 @@ fn https_adds_certificate_records_listener_and_redirect() {
     assert!(graph.validate().unwrap().is_empty());
     let specs = graph.specs().unwrap();
     let of = |at: &str| specs.iter().find(|(address, _)| address.as_str() == at).map(|(_, spec)| spec.clone()).unwrap();
-    let added: Vec<&str> = graph.addresses().skip(before).map(|address| address.as_str()).collect();
+    let added: Vec<&str> = graph.addresses().skip(before).map(Address::as_str).collect();
     assert_eq!(
         added,
         [

@@ -2,7 +2,9 @@
 
 use pb_engine::Address;
 
-pub use pb_edge::names::{LISTENER, LOAD_BALANCER, RECORD, route_rule, route_targets};
+pub use pb_edge::names::{
+    LISTENER, LISTENER_HTTPS, LOAD_BALANCER, RECORD, route_rule, route_rule_https, route_targets,
+};
 pub use pb_fargate::names::{CLUSTER, LOG_GROUP, REPOSITORY, service, task_definition};
 pub use pb_net::names::{BALANCER_SUBNET, TASKS_SUBNET, VPC};
 
@@ -39,6 +41,12 @@ pub fn targets(key: &str) -> String {
 /// Returns the address of the listener rule of a web service; `None` for the service that needs no rule.
 pub fn listener_rule(key: &str) -> Option<String> {
     (key != DEFAULT_SERVICE).then(|| route_rule(key))
+}
+
+/// Returns the addresses of the listener rules of a web service: those of the HTTP and of the HTTPS listener.
+pub fn listener_rules(key: &str) -> Vec<String> {
+    let all = [route_rule, route_rule_https].map(|address| address(key));
+    if key == DEFAULT_SERVICE { Vec::new() } else { all.to_vec() }
 }
 
 /// Returns the address of the target health check of a service.

@@ -95,17 +95,17 @@ impl Traffic<'_> {
         self.service.before.as_ref()?;
         let after = self.service.after.as_ref()?;
         let key = self.service.key;
-        let request_path = [
-            (Some(names::LOAD_BALANCER.to_owned()), BALANCER_SECS + TASKS_SECS + DNS_TTL_SECS),
-            (Some(names::LISTENER.to_owned()), TASKS_SECS),
-            (Some(names::targets(key)), TASKS_SECS),
-            (names::listener_rule(key), TASKS_SECS),
-            (Some(names::RECORD.to_owned()), DNS_TTL_SECS),
-            (Some(self.service.step.address.to_string()), DRAINING_SECS + TASKS_SECS),
+        let mut request_path = vec![
+            (names::LOAD_BALANCER.to_owned(), BALANCER_SECS + TASKS_SECS + DNS_TTL_SECS),
+            (names::LISTENER.to_owned(), TASKS_SECS),
+            (names::LISTENER_HTTPS.to_owned(), TASKS_SECS),
+            (names::targets(key), TASKS_SECS),
+            (names::RECORD.to_owned(), DNS_TTL_SECS),
+            (self.service.step.address.to_string(), DRAINING_SECS + TASKS_SECS),
         ];
-        let replaced = request_path
-            .iter()
-            .filter_map(|(address, seconds)| Some((self.deleted_first(address.as_ref()?)?, seconds)));
+        request_path.extend(names::listener_rules(key).into_iter().map(|rule| (rule, TASKS_SECS)));
+        let replaced =
+            request_path.iter().filter_map(|(address, seconds)| Some((self.deleted_first(address)?, seconds)));
         let replaced: Vec<(&Step, &u64)> = replaced.collect();
         if let Some((step, _)) = replaced.first() {
             let waits_for_queue = replaced.iter().any(|(step, _)| step.kind == Services::KIND) && self.replaces_queue();

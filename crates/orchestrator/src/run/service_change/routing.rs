@@ -63,21 +63,24 @@ fn web_services(observed: &Observed, steps: &[Step]) -> Result<WebServices, Erro
     Ok(services)
 }
 
-/// Returns the steps that point the listener, and each of its rules, to the target group of its service, if the current
+/// Returns the steps that point the listeners, and each of their rules, to the target group of its service, if the current
 /// one has no healthy target.
 async fn listener_repairs(aws: &SdkConfig, observed: &Observed, services: &WebServices) -> Result<Vec<Step>, Error> {
     let mut steps = Vec::new();
     for (address, service) in services {
         let Some(target) = service.load_balancers.first() else { continue };
         let wanted = &target.target_group_arn;
-        steps.extend(match names::listener_rule(names::service_key(address)) {
-            None => {
-                repair::<Listener>(aws, observed, names::LISTENER, wanted, |spec| &mut spec.target_group_arn).await?
+        let key = names::service_key(address);
+        if key == DEFAULT_SERVICE {
+            for listener in [names::LISTENER, names::LISTENER_HTTPS] {
+                let repaired = repair::<Listener>(aws, observed, listener, wanted, |spec| &mut spec.target_group_arn);
+                steps.extend(repaired.await?);
             }
-            Some(rule) => {
-                repair::<ListenerRule>(aws, observed, &rule, wanted, |spec| &mut spec.target_group_arn).await?
-            }
-        });
+        }
+        for rule in names::listener_rules(key) {
+            let repaired = repair::<ListenerRule>(aws, observed, &rule, wanted, |spec| &mut spec.target_group_arn);
+            steps.extend(repaired.await?);
+        }
     }
     Ok(steps)
 }
