@@ -6,7 +6,7 @@ use pb_aws::ForOperation;
 use pb_engine::{Class, Failure};
 
 /// Attribute of HTTPS listeners. (Elastic Load Balancing API: ListenerAttribute)
-const HSTS: &str = "routing.http.response.strict_transport_security.header_value";
+pub(super) const HSTS: &str = "routing.http.response.strict_transport_security.header_value";
 
 /// Returns the value of the header; empty if the listener adds no header, and `None` if the listener does not exist.
 pub(super) async fn read_hsts(client: &Client, arn: &str) -> Result<Option<String>, Failure> {

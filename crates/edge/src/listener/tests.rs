@@ -1,20 +1,25 @@
 //! Tests of the resource kind for listeners.
 
+use super::attributes::HSTS;
 use super::{Listener, ListenerSpec, forward_target};
 use crate::LoadBalancerClient as Client;
 use crate::testing::{error_meta, name_tag, ownership_tags, standalone};
 use aws_sdk_elasticloadbalancingv2::operation::create_listener::{CreateListenerError, CreateListenerOutput};
 use aws_sdk_elasticloadbalancingv2::operation::delete_listener::DeleteListenerError;
+use aws_sdk_elasticloadbalancingv2::operation::describe_listener_attributes::DescribeListenerAttributesOutput;
 use aws_sdk_elasticloadbalancingv2::operation::describe_listeners::DescribeListenersOutput;
 use aws_sdk_elasticloadbalancingv2::operation::describe_load_balancers::DescribeLoadBalancersOutput;
 use aws_sdk_elasticloadbalancingv2::operation::describe_tags::DescribeTagsOutput;
 use aws_sdk_elasticloadbalancingv2::operation::modify_listener::ModifyListenerOutput;
+use aws_sdk_elasticloadbalancingv2::operation::modify_listener_attributes::ModifyListenerAttributesOutput;
 use aws_sdk_elasticloadbalancingv2::types::{
-    Action, ActionTypeEnum, ForwardActionConfig, Listener as AwsListener, LoadBalancer, ProtocolEnum, Tag,
-    TagDescription, TargetGroupTuple,
+    Action, ActionTypeEnum, Certificate, ForwardActionConfig, Listener as AwsListener, ListenerAttribute, LoadBalancer,
+    ProtocolEnum, Tag, TagDescription, TargetGroupTuple,
 };
 use aws_smithy_mocks::{Rule, mock};
 use pb_engine::{Graph, Resource, Standalone, UNKNOWN};
+
+const CERTIFICATE: &str = "arn:aws:acm:us-east-2:123456789012:certificate/1";
 
 fn spec() -> ListenerSpec {
     ListenerSpec {
@@ -147,4 +152,78 @@ fn listeners_coexist_only_with_different_target_groups() {
     assert!(!Listener::can_coexist(&spec(), &other));
     assert!(Listener::can_coexist(&spec(), &ListenerSpec { target_group_arn: "arn:tg2".to_owned(), ..other }));
     assert!(!Listener::can_coexist(&spec(), &ListenerSpec { target_group_arn: "arn:tg2".to_owned(), ..spec() }));
+}
+
+fn https_spec() -> ListenerSpec {
+    ListenerSpec {
+        port: 443,
+        protocol: "HTTPS".to_owned(),
+        certificate_arn: Some(CERTIFICATE.to_owned()),
+        ssl_policy: Some(pb_rules::https::DEFAULT_POLICY.to_owned()),
+        hsts: Some("max-age=86400".to_owned()),
+        ..spec()
+    }
+}
+
+fn https_listener(certificate: &str) -> AwsListener {
+    AwsListener::builder()
+        .listener_arn("arn:listener")
+        .load_balancer_arn("arn:lb")
+        .port(443)
+        .protocol(ProtocolEnum::Https)
+        .certificates(Certificate::builder().certificate_arn(certificate).build())
+        .ssl_policy(pb_rules::https::DEFAULT_POLICY)
+        .default_actions(forward("arn:tg"))
+        .build()
+}
+
+/// Mocks the HSTS header of the listener.
+fn header(value: &'static str) -> Rule {
+    mock!(Client::describe_listener_attributes).then_output(move || {
+        let attribute = ListenerAttribute::builder().key(HSTS).value(value).build();
+        DescribeListenerAttributesOutput::builder().attributes(attribute).build()
+    })
+}
+
+#[tokio::test(start_paused = true)]
+async fn https_listener_has_certificate_policy_and_header() {
+    let create = mock!(Client::create_listener)
+        .match_requests(|call| {
+            call.protocol() == Some(&ProtocolEnum::Https)
+                && call.certificates()[0].certificate_arn() == Some(CERTIFICATE)
+                && call.ssl_policy() == Some(pb_rules::https::DEFAULT_POLICY)
+        })
+        .then_output(|| CreateListenerOutput::builder().listeners(https_listener(CERTIFICATE)).build());
+    let set = mock!(Client::modify_listener_attributes)
+        .match_requests(|call| {
+            call.attributes()[0].key() == Some(HSTS) && call.attributes()[0].value() == Some("max-age=86400")
+        })
+        .then_output(|| ModifyListenerAttributesOutput::builder().build());
+    let [balancers, listeners, tags] = account(Vec::new(), Vec::new());
+    with(https_spec(), &[&balancers, &listeners, &tags, &create, &set]).deploy().await.unwrap();
+    assert_eq!((create.num_calls(), set.num_calls()), (1, 1));
+
+    let [balancers, listeners, tags] = account(vec![https_listener(CERTIFICATE)], listener_tags());
+    let rules = [&balancers, &listeners, &tags, &header("max-age=86400")];
+    let plan = with(https_spec(), &rules).plan().await.unwrap();
+    assert!(plan.is_empty(), "{plan:?}");
+    let unset = ListenerSpec { hsts: None, ..https_spec() };
+    let plan = with(unset, &rules).plan().await.unwrap();
+    assert!(plan.is_empty(), "the header stays as it is without a value: {plan:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn changed_certificate_is_set_with_the_policy() {
+    let old = CERTIFICATE.replace("/1", "/2");
+    let [balancers, listeners, tags] = account(vec![https_listener(&old)], listener_tags());
+    let modify = mock!(Client::modify_listener)
+        .match_requests(|call| {
+            call.certificates()[0].certificate_arn() == Some(CERTIFICATE)
+                && call.ssl_policy() == Some(pb_rules::https::DEFAULT_POLICY)
+                && call.default_actions().is_empty()
+        })
+        .then_output(|| ModifyListenerOutput::builder().build());
+    let rules = [&balancers, &listeners, &tags, &header("max-age=86400"), &modify];
+    with(https_spec(), &rules).deploy().await.unwrap();
+    assert_eq!(modify.num_calls(), 1);
 }

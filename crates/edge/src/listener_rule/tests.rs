@@ -1,4 +1,4 @@
-use super::{ListenerRule, ListenerRuleSpec};
+use super::{ListenerRule, ListenerRuleSpec, Redirect};
 use crate::LoadBalancerClient as Client;
 use crate::testing::{error_meta, name_tag, ownership_tags, standalone};
 use aws_sdk_elasticloadbalancingv2::operation::create_rule::{CreateRuleError, CreateRuleOutput};
@@ -239,4 +239,32 @@ fn invalid_specs_are_refused() {
         assert!(ListenerRule::validate(&bad).is_err(), "{bad:?}");
     }
     assert_eq!(ListenerRule::validate(&spec()), Ok(()));
+}
+
+#[test]
+fn redirect_is_created_after_all_other_rules() {
+    let redirect = ListenerRuleSpec {
+        priority: 1,
+        hosts: BTreeSet::new(),
+        paths: set(&["/*"]),
+        target_group_arn: String::new(),
+        redirect: Some(Redirect::to_https(443)),
+        ..spec()
+    };
+    let interim = ListenerRule::interim_spec(None, &redirect).unwrap();
+    assert_eq!(interim.until, Awaited::Peers);
+    assert_eq!(interim.spec.hosts, set(&["not-served-yet.invalid"]));
+    // An interrupted run leaves the interim rule, which the next run completes.
+    let next = ListenerRule::interim_spec(Some(&interim.spec), &redirect).unwrap();
+    assert_eq!((next.until, &next.spec.hosts), (Awaited::Peers, &interim.spec.hosts));
+}
+
+#[test]
+fn redirect_action_is_read_as_it_is_written() {
+    let redirect = Redirect::to_https(443);
+    let action = redirect.action();
+    let config = action.redirect_config().unwrap();
+    assert_eq!(config.status_code().map(|code| code.as_str()), Some("HTTP_301"));
+    assert_eq!((config.protocol(), config.port(), config.path()), (Some("HTTPS"), Some("443"), Some("/#{path}")));
+    assert_eq!(Redirect::of_action(&action), Some(redirect));
 }
