@@ -56,10 +56,10 @@ COMMANDS: dict[str, tuple[str, int]] = {
     "pb-deploy state restore {workspace} VERSION": ("pb-deploy state restore staging VERSION --yes", 0),
     "pb-deploy deploy {name}": ("pb-deploy deploy staging --yes", 0),
     "pb-deploy deploy {workspace}": ("pb-deploy deploy staging --yes", 0),
-    "pb-deploy deploy {workspace} --replace {address}": ("pb-deploy deploy staging --replace fargate/celery --yes", 0),
     "pb-deploy deploy {context.name}": ("pb-deploy deploy staging --yes", 0),
     "pb-deploy {run.operation.to_string} {workspace}": ("pb-deploy deploy staging --yes", 0),
     "pb-deploy rollback {workspace}": ("pb-deploy rollback staging --yes", 0),
+    "pb-deploy deploy {workspace} --replace {address}": ("pb-deploy deploy staging --replace fargate/celery --yes", 0),
     # Nobody has the lock, so it cannot be broken.
     "pb-deploy unlock {} {}": ("pb-deploy unlock staging 00000000-0000-0000-0000-000000000000", 1),
     "pb-deploy unlock {workspace} {}": ("pb-deploy unlock staging 00000000-0000-0000-0000-000000000000", 1),

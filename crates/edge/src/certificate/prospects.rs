@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 /// Number of names about which public DNS is asked at the same time.
 const PARALLEL: usize = 16;
 
-/// What public DNS says about the validation of a name. Both lists are empty if AWS can validate it.
+/// Obstacles to the validation of a name, by public DNS. Both lists are empty if AWS can validate it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Prospects {
     /// Reasons why AWS cannot validate the name.
