@@ -75,6 +75,7 @@ def test_ready_names_policy_and_quota_are_good(workspace: TestWorkspace) -> None
     for name in (f"name {hostname(workspace)}", f"name {more}"):
         assert found[name]["verdict"] == "good" and "public DNS lets AWS issue" in found[name]["found"], found[name]
     assert found["TLS policy"]["verdict"] == "good"
+    assert found["permissions"]["found"] == "all 12 simulated actions are allowed"
     room = found["room for a certificate"]
     assert room["verdict"] == "good" and room["found"].startswith("0 of 2500"), room
 

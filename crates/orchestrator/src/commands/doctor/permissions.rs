@@ -23,6 +23,9 @@ const ACTIONS: [&str; 10] = [
     "route53:ChangeResourceRecordSets",
 ];
 
+/// The first action that certificates need.
+const REQUEST_CERTIFICATE: &str = "acm:RequestCertificate";
+
 /// The action that passes a role to a service, so that ECS can start tasks with it.
 const PASS_ROLE: &str = "iam:PassRole";
 
@@ -32,6 +35,8 @@ const NAME: &str = "permissions";
 /// The result of a simulation by IAM.
 #[derive(Debug, Default, PartialEq)]
 struct Simulation {
+    /// Number of actions that were simulated.
+    count: usize,
     /// Actions that are denied on all resources.
     denied: Vec<String>,
     /// Actions that are not allowed on all resources, but may be allowed on those of this stack, which may not exist
@@ -42,10 +47,16 @@ struct Simulation {
 /// Asks IAM for the permissions of the credentials. IAM may deny the simulation itself, and does not take the policies
 /// of an organization into account.
 pub async fn check(aws: &SdkConfig, workspace: &Workspace) -> Check {
-    match simulate(aws, &workspace.roles.execution).await {
+    match simulate(aws, &workspace.roles.execution, &actions(workspace)).await {
         Ok(simulation) => verdict(&simulation, &workspace.roles.execution),
         Err(failure) => Check::failed(NAME, Verdict::Unknown, &failure),
     }
+}
+
+/// Returns the actions that are simulated.
+fn actions(workspace: &Workspace) -> Vec<&'static str> {
+    let requests = workspace.https.as_ref().is_some_and(|https| https.certificate_arn.is_none());
+    ACTIONS.into_iter().chain(requests.then_some(REQUEST_CERTIFICATE)).collect()
 }
 
 fn verdict(simulation: &Simulation, role: &str) -> Check {
@@ -55,7 +66,7 @@ fn verdict(simulation: &Simulation, role: &str) -> Check {
         return Check::bad(NAME, format!("not allowed: {}", simulation.denied.join(", ")), hint);
     }
     match simulation.unclear.is_empty() {
-        true => Check::good(NAME, format!("all {} simulated actions are allowed", ACTIONS.len() + 1)),
+        true => Check::good(NAME, format!("all {} simulated actions are allowed", simulation.count)),
         false => {
             let found = format!("not allowed on every resource: {}", simulation.unclear.join(", "));
             let hint = format!("make sure that the policy allows them on the resources of this stack; {hint}");
@@ -64,7 +75,7 @@ fn verdict(simulation: &Simulation, role: &str) -> Check {
     }
 }
 
-async fn simulate(aws: &SdkConfig, role: &str) -> Result<Simulation, Failure> {
+async fn simulate(aws: &SdkConfig, role: &str, actions: &[&str]) -> Result<Simulation, Failure> {
     let identity = aws_sdk_sts::Client::new(aws).get_caller_identity().send().await;
     let identity = identity.for_operation("sts:GetCallerIdentity")?;
     let once = aws_sdk_iam::config::Builder::from(aws).retry_config(no_retry()).build();
@@ -72,7 +83,7 @@ async fn simulate(aws: &SdkConfig, role: &str) -> Result<Simulation, Failure> {
     let source = source_arn(&client, identity.arn().unwrap_or_default()).await?;
     // A role that does not exist is reported by another check.
     let role = role_arn(&client, role).await.unwrap_or_else(|_| default_role_arn(&source, role));
-    simulate_actions(&client, &source, &role).await
+    simulate_actions(&client, &source, &role, actions).await
 }
 
 /// Returns the ARN of the user or role whose policies IAM can simulate. For a session of a role, this is the ARN of the
@@ -102,9 +113,14 @@ async fn role_arn(client: &aws_sdk_iam::Client, name: &str) -> Result<String, Fa
     arn.ok_or_else(|| Failure::new(Class::Ambiguous, "iam:GetRole", "the response contains no role"))
 }
 
-async fn simulate_actions(client: &aws_sdk_iam::Client, source: &str, role: &str) -> Result<Simulation, Failure> {
+async fn simulate_actions(
+    client: &aws_sdk_iam::Client,
+    source: &str,
+    role: &str,
+    actions: &[&str],
+) -> Result<Simulation, Failure> {
     let ask = || client.simulate_principal_policy().policy_source_arn(source);
-    let any = ask().set_action_names(Some(ACTIONS.map(str::to_owned).to_vec())).send();
+    let any = ask().set_action_names(Some(actions.iter().map(|action| (*action).to_owned()).collect())).send();
     // Policies that follow the advice of AWS allow a role to be passed only to the service that needs it.
     let to_tasks = ContextEntry::builder()
         .context_key_name("iam:PassedToService")
@@ -113,7 +129,7 @@ async fn simulate_actions(client: &aws_sdk_iam::Client, source: &str, role: &str
         .build();
     let pass = ask().action_names(PASS_ROLE).resource_arns(role).context_entries(to_tasks).send();
     let (any, pass) = tokio::join!(any, pass);
-    let mut simulation = Simulation::default();
+    let mut simulation = Simulation { count: actions.len() + 1, ..Simulation::default() };
     for result in any.for_operation("iam:SimulatePrincipalPolicy")?.evaluation_results() {
         match result.eval_decision() {
             Decision::Allowed => {}
@@ -210,12 +226,13 @@ mod tests {
         let rule = mock!(aws_sdk_iam::Client::simulate_principal_policy)
             .then_compute_output(move |input| answer(input, decide));
         let client = pb_aws::mock_client!(aws_sdk_iam, [&rule]);
-        simulate_actions(&client, ANA, "arn:aws:iam::123456789012:role/ecs").await.unwrap()
+        simulate_actions(&client, ANA, "arn:aws:iam::123456789012:role/ecs", &ACTIONS).await.unwrap()
     }
 
     #[tokio::test]
     async fn simulation_separates_denied_from_unclear_actions() {
-        assert_eq!(simulation_of(|_| Decision::Allowed).await, Simulation::default());
+        let allowed = Simulation { count: ACTIONS.len() + 1, ..Simulation::default() };
+        assert_eq!(simulation_of(|_| Decision::Allowed).await, allowed);
         let simulation = simulation_of(|name| match name {
             "ec2:CreateVpc" => Decision::ExplicitDeny,
             "ecs:CreateService" => Decision::ImplicitDeny,
@@ -232,7 +249,7 @@ mod tests {
     fn unclear_permission_warns_denied_permission_fails() {
         let simulation = |denied: &[&str], unclear: &[&str]| {
             let words = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect();
-            verdict(&Simulation { denied: words(denied), unclear: words(unclear) }, "ecs")
+            verdict(&Simulation { count: 11, denied: words(denied), unclear: words(unclear) }, "ecs")
         };
         assert_eq!(simulation(&[], &[]).verdict, Verdict::Good);
         let unclear = simulation(&[], &["ecs:CreateService"]);
