@@ -14,14 +14,17 @@ use aws_sdk_elasticloadbalancingv2::types::{
 use futures_util::future::try_join_all;
 use pb_aws::ForOperation;
 use pb_engine::{
-    Change, Class, Context, Failure, Found, Ownership, ReadScope, Resource, fetch_each, is_unknown, list_with_details,
-    unknown,
+    Awaited, Change, Class, Context, Failure, Found, Interim, Ownership, ReadScope, Resource, fetch_each, is_unknown,
+    list_with_details, unknown,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// Protocol of listeners with TLS.
 pub(crate) const HTTPS: &str = "HTTPS";
+
+/// Target of actions that redirect all requests.
+const REDIRECT: &str = "redirect";
 
 /// Resource kind for listeners.
 pub struct Listener {
@@ -113,6 +116,15 @@ impl Resource for Listener {
     /// balancer (TargetGroupAssociationLimit).
     fn can_coexist(old: &ListenerSpec, new: &ListenerSpec) -> bool {
         old.load_balancer_arn != new.load_balancer_arn && old.target_group_arn != new.target_group_arn
+    }
+
+    /// A listener that redirects all requests goes on with that until its rules do: without them, the target group would
+    /// get the requests of other services. A target group that does not exist yet must belong to the load balancer
+    /// before its service is created, so the listener then refers to it at once.
+    fn interim_spec(old: Option<&ListenerSpec>, new: &ListenerSpec) -> Option<Interim<ListenerSpec>> {
+        let old = old.filter(|old| old.target_group_arn == REDIRECT && !is_unknown(&new.target_group_arn))?;
+        let spec = ListenerSpec { target_group_arn: old.target_group_arn.clone(), ..new.clone() };
+        Some(Interim { spec, until: Awaited::DependentsOfKind(crate::ListenerRule::KIND) })
     }
 
     fn id(attrs: &ListenerAttrs) -> Option<String> {

@@ -135,6 +135,11 @@ kind!(Route, "test.route", {
         Some(Interim { spec: Spec { value, ..new.clone() }, until: Awaited::Peers })
     }
 });
+kind!(Gate, "test.gate", {
+    fn interim_spec(old: Option<&Spec>, _: &Spec) -> Option<Interim<Spec>> {
+        old.map(|old| Interim { spec: old.clone(), until: Awaited::DependentsOfKind("test.route") })
+    }
+});
 kind!(Service, "test.service", {
     const RELIES_ON: &'static [&'static str] = &["test.rule"];
 });
@@ -187,6 +192,27 @@ async fn new_door_stays_closed_until_its_service_is_there() {
     let at = |call: &str| calls.iter().position(|known| known == call).unwrap();
     assert!(at("create test/door closed") < at("create test/service one"), "{calls:?}");
     assert_eq!(calls.last().unwrap(), "update test/door one");
+}
+
+#[tokio::test]
+async fn gate_changes_after_the_last_change_of_its_routes() {
+    let (world, ledger) = (Shared::default(), MemoryLedger::default());
+    let graph = |value: &'static str| {
+        let mut graph = Graph::new();
+        let (gates, routes) = (graph.kind(Gate(Arc::clone(&world))), graph.kind(Route(Arc::clone(&world))));
+        let spec = move |name: &str, uses| Spec { name: name.to_owned(), value: value.to_owned(), uses };
+        let gate = graph.add("test/gate", &gates, (), move |()| spec("gate", Vec::new())).unwrap();
+        for address in ["test/a", "test/b"] {
+            graph.add(address, &routes, gate, move |gate| spec(address, vec![gate.id])).unwrap();
+        }
+        graph
+    };
+    assert!(run(&graph("one"), &ledger).await.is_complete());
+    calls(&world);
+    assert!(run(&graph("two"), &ledger).await.is_complete());
+    let calls = calls(&world);
+    assert!(calls.contains(&"update test/a one+two".to_owned()), "{calls:?}");
+    assert_eq!(calls.last().unwrap(), "update test/gate two", "{calls:?}");
 }
 
 #[tokio::test]

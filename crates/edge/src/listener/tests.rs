@@ -17,7 +17,7 @@ use aws_sdk_elasticloadbalancingv2::types::{
     ProtocolEnum, Tag, TagDescription, TargetGroupTuple,
 };
 use aws_smithy_mocks::{Rule, mock};
-use pb_engine::{Graph, Resource, Standalone, UNKNOWN};
+use pb_engine::{Awaited, Graph, Resource, Standalone, UNKNOWN};
 
 const CERTIFICATE: &str = "arn:aws:acm:us-east-2:123456789012:certificate/1";
 
@@ -144,6 +144,16 @@ fn forward_target_names_groups_or_the_action() {
     let config = ForwardActionConfig::builder().target_groups(tuple("a")).target_groups(tuple("b")).build();
     let both = Action::builder().r#type(ActionTypeEnum::Forward).forward_config(config).build();
     assert_eq!(forward_target(&[both]), "a,b");
+}
+
+#[test]
+fn listener_redirects_until_its_rules_do() {
+    let old = ListenerSpec { target_group_arn: "redirect".to_owned(), ..spec() };
+    let interim = Listener::interim_spec(Some(&old), &spec()).unwrap();
+    assert_eq!((interim.spec, interim.until), (old.clone(), Awaited::DependentsOfKind("elbv2.listener_rule")));
+    assert_eq!(Listener::interim_spec(Some(&spec()), &spec()), None);
+    let new_targets = ListenerSpec { target_group_arn: UNKNOWN.to_owned(), ..spec() };
+    assert_eq!(Listener::interim_spec(Some(&old), &new_targets), None, "its service needs the target group at once");
 }
 
 #[test]

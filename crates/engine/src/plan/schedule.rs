@@ -120,6 +120,7 @@ impl Ordering<'_> {
         let interim = self.graph.nodes[index].kind.interim_spec(step.before.as_ref(), step.after.as_ref()?)?;
         let is_awaited = match interim.until {
             Awaited::Dependents => self.dependents(index).next().is_some(),
+            Awaited::DependentsOfKind(kind) => self.dependents_of_kind(index, kind).next().is_some(),
             Awaited::Peers => self.gapless && self.peers(step).any(|other| other != index),
         };
         is_awaited.then_some(interim)
@@ -128,6 +129,9 @@ impl Ordering<'_> {
     fn needs_of_finish(&self, index: usize, step: &Step) -> Vec<(Task, Readiness)> {
         let awaited: Vec<Task> = match self.interim(index, step).map(|interim| interim.until) {
             Some(Awaited::Peers) => self.peers(step).map(|other| self.takeover_task(other)).collect(),
+            Some(Awaited::DependentsOfKind(kind)) => {
+                self.dependents_of_kind(index, kind).map(|other| self.last_change(other)).collect()
+            }
             _ => self.dependents(index).map(Task::Apply).collect(),
         };
         let first = std::iter::once(Task::Apply(index));
@@ -151,7 +155,7 @@ impl Ordering<'_> {
     /// Returns the task after which a resource has taken over work from other resources of its kind.
     fn takeover_task(&self, index: usize) -> Task {
         match self.interim(index, &self.steps[index]).map(|interim| interim.until) {
-            Some(Awaited::Dependents) => Task::Finish(index),
+            Some(Awaited::Dependents | Awaited::DependentsOfKind(_)) => Task::Finish(index),
             _ => Task::Apply(index),
         }
     }
@@ -258,6 +262,11 @@ impl Ordering<'_> {
     fn depends(&self, dependent: usize, on: usize) -> bool {
         let node = self.graph.nodes.get(dependent);
         node.is_some_and(|node| node.inputs.iter().any(|edge| edge.node == on))
+    }
+
+    /// Returns the changed nodes of a kind that depend on `index` directly.
+    fn dependents_of_kind(&self, index: usize, kind: &'static str) -> impl Iterator<Item = usize> {
+        self.dependents(index).filter(move |dependent| self.graph.nodes[*dependent].kind.name() == kind)
     }
 
     /// Returns the changed nodes that depend on `index` directly.

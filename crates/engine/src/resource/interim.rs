@@ -14,6 +14,9 @@ pub struct Interim<S> {
 pub enum Awaited {
     /// The dependents of the resource. If none of them changes, there is no interim spec.
     Dependents,
+    /// The dependents of one kind, until they have their desired specs. If none of them changes, there is no interim
+    /// spec.
+    DependentsOfKind(&'static str),
     /// All other resources of the same kind. If none of them changes, there is no interim spec.
     Peers,
 }
