@@ -66,6 +66,8 @@ impl Resource for Certificate {
     const RELIES_ON: &'static [&'static str] = &["acm.validation"];
     const UNIQUE_NAME: bool = false;
     const TAG_INDEXED: bool = true;
+    /// The order of the names does not matter to clients.
+    const RETAINED_FIELDS: &'static [&'static str] = &["domain_name"];
     type Spec = CertificateSpec;
     type Attrs = CertificateAttrs;
 

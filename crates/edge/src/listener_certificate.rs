@@ -5,13 +5,13 @@ use crate::LoadBalancerClient as Client;
 use aws_sdk_elasticloadbalancingv2::types::Certificate;
 use futures_util::future::try_join_all;
 use pb_aws::ForOperation;
-use pb_engine::{Change, Class, Context, Failure, Found, ReadScope, Resource, is_unknown};
+use pb_engine::{Address, Change, Class, Context, Failure, Found, ReadScope, Resource, is_unknown};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Resource kind for further certificates of listeners.
 ///
-/// They have no tags. A certificate of a listener is managed if it is desired or recorded.
+/// They have no tags. A certificate of a listener is managed if it is desired, recorded or to be imported.
 pub struct ListenerCertificate {
     client: Client,
 }
@@ -60,8 +60,11 @@ impl Resource for ListenerCertificate {
     }
 
     async fn read(&self, scope: &ReadScope<Self>) -> Result<Vec<Found<Self>>, Failure> {
-        let all = scope.desired.iter().chain(&scope.recorded).filter(|(_, one)| Self::id(one).is_some());
-        let all: BTreeMap<_, _> = all.map(|(address, spec)| (spec, address)).collect();
+        let parsed = |(address, id): (&Address, &str)| Some((address.clone(), parse_id(id)?));
+        let imports: Vec<(Address, ListenerCertificateSpec)> = scope.imports().filter_map(parsed).collect();
+        let all = scope.desired.iter().chain(&scope.recorded).chain(&imports);
+        let known = all.filter(|(_, one)| Self::id(one).is_some());
+        let all: BTreeMap<_, _> = known.map(|(address, spec)| (spec, address)).collect();
         let listeners: BTreeSet<&str> = all.keys().map(|spec| spec.listener_arn.as_str()).collect();
         let live = try_join_all(listeners.into_iter().map(|listener| self.certificates(listener))).await?;
         let live: BTreeSet<ListenerCertificateSpec> = live.into_iter().flatten().collect();
@@ -120,6 +123,12 @@ impl ListenerCertificate {
             }
         }
     }
+}
+
+/// Parses an id, `CERTIFICATE of LISTENER`.
+fn parse_id(id: &str) -> Option<ListenerCertificateSpec> {
+    let (certificate, listener) = id.split_once(" of ")?;
+    Some(ListenerCertificateSpec { listener_arn: listener.to_owned(), certificate_arn: certificate.to_owned() })
 }
 
 /// Returns the certificate in the form of a request.

@@ -10,6 +10,7 @@ pub use self::redirect::Redirect;
 
 use crate::LoadBalancerClient as Client;
 use crate::load_balancers::Listeners;
+use crate::names;
 use crate::tags::{self, Tags};
 use aws_sdk_elasticloadbalancingv2::types::{
     Action, ActionTypeEnum, HostHeaderConditionConfig, PathPatternConditionConfig, Rule, RuleCondition,
@@ -17,8 +18,8 @@ use aws_sdk_elasticloadbalancingv2::types::{
 };
 use pb_aws::ForOperation;
 use pb_engine::{
-    Backoff, Change, Class, Context, Failure, Found, Interim, Ownership, Progress, ReadScope, Resource, fetch_each,
-    is_unknown, list_with_details, unknown,
+    Address, Backoff, Change, Class, Context, Failure, Found, Interim, Ownership, Progress, ReadScope, Resource,
+    fetch_each, is_unknown, list_with_details, unknown,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -133,7 +134,10 @@ impl Resource for ListenerRule {
         let likely = scope.recorded.iter().map(|(_, attrs)| attrs.arn.clone());
         let tags = |arns| tags::read(scope, &self.client, arns);
         let all = list_with_details(self.candidates(scope), likely, |(_, rule)| Some(arn(rule)), tags).await?;
-        let found = all.iter().filter_map(|((listener, rule), tags)| classify(scope, listener, rule, tags.as_ref()?));
+        let listeners = Listeners::cached(scope, &self.client).await?;
+        let found = all.iter().filter_map(|((listener, rule), tags)| {
+            classify(scope, (listener, listeners.is_https(listener)), rule, tags.as_ref()?)
+        });
         let untagged =
             all.iter().filter_map(|((listener, rule), tags)| scope.untagged(tags.as_ref()?, &attrs_of(listener, rule)));
         Ok(found.chain(untagged).collect())
@@ -199,14 +203,19 @@ impl Resource for ListenerRule {
 }
 
 impl ListenerRule {
-    /// Returns the rules of the managed and the recorded listeners, and of the listeners that desired or recorded rules
-    /// belong to, each with the ARN of its listener.
+    /// Returns the rules of the managed and the recorded listeners, and of the listeners that rules belong to that are
+    /// desired, recorded or to be imported, each with the ARN of its listener.
     async fn candidates(&self, scope: &ReadScope<Self>) -> Result<Vec<(String, Rule)>, Failure> {
         let listeners = async {
             let listeners = Listeners::cached(scope, &self.client).await?;
             let managed_arns = listeners.0.iter().filter_map(|listener| listener.listener_arn());
             let desired = scope.desired.iter().map(|(_, spec)| spec.listener_arn.as_str());
-            let known = managed_arns.chain(desired).filter(|arn| !is_unknown(arn)).map(str::to_owned);
+            let imports: Vec<String> = scope.imports().filter_map(|(_, arn)| listener_of(arn)).collect();
+            let known = managed_arns
+                .chain(desired)
+                .chain(imports.iter().map(String::as_str))
+                .filter(|arn| !is_unknown(arn))
+                .map(str::to_owned);
             Ok(known.chain(recorded_listener_arns(scope)).collect::<BTreeSet<_>>().into_iter().collect())
         };
         let ask = |arns| fetch_each(arns, |arn| async move { self.rules(&arn).await.map(Some) });
@@ -264,19 +273,28 @@ impl ListenerRule {
     }
 }
 
-/// Classifies a rule: managed if it has the ownership tags, otherwise unmanaged if it uses a desired priority.
-fn classify(scope: &ReadScope<ListenerRule>, listener: &str, rule: &Rule, tags: &Tags) -> Option<Found<ListenerRule>> {
+/// Classifies a rule: managed if it has the ownership tags, otherwise unmanaged if it uses a desired priority. The HTTP
+/// and the HTTPS listener have rules with the same priorities, so it also matters which one it belongs to, if that is
+/// known.
+fn classify(
+    scope: &ReadScope<ListenerRule>,
+    (listener, is_https): (&str, Option<bool>),
+    rule: &Rule,
+    tags: &Tags,
+) -> Option<Found<ListenerRule>> {
     let spec = spec_of(listener, rule, tags);
     let attrs = attrs_of(listener, rule);
     if let Some(address) = scope.managed_address(tags, &[&attrs.arn]) {
         return Some(Found::Managed { address, spec, attrs, ready: true });
     }
-    let same_priority = |wanted: &ListenerRuleSpec| {
-        let same = is_unknown(&wanted.listener_arn) || wanted.listener_arn == listener;
-        wanted.priority == spec.priority && same
+    let is_there = |(address, wanted): &&(Address, ListenerRuleSpec)| match is_https {
+        Some(is_https) if is_unknown(&wanted.listener_arn) => names::is_rule_of_https(address.as_str()) == is_https,
+        _ => is_unknown(&wanted.listener_arn) || wanted.listener_arn == listener,
     };
+    let mut there = scope.desired.iter().filter(is_there);
+    let (address, _) = there.find(|(_, wanted)| wanted.priority == spec.priority)?;
     let what = format!("the listener rule with priority {}", spec.priority);
-    scope.find_desired(same_priority).map(|address| scope.unmanaged(address, what, tags, &attrs.arn))
+    Some(scope.unmanaged(address, what, tags, &attrs.arn))
 }
 
 fn conditions(spec: &ListenerRuleSpec) -> Vec<RuleCondition> {
@@ -311,6 +329,12 @@ fn recorded_listener_arns(scope: &ReadScope<ListenerRule>) -> impl Iterator<Item
     let listeners = scope.recorded_of::<crate::Listener>().into_iter().map(|attrs| attrs.arn);
     let of_rules = scope.recorded.iter().map(|(_, attrs)| attrs.listener_arn.clone());
     listeners.chain(of_rules).filter(|arn| !is_unknown(arn))
+}
+
+/// Derives the ARN of the listener from the ARN of a rule, `...:listener-rule/app/NAME/ID/LISTENER/RULE`.
+fn listener_of(rule_arn: &str) -> Option<String> {
+    let (listener, _) = rule_arn.rsplit_once('/')?;
+    listener.contains(":listener-rule/").then(|| listener.replacen(":listener-rule/", ":listener/", 1))
 }
 
 fn attrs_of(listener: &str, rule: &Rule) -> ListenerRuleAttrs {

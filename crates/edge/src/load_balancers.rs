@@ -3,7 +3,7 @@
 use crate::record::target_name;
 use crate::tags::{self, Tags};
 use aws_sdk_elasticloadbalancingv2::Client;
-use aws_sdk_elasticloadbalancingv2::types::{Listener, LoadBalancer};
+use aws_sdk_elasticloadbalancingv2::types::{Listener, LoadBalancer, ProtocolEnum};
 use pb_aws::ForOperation;
 use pb_engine::{Class, Failure, ReadScope, Resource, fetch_each, list_with_details};
 use std::collections::BTreeSet;
@@ -58,6 +58,12 @@ impl Listeners {
     /// Returns the listeners of this read pass, which are read once for all resource kinds.
     pub(crate) async fn cached<R: Resource>(scope: &ReadScope<R>, client: &Client) -> Result<Arc<Self>, Failure> {
         scope.shared(Self::read(scope, client)).await
+    }
+
+    /// Returns whether the listener with this ARN is an HTTPS listener; `None` if it is not among these listeners.
+    pub(crate) fn is_https(&self, arn: &str) -> Option<bool> {
+        let listener = self.0.iter().find(|listener| listener.listener_arn() == Some(arn))?;
+        Some(listener.protocol() == Some(&ProtocolEnum::Https))
     }
 
     async fn read<R: Resource>(scope: &ReadScope<R>, client: &Client) -> Result<Self, Failure> {

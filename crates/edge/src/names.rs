@@ -48,6 +48,11 @@ pub fn route_rule_https(key: &str) -> String {
     format!("{CONCERN}{key}_rule_https")
 }
 
+/// Returns whether a rule with this address belongs to the HTTPS listener.
+pub(crate) fn is_rule_of_https(address: &str) -> bool {
+    address.ends_with("_rule_https")
+}
+
 /// Returns the address of a certificate, by its number from 1: `edge/certificate`, `edge/certificate_2`.
 #[must_use]
 pub fn certificate(number: usize) -> String {

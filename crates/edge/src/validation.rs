@@ -118,7 +118,8 @@ impl Resource for Validation {
         let abandoned = self.abandoned(scope, &candidates, &certificates).await?;
         candidates.extend(abandoned);
         let found = try_join_all(candidates.iter().map(|candidate| self.find(candidate, &certificates)));
-        Ok(found.await?.into_iter().flatten().collect())
+        let wanted = found.await?.into_iter().flatten().filter(|found| is_not_another(scope, found));
+        Ok(wanted.collect())
     }
 
     async fn create(&self, cx: &Context, spec: &ValidationSpec) -> Result<ValidationAttrs, Failure> {
@@ -150,6 +151,13 @@ impl Resource for Validation {
         let Some(set) = find_record(&self.dns, &attrs.zone_id, &cname).await? else { return Ok(()) };
         write_record(&self.dns, &attrs.zone_id, ChangeAction::Delete, set).await.map(drop)
     }
+}
+
+/// Returns whether a record is the one that is to be imported at its address, or none is to be imported there.
+fn is_not_another(scope: &ReadScope<Validation>, found: &Found<Validation>) -> bool {
+    let Found::Managed { address, attrs, .. } = found else { return true };
+    let (id, mut imports) = (Validation::id(attrs), scope.imports());
+    imports.all(|(at, wanted)| at != address || id.as_deref() == Some(wanted) || attrs.name == wanted)
 }
 
 /// A name that is desired or recorded.
