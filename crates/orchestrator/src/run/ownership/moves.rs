@@ -57,8 +57,9 @@ fn pairs(snapshot: &Snapshot, observed: &Observed, from: &str, to: &str) -> Resu
 }
 
 /// Returns the addresses of all resources that belong to a service, if it is neither Flask nor Celery.
-fn service_addresses(key: &str) -> [String; 4] {
-    [names::task_definition(key), names::service(key), names::route_targets(key), names::route_rule(key)]
+fn service_addresses(key: &str) -> [String; 5] {
+    let (rule, rule_https) = (names::route_rule(key), names::route_rule_https(key));
+    [names::task_definition(key), names::service(key), names::route_targets(key), rule, rule_https]
 }
 
 /// Adds to the reason for a refused move that the service is configured, but its image is not pushed yet.
