@@ -202,6 +202,16 @@ class AccountInventory:
     def _elb_tags(self, arn: str) -> list[dict[str, str]]:
         return self.aws.elbv2.describe_tags(ResourceArns=[arn])["TagDescriptions"][0]["Tags"]
 
+    def certificates(self) -> Resources:
+        """Returns certificates by ARN, with tags. Without key types, ListCertificates leaves out most certificates."""
+        keys = {"keyTypes": ["RSA_2048", "RSA_3072", "RSA_4096", "EC_prime256v1", "EC_secp384r1", "EC_secp521r1"]}
+        listed = self.aws.all("acm", "list_certificates", "CertificateSummaryList", Includes=keys)
+        found: Resources = {summary["CertificateArn"]: summary for summary in listed}
+        for arn in self._to_describe(found):
+            detail = self.aws.acm.describe_certificate(CertificateArn=arn)["Certificate"]
+            found[arn] = {**detail, "Tags": self.aws.acm.list_tags_for_certificate(CertificateArn=arn)["Tags"]}
+        return found
+
     def records(self) -> Resources:
         """Returns DNS records by name and type, without the zone's own NS and SOA records."""
         found = {}
@@ -218,7 +228,7 @@ class AccountInventory:
     KINDS = (
         "vpcs", "gateways", "subnets", "route_tables", "groups", "rules", "interfaces", "replication_groups",
         "cache_subnet_groups", "cache_parameter_groups", "log_groups", "repositories", "clusters", "services",
-        "task_definitions", "balancers", "target_groups", "listeners", "records",
+        "task_definitions", "balancers", "target_groups", "listeners", "certificates", "records",
     )  # fmt: skip
 
     def everything(self) -> dict[str, Resources]:

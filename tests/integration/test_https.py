@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from configuration import image
 from endpoint import control
+from fault_proxy import FaultProxy
 from harness import TestWorkspace, until
 from prober import Prober, address, get
 
@@ -28,18 +29,12 @@ def set_https(workspace: TestWorkspace, **settings: Any) -> None:
 
 def certificates(workspace: TestWorkspace) -> list[dict[str, Any]]:
     """Returns the certificates of the region, with all details."""
-    acm = workspace.aws.acm
-    keys = ["RSA_2048", "EC_prime256v1"]
-    listed = acm.list_certificates(Includes={"keyTypes": keys})["CertificateSummaryList"]
-    return [acm.describe_certificate(CertificateArn=one["CertificateArn"])["Certificate"] for one in listed]
+    return list(workspace.inventory.certificates().values())
 
 
 def cname_records(workspace: TestWorkspace) -> list[str]:
     """Returns the names of the CNAME records in the zones of the account."""
-    route53 = workspace.aws.route53
-    zones = [zone["Id"] for zone in route53.list_hosted_zones()["HostedZones"]]
-    sets = [one for zone in zones for one in route53.list_resource_record_sets(HostedZoneId=zone)["ResourceRecordSets"]]
-    return [one["Name"] for one in sets if one["Type"] == "CNAME"]
+    return [record["Name"] for record in workspace.inventory.records().values() if record["Type"] == "CNAME"]
 
 
 def test_new_stack_serves_https_and_redirects_http(workspace: TestWorkspace, tmp_path: Path) -> None:
@@ -187,6 +182,33 @@ def test_rollback_repairs_the_https_listener(workspace: TestWorkspace) -> None:
     assert get(workspace, url).status == 503
     workspace.run("rollback", "staging", "--yes").expect_exit()
     assert '"revision": "staging-flask:1"' in get(workspace, url).body
+
+
+@pytest.mark.parametrize("call", ["acm:RequestCertificate", "acm:DeleteCertificate"])
+def test_lost_response_leaves_one_certificate(workspace: TestWorkspace, proxy: FaultProxy, call: str) -> None:
+    set_https(workspace)
+    if call == "acm:DeleteCertificate":
+        workspace.deploy()
+    set_https(workspace, names=[f"www.{workspace.config['hostname']}"])
+    lost = proxy.lose_response(call)
+    workspace.run("deploy", "staging", "--yes", url=proxy.url).expect_exit()
+    assert lost.reached.is_set() and len(certificates(workspace)) == 1
+    workspace.assert_no_changes()
+
+
+@pytest.mark.parametrize("call", ["acm:RequestCertificate", "route53:ChangeResourceRecordSets"])
+def test_destroy_after_killed_deploy_leaves_no_certificate(
+    workspace: TestWorkspace, proxy: FaultProxy, call: str
+) -> None:
+    set_https(workspace)
+    stop = proxy.hold_after(call)
+    running = workspace.start("deploy", "staging", "--yes", url=proxy.url)
+    stop.wait()
+    running.kill()
+    proxy.release_all()
+    workspace.run("unlock", "staging", workspace.lock_id()).expect_exit()
+    workspace.destroy()
+    assert workspace.inventory.remains() == {}
 
 
 def issued(workspace: TestWorkspace, name: str) -> str:
