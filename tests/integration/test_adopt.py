@@ -14,7 +14,7 @@ from inventory import normalized
 FORMAT_3 = ROOT / "crates" / "terraform" / "tests" / "fixtures" / "format-3.json"
 #: Mutating calls that an import may make, apart from those for the state and the lease.
 TAGGING = {"CreateTags", "AddTags", "AddTagsToResource", "TagResource"}
-UNTAG_CALLS = {"DeleteTags", "RemoveTags", "RemoveTagsFromResource", "UntagResource"}
+UNTAG_CALLS = {"DeleteTags", "RemoveTags", "RemoveTagsFromResource", "UntagResource", "RemoveTagsFromCertificate"}
 LOCK_CALLS = {"dynamodb:PutItem", "dynamodb:DeleteItem", "s3:DeleteObject"}
 
 
@@ -30,6 +30,12 @@ def ids_by_address(workspace: TestWorkspace) -> dict[str, str]:
             return f"{attrs['cluster']}/{attrs['name']}"
         if kind == "ecs.task_definition":
             return str(attrs["arn"]).rsplit("/", maxsplit=1)[-1]
+        if kind == "acm.validation":
+            return f"{attrs['name']} CNAME"
+        if kind == "elbv2.listener_certificate":
+            return f"{attrs['certificate_arn']} of {attrs['listener_arn']}"
+        if kind == "acm.certificate":
+            return str(attrs["arn"])
         return str(attrs["id"] if "id" in attrs else attrs["arn"] if kind.startswith("elbv2") else attrs["name"])
 
     return {address: aws_id(record) for address, record in resources.items()}

@@ -1,6 +1,8 @@
 //! Differences between the architecture of a state's resources and the one that pb-deploy builds: tasks on Fargate with
-//! public addresses, behind an internet-facing Application Load Balancer that accepts HTTP on port 80.
+//! public addresses, behind an internet-facing Application Load Balancer that accepts HTTP on port 80 and, if it is
+//! configured, HTTPS on port 443.
 
+use crate::https::HttpsSettings;
 use crate::mapping::{Mapping, Reason};
 use crate::state::Resource;
 use pb_engine::Address;
@@ -16,6 +18,9 @@ pub struct Difference {
     /// Addresses of the services that it affects, if they are known.
     #[serde(skip)]
     pub services: Vec<Address>,
+    /// HTTPS settings of the stack, if the difference is about HTTPS and they are known.
+    #[serde(skip)]
+    pub https: Option<HttpsSettings>,
 }
 
 /// Kind of a difference in architecture.
@@ -26,7 +31,7 @@ pub enum DifferenceKind {
     PrivateSubnets,
     /// Tasks have no public addresses.
     NoPublicAddresses,
-    /// The load balancer redirects the requests on its port to HTTPS.
+    /// The load balancer redirects the requests on port 80 to HTTPS.
     HttpsRedirect,
     /// Tasks run on EC2 instances.
     Ec2Instances,
@@ -46,7 +51,13 @@ impl DifferenceKind {
     /// Returns whether the stack can be imported despite the difference.
     #[must_use]
     pub fn is_compatible(self) -> bool {
-        matches!(self, Self::HttpsListener | Self::Autoscaling)
+        self == Self::Autoscaling
+    }
+
+    /// Returns whether the difference is one only as long as the configuration has no HTTPS.
+    #[must_use]
+    pub fn is_https(self) -> bool {
+        matches!(self, Self::HttpsListener | Self::HttpsRedirect)
     }
 
     /// Returns a short description of the stack's architecture.
@@ -71,14 +82,11 @@ impl DifferenceKind {
         match self {
             Self::PrivateSubnets => "pb-deploy runs tasks in a public subnet with public addresses, without NAT",
             Self::NoPublicAddresses => "pb-deploy gives each task a public address, because it has no NAT",
-            Self::HttpsRedirect => "pb-deploy serves the application itself on port 80 of the load balancer",
             Self::Ec2Instances => "pb-deploy runs tasks on Fargate only",
             Self::OtherLoadBalancer => "pb-deploy uses an Application Load Balancer",
             Self::InternalLoadBalancer => "pb-deploy uses an internet-facing load balancer",
             Self::OtherDeployments => "pb-deploy uses rolling updates by ECS",
-            Self::HttpsListener => {
-                "it is left as it is, but a deploy removes the security group rule through which clients reach it"
-            }
+            Self::HttpsListener | Self::HttpsRedirect => "the configuration does not have HTTPS",
             Self::Autoscaling => {
                 "it is left as it is; list the counts of its services in `ignore_changes`, or a deploy sets the \
                  configured counts"
@@ -118,8 +126,13 @@ pub(crate) fn is_redirect(listener: &Resource) -> bool {
     listener.block_fields("default_action", "type").any(|action| action == "redirect")
 }
 
+/// Returns whether an action in a block of a listener or rule redirects requests to HTTPS.
+pub(crate) fn redirects_to_https(resource: &Resource, block: &str) -> bool {
+    resource.values(&[block, "redirect", "protocol"]).any(|protocol| protocol == "HTTPS")
+}
+
 fn difference(what: DifferenceKind, terraform: Vec<String>) -> Difference {
-    Difference { what, terraform, services: Vec::new() }
+    Difference { what, terraform, services: Vec::new(), https: None }
 }
 
 fn addresses<'a>(resources: impl Iterator<Item = &'a &'a Resource>) -> Vec<String> {
@@ -193,12 +206,12 @@ impl<'a> MappedStack<'a> {
         let (https, http): (Vec<&Resource>, Vec<&Resource>) =
             all.partition(|listener| matches!(listener.attribute("protocol"), Some("HTTPS" | "TLS")));
         let redirects = |listener: &&&Resource| listener.attribute("port") == Some("80") && is_redirect(listener);
-        let mut redirects = addresses(http.iter().filter(redirects));
-        if redirects.is_empty() {
-            return vec![difference(DifferenceKind::HttpsListener, addresses(https.iter()))];
-        }
-        redirects.extend(addresses(https.iter()));
-        vec![difference(DifferenceKind::HttpsRedirect, redirects)]
+        let mut found = addresses(http.iter().filter(redirects));
+        let redirects = !found.is_empty();
+        found.extend(addresses(https.iter()));
+        let what = if redirects { DifferenceKind::HttpsRedirect } else { DifferenceKind::HttpsListener };
+        let https = HttpsSettings::of(self.resources, &found, redirects);
+        vec![Difference { https, ..difference(what, found) }]
     }
 
     /// Application Auto Scaling names a service as `service/CLUSTER/SERVICE`. (Application Auto Scaling API:

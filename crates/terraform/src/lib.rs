@@ -15,6 +15,7 @@
 //! such as passwords, stay in memory.
 
 mod architecture;
+mod https;
 mod location;
 mod lock;
 mod mapping;
@@ -23,9 +24,12 @@ mod source;
 mod state;
 
 pub use architecture::{Difference, DifferenceKind, differences};
+pub use https::HttpsSettings;
 pub use location::{Location, locations_elsewhere};
 pub use lock::{DigestItem, Lock, StateDigest};
-pub use mapping::{DesiredResource, ImportCandidate, Mapping, NotImported, Reason, Stack, map_resources};
+pub use mapping::{
+    CertificateReason, DesiredResource, ImportCandidate, Mapping, NotImported, Reason, Stack, map_resources,
+};
 pub use removal::Removal;
 pub use source::Source;
 pub use state::{Resource, State};

@@ -70,6 +70,15 @@ impl Resource {
         self.under(name, Some(field))
     }
 
+    /// Returns the values whose path is `names` when indices are left out: `["condition", "host_header", "values"]` for
+    /// `condition.0.host_header.0.values.1`.
+    pub(crate) fn values<'a>(&'a self, names: &'a [&'a str]) -> impl Iterator<Item = &'a str> {
+        let is_name = |part: &&str| !part.bytes().all(|byte| byte.is_ascii_digit());
+        let all = self.attributes.iter();
+        all.filter(move |(path, _)| path.split('.').filter(is_name).eq(names.iter().copied()))
+            .map(|(_, value)| value.as_str())
+    }
+
     /// Returns the items of a list or a set in the block `network_configuration`.
     pub(crate) fn network_items<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
         self.attributes.iter().filter_map(move |(path, value)| {

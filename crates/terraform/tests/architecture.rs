@@ -42,7 +42,7 @@ fn read_without_images(
     without_images: &[String],
 ) -> (State, Mapping, Vec<Difference>) {
     let state = State::parse(&serde_json::to_vec(state).unwrap()).unwrap();
-    let mapping = map_resources(&state.resources, &Stack { desired, location: &here(), without_images });
+    let mapping = map_resources(&state.resources, &Stack { desired, location: &here(), https: false, without_images });
     let found = differences(&state.resources, &mapping);
     (state, mapping, found)
 }
@@ -105,14 +105,14 @@ fn nat_for_other_tasks_is_no_difference() {
 }
 
 #[test]
-fn https_listener_without_a_redirect_is_compatible() {
+fn https_listener_without_a_redirect_is_a_difference() {
     let mut state = modules();
     let forward = json!([{ "type": "forward", "target_group_arn": "tg", "redirect": [] }]);
     attributes(&mut state, "aws_lb_listener").for_each(|listener| listener["default_action"] = forward.clone());
     let (_, mapping, found) = read(&state);
     let https = found.iter().find(|found| found.what == DifferenceKind::HttpsListener).unwrap();
     assert_eq!(https.terraform, ["module.alb.aws_lb_listener.this[\"https\"]"]);
-    assert!(https.what.is_compatible() && mapping.imports.contains_key("edge/listener"));
+    assert!(https.what.is_https() && mapping.imports.contains_key("edge/listener"));
     let other = mapping.unmapped.iter().find(|left| left.terraform == https.terraform[0]).unwrap();
     assert_eq!(other.reason, Reason::NoCounterpart, "it cannot be chosen as the listener on port 80");
 }

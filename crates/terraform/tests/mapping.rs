@@ -57,7 +57,7 @@ fn targets() -> Vec<DesiredResource> {
 fn mapped(bytes: &[u8]) -> (State, Mapping) {
     let state = State::parse(bytes).unwrap();
     let here = Location { account: Some("123456789012".to_owned()), region: Some("us-east-2".to_owned()) };
-    let stack = Stack { desired: &targets(), location: &here, without_images: &[] };
+    let stack = Stack { desired: &targets(), location: &here, https: false, without_images: &[] };
     let mapping = map_resources(&state.resources, &stack);
     (state, mapping)
 }

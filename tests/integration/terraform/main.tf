@@ -24,6 +24,9 @@ variable "log_days" { default = 0 }
 # Creates the queue as a single cache cluster, as older stacks have it, instead of a replication group.
 variable "lone_node" { default = false }
 
+# Serves HTTPS with a certificate of its own, and redirects HTTP.
+variable "https" { default = false }
+
 locals {
   env   = terraform.workspace
   tags  = { Environment = terraform.workspace }
@@ -48,6 +51,7 @@ provider "aws" {
     logs        = var.endpoint
     iam         = var.endpoint
     sts         = var.endpoint
+    acm         = var.endpoint
   }
 }
 
@@ -252,7 +256,7 @@ resource "aws_ecs_service" "web" {
     container_name   = "flask"
     container_port   = 5050
   }
-  depends_on = [aws_lb_listener.http]
+  depends_on = [aws_lb_listener.http, aws_lb_listener.https]
 }
 
 resource "aws_lb" "public" {
@@ -279,9 +283,61 @@ resource "aws_lb_listener" "http" {
   port              = 80
   protocol          = "HTTP"
   default_action {
+    type             = var.https ? "redirect" : "forward"
+    target_group_arn = var.https ? null : aws_lb_target_group.web.arn
+    dynamic "redirect" {
+      for_each = var.https ? [443] : []
+      content {
+        protocol    = "HTTPS"
+        port        = redirect.value
+        status_code = "HTTP_301"
+      }
+    }
+  }
+}
+
+resource "aws_lb_listener" "https" {
+  count             = var.https ? 1 : 0
+  load_balancer_arn = aws_lb.public.arn
+  port              = 443
+  protocol          = "HTTPS"
+  ssl_policy        = "ELBSecurityPolicy-TLS13-1-2-2021-06"
+  certificate_arn   = aws_acm_certificate_validation.public[0].certificate_arn
+  default_action {
     type             = "forward"
     target_group_arn = aws_lb_target_group.web.arn
   }
+}
+
+resource "aws_vpc_security_group_ingress_rule" "https" {
+  count             = var.https ? 1 : 0
+  security_group_id = aws_security_group.balancer.id
+  cidr_ipv4         = "0.0.0.0/0"
+  from_port         = 443
+  to_port           = 443
+  ip_protocol       = "tcp"
+}
+
+resource "aws_acm_certificate" "public" {
+  count             = var.https ? 1 : 0
+  domain_name       = "${local.env}.${var.hostname}"
+  validation_method = "DNS"
+}
+
+resource "aws_route53_record" "proof" {
+  for_each        = { for option in flatten(aws_acm_certificate.public[*].domain_validation_options) : option.domain_name => option }
+  zone_id         = data.aws_route53_zone.zone.zone_id
+  name            = each.value.resource_record_name
+  type            = each.value.resource_record_type
+  records         = [each.value.resource_record_value]
+  ttl             = 60
+  allow_overwrite = true
+}
+
+resource "aws_acm_certificate_validation" "public" {
+  count                   = var.https ? 1 : 0
+  certificate_arn         = aws_acm_certificate.public[0].arn
+  validation_record_fqdns = [for record in aws_route53_record.proof : record.fqdn]
 }
 
 resource "aws_route53_record" "public" {

@@ -1,5 +1,6 @@
 //! Types of Terraform resources, with the resource kinds that correspond to them.
 
+use super::certificates::{self, is_validation};
 use crate::state::Resource;
 use serde_json::Value;
 
@@ -16,6 +17,9 @@ pub(crate) fn kind_of(resource: &Resource) -> Option<&'static str> {
         "aws_lb_target_group" | "aws_alb_target_group" => "elbv2.target_group",
         "aws_lb_listener" | "aws_alb_listener" => "elbv2.listener",
         "aws_lb_listener_rule" | "aws_alb_listener_rule" => "elbv2.listener_rule",
+        "aws_lb_listener_certificate" | "aws_alb_listener_certificate" => "elbv2.listener_certificate",
+        "aws_acm_certificate" => "acm.certificate",
+        "aws_route53_record" if is_validation(resource) => "acm.validation",
         "aws_route53_record" => "route53.record",
         "aws_ecs_cluster" => "ecs.cluster",
         "aws_ecs_service" => "ecs.service",
@@ -41,6 +45,7 @@ pub(super) fn part_of(kind: &str) -> Option<&'static str> {
         "aws_ecs_cluster_capacity_providers" => "part of its cluster",
         "aws_elasticache_cluster" => "a member of its replication group",
         "aws_internet_gateway_attachment" => "part of its gateway",
+        "aws_acm_certificate_validation" => "nothing in AWS: Terraform only waits until the certificate is issued",
         _ => return None,
     })
 }
@@ -53,6 +58,7 @@ pub(super) fn parent_attribute(kind: &str) -> &'static str {
         "aws_ecs_cluster_capacity_providers" => "cluster_name",
         "aws_elasticache_cluster" => "replication_group_id",
         "aws_internet_gateway_attachment" => "internet_gateway_id",
+        "aws_acm_certificate_validation" => "certificate_arn",
         _ => "security_group_id",
     }
 }
@@ -72,6 +78,9 @@ pub(super) fn id_of(resource: &Resource) -> String {
             let name = own("fqdn").trim_end_matches('.').to_lowercase();
             format!("{name} {}", own("type"))
         }
+        "aws_lb_listener_certificate" | "aws_alb_listener_certificate" => {
+            format!("{} of {}", own("certificate_arn"), own("listener_arn"))
+        }
         _ => resource.id.clone(),
     }
 }
@@ -85,18 +94,43 @@ fn key_fields(kind: &str) -> &'static [(&'static str, &'static str)] {
         "ecs.task_definition" => &[("family", "family")],
         "elasticache.replication_group" => &[("id", "id")],
         "route53.record" => &[("name", "fqdn"), ("type", "type")],
-        "ec2.vpc" | "ec2.internet_gateway" | "ec2.route_table" | "ec2.default_security_group" => &[],
+        "ec2.vpc"
+        | "ec2.internet_gateway"
+        | "ec2.route_table"
+        | "ec2.default_security_group"
+        | "elbv2.listener_rule"
+        | "elbv2.listener_certificate"
+        | "acm.certificate"
+        | "acm.validation" => &[],
         _ => &[("name", "name")],
     }
 }
 
 /// Returns whether a resource of this kind is mapped only by its key, even if it is the only one of its kind.
 pub(super) fn is_mapped_only_by_key(kind: &str) -> bool {
-    matches!(kind, "route53.record" | "elbv2.listener")
+    matches!(
+        kind,
+        "route53.record"
+            | "elbv2.listener"
+            | "elbv2.listener_rule"
+            | "elbv2.listener_certificate"
+            | "acm.certificate"
+            | "acm.validation"
+    )
 }
 
 /// Returns whether the key fields of a resource have the values of the spec.
 pub(super) fn matches_by_key(resource: &Resource, kind: &str, spec: &Value) -> bool {
+    match kind {
+        "acm.certificate" => return certificates::matches(resource, spec),
+        "elbv2.listener" if spec["protocol"].is_string() => {
+            let protocol = resource.attribute("protocol");
+            if protocol.is_some_and(|protocol| spec["protocol"] != protocol) {
+                return false;
+            }
+        }
+        _ => {}
+    }
     let fields = key_fields(kind);
     let same = |(ours, theirs): &(&str, &str)| {
         let wanted = match &spec[*ours] {

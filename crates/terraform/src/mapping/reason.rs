@@ -1,5 +1,6 @@
 //! Reasons why a resource of a state is not imported.
 
+use super::certificates::CertificateReason;
 use crate::location::Location;
 use pb_engine::Address;
 use serde::Serializer;
@@ -18,6 +19,12 @@ pub enum Reason {
     StandaloneNode,
     /// It is a listener that redirects all requests.
     Redirect,
+    /// It is a certificate with other properties than the configured ones.
+    Certificate(CertificateReason),
+    /// It proves a name of a certificate that is not imported.
+    ValidationRecord,
+    /// It is a further certificate of a listener, and not one that is imported.
+    ListenerCertificate,
     /// It is in another account or region than the workspace.
     Elsewhere(Location),
     /// All configured resources of its kind have another resource.
@@ -39,7 +46,15 @@ impl fmt::Display for Reason {
                  replication group and moves the services to it, so let the jobs finish first. Delete the node when \
                  nothing uses it: until then, `destroy` cannot delete its subnet group and security group",
             ),
-            Self::Redirect => f.write_str("it redirects all requests; pb-deploy has no such listener"),
+            Self::Redirect => f.write_str("it redirects all requests; pb-deploy has such a listener only with HTTPS"),
+            Self::Certificate(reason) => of_certificate(reason, f),
+            Self::ValidationRecord => f.write_str(
+                "it proves a name of a certificate that is not imported; AWS renews that certificate only as long as \
+                 the record exists",
+            ),
+            Self::ListenerCertificate => {
+                f.write_str("its certificate is not imported, so the listener keeps it and a deploy does not change it")
+            }
             Self::Elsewhere(location) => write!(f, "it is in {location}"),
             Self::NoFurther => f.write_str("the configuration has no further resource of this kind"),
             Self::ImagesMissing(services) => {
@@ -50,6 +65,28 @@ impl fmt::Display for Reason {
                 let addresses: Vec<&str> = addresses.iter().map(Address::as_str).collect();
                 write!(f, "ambiguous, could be {}; choose with ADDRESS=ID", addresses.join(", "))
             }
+        }
+    }
+}
+
+fn of_certificate(reason: &CertificateReason, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    let existing = "set `certificate_arn` in the table `https` to its ARN";
+    match reason {
+        CertificateReason::Configured => {
+            f.write_str("the configuration uses it as `https.certificate_arn`, and does not change it")
+        }
+        CertificateReason::NotRequested => write!(
+            f,
+            "pb-deploy manages only certificates that AWS issues after DNS validation; to keep it, {existing}"
+        ),
+        CertificateReason::OtherNames(names) => {
+            let names: Vec<&str> = names.iter().map(String::as_str).collect();
+            let names = names.join(", ");
+            write!(
+                f,
+                "its names ({names}) are not exactly those that the configuration needs; to keep it, {existing}; \
+                 otherwise a deploy requests a new certificate"
+            )
         }
     }
 }

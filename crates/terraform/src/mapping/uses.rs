@@ -5,7 +5,7 @@ use crate::state::Resource;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Security groups, task definitions and subnets that other resources in the state use.
+/// Security groups, task definitions, subnets and target groups that other resources in the state use.
 pub(super) struct Uses<'a> {
     /// Security groups of the load balancer, of services behind the load balancer, of other services, and of the queue.
     groups: [BTreeSet<&'a str>; 4],
@@ -14,15 +14,25 @@ pub(super) struct Uses<'a> {
     tasks: Vec<(&'a str, &'a str)>,
     /// Subnets of tasks.
     subnets: BTreeSet<&'a str>,
+    /// Target groups of the requests that match no rule.
+    default_targets: BTreeSet<&'a str>,
 }
 
 impl<'a> Uses<'a> {
     /// Collects the uses of the resources in a state.
     pub fn of(resources: &'a [Resource]) -> Self {
-        let mut uses = Self { groups: Default::default(), tasks: Vec::new(), subnets: BTreeSet::new() };
+        let mut uses = Self {
+            groups: Default::default(),
+            tasks: Vec::new(),
+            subnets: BTreeSet::new(),
+            default_targets: BTreeSet::new(),
+        };
         for resource in resources {
             match resource.kind.as_str() {
                 "aws_lb" | "aws_alb" => uses.groups[0].extend(resource.list_items("security_groups")),
+                "aws_lb_listener" | "aws_alb_listener" => {
+                    uses.default_targets.extend(resource.block_fields("default_action", "target_group_arn"));
+                }
                 "aws_ecs_service" => {
                     let balanced = is_balanced(resource);
                     let groups = resource.network_items("security_groups");
@@ -54,6 +64,7 @@ impl<'a> Uses<'a> {
             "net/flask_group" => group(1),
             "net/celery_group" => group(2),
             "net/redis_group" => group(3),
+            "edge/targets" => self.default_targets.contains(id),
             "net/tasks_subnet" => self.subnets.contains(id),
             _ => match target.kind.as_str() {
                 "ecs.service" => is_balanced(resource) != is_empty(&target.spec["load_balancers"]),

@@ -1,11 +1,13 @@
 //! The resources to import: those given on the command line, those in a Terraform state, and security group rules that
 //! are equal to configured ones.
 
+use super::https_table;
 use crate::cli::{AdoptOptions, Global};
 use crate::exit::Error;
 use crate::stack::names;
 use crate::workspace::context::{connect, load_workspace};
 use crate::workspace::stack_context::StackContext;
+use pb_config::Workspace;
 use pb_engine::{Action, Address, AdoptionPlan, Cancel, ErrorCode, Graph, Imports, Observed, Snapshot, Untagged};
 use pb_engine::{observe_with_imports, plan_adoption};
 use pb_net::{Ec2, SecurityGroupRule, SecurityGroupRuleSpec, matching_rules};
@@ -27,6 +29,8 @@ pub struct ImportRequest {
     pub state: Option<(String, u64)>,
     /// Differences between the architecture of the Terraform state and that of pb-deploy.
     pub differences: Vec<Difference>,
+    /// Change of the configuration with which it would have the HTTPS listener of the Terraform state.
+    pub https_advice: String,
     /// Set to also restore the tags of all untagged resources.
     pub restore_tags: bool,
 }
@@ -73,6 +77,7 @@ impl ImportRequest {
     /// A Terraform state that cannot be read; a command line without resources.
     pub async fn read(context: &StackContext, adoption: &AdoptOptions) -> Result<Self, Error> {
         let given = parse_pairs(&adoption.pairs)?;
+        let workspace = &context.base.workspace;
         let here = Location {
             account: Some(context.prerequisites.account.clone()),
             region: Some(context.base.workspace.region.clone()),
@@ -95,10 +100,14 @@ impl ImportRequest {
                 let open: Vec<Resource> = state.resources.iter().filter(|found| !is_given(found)).cloned().collect();
                 let missing = context.prerequisites.images.missing().map(|(service, _)| service.to_owned());
                 let (desired, without_images) = (targets(&context.graph, &given)?, missing.collect::<Vec<_>>());
-                let stack = Stack { desired: &desired, location: &here, without_images: &without_images };
+                let stack = Stack {
+                    desired: &desired,
+                    location: &here,
+                    https: workspace.https.is_some(),
+                    without_images: &without_images,
+                };
                 let mapping = map_resources(&open, &stack);
-                let differences =
-                    relevant(differences(&state.resources, &mapping), &context.base.workspace.ignore_changes);
+                let differences = relevant(differences(&state.resources, &mapping), workspace);
                 (mapping, Some((state.lineage, state.serial)), differences)
             }
         };
@@ -107,15 +116,22 @@ impl ImportRequest {
             mapping.imports.insert(address, ImportCandidate { id, terraform, tainted });
         }
         let claims = mapping.imports.iter().map(|(address, claim)| (address.clone(), claim.id.clone())).collect();
-        Ok(Self { claims, mapping, state, differences, restore_tags: adoption.restore_tags })
+        let https_advice =
+            https_table::advice(workspace, differences.iter().find_map(|difference| difference.https.as_ref()));
+        Ok(Self { claims, mapping, state, differences, https_advice, restore_tags: adoption.restore_tags })
     }
 }
 
-/// Returns the differences without autoscaling of services whose counts the configuration ignores.
-fn relevant(mut differences: Vec<Difference>, ignored: &[String]) -> Vec<Difference> {
-    let is_ignored = |address: &Address| ignored.contains(&names::desired_count(names::service_key(address)));
+/// Returns the differences without HTTPS if it is configured, and without autoscaling of services whose counts the
+/// configuration ignores.
+fn relevant(mut differences: Vec<Difference>, workspace: &Workspace) -> Vec<Difference> {
+    let is_ignored =
+        |address: &Address| workspace.ignore_changes.contains(&names::desired_count(names::service_key(address)));
     differences.retain(|difference| {
         let services = &difference.services;
+        if difference.what.is_https() {
+            return workspace.https.is_none();
+        }
         difference.what != DifferenceKind::Autoscaling || services.is_empty() || !services.iter().all(is_ignored)
     });
     differences

@@ -1,6 +1,7 @@
 //! `adopt`, `forget` and `state mv` as inputs of the pipeline: import existing resources, stop managing them, or move
 //! them to another address. They change tags and the snapshot, and nothing else.
 
+mod https_table;
 pub mod imports;
 mod moves;
 mod output;
@@ -19,10 +20,17 @@ use crate::run::pipeline::{Input, Pass, Reading};
 use crate::workspace::stack_context::StackContext;
 use imports::ImportRequest;
 use output::Shown;
-use pb_engine::{Cancel, ErrorCode, Operation, Outcome, PartialLedger, Plan, PlanError, Snapshot};
+use pb_engine::{Cancel, ErrorCode, Observed, Operation, Outcome, PartialLedger, Plan, PlanError, Snapshot};
 use pb_engine::{apply_ownership_changes, observe, plan_forget};
 use pb_terraform::{Lock, Mapping, Source, StateDigest};
 use verdict::Verdict;
+
+/// Kinds without tags, each with the kind by whose resources it is found, and names for both.
+const FOUND_BY: [(&str, &str, &str, &str); 3] = [
+    ("route53.record", "elbv2.load_balancer", "a DNS record", "load balancer"),
+    ("acm.validation", "acm.certificate", "a validation record", "certificate"),
+    ("elbv2.listener_certificate", "elbv2.listener", "a certificate of a listener", "listener"),
+];
 
 /// A run that changes ownership.
 pub struct OwnershipRun<'a> {
@@ -188,7 +196,7 @@ async fn plan_task(
         Task::Forget(addresses) => {
             let observed = observe(&context.graph, snapshot, &context.base.owner, cancel).await?;
             let plan = plan_forget(&context.graph, &observed, snapshot, addresses).map_err(Error::Refused)?;
-            refuse_record_without_load_balancer(&plan)?;
+            refuse_untagged_alone(&plan, &observed)?;
             let text = output::forget(context, &plan);
             let json = serde_json::json!({ "plan": plan });
             Ok(TaskPlan { plan, text, json, state: None, mapping: Mapping::default(), blocked: None })
@@ -201,15 +209,18 @@ async fn plan_task(
     }
 }
 
-/// Refuses to forget a DNS record alone. A record cannot carry tags, so it remains managed for as long as the load
-/// balancer that it points to is managed.
-fn refuse_record_without_load_balancer(plan: &Plan) -> Result<(), Error> {
+/// Refuses to forget a resource that cannot carry tags alone: it remains managed for as long as the resource is managed
+/// by which it is found.
+fn refuse_untagged_alone(plan: &Plan, observed: &Observed) -> Result<(), Error> {
     let of = |kind: &str| plan.steps.iter().find(|step| step.kind == kind);
-    match (of("route53.record"), of("elbv2.load_balancer")) {
-        (Some(record), None) => {
-            let why = "a DNS record cannot carry tags, and is managed as long as its load balancer is; forget both";
-            Err(Error::Refused(vec![PlanError::new(record.address.clone(), why)]))
-        }
-        _ => Ok(()),
-    }
+    let is_managed = |kind: &str| observed.managed.values().flatten().any(|live| live.kind == kind);
+    let refused: Vec<PlanError> = FOUND_BY
+        .iter()
+        .filter(|(_, parent, ..)| of(parent).is_none() && is_managed(parent))
+        .filter_map(|(kind, _, what, whole)| {
+            let why = format!("{what} cannot carry tags, and is managed as long as its {whole} is; forget both");
+            Some(PlanError::new(of(kind)?.address.clone(), why))
+        })
+        .collect();
+    if refused.is_empty() { Ok(()) } else { Err(Error::Refused(refused)) }
 }

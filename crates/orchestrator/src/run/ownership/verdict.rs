@@ -4,7 +4,7 @@ use super::imports::ImportRequest;
 use super::task::Blocked;
 use crate::output;
 use pb_engine::{Action, Address, AdoptionPlan, ErrorCode, PlanError, Step};
-use pb_terraform::{Difference, DifferenceKind, NotImported, Reason};
+use pb_terraform::{CertificateReason, Difference, DifferenceKind, NotImported, Reason};
 use serde::Serialize;
 use std::collections::BTreeSet;
 
@@ -29,6 +29,8 @@ pub enum Fit {
     FitsExcept,
     /// The stack has an architecture that pb-deploy does not support.
     AnotherArchitecture,
+    /// The stack serves HTTPS, and the configuration has no HTTPS.
+    HttpsNotConfigured,
     /// A deploy after the import would be refused.
     Refused,
     /// No resource of the state can be imported.
@@ -54,14 +56,18 @@ impl Verdict {
     /// Returns the verdict about the resources of a Terraform state; `None` if the import is from no state.
     pub fn of(request: &ImportRequest, adoption_plan: &AdoptionPlan) -> Option<Self> {
         request.state.as_ref()?;
+        let (https, others): (Vec<_>, Vec<_>) =
+            request.differences.iter().cloned().partition(|difference| difference.what.is_https());
         let (compatible, architecture): (Vec<_>, Vec<_>) =
-            request.differences.iter().cloned().partition(|difference| difference.what.is_compatible());
+            others.into_iter().partition(|difference| difference.what.is_compatible());
         let refused: Vec<Exception> =
             refusals(adoption_plan).map(|refused| of_refusal(adoption_plan, refused)).collect();
         let is_refused = !refused.is_empty();
         let mut exceptions: Vec<Exception> = architecture.iter().map(of_difference).collect();
-        // With another architecture, the other differences do not matter.
-        if architecture.is_empty() {
+        exceptions.extend(https.iter().map(|difference| of_https(difference, &request.https_advice)));
+        // With another architecture, the other differences do not matter. Without the configuration of HTTPS, they are
+        // not known yet.
+        if architecture.is_empty() && https.is_empty() {
             let is_new = |one: &Exception| one.address.is_none() || refused.iter().all(|it| it.address != one.address);
             exceptions.extend(replacements(&adoption_plan.later).into_iter().filter(is_new));
             exceptions.extend(refused);
@@ -71,6 +77,7 @@ impl Verdict {
         let result = match exceptions.is_empty() {
             _ if !architecture.is_empty() => Fit::AnotherArchitecture,
             _ if request.claims.is_empty() => Fit::NothingToImport,
+            _ if !https.is_empty() => Fit::HttpsNotConfigured,
             _ if is_refused => Fit::Refused,
             true => Fit::Fits,
             false => Fit::FitsExcept,
@@ -108,6 +115,11 @@ pub fn blocker(
                 "leave it to Terraform, or deploy a new stack beside it and then move the traffic there. To import \
                  single resources: pb-deploy adopt {workspace} ADDRESS=ID"
             );
+            Some(Blocked::new(ErrorCode::TerraformState, message, hint))
+        }
+        Some(Fit::HttpsNotConfigured) => {
+            let message = "the stack serves HTTPS, and the configuration does not; nothing was changed";
+            let hint = format!("{}, then run the same command again", request.https_advice);
             Some(Blocked::new(ErrorCode::TerraformState, message, hint))
         }
         Some(Fit::Refused) => {
@@ -212,7 +224,7 @@ fn replacements(later: &[Step]) -> Vec<Exception> {
 }
 
 fn of_difference(difference: &Difference) -> Exception {
-    let Difference { what, terraform, services } = difference;
+    let Difference { what, terraform, services, .. } = difference;
     let mut text = format!("{}: {} ({})", what.title(), what.explanation(), terraform.join(", "));
     let fields: Vec<String> = match what {
         DifferenceKind::Autoscaling => services.iter().map(|address| format!("{address}.desired_count")).collect(),
@@ -225,15 +237,25 @@ fn of_difference(difference: &Difference) -> Exception {
     Exception { address: None, terraform: terraform.clone(), fields, text }
 }
 
+fn of_https(difference: &Difference, advice: &str) -> Exception {
+    let Exception { terraform, text, .. } = of_difference(difference);
+    Exception { address: None, terraform, fields: Vec::new(), text: format!("{text}: {advice}") }
+}
+
 /// Returns the exception for a resource that belongs to the stack, but is not imported.
 fn of_unmapped(left: &NotImported) -> Option<Exception> {
     let is_exception = match left.reason {
-        Reason::Ambiguous(_)
+        Reason::Certificate(CertificateReason::Configured) => false,
+        Reason::Certificate(_)
+        | Reason::ListenerCertificate
+        | Reason::Ambiguous(_)
         | Reason::NoFurther
         | Reason::Elsewhere(_)
         | Reason::StandaloneNode
         | Reason::ImagesMissing(_) => true,
-        Reason::Part(_) | Reason::NoCounterpart | Reason::LeftOver | Reason::Redirect => false,
+        Reason::Part(_) | Reason::NoCounterpart | Reason::LeftOver | Reason::Redirect | Reason::ValidationRecord => {
+            false
+        }
     };
     let text = format!("{} is not imported: {}", left.terraform, left.reason);
     is_exception.then(|| Exception { address: None, terraform: vec![left.terraform.clone()], fields: Vec::new(), text })

@@ -6,7 +6,7 @@ use crate::output::{BAD, BOLD, DIM, GOOD, WARN, paint};
 use crate::run::ownership::imports::ImportRequest;
 use crate::run::ownership::verdict::{self, Fit, Verdict};
 use crate::workspace::stack_context::StackContext;
-use pb_engine::{Address, AdoptionPlan, Plan, PlanError, Step};
+use pb_engine::{Address, AdoptionPlan, Change, Plan, PlanError, Step};
 use pb_terraform::NotImported;
 use serde_json::{Value, json};
 
@@ -46,6 +46,11 @@ pub fn text(shown: &Shown<'_>, blocked: bool) -> String {
         );
     }
     tainted(&mut text, request, adoption_plan);
+    if adoption_plan.later.iter().any(stops_redirecting) {
+        let note = "port 80 redirects to HTTPS by the default action of its listener. The first deploy adds the \
+                    rule edge/redirect, and then changes this action to forward.";
+        line(&mut text, format_args!("{} {note}", paint(WARN, "note:")));
+    }
     // If nothing is imported from a state, the verdict has said why.
     if !(blocked && verdict.is_some()) {
         afterwards(&mut text, &described_afterwards(adoption_plan));
@@ -59,6 +64,7 @@ fn verdict_text(verdict: &Verdict) -> String {
         Fit::Fits => (GOOD, "fits.".to_owned()),
         Fit::FitsExcept => (WARN, "fits, except:".to_owned()),
         Fit::AnotherArchitecture => (BAD, format!("another architecture: {}", verdict.titles())),
+        Fit::HttpsNotConfigured => (BAD, "does not fit: the configuration has no HTTPS:".to_owned()),
         Fit::Refused => (BAD, "does not fit: a deploy after the import would be refused:".to_owned()),
         Fit::NothingToImport => (BAD, "nothing to import.".to_owned()),
     };
@@ -82,6 +88,14 @@ fn heading(shown: &Shown<'_>, blocked: bool) -> String {
         _ if blocked => format!("With a counterpart in {title}, not imported:\n\n"),
         _ => format!("To adopt into {title} (only tags are changed):\n\n"),
     }
+}
+
+/// Returns whether a step changes the default action of a listener from a redirect.
+fn stops_redirecting(step: &Step) -> bool {
+    let is_redirect = |change: &Change| {
+        change.path == "target_group_arn" && change.before.as_ref().and_then(Value::as_str) == Some("redirect")
+    };
+    step.kind == "elbv2.listener" && step.changes.iter().any(is_redirect)
 }
 
 /// Adds a note about the tainted resources.
