@@ -192,7 +192,7 @@ async fn exceeded_quota_has_a_hint() {
     let [list, tags] = listed(&[]);
     let failure = with(Some(spec(&["example.org"])), &[&list, &tags, &request]).deploy().await.unwrap_err();
     assert_eq!(failure.class, Class::Refused);
-    assert!(failure.hint.unwrap().contains("aws service-quotas list-service-quotas"));
+    assert!(failure.hint.unwrap().contains("L-F141DD1D"));
 }
 
 #[tokio::test(start_paused = true)]
