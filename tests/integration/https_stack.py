@@ -48,7 +48,7 @@ def zone_id(workspace: TestWorkspace) -> str:
 
 
 class HttpsStack:
-    """What a stack without HTTPS, given by its ids, needs to serve HTTPS."""
+    """The resources that a stack without HTTPS, given by its ids, needs to serve HTTPS."""
 
     def __init__(self, workspace: TestWorkspace, ids: dict[str, str], names: list[str]) -> None:
         self.workspace, self.ids, elbv2 = workspace, ids, workspace.aws.elbv2

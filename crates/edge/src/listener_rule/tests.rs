@@ -11,7 +11,7 @@ use aws_sdk_elasticloadbalancingv2::operation::modify_rule::ModifyRuleOutput;
 use aws_sdk_elasticloadbalancingv2::operation::set_rule_priorities::{SetRulePrioritiesError, SetRulePrioritiesOutput};
 use aws_sdk_elasticloadbalancingv2::types::{
     Action, ActionTypeEnum, HostHeaderConditionConfig, Listener, LoadBalancer, PathPatternConditionConfig,
-    Rule as Live, RuleCondition, TagDescription,
+    RedirectActionStatusCodeEnum, Rule as Live, RuleCondition, TagDescription,
 };
 use aws_smithy_mocks::{Rule, mock};
 use pb_engine::{Awaited, Graph, Interim, Resource, Standalone};
@@ -264,7 +264,7 @@ fn redirect_action_is_read_as_it_is_written() {
     let redirect = Redirect::to_https(443);
     let action = redirect.action();
     let config = action.redirect_config().unwrap();
-    assert_eq!(config.status_code().map(|code| code.as_str()), Some("HTTP_301"));
+    assert_eq!(config.status_code().map(RedirectActionStatusCodeEnum::as_str), Some("HTTP_301"));
     assert_eq!((config.protocol(), config.port(), config.path()), (Some("HTTPS"), Some("443"), Some("/#{path}")));
     assert_eq!(Redirect::of_action(&action), Some(redirect));
 }

@@ -12,7 +12,7 @@ const REDIRECT: &str = "edge/redirect";
 /// Ending of the addresses of rules of the HTTPS listener.
 const OF_HTTPS: &str = "_rule_https";
 
-/// Listeners in a state, with which the rules are told apart: their protocols, by ARN.
+/// Protocols of the listeners in a state, by ARN, which distinguish their rules.
 pub(super) struct Protocols<'a>(BTreeMap<&'a str, &'a str>);
 
 impl<'a> Protocols<'a> {
