@@ -26,10 +26,10 @@ impl Certificates {
         let mut arns: BTreeSet<String> = recorded.chain(imports).filter(|arn| !is_unknown(arn)).collect();
         if !scope.index_is_complete(|arn| arn.contains(":acm:")) {
             let listed = list(client).await;
-            // A workspace without HTTPS must not need permissions for certificates.
+            // A workspace without HTTPS must need neither permissions for certificates nor access to their endpoint.
             let without_https = scope.desired.is_empty() && scope.recorded.is_empty();
             match listed {
-                Err(failure) if without_https && failure.class == Class::Denied => {}
+                Err(Failure { class: Class::Denied | Class::Refused | Class::Unreachable, .. }) if without_https => {}
                 listed => arns.extend(listed?.into_iter().filter_map(|summary| summary.certificate_arn)),
             }
         }
