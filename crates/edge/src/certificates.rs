@@ -24,16 +24,27 @@ impl Certificates {
         let recorded = scope.recorded.iter().map(|(_, attrs)| attrs.arn.clone());
         let imports = scope.imports().map(|(_, arn)| arn.to_owned());
         let mut arns: BTreeSet<String> = recorded.chain(imports).filter(|arn| !is_unknown(arn)).collect();
+        let mut likely = arns.clone();
         if !scope.index_is_complete(|arn| arn.contains(":acm:")) {
             let listed = list(client).await;
             // A workspace without HTTPS must need neither permissions for certificates nor access to their endpoint.
             let without_https = scope.desired.is_empty() && scope.recorded.is_empty();
             match listed {
                 Err(Failure { class: Class::Denied | Class::Refused | Class::Unreachable, .. }) if without_https => {}
-                listed => arns.extend(listed?.into_iter().filter_map(|summary| summary.certificate_arn)),
+                listed => {
+                    let listed = listed?;
+                    let arn = |summary: &CertificateSummary| summary.certificate_arn().map(str::to_owned);
+                    likely.extend(listed.iter().filter(|summary| has_desired_name(scope, summary)).filter_map(arn));
+                    arns.extend(listed.iter().filter_map(arn));
+                }
             }
         }
-        let ask = |arns| fetch_each(arns, |arn| async move { tags(client, &arn).await });
+        // Each certificate needs a call of its own, and an account can have thousands of them. So only the tag index is
+        // asked for those that have no name of this workspace.
+        let ask = |mut arns: Vec<String>| {
+            arns.retain(|arn| likely.contains(arn));
+            fetch_each(arns, |arn| async move { tags(client, &arn).await })
+        };
         let tags: HashMap<String, Tags> = scope.tags_of(arns.into_iter().collect(), ask).await?;
         let relevant = |arn: &String, tags: &Tags| {
             scope.managed_address(tags, &[arn]).is_some() || scope.find_recorded(|attrs| attrs.arn == *arn).is_some()
@@ -45,6 +56,13 @@ impl Certificates {
         all.sort_by(|(one, _), (other, _)| one.certificate_arn().cmp(&other.certificate_arn()));
         Ok(Self(all))
     }
+}
+
+/// Returns whether a certificate has a name of a desired certificate. A summary contains at most 100 names.
+fn has_desired_name(scope: &ReadScope<Certificate>, summary: &CertificateSummary) -> bool {
+    let names = summary.subject_alternative_name_summaries().iter().map(String::as_str);
+    let mut names = names.chain(summary.domain_name());
+    names.any(|name| scope.desired.iter().any(|(_, spec)| spec.names.contains(name)))
 }
 
 /// Returns a certificate; `None` if it does not exist.

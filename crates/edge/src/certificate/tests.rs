@@ -65,7 +65,8 @@ fn listed(arns: &'static [&'static str]) -> [Rule; 2] {
             KeyAlgorithm::values().iter().all(|key| keys.contains(&KeyAlgorithm::from(*key)))
         })
         .then_output(move || {
-            let summary = |arn: &&str| CertificateSummary::builder().certificate_arn(*arn).build();
+            let summary =
+                |arn: &&str| CertificateSummary::builder().certificate_arn(*arn).domain_name("example.org").build();
             ListCertificatesOutput::builder()
                 .set_certificate_summary_list(Some(arns.iter().map(summary).collect()))
                 .build()
@@ -204,4 +205,19 @@ async fn workspace_without_https_needs_no_permission() {
     assert!(plan.is_empty(), "{plan:?}");
     let failure = with(Some(spec(&["example.org"])), &[&denied()]).plan().await.unwrap_err();
     assert!(failure.message.contains("acm:ListCertificates") || failure.operation.contains("acm:"), "{failure}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn tags_of_certificates_with_other_names_are_not_read() {
+    let list = mock!(Client::list_certificates).then_output(|| {
+        let other = |number: usize| {
+            CertificateSummary::builder().certificate_arn(format!("{ARN}{number}")).domain_name("other.net").build()
+        };
+        ListCertificatesOutput::builder().set_certificate_summary_list(Some((0..500).map(other).collect())).build()
+    });
+    let [_, tags] = listed(&[]);
+    for wanted in [None, Some(spec(&["example.org"]))] {
+        with(wanted, &[&list, &tags]).plan().await.unwrap();
+    }
+    assert_eq!((list.num_calls(), tags.num_calls()), (2, 0));
 }
