@@ -71,7 +71,7 @@ def test_deploy_creates_exact_resource_counts(production: Deployed) -> None:
         "vpcs": 1, "gateways": 1, "subnets": 2, "route_tables": 2, "groups": 5, "rules": 9, "interfaces": 8,
         "replication_groups": 1, "cache_subnet_groups": 1, "cache_parameter_groups": 1, "log_groups": 1,
         "repositories": 1, "clusters": 1, "services": 2, "task_definitions": 2, "balancers": 1, "target_groups": 1,
-        "listeners": 1, "records": 1,
+        "listeners": 1, "records": 1, "certificates": 0,
     }  # fmt: skip
 
 

@@ -32,9 +32,9 @@ impl Certificates {
             match listed {
                 Err(Failure { class: Class::Denied | Class::Refused | Class::Unreachable, .. }) if without_https => {}
                 listed => {
-                    let listed = listed?;
+                    let (listed, names) = (listed?, names_of_workspace(scope));
                     let arn = |summary: &CertificateSummary| summary.certificate_arn().map(str::to_owned);
-                    likely.extend(listed.iter().filter(|summary| has_desired_name(scope, summary)).filter_map(arn));
+                    likely.extend(listed.iter().filter(|summary| has_name(summary, &names)).filter_map(arn));
                     arns.extend(listed.iter().filter_map(arn));
                 }
             }
@@ -58,11 +58,20 @@ impl Certificates {
     }
 }
 
-/// Returns whether a certificate has a name of a desired certificate. A summary contains at most 100 names.
-fn has_desired_name(scope: &ReadScope<Certificate>, summary: &CertificateSummary) -> bool {
-    let names = summary.subject_alternative_name_summaries().iter().map(String::as_str);
-    let mut names = names.chain(summary.domain_name());
-    names.any(|name| scope.desired.iter().any(|(_, spec)| spec.names.contains(name)))
+/// Returns the names that certificates of the workspace have: those of the desired certificates and, because an
+/// abandoned certificate may no longer be desired, those of the records of the workspace.
+fn names_of_workspace(scope: &ReadScope<Certificate>) -> BTreeSet<String> {
+    let records = scope.for_kind::<crate::Record>();
+    let desired = scope.desired.iter().flat_map(|(_, spec)| spec.names.iter().cloned());
+    let of_records = records.desired.into_iter().map(|(_, spec)| spec.name);
+    let of_recorded = records.recorded.into_iter().map(|(_, attrs)| attrs.name);
+    desired.chain(of_records).chain(of_recorded).collect()
+}
+
+/// Returns whether a certificate has one of these names. A summary contains at most 100 names.
+fn has_name(summary: &CertificateSummary, names: &BTreeSet<String>) -> bool {
+    let own = summary.subject_alternative_name_summaries().iter().map(String::as_str);
+    own.chain(summary.domain_name()).any(|name| names.contains(name))
 }
 
 /// Returns a certificate; `None` if it does not exist.

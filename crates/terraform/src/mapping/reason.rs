@@ -75,10 +75,9 @@ fn of_certificate(reason: &CertificateReason, f: &mut fmt::Formatter<'_>) -> fmt
         CertificateReason::Configured => {
             f.write_str("the configuration uses it as `https.certificate_arn`, and does not change it")
         }
-        CertificateReason::NotRequested => write!(
-            f,
-            "pb-deploy manages only certificates that AWS issues after DNS validation; to keep it, {existing}"
-        ),
+        CertificateReason::NotRequested => {
+            write!(f, "only certificates that AWS issues after DNS validation can be managed; to keep it, {existing}")
+        }
         CertificateReason::OtherNames(names) => {
             let names: Vec<&str> = names.iter().map(String::as_str).collect();
             let names = names.join(", ");
