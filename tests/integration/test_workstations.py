@@ -12,7 +12,7 @@ from harness import Result, TestWorkspace
 
 #: The services that a plan calls, by the names of the AWS CLI in a `services` section.
 SERVICES = (
-    "cloudwatch_logs", "dynamodb", "ec2", "ecr", "ecs", "elasticache", "elastic_load_balancing_v2", "iam",
+    "acm", "cloudwatch_logs", "dynamodb", "ec2", "ecr", "ecs", "elasticache", "elastic_load_balancing_v2", "iam",
     "resource_groups_tagging_api", "route_53", "s3", "service_quotas", "sts",
 )  # fmt: skip
 DENIED = b"""<ErrorResponse><Error><Code>AccessDenied</Code><Message>User ana is not authorized to perform:
@@ -69,6 +69,18 @@ def test_endpoint_variables_of_services_are_used(workspace: TestWorkspace) -> No
         del env["AWS_ENDPOINT_URL_ROUTE_53"]
         workspace.run("plan", "staging", env=env).expect_exit(1)
         assert set(proxy.connects) == {"route53.amazonaws.com"}
+
+
+def test_plan_without_https_does_without_certificate_manager(workspace: TestWorkspace) -> None:
+    services = [name for name in SERVICES if name != "acm"]
+    env: dict[str, str | None] = {f"AWS_ENDPOINT_URL_{name.upper()}": workspace.url for name in services}
+    with ForwardProxy(lambda _: None) as proxy:
+        env |= {"AWS_ENDPOINT_URL": None, "HTTPS_PROXY": proxy.url}
+        workspace.run("plan", "staging", env=env).expect_exit()
+        assert set(proxy.connects) == {"acm.us-east-2.amazonaws.com"}
+        workspace.configure({"https": {}})
+        result = workspace.run("plan", "staging", env=env).expect_exit(1)
+        assert "acm:ListCertificates" in result.text
 
 
 @pytest.mark.parametrize("place", ["variable", "profile"])
