@@ -94,6 +94,25 @@ def test_added_name_replaces_the_certificate_without_a_gap(workspace: TestWorksp
     workspace.assert_no_changes()
 
 
+def test_replaced_certificate_fails_no_request(workspace: TestWorkspace) -> None:
+    set_https(workspace)
+    workspace.deploy()
+    [before] = certificates(workspace)
+    with Prober(workspace, host=hostname(workspace), scheme="https") as prober:
+        workspace.run("deploy", "staging", "--yes", "--replace", "edge/certificate").expect_exit()
+    prober.served()
+    [after] = certificates(workspace)
+    assert after["CertificateArn"] != before["CertificateArn"]
+    workspace.assert_no_changes()
+
+
+def test_port_443_is_open_for_the_configured_addresses(workspace: TestWorkspace) -> None:
+    workspace.configure({"load_balancer": {"ingress_cidrs": ["198.51.100.0/24"]}})
+    set_https(workspace)
+    planned = {address for address in workspace.plan().changes if address.startswith("net/lb_in_")}
+    assert planned == {"net/lb_in_80_198-51-100-0_24", "net/lb_in_443_198-51-100-0_24"}
+
+
 def test_rules_of_web_services_exist_on_both_ports(workspace: TestWorkspace) -> None:
     host = hostname(workspace)
     api = {"kind": "web", "image": image("api"), "port": 8080, "paths": ["/v1/*"], "hosts": ["api"]}

@@ -46,6 +46,7 @@ RUN = {
     "aws sts decode-authorization-message":
         "test_aws_commands.py::test_command_for_an_encoded_denial_prints_details",
     "docker build": _PUSH,
+    "docker images": "test_push_commands.py::test_command_for_a_digest_prints_one_that_is_accepted",
     "docker login": _PUSH,
     "docker push": _PUSH,
     "terraform force-unlock": "test_printed_terraform.py::test_lock_of_a_dead_process_is_removed",
@@ -60,7 +61,6 @@ RUN = {
 NOT_RUN = {
     "aws configure sso": "it asks questions",
     "aws sso login": "it opens a browser",
-    "docker images": "the message says where to look for a digest",
     "terraform apply": "the message says what it would do",
     "terraform destroy": "the message says what it would do",
 }

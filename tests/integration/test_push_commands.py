@@ -115,3 +115,16 @@ def test_missing_digest_is_not_built(own_images: TestWorkspace) -> None:
 def test_targeted_deploy_without_repository_prints_no_push(own_images: TestWorkspace) -> None:
     result = own_images.run("deploy", "staging", "--yes", "--target", "net").expect_exit()
     assert "docker" not in result.err and "REPOSITORY" not in result.err, result
+
+
+def test_command_for_a_digest_prints_one_that_is_accepted(own_images: TestWorkspace) -> None:
+    write_dockerfile(own_images, ".", TWO_STAGES)
+    shell = Shell(own_images)
+    shell.run("docker build --platform linux/amd64 --target flask -t "
+              f"{own_images.account}.dkr.ecr.us-east-2.amazonaws.com/app:v1 .")  # fmt: skip
+    own_images.configure({"services": {"flask": {"image": "registry.example/app@sha256:12ab"}}})
+    refused = own_images.run("validate").expect_exit(1).text
+    assert "copy the whole digest, such as from `docker images --digests`" in refused
+    digest = shell.run("docker images --digests").split()[-1]
+    own_images.configure({"services": {"flask": {"image": f"registry.example/app@{digest}"}}})
+    own_images.run("validate").expect_exit()

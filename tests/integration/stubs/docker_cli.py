@@ -1,4 +1,4 @@
-"""A docker for tests: accepts `login`, `build` and `push` in the form that messages print, and nothing else.
+"""A docker for tests: accepts `login`, `build`, `push` and `images` in the form that messages print, and nothing else.
 
 A build needs a folder with a Dockerfile, which must have the stage that is named. A push needs a login to the registry
 and an image that was built; it stores a manifest, which names stage and folder, in the registry of the endpoint.
@@ -7,6 +7,7 @@ and an image that was built; it stores a manifest, which names stage and folder,
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
 import os
 import re
@@ -69,11 +70,20 @@ def push(state: dict[str, Any], words: list[str]) -> None:
     ecr(match[1]).put_image(repositoryName=match[4], imageManifest=manifest, imageTag=match[5])
 
 
+def images(state: dict[str, Any], words: list[str]) -> None:
+    """Lists the images that were built, with their digests."""
+    assert words == ["--digests"], f"unknown options of images: {words}"
+    for reference, source in state["images"].items():
+        digest = hashlib.sha256(json.dumps(source, sort_keys=True).encode()).hexdigest()
+        repository, tag = reference.rsplit(":", 1)
+        print(repository, tag, f"sha256:{digest}")
+
+
 def main() -> None:
     """Runs one command."""
     state = json.loads(STATE.read_text(encoding="utf-8")) if STATE.exists() else {"registries": [], "images": {}}
     command, *words = sys.argv[1:]
-    {"login": login, "build": build, "push": push}[command](state, words)
+    {"login": login, "build": build, "push": push, "images": images}[command](state, words)
     STATE.write_text(json.dumps(state), encoding="utf-8")
 
 

@@ -94,7 +94,7 @@ pub(super) fn failure(detail: &CertificateDetail) -> Option<String> {
     }
 }
 
-/// Returns a text such as `waiting for AWS to issue the certificate (validated: 1 of 3 names)`.
+/// Returns what the run waits for, with the names that AWS has not validated yet.
 fn pending(detail: &CertificateDetail) -> String {
     let open: Vec<String> = open_names(detail).into_iter().map(|open| open.name).collect();
     match open.as_slice() {
