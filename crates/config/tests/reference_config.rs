@@ -5,16 +5,22 @@
 
 use std::collections::BTreeMap;
 
-use pb_config::{Config, Image};
+use pb_config::{Config, Image, Workspace};
 
 const TEXT: &str = include_str!("../../../pb_deploy.toml");
 
 /// Path prefixes of the example services in the file.
 const EXAMPLES: [&str; 3] = ["services.api.", "services.reports.", "services.beat."];
 
+/// Header of the table that is commented out, because the table itself switches HTTPS on.
+const HTTPS: &str = "[https]";
+
 /// Returns the text `key = value` of a comment: `#key = value` shows a default, `# key = value` an example.
 fn shown<'a>(line: &'a str, marker: &str) -> Option<&'a str> {
     let rest = line.strip_prefix(marker)?;
+    if rest.trim_start() == HTTPS {
+        return Some(HTTPS);
+    }
     if rest.starts_with("[services.") {
         return Some(rest);
     }
@@ -81,7 +87,9 @@ fn written_defaults_change_nothing() {
     let plain = Config::parse(TEXT, "plain").unwrap();
     let written = Config::parse(&uncommented(&["#"]), "written").unwrap();
     for name in plain.workspaces() {
-        assert_eq!(plain.workspace(name).unwrap(), written.workspace(name).unwrap());
+        let written = written.workspace(name).unwrap();
+        assert!(written.https.is_some());
+        assert_eq!(plain.workspace(name).unwrap(), Workspace { https: None, ..written });
     }
 }
 
