@@ -58,6 +58,11 @@ fn replaced_certificate_recovers_from_unknown_outcomes() {
 }
 
 #[test]
+fn replaced_listener_certificate_recovers_from_unknown_outcomes() {
+    check_all(&scenarios::https_names(), Depth::UnknownOutcome);
+}
+
+#[test]
 fn destroy_with_https_recovers_from_unknown_outcomes() {
     check_all(&scenarios::https_destroy(), Depth::UnknownOutcome);
 }

@@ -89,6 +89,16 @@ pub fn https_name() -> Scenario {
     Scenario::new("https-name", empty(), Some(&workspace("[https]")), after, Goal::Deploy)
 }
 
+/// Returns the scenario of another eleventh name and another tag for HTTPS: the further certificate of the listener is
+/// replaced, and the tags of the first certificate change.
+pub fn https_names() -> Scenario {
+    let with = |last: &str, tag: &str| {
+        let first: String = (0..9).map(|number| format!("\"n{number}.example.org\", ")).collect();
+        workspace(&format!("[tags]\n{tag} = \"x\"\n[https]\nnames = [{first}\"{last}.example.org\"]"))
+    };
+    Scenario::new("https-names", empty(), Some(&with("a", "old")), with("b", "new"), Goal::Deploy)
+}
+
 /// Returns the scenario of the destroy of a workspace with HTTPS.
 pub fn https_destroy() -> Scenario {
     Scenario::new("https-destroy", empty(), Some(&workspace("[https]")), workspace("[https]"), Goal::Destroy)
@@ -101,5 +111,16 @@ pub fn published_https_deploy() -> Scenario {
 
 /// Returns all scenarios.
 pub fn all() -> Vec<Scenario> {
-    vec![deploy(), destroy(), port(), engine(), network(), services(), https(), https_name(), https_destroy()]
+    vec![
+        deploy(),
+        destroy(),
+        port(),
+        engine(),
+        network(),
+        services(),
+        https(),
+        https_name(),
+        https_names(),
+        https_destroy(),
+    ]
 }

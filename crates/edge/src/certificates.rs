@@ -8,6 +8,10 @@ use pb_engine::{Class, Context, Failure, Ownership, ReadScope, Resource, fetch_e
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
+/// Number of certificates in the region up to which the tags of each are read, so that one is found that has no name of
+/// the workspace any more.
+const MAX_READ: usize = 100;
+
 /// Tags by key.
 pub(crate) type Tags = BTreeMap<String, String>;
 
@@ -34,13 +38,14 @@ impl Certificates {
                 listed => {
                     let (listed, names) = (listed?, names_of_workspace(scope));
                     let arn = |summary: &CertificateSummary| summary.certificate_arn().map(str::to_owned);
-                    likely.extend(listed.iter().filter(|summary| has_name(summary, &names)).filter_map(arn));
+                    let all = !without_https && listed.len() <= MAX_READ;
+                    likely.extend(listed.iter().filter(|summary| all || has_name(summary, &names)).filter_map(arn));
                     arns.extend(listed.iter().filter_map(arn));
                 }
             }
         }
-        // Each certificate needs a call of its own, and an account can have thousands of them. So only the tag index is
-        // asked for those that have no name of this workspace.
+        // Each certificate needs a call of its own, and an account can have thousands of them. So without HTTPS, or with
+        // very many certificates, only the tag index is asked for those that have no name of this workspace.
         let ask = |mut arns: Vec<String>| {
             arns.retain(|arn| likely.contains(arn));
             fetch_each(arns, |arn| async move { tags(client, &arn).await })

@@ -1,13 +1,16 @@
 //! Certificate Manager: certificates with DNS validation.
 
 use super::dns::VALIDATION;
-use super::elb::LISTENER;
+use super::elb::{LISTENER, NO_LISTENER, members};
 use super::{ACCOUNT, Account, Answer, REGION, Resource, refused, tag_list, tags_of};
 use crate::wire::Call;
 use serde_json::{Value, json};
 use std::time::Duration;
 
 pub const CERTIFICATE: &str = "acm.certificate";
+
+/// Further certificates of listeners.
+pub const LISTENER_CERTIFICATE: &str = "elbv2.listener_certificate";
 
 const NO_CERTIFICATE: &str = "ResourceNotFoundException";
 
@@ -40,6 +43,11 @@ impl Account {
             "AddTagsToCertificate" => {
                 let tags = tags_of(&call.input["Tags"], "Key", "Value");
                 self.get(CERTIFICATE, &arn, NO_CERTIFICATE)?.tags.extend(tags);
+                Ok(json!({}))
+            }
+            "RemoveTagsFromCertificate" => {
+                let removed = tags_of(&call.input["Tags"], "Key", "Value");
+                self.get(CERTIFICATE, &arn, NO_CERTIFICATE)?.tags.retain(|key, _| !removed.contains_key(key));
                 Ok(json!({}))
             }
             "DeleteCertificate" => self.delete_certificate(&arn),
@@ -118,7 +126,9 @@ impl Account {
 
     fn delete_certificate(&mut self, arn: &str) -> Answer {
         let (now, hold) = (self.now(), self.times.certificate_hold);
-        let is_used = self.of_kind(LISTENER).any(|(_, listener)| uses(listener, arn));
+        let further = |one: &Resource| one.body["CertificateArn"] == arn;
+        let is_used = self.of_kind(LISTENER).any(|(_, listener)| uses(listener, arn))
+            || self.of_kind(LISTENER_CERTIFICATE).any(|(_, one)| further(one));
         let certificate = self.get(CERTIFICATE, arn, NO_CERTIFICATE)?;
         if is_used || now < certificate.changed_at + hold && certificate.body["was_used"] == true {
             return refused("ResourceInUseException", format!("Certificate {arn} is in use."));
@@ -136,6 +146,28 @@ impl Account {
             certificate.changed_at = now;
             certificate.body["was_used"] = json!(true);
         }
+    }
+
+    /// Describes, adds or removes a further certificate of a listener.
+    pub fn listener_certificates(&mut self, call: &Call) -> Answer {
+        let listener = call.text("ListenerArn");
+        self.get(LISTENER, listener, NO_LISTENER)?;
+        if call.operation == "DescribeListenerCertificates" {
+            let own = self.of_kind(LISTENER_CERTIFICATE).filter(|(_, one)| one.body["ListenerArn"] == listener);
+            return Ok(json!({"Certificates": members(own.map(|(_, one)| one.body.clone()))}));
+        }
+        let certificate = call.input["Certificates"][0]["CertificateArn"].as_str().unwrap_or_default().to_owned();
+        let id = format!("{certificate} of {listener}");
+        if call.operation == "RemoveListenerCertificates" {
+            self.resources.remove(&id);
+            return Ok(json!({}));
+        }
+        if !self.is_issued(&certificate) {
+            return refused("UnsupportedCertificate", format!("{certificate} is not issued"));
+        }
+        let body = json!({"ListenerArn": listener, "CertificateArn": certificate, "IsDefault": false});
+        self.put(LISTENER_CERTIFICATE, &id, body, super::Tags::new());
+        Ok(json!({}))
     }
 
     /// Returns whether a certificate exists and is issued.

@@ -66,6 +66,9 @@ impl Account {
                 self.resources.remove(call.text("RuleArn"));
                 Ok(json!({}))
             }
+            "DescribeListenerCertificates" | "AddListenerCertificates" | "RemoveListenerCertificates" => {
+                self.listener_certificates(call)
+            }
             "DescribeListenerAttributes" => self.attributes(LISTENER, call.text("ListenerArn"), NO_LISTENER),
             "ModifyListenerAttributes" => self.set_attributes(LISTENER, call.text("ListenerArn"), call),
             "DescribeSSLPolicies" => Ok(json!({"SslPolicies": members([json!({"Name": POLICY})])})),

@@ -1,6 +1,7 @@
 //! Inventory of the account, and its comparison with the snapshot.
 
 use super::Account;
+use super::certificates::LISTENER_CERTIFICATE;
 use super::dns::{RECORD, VALIDATION};
 use super::ec2::{DEFAULT, RULE};
 use super::ecs::TASK;
@@ -91,6 +92,7 @@ impl Account {
                     "staging.api.example.org" => Address::new(pb_edge::names::RECORD).unwrap(),
                     host => Address::new(pb_edge::names::route_record(host)).unwrap(),
                 }),
+                LISTENER_CERTIFICATE => Some(Address::new(pb_edge::names::listener_certificate(2)).unwrap()),
                 VALIDATION => {
                     let host = id.trim_end_matches(" CNAME").trim_start_matches("_sim.");
                     Some(Address::new(pb_edge::names::validation(host)).unwrap())
@@ -112,6 +114,7 @@ impl Account {
                 failures.push(format!("{address} exists twice: {other} and {id}"));
             }
             let known = |attrs: &serde_json::Value| match resource.kind {
+                LISTENER_CERTIFICATE => id.starts_with(attrs["certificate_arn"].as_str().unwrap_or("?")),
                 RECORD | VALIDATION => id.starts_with(attrs["name"].as_str().unwrap_or("?")),
                 _ => ["id", "arn"].iter().any(|field| {
                     let known = attrs[*field].as_str().unwrap_or_default();
