@@ -12,6 +12,7 @@ from endpoint import control
 from fault_proxy import FaultProxy
 from harness import TestWorkspace, until
 from prober import Prober, address, get
+from test_killed import kill
 
 pytestmark = [pytest.mark.needs("data-plane"), pytest.mark.unserved("these tests send requests themselves")]
 
@@ -220,12 +221,7 @@ def test_destroy_after_killed_deploy_leaves_no_certificate(
     workspace: TestWorkspace, proxy: FaultProxy, call: str
 ) -> None:
     set_https(workspace)
-    stop = proxy.hold_after(call)
-    running = workspace.start("deploy", "staging", "--yes", url=proxy.url)
-    stop.wait()
-    running.kill()
-    proxy.release_all()
-    workspace.run("unlock", "staging", workspace.lock_id()).expect_exit()
+    kill(workspace, proxy, call, "after")
     workspace.destroy()
     assert workspace.inventory.remains() == {}
 

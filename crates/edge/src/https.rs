@@ -1,10 +1,11 @@
 //! HTTPS in a graph: certificates, validation records, the HTTPS listener with its rules, and the redirect.
 
 use crate::names;
+use crate::routes::add_record;
 use crate::stack::{EdgeSpec, EdgeStack, with_name_tag};
 use crate::{
     CertificateAttrs, CertificateSpec, ListenerAttrs, ListenerCertificateSpec, ListenerRuleSpec, ListenerSpec,
-    RecordSpec, Redirect, ValidationAttrs, ValidationSpec, Zone,
+    Redirect, ValidationAttrs, ValidationSpec, Zone,
 };
 use pb_engine::{Failure, Graph, Handle, Input};
 use pb_rules::https::{NAMES_PER_CERTIFICATE, REDIRECT_PRIORITY, base_name};
@@ -88,11 +89,7 @@ impl HttpsStack {
             add_redirect(graph, edge, spec, https.port, listener)?;
         }
         for (host, zone) in &https.records {
-            let (name, zone_id) = (host.clone(), zone.id.clone());
-            let address = names::route_record(host);
-            graph.add(&address, &edge.kinds.records, edge.load_balancer.created(), move |load_balancer| {
-                RecordSpec::alias(&zone_id, &name, load_balancer)
-            })?;
+            add_record(graph, &edge.kinds, edge.load_balancer, host, &zone.id)?;
         }
         Ok(Self { listener, certificates, validations })
     }
@@ -194,15 +191,8 @@ fn add_rules(
         let (wanted, tags) = (route.clone(), with_name_tag(&spec.tags, &route.target_group));
         let needs = (listener, http.targets, http.rule, service.clone());
         let address = names::route_rule_https(&route.key);
-        graph.add(&address, &edge.kinds.rules, needs, move |(listener, targets, _, ())| ListenerRuleSpec {
-            listener_arn: listener.arn,
-            priority: wanted.priority,
-            hosts: wanted.hosts.clone(),
-            paths: wanted.paths.clone(),
-            other_conditions: BTreeSet::new(),
-            target_group_arn: targets.arn,
-            redirect: None,
-            tags: tags.clone(),
+        graph.add(&address, &edge.kinds.rules, needs, move |(listener, targets, _, ())| {
+            wanted.rule(listener.arn, targets.arn, tags.clone())
         })?;
     }
     Ok(())

@@ -7,7 +7,7 @@ use crate::{
     TargetGroupSpec,
 };
 use pb_engine::{Failure, Graph, Handle, Input};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Settings of a web service that has a listener rule.
 #[derive(Debug, Clone, PartialEq)]
@@ -71,23 +71,48 @@ pub(crate) fn add(
     let (wanted, tags) = (route.clone(), with_name_tag(&spec.tags, &route.target_group));
     let address = names::route_rule(&route.key);
     let needs = (shared.listener, targets);
-    let rule = graph.add(&address, &kinds.rules, needs, move |(listener, targets)| ListenerRuleSpec {
-        listener_arn: listener.arn,
-        priority: wanted.priority,
-        hosts: wanted.hosts.clone(),
-        paths: wanted.paths.clone(),
-        other_conditions: BTreeSet::new(),
-        target_group_arn: targets.arn,
-        redirect: None,
-        tags: tags.clone(),
+    let rule = graph.add(&address, &kinds.rules, needs, move |(listener, targets)| {
+        wanted.rule(listener.arn, targets.arn, tags.clone())
     })?;
 
     for host in &route.records {
-        let (name, zone_id) = (host.clone(), shared.zone_id.clone());
-        let address = names::route_record(host);
-        graph.add(&address, &kinds.records, shared.load_balancer.created(), move |load_balancer| {
-            RecordSpec::alias(&zone_id, &name, load_balancer)
-        })?;
+        add_record(graph, kinds, shared.load_balancer, host, &shared.zone_id)?;
     }
     Ok(Route { targets, rule })
+}
+
+impl RouteSpec {
+    /// Returns the rule of the web service for a listener.
+    pub(crate) fn rule(
+        &self,
+        listener_arn: String,
+        target_group_arn: String,
+        tags: BTreeMap<String, String>,
+    ) -> ListenerRuleSpec {
+        ListenerRuleSpec {
+            listener_arn,
+            priority: self.priority,
+            hosts: self.hosts.clone(),
+            paths: self.paths.clone(),
+            other_conditions: BTreeSet::new(),
+            target_group_arn,
+            redirect: None,
+            tags,
+        }
+    }
+}
+
+/// Adds the record of another host.
+pub(crate) fn add_record(
+    graph: &mut Graph,
+    kinds: &Kinds,
+    load_balancer: Handle<LoadBalancerAttrs>,
+    host: &str,
+    zone_id: &str,
+) -> Result<(), Failure> {
+    let (name, zone_id) = (host.to_owned(), zone_id.to_owned());
+    let added = graph.add(&names::route_record(host), &kinds.records, load_balancer.created(), move |balancer| {
+        RecordSpec::alias(&zone_id, &name, balancer)
+    });
+    added.map(drop)
 }

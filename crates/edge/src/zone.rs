@@ -149,14 +149,9 @@ async fn zone_with_id(client: &DnsClient, name: &str, id: &str) -> Result<Zone, 
 pub async fn containing_zone(config: &SdkConfig, name: &str) -> Result<Option<Zone>, Failure> {
     let client = DnsClient::new(config);
     let name = plain_name(name);
-    let parents = name.match_indices('.').map(|(at, _)| &name[at + 1..]).filter(|parent| parent.contains('.'));
-    for parent in parents {
-        let found = zones(&client, parent).await?;
-        if let Some(zone) = found.iter().find(|zone| is_public(zone)) {
-            return Ok(Some(Zone { id: short_id(&zone.id).to_owned(), name: parent.to_owned() }));
-        }
-    }
-    Ok(None)
+    let Some((_, parent)) = name.split_once('.') else { return Ok(None) };
+    let found = public_zones_of(&client, parent).await?;
+    Ok(found.and_then(|(name, ids)| Some(Zone { id: ids.into_iter().next()?, name })))
 }
 
 /// Returns all zones with this name. Route 53's list starts at the name and continues with other names, which are left
