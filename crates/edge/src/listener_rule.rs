@@ -18,8 +18,8 @@ use aws_sdk_elasticloadbalancingv2::types::{
 };
 use pb_aws::ForOperation;
 use pb_engine::{
-    Address, Backoff, Change, Class, Context, Failure, Found, Interim, Ownership, Progress, ReadScope, Resource,
-    fetch_each, is_unknown, list_with_details, unknown,
+    Address, Backoff, Change, Class, Context, Failure, Found, Interim, Operation, Ownership, Progress, ReadScope,
+    Resource, fetch_each, is_unknown, list_with_details, unknown,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -34,6 +34,10 @@ const SWAP_BACKOFF: Backoff = Backoff {
     max_interval: Duration::from_secs(2),
     timeout: Duration::from_secs(60),
 };
+
+/// Time that clients get to follow a redirect that has just been deleted, before the listener to which it sent them is
+/// deleted.
+const REDIRECT_GRACE: Duration = Duration::from_secs(5);
 
 /// Resource kind for listener rules.
 pub struct ListenerRule {
@@ -78,6 +82,9 @@ pub struct ListenerRuleAttrs {
     pub arn: String,
     /// ARN of the listener.
     pub listener_arn: String,
+    /// `true` if the rule redirects requests.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub redirects: bool,
 }
 
 impl Resource for ListenerRule {
@@ -103,7 +110,7 @@ impl Resource for ListenerRule {
     }
 
     fn planned_attrs(spec: &ListenerRuleSpec) -> ListenerRuleAttrs {
-        ListenerRuleAttrs { arn: unknown(), listener_arn: spec.listener_arn.clone() }
+        new_attrs(unknown(), spec)
     }
 
     fn requires_replacement(field: &str) -> bool {
@@ -160,7 +167,7 @@ impl Resource for ListenerRule {
             },
             Err(failure) => return Err(retryable_while_in_use(failure)),
         };
-        Ok(ListenerRuleAttrs { arn: created.unwrap_or_else(unknown), listener_arn: spec.listener_arn.clone() })
+        Ok(new_attrs(created.unwrap_or_else(unknown), spec))
     }
 
     async fn update(
@@ -185,12 +192,18 @@ impl Resource for ListenerRule {
             cx.wait("elasticloadbalancing:SetRulePriorities", SWAP_BACKOFF, || self.set_priority(attrs, spec.priority))
                 .await?;
         }
-        Ok(attrs.clone())
+        Ok(ListenerRuleAttrs { redirects: spec.redirect.is_some(), ..attrs.clone() })
     }
 
-    async fn delete(&self, _cx: &Context, attrs: &ListenerRuleAttrs) -> Result<(), Failure> {
+    /// Deletes the rule. If it redirects requests and the stack keeps serving, waits until clients have followed its last
+    /// redirects, because the listener to which it sends them may be deleted next.
+    async fn delete(&self, cx: &Context, attrs: &ListenerRuleAttrs) -> Result<(), Failure> {
         let call = self.client.delete_rule().rule_arn(&attrs.arn).send();
-        call.await.for_operation("elasticloadbalancing:DeleteRule").map(drop)
+        call.await.for_operation("elasticloadbalancing:DeleteRule")?;
+        if attrs.redirects && cx.operation() != Operation::Destroy {
+            cx.pause(REDIRECT_GRACE, "waiting for clients that follow a redirect").await;
+        }
+        Ok(())
     }
 
     async fn adopt(&self, cx: &Context, attrs: &Self::Attrs) -> Result<(), Failure> {
@@ -338,7 +351,12 @@ fn listener_of(rule_arn: &str) -> Option<String> {
 }
 
 fn attrs_of(listener: &str, rule: &Rule) -> ListenerRuleAttrs {
-    ListenerRuleAttrs { arn: arn(rule), listener_arn: listener.to_owned() }
+    let redirects = rule.actions().iter().any(|action| Redirect::of_action(action).is_some());
+    ListenerRuleAttrs { arn: arn(rule), listener_arn: listener.to_owned(), redirects }
+}
+
+fn new_attrs(arn: String, spec: &ListenerRuleSpec) -> ListenerRuleAttrs {
+    ListenerRuleAttrs { arn, listener_arn: spec.listener_arn.clone(), redirects: spec.redirect.is_some() }
 }
 
 fn arn(rule: &Rule) -> String {

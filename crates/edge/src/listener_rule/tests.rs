@@ -2,7 +2,7 @@ use super::{ListenerRule, ListenerRuleSpec, Redirect};
 use crate::LoadBalancerClient as Client;
 use crate::testing::{error_meta, name_tag, ownership_tags, standalone};
 use aws_sdk_elasticloadbalancingv2::operation::create_rule::{CreateRuleError, CreateRuleOutput};
-use aws_sdk_elasticloadbalancingv2::operation::delete_rule::DeleteRuleError;
+use aws_sdk_elasticloadbalancingv2::operation::delete_rule::{DeleteRuleError, DeleteRuleOutput};
 use aws_sdk_elasticloadbalancingv2::operation::describe_listeners::DescribeListenersOutput;
 use aws_sdk_elasticloadbalancingv2::operation::describe_load_balancers::DescribeLoadBalancersOutput;
 use aws_sdk_elasticloadbalancingv2::operation::describe_rules::DescribeRulesOutput;
@@ -16,6 +16,8 @@ use aws_sdk_elasticloadbalancingv2::types::{
 use aws_smithy_mocks::{Rule, mock};
 use pb_engine::{Awaited, Graph, Interim, Resource, Standalone};
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+use tokio::time::Instant;
 
 fn set(patterns: &[&str]) -> BTreeSet<String> {
     patterns.iter().map(|pattern| (*pattern).to_owned()).collect()
@@ -226,6 +228,26 @@ async fn rule_deleted_with_its_listener_counts_as_deleted() {
     let delete = mock!(Client::delete_rule).then_error(|| DeleteRuleError::generic(error_meta("RuleNotFound")));
     with(&[("edge/api_rule", spec())], &[&balancers, &listeners, &rules, &tags, &delete]).destroy().await.unwrap();
     assert_eq!(delete.num_calls(), 1);
+}
+
+/// Deletes a rule by removing it from the configuration or by a destroy, and returns the time that this takes.
+async fn deletion_time(action: Action, is_destroy: bool) -> Duration {
+    let rule = Live::builder().actions(action).priority("1").rule_arn("arn:rule").build();
+    let [balancers, listeners, rules, tags] = account(vec![rule], &[("arn:rule", "edge/redirect")]);
+    let delete = mock!(Client::delete_rule).then_output(|| DeleteRuleOutput::builder().build());
+    let (run, began) = (with(&[], &[&balancers, &listeners, &rules, &tags, &delete]), Instant::now());
+    let done = if is_destroy { run.destroy().await } else { run.deploy().await };
+    done.unwrap();
+    assert_eq!(delete.num_calls(), 1);
+    began.elapsed()
+}
+
+#[tokio::test(start_paused = true)]
+async fn deleted_redirect_gives_clients_time_to_follow_it() {
+    let redirect = || Redirect::to_https(443).action();
+    assert_eq!(deletion_time(redirect(), false).await, super::REDIRECT_GRACE);
+    assert_eq!(deletion_time(redirect(), true).await, Duration::ZERO);
+    assert_eq!(deletion_time(super::action(&spec()), false).await, Duration::ZERO);
 }
 
 #[test]

@@ -60,6 +60,7 @@ impl Run {
             events: self.events.clone(),
             cancel: self.cancel.clone(),
             run: Arc::from(self.id.as_str()),
+            operation: self.operation,
             max_wait,
             is_needed,
         }

@@ -3,12 +3,14 @@
 use crate::model::address::Address;
 use crate::model::event::{Event, Events};
 use crate::model::failure::{Class, Failure};
+use crate::model::operation::Operation;
 use crate::model::ownership::Ownership;
 use crate::model::unmanaged::adopt_hint;
 use crate::resource::wait::{Backoff, Cancel, Progress};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::time::sleep;
 
 /// The context of an operation on a resource: the address and owner of the resource, the receiver of events, and the
 /// limits of waits.
@@ -19,6 +21,7 @@ pub struct Context {
     pub(crate) events: Events,
     pub(crate) cancel: Cancel,
     pub(crate) run: Arc<str>,
+    pub(crate) operation: Operation,
     /// Upper bound on the duration of one wait, or of one call with its retries. If absent, each of them has its own
     /// timeout.
     pub(crate) max_wait: Option<Duration>,
@@ -38,6 +41,12 @@ impl Context {
     #[must_use]
     pub fn is_needed(&self) -> bool {
         self.is_needed
+    }
+
+    /// Returns the operation of the run.
+    #[must_use]
+    pub fn operation(&self) -> Operation {
+        self.operation
     }
 
     /// Returns the advice to import the unmanaged resource with this id at the address of this context.
@@ -72,6 +81,15 @@ impl Context {
     /// Reports what this step waits for.
     pub fn waiting(&self, what: impl Into<String>) {
         self.events.send(Event::Waiting { address: self.address.clone(), what: what.into() });
+    }
+
+    /// Pauses this step, and reports the reason. Returns at once if the run is asked to stop.
+    pub async fn pause(&self, pause: Duration, what: impl Into<String>) {
+        self.waiting(what);
+        tokio::select! {
+            () = sleep(pause) => {}
+            () = self.cancel.stopped() => {}
+        }
     }
 
     /// Polls until `poll` returns `Ready`. The time limit is the timeout of `limits` or the time for which a step of
@@ -124,9 +142,24 @@ mod tests {
             events,
             cancel: Cancel::never(),
             run: Arc::from("run"),
+            operation: Operation::Deploy,
             max_wait: None,
             is_needed: false,
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn pause_ends_when_the_run_is_stopped() {
+        let (reported, began) = (Arc::default(), tokio::time::Instant::now());
+        context(&reported).pause(Duration::from_secs(5), "clients").await;
+        assert_eq!(
+            (began.elapsed(), reported.lock().unwrap().as_slice()),
+            (Duration::from_secs(5), &["clients".to_owned()][..])
+        );
+        let (sender, cancel) = Cancel::new();
+        sender.send_replace(crate::resource::wait::Stop::Gently);
+        Context { cancel, ..context(&reported) }.pause(Duration::from_secs(5), "clients").await;
+        assert_eq!(began.elapsed(), Duration::from_secs(5));
     }
 
     #[tokio::test(start_paused = true)]
