@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from typing import Any
-from urllib.parse import unquote
 
-from moto.iam.access_control import IAMPolicy, PermissionResult
-from moto.iam.models import iam_backends
 from moto.secretsmanager.models import secretsmanager_backends
 from moto.ssm.models import ssm_backends
 
+from . import iam
 from .ecs_model import Definition
 from .errors import AwsError
 from .patching import Place
@@ -75,12 +73,6 @@ def secret_failure(place: Place, role: str, reference: str) -> str | None:
 
 
 def allows(place: Place, arn: str, action: str, resource: str) -> bool:
-    """Returns whether the policies of a role allow an action."""
-    iam = iam_backends[place.account]["aws"]
-    role = next((known for known in iam.roles.values() if known.arn == arn), None)
-    if role is None:
-        return False
-    policies = [IAMPolicy(policy) for policy in role.managed_policies.values()]
-    policies += [IAMPolicy(unquote(str(text))) for text in role.policies.values()]
-    decisions = [policy.is_action_permitted(action, resource) for policy in policies]
-    return PermissionResult.PERMITTED in decisions and PermissionResult.DENIED not in decisions
+    """Returns whether the policies and the permissions boundary of a role allow an action."""
+    role = iam.find_role(place, arn)
+    return role is not None and iam.may(place, role, action, resource)
