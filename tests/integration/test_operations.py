@@ -137,6 +137,9 @@ def test_exec_passes_the_session_to_the_plugin(workspace: TestWorkspace) -> None
     refused = workspace.run("exec", "staging", "flask", env=path).expect_exit(1)
     assert "execute_command = true" in refused.err, refused
 
+    statement = {"Effect": "Allow", "Action": "ssmmessages:*", "Resource": "*"}
+    document = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+    workspace.aws.iam.put_role_policy(RoleName="app", PolicyName="shell", PolicyDocument=document)
     workspace.configure({"roles": {"task": "app"}, "services": {"flask": {"execute_command": True}}})
     workspace.deploy()
     assert workspace.inventory.services()["staging-flask"]["enableExecuteCommand"] is True

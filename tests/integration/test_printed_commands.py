@@ -33,6 +33,9 @@ RUN = {
     "aws ecs delete-service": "test_foreign_services.py::test_foreign_service_refuses_a_destroy_until_deleted",
     "aws ecr update-image-storage-class": "test_service_models.py::test_archived_image_is_named_with_the_remedy",
     "aws ecs continue-service-deployment": "test_paused_rollouts.py::test_command_for_a_paused_rollout_continues_it",
+    "aws iam delete-role": "test_roles.py::test_bootstrap_creates_the_task_role_of_a_deploy",
+    "aws iam delete-role-policy": "test_roles.py::test_bootstrap_creates_the_task_role_of_a_deploy",
+    "aws iam put-role-policy": "test_roles.py::test_shell_without_permission_refuses_the_plan",
     "aws iam create-service-linked-role": "test_aws_commands.py::test_command_for_a_service_linked_role_creates_it",
     "aws logs put-log-group-deletion-protection":
         "test_aws_commands.py::test_command_for_a_protected_log_group_unblocks_a_destroy",

@@ -1,5 +1,6 @@
 //! Policy documents to which statements are added, but from which none are removed.
 
+use crate::task_role::Source;
 use pb_engine::{Class, Failure};
 use pb_rules::secrets::permission;
 use serde_json::{Value, json};
@@ -22,6 +23,19 @@ pub(crate) fn tls_only(bucket: &str) -> Value {
 /// Returns the statement of a trust policy that allows ECS tasks to assume the role.
 pub(crate) fn allow_ecs_tasks_to_assume() -> Value {
     json!({ "Effect": "Allow", "Principal": { "Service": ECS_TASKS }, "Action": "sts:AssumeRole" })
+}
+
+/// Returns the statement of a trust policy that allows ECS tasks of one account and region to assume the role, so that ECS
+/// cannot be made to use it for tasks of another account. ECS supports no restriction to one cluster. (Amazon ECS developer
+/// guide: Task IAM role, Creating the task IAM role)
+pub(crate) fn allow_ecs_tasks_of_account_to_assume(source: &Source) -> Value {
+    let Source { partition, region, account } = source;
+    let mut statement = allow_ecs_tasks_to_assume();
+    statement["Condition"] = json!({
+        "ArnLike": { "aws:SourceArn": format!("arn:{partition}:ecs:{region}:{account}:*") },
+        "StringEquals": { "aws:SourceAccount": account },
+    });
+    statement
 }
 
 /// Returns the statements that allow a role to read only these secrets and parameters.
@@ -110,15 +124,25 @@ impl Document {
         }
     }
 
+    /// Returns the statements as a list.
+    pub(crate) fn into_statements(mut self) -> Vec<Value> {
+        take_statements(&mut self.0)
+    }
+
     /// Returns the document with `statement` added.
     pub(crate) fn with_statement(mut self, statement: Value) -> Self {
-        let statements = match self.0["Statement"].take() {
-            Value::Array(statements) => statements,
-            Value::Null => Vec::new(),
-            one => vec![one],
-        };
+        let statements = take_statements(&mut self.0);
         self.0["Statement"] = statements.into_iter().chain([statement]).collect();
         self
+    }
+}
+
+/// Takes the statements out of a document.
+fn take_statements(document: &mut Value) -> Vec<Value> {
+    match document["Statement"].take() {
+        Value::Array(statements) => statements,
+        Value::Null => Vec::new(),
+        one => vec![one],
     }
 }
 
@@ -131,7 +155,10 @@ impl fmt::Display for Document {
 
 #[cfg(test)]
 mod tests {
-    use super::{Document, allow_ecs_tasks_to_assume, allow_reading_secrets, is_tls_only, tls_only, trusts_ecs_tasks};
+    use super::{
+        Document, Source, allow_ecs_tasks_of_account_to_assume, allow_ecs_tasks_to_assume, allow_reading_secrets,
+        is_tls_only, tls_only, trusts_ecs_tasks,
+    };
     use serde_json::{Value, json};
     use std::collections::BTreeSet;
 
@@ -165,6 +192,18 @@ mod tests {
         let other = "arn:aws:ssm:us-east-2:123456789012:parameter/c";
         let denied = json!({"Effect": "Deny", "Action": "ssm:GetParameters", "Resource": other});
         assert_eq!(document.with_statement(denied).readable_secrets(), reads);
+    }
+
+    #[test]
+    fn trust_of_a_task_role_names_account_and_region() {
+        let [partition, region, account] = ["aws-cn", "cn-north-1", "123456789012"].map(str::to_owned);
+        let trust = allow_ecs_tasks_of_account_to_assume(&Source { partition, region, account });
+        assert!(trusts_ecs_tasks(&trust));
+        let condition = json!({
+            "ArnLike": {"aws:SourceArn": "arn:aws-cn:ecs:cn-north-1:123456789012:*"},
+            "StringEquals": {"aws:SourceAccount": "123456789012"},
+        });
+        assert_eq!(trust["Condition"], condition);
     }
 
     #[test]

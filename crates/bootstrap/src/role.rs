@@ -1,12 +1,13 @@
 //! `iam.role`: the task execution role, with which ECS pulls images, writes logs and reads secrets.
 
 use crate::policy::{Document, allow_ecs_tasks_to_assume, allow_reading_secrets, trusts_ecs_tasks};
+use crate::roles::{NewRole, RoleAttrs, Roles, trust};
 use aws_sdk_iam::Client;
-use aws_sdk_iam::types::{PolicyEvaluationDecisionType, Role as LiveRole, Tag};
+use aws_sdk_iam::types::{PolicyEvaluationDecisionType, Role as LiveRole};
 use pb_aws::{ForOperation, no_retry};
-use pb_engine::{Change, Class, Context, Failure, Found, ReadScope, Resource, fetch_each, unknown};
+use pb_engine::{Change, Class, Context, Failure, Found, ReadScope, Resource, fetch_each};
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 /// Path and name of the policy that AWS provides for execution roles. (Amazon ECS developer guide: Task execution IAM
 /// role)
@@ -14,8 +15,19 @@ const EXECUTION_POLICY: &str = "service-role/AmazonECSTaskExecutionRolePolicy";
 
 /// Resource kind for execution roles (`iam.role`).
 pub struct Role {
-    client: Client,
-    secrets_policy: String,
+    roles: Roles,
+    policies: SecretsPolicies,
+    permissions_boundary: Option<String>,
+}
+
+/// Names of the inline policies that allow an execution role to read secrets.
+#[derive(Debug, Clone)]
+pub struct SecretsPolicies {
+    /// Policy for the secrets of the services of one workspace. Each workspace has its own policy, because workspaces share
+    /// the role.
+    pub services: String,
+    /// Policy for the secrets that pb-deploy itself writes for the stack.
+    pub stack: String,
 }
 
 /// Spec of an execution role. Other permissions that the role has are left unchanged.
@@ -29,34 +41,19 @@ pub struct RoleSpec {
     pub has_policy: bool,
     /// ARNs of the secrets and parameters that the role may read, limited to those that the configuration needs.
     pub reads: BTreeSet<String>,
-}
-
-/// Attributes of an execution role.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct RoleAttrs {
-    /// Name of the role.
-    pub name: String,
-    /// ARN of the role.
-    pub arn: String,
+    /// ARN pattern of the secrets that pb-deploy itself writes for the stack, if the role may read them.
+    pub stack_secrets: Option<String>,
 }
 
 impl Role {
-    /// Creates the resource kind, which calls AWS through `client`. `secrets_policy` is the name of the inline policy
-    /// that allows a role to read secrets.
+    /// Creates the resource kind, which calls AWS through `client`. A role that is created gets `permissions_boundary`.
     #[must_use]
-    pub fn new(client: Client, secrets_policy: &str) -> Self {
-        Self { client, secrets_policy: secrets_policy.to_owned() }
-    }
-
-    async fn find(&self, name: &str) -> Result<Option<LiveRole>, Failure> {
-        match self.client.get_role().role_name(name).send().await.for_operation("iam:GetRole") {
-            Err(failure) if failure.class == Class::NotFound => Ok(None),
-            answer => Ok(answer?.role),
-        }
+    pub fn new(client: Client, policies: SecretsPolicies, permissions_boundary: Option<String>) -> Self {
+        Self { roles: Roles { client }, policies, permissions_boundary }
     }
 
     async fn has_policy(&self, name: &str) -> Result<bool, Failure> {
-        let pages = self.client.list_attached_role_policies().role_name(name).into_paginator().items().send();
+        let pages = self.roles.client.list_attached_role_policies().role_name(name).into_paginator().items().send();
         let attached: Vec<_> = pages.collect::<Result<_, _>>().await.for_operation("iam:ListAttachedRolePolicies")?;
         Ok(attached.iter().any(|policy| policy.policy_arn().is_some_and(|arn| arn.ends_with(EXECUTION_POLICY))))
     }
@@ -64,15 +61,16 @@ impl Role {
     /// Returns those of `secrets` that the role may read. The inline policy is checked first; for secrets that it does
     /// not allow, IAM simulates all policies of the role. Without permission for the simulation, a permission that
     /// another policy grants is not found.
-    async fn readable_secrets(&self, role: &LiveRole, secrets: &BTreeSet<String>) -> Result<BTreeSet<String>, Failure> {
+    async fn readable_secrets(
+        &self,
+        role: &LiveRole,
+        policy: &str,
+        secrets: &BTreeSet<String>,
+    ) -> Result<BTreeSet<String>, Failure> {
         if secrets.is_empty() {
             return Ok(BTreeSet::new());
         }
-        let policy = match self.secrets_policy_document(role.role_name()).await {
-            Err(failure) if failure.class == Class::Denied => Document::empty(),
-            policy => policy?,
-        };
-        let policy = policy.readable_secrets();
+        let policy = self.policy_of_secrets(role.role_name(), policy).await?.readable_secrets();
         let (mut reads, others): (BTreeSet<String>, Vec<String>) =
             (secrets & &policy, secrets.difference(&policy).cloned().collect());
         let ask = |secret: String| async move { Ok(self.is_allowed(role.arn(), &secret).await.then_some(())) };
@@ -80,17 +78,17 @@ impl Role {
         Ok(reads)
     }
 
-    async fn secrets_policy_document(&self, role: &str) -> Result<Document, Failure> {
-        let call = self.client.get_role_policy().role_name(role).policy_name(&self.secrets_policy);
-        match call.send().await.for_operation("iam:GetRolePolicy") {
-            Err(failure) if failure.class == Class::NotFound => Ok(Document::empty()),
-            answer => document(&answer?.policy_document, &self.secrets_policy),
+    /// Returns an inline policy of a role, without statements if it may not be read.
+    async fn policy_of_secrets(&self, role: &str, policy: &str) -> Result<Document, Failure> {
+        match self.roles.policy(role, policy).await {
+            Err(failure) if failure.class == Class::Denied => Ok(Document::empty()),
+            policy => policy,
         }
     }
 
     async fn is_allowed(&self, role: &str, secret: &str) -> bool {
         let Some((action, resource)) = pb_rules::secrets::permission(secret) else { return false };
-        let call = self.client.simulate_principal_policy().policy_source_arn(role);
+        let call = self.roles.client.simulate_principal_policy().policy_source_arn(role);
         let call = call.action_names(action).resource_arns(resource).customize();
         let call = call.config_override(aws_sdk_iam::config::Builder::new().retry_config(no_retry()));
         call.send().await.is_ok_and(|output| {
@@ -101,16 +99,21 @@ impl Role {
 
     /// Allows the role to read these secrets, too. Permissions to read other secrets are kept: running revisions, and
     /// revisions to which a rollback returns, may need secrets that the configuration does not contain.
-    async fn allow_reads(&self, attrs: &RoleAttrs, secrets: &BTreeSet<String>) -> Result<(), Failure> {
-        let before = self.secrets_policy_document(&attrs.name).await?;
+    async fn allow_reads(&self, role: &str, policy: &str, secrets: &BTreeSet<String>) -> Result<(), Failure> {
+        let before = self.roles.policy(role, policy).await?;
         let missing: BTreeSet<String> = secrets.difference(&before.readable_secrets()).cloned().collect();
         let document = allow_reading_secrets(&missing).into_iter().fold(before, Document::with_statement);
-        let call = self.client.put_role_policy().role_name(&attrs.name).policy_name(&self.secrets_policy);
-        call.policy_document(document.to_string()).send().await.for_operation("iam:PutRolePolicy").map(drop)
+        self.roles.put_policy(role, policy, &document).await
+    }
+
+    /// Allows the role to read the secrets that pb-deploy itself writes for the stack.
+    async fn allow_stack_secrets(&self, role: &str, spec: &RoleSpec) -> Result<(), Failure> {
+        let secrets: BTreeSet<String> = spec.stack_secrets.iter().cloned().collect();
+        self.allow_reads(role, &self.policies.stack, &secrets).await
     }
 
     async fn attach(&self, attrs: &RoleAttrs) -> Result<(), Failure> {
-        let call = self.client.attach_role_policy().role_name(&attrs.name).policy_arn(policy_arn(&attrs.arn));
+        let call = self.roles.client.attach_role_policy().role_name(&attrs.name).policy_arn(policy_arn(&attrs.arn));
         call.send().await.for_operation("iam:AttachRolePolicy").map(drop)
     }
 }
@@ -121,27 +124,13 @@ fn policy_arn(role_arn: &str) -> String {
     format!("arn:{partition}:iam::aws:policy/{EXECUTION_POLICY}")
 }
 
-/// Returns the trust policy of a role.
-fn trust(role: &LiveRole) -> Result<Document, Failure> {
-    document(role.assume_role_policy_document().unwrap_or_default(), role.role_name())
-}
-
-/// Parses a policy document, which IAM returns percent-encoded. (IAM API: GetRole, GetRolePolicy)
-fn document(text: &str, of: &str) -> Result<Document, Failure> {
-    if text.is_empty() {
-        return Ok(Document::empty());
-    }
-    let decoded = urlencoding::decode(text).unwrap_or_else(|_| text.into());
-    Document::parse(&decoded, of)
-}
-
 impl Resource for Role {
     const KIND: &'static str = "iam.role";
     type Spec = RoleSpec;
     type Attrs = RoleAttrs;
 
     fn planned_attrs(spec: &RoleSpec) -> RoleAttrs {
-        RoleAttrs { name: spec.name.clone(), arn: unknown() }
+        RoleAttrs::planned(&spec.name)
     }
 
     fn requires_replacement(field: &str) -> bool {
@@ -155,14 +144,17 @@ impl Resource for Role {
     async fn read(&self, scope: &ReadScope<Self>) -> Result<Vec<Found<Self>>, Failure> {
         let mut found = Vec::new();
         for (address, spec) in &scope.desired {
-            if let Some(role) = self.find(&spec.name).await? {
+            if let Some(role) = self.roles.find(&spec.name).await? {
+                // IAM simulates actions on single resources only, so another policy with the pattern is not found.
+                let stack = self.policy_of_secrets(&spec.name, &self.policies.stack).await?.readable_secrets();
                 found.push(Found::Managed {
                     address: address.clone(),
                     spec: RoleSpec {
                         name: spec.name.clone(),
                         trusts_ecs_tasks: trust(&role)?.any(trusts_ecs_tasks),
                         has_policy: self.has_policy(&spec.name).await?,
-                        reads: self.readable_secrets(&role, &spec.reads).await?,
+                        reads: self.readable_secrets(&role, &self.policies.services, &spec.reads).await?,
+                        stack_secrets: spec.stack_secrets.clone().filter(|pattern| stack.contains(pattern)),
                     },
                     attrs: RoleAttrs { name: spec.name.clone(), arn: role.arn().to_owned() },
                     ready: true,
@@ -173,25 +165,21 @@ impl Resource for Role {
     }
 
     async fn create(&self, cx: &Context, spec: &RoleSpec) -> Result<RoleAttrs, Failure> {
-        let bug = |error: aws_sdk_iam::error::BuildError| Failure::new(Class::Bug, "create a role", error.to_string());
-        let tags = cx.tags(&BTreeMap::new()).into_iter();
-        let tags = tags.map(|(key, value)| Tag::builder().key(key).value(value).build());
-        let call = self
-            .client
-            .create_role()
-            .role_name(&spec.name)
-            .description("Starts ECS tasks: pulls images, writes logs")
-            .assume_role_policy_document(Document::empty().with_statement(allow_ecs_tasks_to_assume()).to_string())
-            .set_tags(Some(tags.collect::<Result<_, _>>().map_err(bug)?));
-        let answer = call.send().await.for_operation("iam:CreateRole");
-        let output = answer.map_err(|failure| failure.when(&["EntityAlreadyExists"], Class::Exists))?;
-        let arn = output.role().map(|role| role.arn().to_owned());
-        Ok(RoleAttrs { arn: arn.unwrap_or_else(unknown), ..Self::planned_attrs(spec) })
+        let role = NewRole {
+            name: &spec.name,
+            description: "Starts ECS tasks: pulls images, writes logs",
+            permissions_boundary: self.permissions_boundary.as_deref(),
+            trust: allow_ecs_tasks_to_assume(),
+        };
+        self.roles.create(cx, role).await
     }
 
     async fn configure(&self, _cx: &Context, attrs: &RoleAttrs, spec: &RoleSpec) -> Result<(), Failure> {
         self.attach(attrs).await?;
-        if spec.reads.is_empty() { Ok(()) } else { self.allow_reads(attrs, &spec.reads).await }
+        if !spec.reads.is_empty() {
+            self.allow_reads(&attrs.name, &self.policies.services, &spec.reads).await?;
+        }
+        if spec.stack_secrets.is_some() { self.allow_stack_secrets(&attrs.name, spec).await } else { Ok(()) }
     }
 
     /// Adds missing permissions and keeps all existing statements of the policies.
@@ -207,36 +195,33 @@ impl Resource for Role {
             self.attach(attrs).await?;
         }
         if is_changed("reads") {
-            self.allow_reads(attrs, &spec.reads).await?;
+            self.allow_reads(&attrs.name, &self.policies.services, &spec.reads).await?;
         }
-        if is_changed("trusts_ecs_tasks")
-            && let Some(role) = self.find(&attrs.name).await?
-        {
-            let policy = trust(&role)?.with_statement(allow_ecs_tasks_to_assume()).to_string();
-            let call = self.client.update_assume_role_policy().role_name(&attrs.name).policy_document(policy);
-            call.send().await.for_operation("iam:UpdateAssumeRolePolicy")?;
+        if is_changed("stack_secrets") {
+            self.allow_stack_secrets(&attrs.name, spec).await?;
+        }
+        if is_changed("trusts_ecs_tasks") {
+            self.roles.add_trust(&attrs.name, allow_ecs_tasks_to_assume()).await?;
         }
         Ok(attrs.clone())
     }
 
     async fn delete(&self, _cx: &Context, attrs: &RoleAttrs) -> Result<(), Failure> {
-        let call = self.client.delete_role_policy().role_name(&attrs.name).policy_name(&self.secrets_policy);
-        match call.send().await.for_operation("iam:DeleteRolePolicy") {
-            Err(failure) if failure.class == Class::NotFound => {}
-            answer => drop(answer?),
+        for policy in [&self.policies.services, &self.policies.stack] {
+            self.roles.delete_policy(&attrs.name, policy).await?;
         }
-        let call = self.client.detach_role_policy().role_name(&attrs.name).policy_arn(policy_arn(&attrs.arn));
+        let call = self.roles.client.detach_role_policy().role_name(&attrs.name).policy_arn(policy_arn(&attrs.arn));
         match call.send().await.for_operation("iam:DetachRolePolicy") {
             Err(failure) if failure.class == Class::NotFound => {}
             answer => drop(answer?),
         }
-        self.client.delete_role().role_name(&attrs.name).send().await.for_operation("iam:DeleteRole").map(drop)
+        self.roles.delete(&attrs.name).await
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{LiveRole, Role, policy_arn};
+    use super::{LiveRole, Role, SecretsPolicies, policy_arn};
     use aws_sdk_iam::Client;
     use aws_sdk_iam::error::ErrorMetadata;
     use aws_sdk_iam::operation::get_role_policy::{GetRolePolicyError, GetRolePolicyOutput};
@@ -265,7 +250,9 @@ mod tests {
         let role = LiveRole::builder().role_name("ecs").arn("arn:aws:iam::1:role/ecs").path("/").role_id("AROA");
         let role = role.create_date(DateTime::from_secs(0)).build().unwrap();
         let wanted = BTreeSet::from(["a", "b"].map(parameter));
-        Role::new(client, "secrets").readable_secrets(&role, &wanted).await.unwrap().into_iter().collect()
+        let policies = SecretsPolicies { services: "secrets".to_owned(), stack: "stack".to_owned() };
+        let roles = Role::new(client, policies, None);
+        roles.readable_secrets(&role, "secrets", &wanted).await.unwrap().into_iter().collect()
     }
 
     fn no_policy() -> Rule {

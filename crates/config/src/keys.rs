@@ -131,6 +131,25 @@ impl Section<'_, '_> {
         })
     }
 
+    /// Reads a required string or a required list of strings, of which there is at least one. If the key is missing, the
+    /// hint shows `example`.
+    pub(crate) fn one_or_more(&mut self, key: &str, example: &str, rule: impl Fn(&str) -> Verdict) -> Vec<String> {
+        self.register(key, None, Shape::TextOrTexts);
+        let one = |value: &DeValue<'_>| match value {
+            DeValue::String(_) => checked(value, &rule),
+            _ => Err(ValueError::Type("a string or a list of strings")),
+        };
+        let texts = self.value(key, Vec::new(), None, |value| match value {
+            DeValue::Array(items) if items.is_empty() => Err(Violation::new("the list is empty").into()),
+            DeValue::Array(items) => items.iter().map(|item| one(item.get_ref())).collect(),
+            value => one(value).map(|text| vec![text]),
+        });
+        if matches!(texts.origin, Origin::Default) {
+            self.missing(key, &quoted(example));
+        }
+        texts.value
+    }
+
     /// Reads a list of strings. Each item is parsed separately, and a refused item is reported at its own location.
     pub(crate) fn texts<T>(
         &mut self,

@@ -25,6 +25,7 @@ mod nearest;
 mod other_services;
 mod reader;
 mod resolve;
+mod roles;
 mod schema;
 mod section;
 mod services;
@@ -38,11 +39,12 @@ use toml::de::{DeTable, DeValue};
 
 pub use crate::error::{ConfigError, Problem};
 pub use crate::names::{NameParts, Names, PRODUCTION};
+pub use crate::roles::exec_statement;
 pub use crate::schema::schema;
 pub use crate::services::{QUEUE_VARIABLES, WORKER_QUEUES};
 pub use crate::workspace::{
-    Deploy, Egress, Engine, Https, Image, LoadBalancer, Logs, Network, OtherService, Protocol, Redis, ReleaseCommand,
-    Roles, Route, Service, Services, State, WebService, Workspace,
+    CreatedRole, Deploy, Egress, Engine, Https, Image, LoadBalancer, Logs, Network, OtherService, Protocol, Redis,
+    ReleaseCommand, Roles, Route, Service, Services, State, TaskRole, WebService, Workspace,
 };
 
 use crate::reader::{Location, Reader};

@@ -12,7 +12,7 @@ const MAX_LISTED: usize = 32;
 
 /// Patterns of the values at a path. They accept everything that the rules accept; the rules are stricter. `*` stands for
 /// the key of any service.
-const PATTERNS: [(&str, &str); 19] = [
+const PATTERNS: [(&str, &str); 21] = [
     ("allowed_account_ids", "^[0-9]{12}$"),
     ("load_balancer.health_matcher", HEALTH_MATCHER),
     ("load_balancer.ingress_cidrs", CIDR),
@@ -23,7 +23,9 @@ const PATTERNS: [(&str, &str); 19] = [
     ("redis.node_type", r"^cache\.[a-z][a-z0-9]+\.[0-9]*(micro|small|medium|large|xlarge)$"),
     ("region", "^[a-z]+(-[a-z]+)+-[1-9]$"),
     ("roles.execution", ROLE),
+    ("roles.permissions_boundary", "^arn:[a-z-]+:iam::([0-9]{12}|aws):policy/.+$"),
     ("roles.task", ROLE),
+    ("roles.task.name", ROLE),
     ("services.*.health_matcher", HEALTH_MATCHER),
     ("services.*.secrets", SECRET),
     ("services.celery.secrets", SECRET),

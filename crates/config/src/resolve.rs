@@ -13,9 +13,10 @@ use crate::https::{self, Site};
 use crate::names::{self, NameParts, Names, PRODUCTION};
 use crate::other_services::{self, Domain};
 use crate::reader::{Located, Origin};
+use crate::roles::{self, Owner};
 use crate::section::{Section, TABLES};
 use crate::workspace::{
-    Deploy, Egress, Engine, LoadBalancer, LogMode, Logs, Network, Protocol, Redis, ReleaseCommand, Repository, Roles,
+    Deploy, Egress, Engine, LoadBalancer, LogMode, Logs, Network, Protocol, Redis, ReleaseCommand, Repository,
     Services, State, Workspace,
 };
 
@@ -47,7 +48,8 @@ pub(crate) fn workspace(name: &str, root: &mut Section<'_, '_>) -> Workspace {
     let ignored = root.texts("ignore_changes", Some("[]"), ignored_field);
 
     let state = root.section("state", state);
-    let roles = root.section("roles", roles);
+    let owner = Owner { stack: &stack.value, workspace: name, region: &region };
+    let mut roles = root.section("roles", |section| roles::roles(section, &owner));
     let tags = extra_tags(root);
     let network = root.section("network", |section| network_settings(section, &region));
     let redis = root.section("redis", redis);
@@ -60,7 +62,7 @@ pub(crate) fn workspace(name: &str, root: &mut Section<'_, '_>) -> Workspace {
     let deploy = root.section("deploy", |section| deploy(section, &services));
     let site = Site { hostname: &own, region: &region, services: &services };
     let https = root.section("https", |section| https::https(section, &site));
-    check_exec_role(root, &roles, &services);
+    roles::complete(root, &mut roles, &services);
     check_addresses(root, &network, &deploy, &services);
     let names = Names::new(&NameParts {
         workspace: name,
@@ -135,27 +137,6 @@ fn state(section: &mut Section<'_, '_>) -> State {
         key_prefix: section.text("key_prefix", "", account::key_prefix).value,
         kms_key: section.optional_text("kms_key", account::kms_key).value,
     }
-}
-
-fn roles(section: &mut Section<'_, '_>) -> Roles {
-    let example = "ecsTaskExecutionRole";
-    Roles {
-        execution: section.required_text("execution", example, account::role_name).value,
-        task: section.optional_text("task", account::role_name).value,
-    }
-}
-
-/// Checks that a task role is configured if any service has `execute_command`. The tasks connect to Systems Manager
-/// with this role, and ECS refuses such a service without a task role. (ECS developer guide: ECS Exec)
-fn check_exec_role(root: &mut Section<'_, '_>, roles: &Roles, services: &Services) {
-    let open: Vec<&str> = services.all().filter(|(_, service)| service.execute_command).map(|(key, _)| key).collect();
-    let help = "set `task = \"my-task-role\"` under `[roles]`, to a role with the ssmmessages permissions";
-    root.reader.check(&[], "execute_command", help, || match (open.first(), &roles.task) {
-        (Some(key), None) => {
-            Err(Violation::new(format!("a shell in the tasks of `{key}` needs a task role, and none is configured")))
-        }
-        _ => Ok(()),
-    });
 }
 
 /// Checks that the tasks' subnet has addresses for all tasks.

@@ -22,6 +22,12 @@ pub(crate) enum Shape {
     Tables,
     /// Table of strings with arbitrary keys.
     Map,
+    /// String, or list of strings.
+    TextOrTexts,
+    /// String, or table whose keys are registered as `key.inner`.
+    TextOrTable,
+    /// Table with arbitrary keys and values.
+    Table,
 }
 
 /// Key of the format.
@@ -37,7 +43,7 @@ const SAMPLE: &str = r#"
 region = "us-east-2"
 hostname = "example.org"
 state = { bucket = "my-bucket", lock_table = "my-table" }
-roles = { execution = "my-role" }
+roles = { execution = "my-role", task = { statements = [{ Action = "*", Resource = "*" }] } }
 network = { egress = [{ port = 443 }] }
 services.a = { kind = "web", paths = ["/a"] }
 services.b = { kind = "worker" }
@@ -126,6 +132,13 @@ fn leaf(key: &Key, with_default: bool) -> Value {
         Shape::Texts => json!({ "type": "array", "items": { "type": "string" } }),
         Shape::Tables => json!({ "type": "array", "items": table() }),
         Shape::Map => json!({ "type": "object", "additionalProperties": { "type": "string" } }),
+        Shape::TextOrTexts => json!({ "type": ["string", "array"], "items": { "type": "string" } }),
+        Shape::TextOrTable => {
+            let mut table = table();
+            table["type"] = json!(["string", "object"]);
+            table
+        }
+        Shape::Table => json!({ "type": "object" }),
     };
     if let (Some(default), true) = (&key.default, with_default)
         && let Ok(mut table) = format!("value = {default}").parse::<toml::Table>()

@@ -58,6 +58,11 @@ impl<'r, 't> Section<'r, 't> {
         Self { reader, path: String::new(), layers, read_keys: Vec::new() }
     }
 
+    /// Returns the path of a key of this table.
+    pub(crate) fn path_of(&self, key: &str) -> String {
+        join(&self.path, key)
+    }
+
     /// Reads a nested table.
     pub(crate) fn section<T>(&mut self, key: &str, read: impl FnOnce(&mut Section<'_, 't>) -> T) -> T {
         let mut layers = Vec::new();
@@ -72,7 +77,12 @@ impl<'r, 't> Section<'r, 't> {
         self.inner(join(&self.path, key), layers, read)
     }
 
-    fn inner<T>(&mut self, path: String, layers: Vec<Layer<'t>>, read: impl FnOnce(&mut Section<'_, 't>) -> T) -> T {
+    pub(crate) fn inner<T>(
+        &mut self,
+        path: String,
+        layers: Vec<Layer<'t>>,
+        read: impl FnOnce(&mut Section<'_, 't>) -> T,
+    ) -> T {
         let mut inner = Section { reader: &mut *self.reader, path, layers, read_keys: Vec::new() };
         let value = read(&mut inner);
         inner.refuse_unknown();
@@ -239,7 +249,7 @@ impl<'r, 't> Section<'r, 't> {
     }
 
     /// Returns the values of a key in all layers, with their locations.
-    fn written_values(&mut self, key: &str) -> Vec<(Location, &'t Spanned<DeValue<'t>>)> {
+    pub(crate) fn written_values(&mut self, key: &str) -> Vec<(Location, &'t Spanned<DeValue<'t>>)> {
         self.read_keys.push(key.to_owned());
         let values = self.layers.iter().filter_map(|layer| {
             let value = layer.table.get(key)?;

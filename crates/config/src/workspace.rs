@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use ipnet::Ipv4Net;
 use serde::Serialize;
+use serde_json::Value;
 
 use crate::names::Names;
 
@@ -91,8 +92,49 @@ pub struct State {
 pub struct Roles {
     /// Execution role, with which ECS pulls images and writes logs.
     pub execution: String,
+    /// ARN of the policy that is the permissions boundary of the roles that `bootstrap` creates.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub permissions_boundary: Option<String>,
     /// Task role, which contains the permissions of the application.
-    pub task: Option<String>,
+    pub task: Option<TaskRole>,
+}
+
+/// Role of the application.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(untagged)]
+pub enum TaskRole {
+    /// Existing role, by name.
+    Existing(String),
+    /// Role that `bootstrap` creates.
+    Created(CreatedRole),
+}
+
+impl TaskRole {
+    /// Returns the name of the role.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Existing(name) | Self::Created(CreatedRole { name, .. }) => name,
+        }
+    }
+
+    /// Returns the role if `bootstrap` creates it.
+    #[must_use]
+    pub fn created(&self) -> Option<&CreatedRole> {
+        match self {
+            Self::Existing(_) => None,
+            Self::Created(role) => Some(role),
+        }
+    }
+}
+
+/// Role of the application that `bootstrap` creates, with its permissions.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct CreatedRole {
+    /// Name of the role.
+    pub name: String,
+    /// Statements of its policy, with the element names of IAM, including those that the services need.
+    pub statements: Vec<Value>,
 }
 
 /// CIDR blocks, Availability Zones, and outbound connections of the tasks.

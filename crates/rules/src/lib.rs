@@ -22,6 +22,7 @@ pub mod dns;
 pub mod fargate;
 pub mod health_checks;
 pub mod https;
+pub mod iam;
 pub mod image;
 pub mod load_balancer;
 pub mod logs;

@@ -100,6 +100,8 @@ pub enum Refusal {
     Unmanaged,
     /// Resources have lost their ownership tags.
     Untagged,
+    /// A role lacks a permission that the plan needs.
+    RolePermission,
     /// The plan cannot be applied.
     Plan,
 }
@@ -122,6 +124,7 @@ impl Refusal {
             Self::Quota => ErrorCode::Quota,
             Self::Unmanaged => ErrorCode::Unmanaged,
             Self::Untagged => ErrorCode::Untagged,
+            Self::RolePermission => ErrorCode::RolePermission,
             Self::Plan => ErrorCode::PlanRefused,
         }
     }

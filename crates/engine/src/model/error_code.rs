@@ -77,6 +77,7 @@ error_codes! {
     Unfinished = "PB0407", "An unfinished run has to be finished first";
     Unmanaged = "PB0408", "An unmanaged resource has a name that is needed";
     Revision = "PB0409", "The revision cannot be used";
+    RolePermission = "PB0410", "A role lacks a permission";
     // The run.
     Rollout = "PB0501", "A rollout failed";
     RolloutTimeout = "PB0502", "A rollout did not finish in time";

@@ -39,6 +39,7 @@ pub async fn plan(
         refresh_plan(context).await?
     } else {
         let planned = context.preview_plan(goal).await?;
+        output::warnings(&planned.warnings).for_each(console::note);
         let part = context.scope.clone();
         let (images, not_deployed) = (run_options.images.clone(), context.not_deployed(goal));
         let delete_images = run_options.delete_images;

@@ -25,6 +25,11 @@ pub fn paint(style: Style, text: impl std::fmt::Display) -> String {
     format!("{style}{text}{style:#}")
 }
 
+/// Returns the lines with warnings.
+pub fn warnings(warnings: &[String]) -> impl Iterator<Item = String> {
+    warnings.iter().map(|warning| format!("{} {warning}", paint(WARN, "warning:")))
+}
+
 /// Prints an error with its hint to stderr.
 pub fn error(error: &Error, json: bool) {
     if json {

@@ -11,8 +11,9 @@ use crate::run::interrupted::InterruptedRun;
 use crate::run::pipeline::{Input, Pass, Reading};
 use crate::run::{checks, earlier_releases, missing_images, outcome, releases};
 use crate::stack::names;
-use crate::workspace::lost_images;
 use crate::workspace::stack_context::{PlanResult, StackContext, is_recorded};
+use crate::workspace::{lost_images, preparation};
+use pb_config::TaskRole;
 use pb_engine::{Address, Entry, Goal, Operation, Outcome, Snapshot, apply_plan};
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -55,6 +56,7 @@ impl Input for StackRun {
         let not_deployed = self.context.not_deployed(self.goal);
         let text = output::plan::text_with_not_deployed(plan, &not_deployed, reporter.is_verbose());
         reporter.message(&format!("{heading}{text}"));
+        output::warnings(&planned.warnings).for_each(|warning| reporter.message(&warning));
     }
 
     fn is_done(&self, planned: &PlanResult, snapshot: &Snapshot) -> bool {
@@ -147,6 +149,9 @@ impl Input for StackRun {
             print_next_steps(finished);
         }
         let exit = outcome::exit(finished.outcome, finished.run);
+        if self.goal == Goal::Destroy && exit == Exit::Done {
+            self.print_remaining_role(finished.reporter);
+        }
         self.print_end(finished.reporter, &finished.outcome.outputs, exit)
     }
 }
@@ -154,6 +159,24 @@ impl Input for StackRun {
 impl StackRun {
     fn waits(&self) -> bool {
         checks::waits_for_rollouts(&self.context)
+    }
+
+    /// Prints the commands that delete the task role that `bootstrap` created. Like all prerequisites, no plan deletes it.
+    fn print_remaining_role(&self, reporter: &Reporter) {
+        let base = &self.context.base;
+        let role = base.workspace.roles.task.as_ref().and_then(TaskRole::created);
+        let arn = self.context.prerequisites.task_role_arn.as_deref().filter(|arn| arn.starts_with("arn:"));
+        let (Some(role), Some(_)) = (role, arn) else { return };
+        let (name, policy) = (invocation::quoted(&role.name), preparation::task_policy(&base.workspace));
+        let command = |text: String| invocation::aws_command(&text, &base.workspace.region);
+        let delete_policy =
+            format!("aws iam delete-role-policy --role-name {name} --policy-name {}", invocation::quoted(&policy));
+        reporter.message(&format!(
+            "The task role {} is not deleted, as no prerequisite is. If nothing else uses it, delete it with:\n  {}\n  {}",
+            role.name,
+            command(delete_policy),
+            command(format!("aws iam delete-role --role-name {name}")),
+        ));
     }
 
     /// Removes the records of counts that were set by hand and are not kept.

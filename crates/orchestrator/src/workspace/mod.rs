@@ -13,6 +13,7 @@ pub mod prerequisites;
 pub mod public_dns;
 pub mod quotas;
 pub mod recorded_names;
+pub mod role_permissions;
 pub mod select;
 pub mod stack_context;
 pub mod tag_index;

@@ -2,13 +2,13 @@
 
 use crate::exit::Error;
 use aws_config::SdkConfig;
-use pb_bootstrap::BootstrapSpec;
-use pb_config::Workspace;
+use pb_bootstrap::{BootstrapSpec, SecretsPolicies, Source, TaskRoleInputs};
+use pb_config::{TaskRole, Workspace};
 use pb_engine::{
     Action, Cancel, Cause, Class, Failure, Goal, Graph, Plan, PlanError, PlanScope, Snapshot, Step, compute_plan,
     observe,
 };
-use pb_rules::secrets;
+use pb_rules::{region, secrets};
 use std::sync::Arc;
 
 /// A failed lookup.
@@ -24,6 +24,7 @@ pub enum Creatable {
     Bucket,
     Table,
     ExecutionRole,
+    TaskRole,
     /// Needs `--zone`.
     Zone,
 }
@@ -50,6 +51,7 @@ impl Creatable {
             <pb_bootstrap::Bucket as pb_engine::Resource>::KIND => Some(Self::Bucket),
             <pb_bootstrap::Table as pb_engine::Resource>::KIND => Some(Self::Table),
             <pb_bootstrap::Role as pb_engine::Resource>::KIND => Some(Self::ExecutionRole),
+            <pb_bootstrap::TaskRole as pb_engine::Resource>::KIND => Some(Self::TaskRole),
             <pb_bootstrap::HostedZone as pb_engine::Resource>::KIND => Some(Self::Zone),
             _ => None,
         }
@@ -62,6 +64,10 @@ impl Creatable {
             Self::Bucket => ("find the state bucket", format!("bucket {} not found", state.bucket)),
             Self::Table => ("find the lock table", format!("lock table {} not found in this region", state.lock_table)),
             Self::ExecutionRole => ("iam:GetRole", format!("role {:?} not found", workspace.roles.execution)),
+            Self::TaskRole => {
+                let role = workspace.roles.task.as_ref().map(TaskRole::name).unwrap_or_default();
+                ("iam:GetRole", format!("role {role:?} not found"))
+            }
             Self::Zone => {
                 ("find the hosted zone", format!("no public hosted zone `{}` in this account", workspace.zone))
             }
@@ -76,12 +82,31 @@ pub fn command(workspace: &str, what: impl IntoIterator<Item = Creatable>) -> St
     format!("pb-deploy bootstrap {workspace}{zone}")
 }
 
+/// Returns the name of the inline policy with the statements of the task role. It contains the workspace, because several
+/// workspaces can name the same role.
+pub fn task_policy(workspace: &Workspace) -> String {
+    format!("{}.{}.{}.task", workspace.stack, workspace.name, workspace.region)
+}
+
 /// Returns the desired prerequisites of a workspace.
 pub fn spec(workspace: &Workspace, account: &str, zone: bool) -> BootstrapSpec {
     let references = workspace.services.all().flat_map(|(_, service)| service.secrets.values());
+    let (stack, region) = (&workspace.stack, &workspace.region);
+    let partition = region::partition(region).unwrap_or("aws");
     BootstrapSpec {
         secrets: references.filter_map(|one| secrets::permission(one)).map(|(_, arn)| arn).collect(),
-        secrets_policy: format!("{}.{}.{}.secrets", workspace.stack, workspace.name, workspace.region),
+        stack_secrets: format!("arn:{partition}:secretsmanager:{region}:{account}:secret:pb-deploy/{stack}/*"),
+        secrets_policies: SecretsPolicies {
+            services: format!("{stack}.{}.{region}.secrets", workspace.name),
+            stack: format!("{stack}.{region}.stack-secrets"),
+        },
+        permissions_boundary: workspace.roles.permissions_boundary.clone(),
+        task_role: workspace.roles.task.as_ref().and_then(TaskRole::created).map(|role| TaskRoleInputs {
+            name: role.name.clone(),
+            policy: task_policy(workspace),
+            statements: role.statements.clone(),
+            source: Source { partition: partition.to_owned(), region: region.clone(), account: account.to_owned() },
+        }),
         account: account.to_owned(),
         bucket: workspace.state.bucket.clone(),
         region: workspace.region.clone(),
@@ -91,7 +116,7 @@ pub fn spec(workspace: &Workspace, account: &str, zone: bool) -> BootstrapSpec {
     }
 }
 
-/// Computes the plan of `bootstrap` for bucket, table and execution role.
+/// Computes the plan of `bootstrap` for bucket, table and roles.
 ///
 /// # Errors
 /// The outer error is that of a call, or `Bug`. The inner error lists what `bootstrap` would refuse.

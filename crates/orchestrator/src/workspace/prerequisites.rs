@@ -8,7 +8,7 @@ use crate::workspace::preparation::{self, Creatable, Lookup};
 use crate::workspace::{name_zones, public_dns};
 use aws_config::SdkConfig;
 use pb_aws::ForOperation;
-use pb_config::Workspace;
+use pb_config::{CreatedRole, TaskRole, Workspace};
 use pb_dns::Resolver;
 use pb_edge::Zone;
 use pb_engine::{Cause, Class, Failure, Goal, Refusal, Snapshot};
@@ -68,7 +68,7 @@ impl Prerequisites {
 pub struct IndependentLookups {
     account: Result<String, Failure>,
     execution_role_arn: Result<String, Lookup>,
-    task_role_arn: Result<Option<String>, Failure>,
+    task_role_arn: Result<Option<String>, Lookup>,
     zone: Result<Zone, Lookup>,
     other_zones: Result<BTreeMap<String, Zone>, Failure>,
     images: Result<Images, Vec<Failure>>,
@@ -99,7 +99,7 @@ pub async fn without_snapshot(
     let known = account.as_ref().ok().cloned();
     let other = |failure: Option<Failure>| failure.map(Lookup::from);
     let others = other(other_zones.err());
-    let failed = [other(account.err()), Some(bucket), execution.err(), other(task.err()), zone.err(), others];
+    let failed = [other(account.err()), Some(bucket), execution.err(), task.err(), zone.err(), others];
     let images = images.err().into_iter().flatten().map(Lookup::from);
     preparation::error(aws, workspace, known.as_deref(), failed.into_iter().flatten().chain(images).collect()).await
 }
@@ -108,13 +108,18 @@ pub async fn without_snapshot(
 pub async fn fetch_independent(aws: &SdkConfig, workspace: &Workspace, goal: Goal) -> IndependentLookups {
     let task_role = async {
         match &workspace.roles.task {
-            Some(name) => role(aws, name, "roles.task", goal).await.map(Some),
+            Some(TaskRole::Existing(name)) => Ok(Some(role(aws, name, "roles.task", goal).await?)),
+            Some(TaskRole::Created(CreatedRole { name, .. })) => {
+                let key = ("roles.task.name", Creatable::TaskRole);
+                creatable_role(aws, workspace, name, key, goal).await.map(Some)
+            }
             None => Ok(None),
         }
     };
+    let execution = ("roles.execution", Creatable::ExecutionRole);
     let (account, execution_role_arn, task_role_arn, zone, other_zones, images) = tokio::join!(
         account(aws, workspace),
-        execution_role(aws, workspace, goal),
+        creatable_role(aws, workspace, &workspace.roles.execution, execution, goal),
         task_role,
         zone(aws, workspace, goal),
         name_zones::look_up(aws, workspace, goal),
@@ -169,7 +174,7 @@ pub async fn resolve(
             let failed = [
                 other(account.err()),
                 execution.err(),
-                other(task.err()),
+                task.err(),
                 zone.err(),
                 other(other_zones.err()),
                 other(zones.err()),
@@ -222,16 +227,22 @@ pub async fn role(aws: &SdkConfig, name: &str, key: &str, goal: Goal) -> Result<
     role.ok_or_else(|| Failure::new(Class::NotFound, "iam:GetRole", format!("the response contains no role {name:?}")))
 }
 
-/// Returns the ARN of the role with which ECS starts tasks.
+/// Returns the ARN of a role that `bootstrap` creates, and that a configuration key names.
 ///
 /// # Errors
 /// The errors of [`role`].
-async fn execution_role(aws: &SdkConfig, workspace: &Workspace, goal: Goal) -> Result<String, Lookup> {
-    let found = role(aws, &workspace.roles.execution, "roles.execution", goal).await;
-    found.map_err(|failure| match Lookup::creatable(failure, Creatable::ExecutionRole) {
+async fn creatable_role(
+    aws: &SdkConfig,
+    workspace: &Workspace,
+    name: &str,
+    (key, what): (&str, Creatable),
+    goal: Goal,
+) -> Result<String, Lookup> {
+    let found = role(aws, name, key, goal).await;
+    found.map_err(|failure| match Lookup::creatable(failure, what) {
         Lookup { failure, creatable: Some(what) } => {
             let command = preparation::command(&workspace.name, [what]);
-            let hint = format!("run `{command}`, which creates the role, or set `roles.execution` to another one");
+            let hint = format!("run `{command}`, which creates the role, or set `{key}` to another one");
             Lookup { failure: failure.hint(hint), creatable: Some(what) }
         }
         other => other,

@@ -10,6 +10,7 @@ use crate::workspace::context::{
 };
 use crate::workspace::images::{ImageOverrides, Images, NotDeployed, apply_overrides, repository};
 use crate::workspace::prerequisites::{self, Prerequisites};
+use crate::workspace::role_permissions::{self, Lacking};
 use crate::workspace::{lost_images, select, tag_index, untagged};
 use aws_config::SdkConfig;
 use pb_config::Workspace;
@@ -55,6 +56,8 @@ pub struct RunOptions {
 pub struct PlanResult {
     pub plan: Plan,
     pub binding: PlanBinding,
+    /// Problems that may make the run fail.
+    pub warnings: Vec<String>,
 }
 
 /// Builds the graph of a workspace, with the fields in `ignore_changes`.
@@ -175,7 +178,13 @@ impl StackContext {
             let refused = lost_images::with_remedy(&self.base.workspace.name, goal, observed, refused);
             untagged::plan_error(&self.base.workspace.name, observed, refused)
         })?;
-        let blocked = preflight(&self.graph, observed, &self.base.owner, &plan).await?;
+        let (aws, workspace) = (&self.base.aws, &self.base.workspace);
+        let (blocked, lacking) = tokio::join!(
+            preflight(&self.graph, observed, &self.base.owner, &plan),
+            role_permissions::check(aws, workspace, &self.prerequisites, &plan),
+        );
+        let Lacking { refused, warnings } = lacking;
+        let blocked: Vec<_> = blocked?.into_iter().chain(refused).collect();
         if !blocked.is_empty() {
             return Err(Error::Refused(blocked));
         }
@@ -183,7 +192,7 @@ impl StackContext {
             self.prerequisites.images.check_deletions(&plan)?;
         }
         let binding = self.plan_binding(snapshot, observed);
-        Ok(PlanResult { plan, binding })
+        Ok(PlanResult { plan, binding, warnings })
     }
 
     /// Reads the resources of this workspace.

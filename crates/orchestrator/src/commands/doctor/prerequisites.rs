@@ -9,9 +9,10 @@ use crate::workspace::images::Images;
 use crate::workspace::preparation::{self, Creatable};
 use crate::workspace::prerequisites;
 use aws_config::SdkConfig;
-use pb_config::Workspace;
+use pb_config::{TaskRole, Workspace};
 use pb_engine::{Action, Class, Failure, Goal, PlanError, Refusal, Snapshot, Step};
 use pb_state::{ConditionalWrites, LeaseTable};
+use serde_json::Value;
 
 /// Makes all checks of the prerequisites in parallel. Also returns the command that creates what is missing, if
 /// `bootstrap` can.
@@ -68,7 +69,7 @@ pub fn conditions(bucket: &str, probed: Result<ConditionalWrites, Failure>) -> O
     }
 }
 
-/// Checks bucket, table and execution role, by means of the plan that `bootstrap` would make.
+/// Checks bucket, table and the roles that `bootstrap` creates, by means of the plan that `bootstrap` would make.
 /// Also returns what `bootstrap` would create.
 async fn bootstrap_checks(aws: &SdkConfig, workspace: &Workspace, account: &str) -> (Vec<Check>, Vec<Creatable>) {
     match preparation::bootstrap_plan(aws, workspace, account).await {
@@ -94,7 +95,10 @@ fn step_check(step: &Step, workspace: &str) -> Check {
     let (name, hint) = (step.address.as_str(), format!("pb-deploy bootstrap {workspace}"));
     let id = step.id.clone().unwrap_or_default();
     let lacks: Vec<&str> = step.changes.iter().map(|change| change.path.as_str()).collect();
+    // Nothing needs this permission before pb-deploy has written a secret, and a plan that needs it is refused.
+    let lacks: Vec<&str> = lacks.into_iter().filter(|path| *path != "stack_secrets").collect();
     match step.action {
+        Action::Update if lacks.is_empty() => Check::good(name, id),
         Action::Create => Check::bad(name, format!("{} does not exist", step.kind), hint),
         // Permissions that were given to the role outside of pb-deploy are not always visible: see `Role`.
         Action::Update if lacks == ["reads"] => {
@@ -102,14 +106,30 @@ fn step_check(step: &Step, workspace: &str) -> Check {
         }
         // ECS refuses a role that does not trust it. A bucket that lacks some settings still works.
         Action::Update if step.kind == "iam.role" => Check::bad(name, format!("{id} lacks {}", lacks.join(", ")), hint),
+        Action::Update if step.kind == "iam.task_role" => {
+            let differs = format!("{id} differs from the configuration in {}", lacks.join(", "));
+            // A deploy needs the trust and the statements; it works with more statements, and with any boundary.
+            match lacks.contains(&"trusts_ecs_tasks") || lacks_statements(step) {
+                true => Check::bad(name, differs, hint),
+                false => Check::warning(name, differs, hint),
+            }
+        }
         Action::Update => Check::warning(name, format!("{id} lacks {}", lacks.join(", ")), hint),
         _ => Check::good(name, id),
     }
 }
 
 async fn task_role(aws: &SdkConfig, workspace: &Workspace) -> Option<Check> {
-    let name = workspace.roles.task.as_ref()?;
+    // A role that `bootstrap` creates is checked with its plan.
+    let Some(TaskRole::Existing(name)) = &workspace.roles.task else { return None };
     Some(Check::of("roles/task", prerequisites::role(aws, name, "roles.task", Goal::Deploy).await, |arn| arn))
+}
+
+/// Returns whether a task role lacks a statement of the configuration.
+fn lacks_statements(step: &Step) -> bool {
+    let statements = |spec: &Option<Value>| spec.as_ref().and_then(|spec| spec["statements"].as_array()).cloned();
+    let (live, wanted) = (statements(&step.before).unwrap_or_default(), statements(&step.after).unwrap_or_default());
+    wanted.iter().any(|statement| !live.contains(statement))
 }
 
 /// Checks whether another run holds the lease. Returns `None` if the table cannot be read.
