@@ -11,9 +11,6 @@ from moto.elasticache.responses import ElastiCacheResponse
 
 from . import elasticache_events, elasticache_parameters, elasticache_tags, interfaces, quotas, tags, timings
 from .elasticache_model import (
-    DEFAULT_VERSION,
-    NODE_TYPES,
-    VERSIONS,
     Group,
     Node,
     advance,
@@ -30,30 +27,20 @@ from .elasticache_subnets import (
     modify_subnet_group,
     subnet_group,
 )
+from .elasticache_versions import (
+    change_of,
+    check_node_type,
+    check_parameters,
+    engine_versions,
+    node_offerings,
+    version_of,
+)
 from .errors import AwsError
 from .patching import Operation, Place, disable, install
 from .tagging_api import TaggedResource
 
 __all__ = ["advance", "install_rules"]
 ID = re.compile(r"[a-z](?!.*--)[a-z0-9-]{0,39}(?<!-)")
-
-
-def version_of(engine: str, wanted: str | None) -> tuple[str, str]:
-    """Returns the full version and the parameter group family of an engine version."""
-    known = VERSIONS.get(engine)
-    if known is None:
-        raise invalid(f"Invalid cache engine: {engine}. Valid values: {', '.join(VERSIONS)}")
-    wanted = wanted or DEFAULT_VERSION[engine]
-    for short, (full, family) in known.items():
-        if wanted in (short, full):
-            return full, family
-    raise invalid(f"Cannot find version {wanted} for {engine}")
-
-
-def check_node_type(wanted: str) -> None:
-    """Requires a node type that is offered."""
-    if wanted not in NODE_TYPES:
-        raise invalid(f"Invalid Cache Node Type: {wanted}.")
 
 
 def check_groups(place: Place, ids: list[str]) -> None:
@@ -65,23 +52,11 @@ def check_groups(place: Place, ids: list[str]) -> None:
             raise invalid(f"Invalid security group ID: {group_id}")
 
 
-def check_parameters(place: Place, name: str | None, family: str) -> str:
-    """Returns the name of the requested or default parameter group, which must exist and belong to the engine's family.
-    """
-    group = elasticache_parameters.find(place, name or f"default.{family}")
-    if group.family != family:
-        raise AwsError(
-            "InvalidParameterCombination",
-            f"Expected a parameter group of family {family} but found one of family {group.family}",
-        )
-    return group.name
-
-
 def new_group(place: Place, identity: str, request: dict[str, Any], count: int, standalone: bool) -> Group:
     """Creates a replication group or a cache cluster, with an interface for each node."""
     state = cache_state(place)
     engine = request.get("Engine") or "redis"
-    version, family = version_of(engine, request.get("EngineVersion"))
+    version, family = version_of(place, engine, request.get("EngineVersion"))
     check_node_type(request.get("CacheNodeType") or "")
     running = sum(len(known.nodes) for known in state.groups.values())
     if running + count > quotas.limit(place.account, place.region, quotas.CACHE_NODES):
@@ -127,14 +102,18 @@ def new_group(place: Place, identity: str, request: dict[str, Any], count: int, 
 
 
 def settings_of(request: dict[str, Any]) -> dict[str, Any]:
-    """Returns the settings of a request that responses include, completed with AWS's defaults."""
+    """Returns the settings of a request that responses include, completed with AWS's defaults. Data on disk is encrypted
+    by default only with Valkey.
+    """
+    encrypted = request.get("AtRestEncryptionEnabled")
+    encrypted = request.get("Engine") == "valkey" if encrypted is None else bool(encrypted)
     settings: dict[str, Any] = {
         "AutomaticFailover": "enabled" if request.get("AutomaticFailoverEnabled") else "disabled",
         "MultiAZ": "enabled" if request.get("MultiAZEnabled") else "disabled",
         "SnapshotRetentionLimit": int(request.get("SnapshotRetentionLimit") or 0),
         "SnapshotWindow": request.get("SnapshotWindow") or "03:00-04:00",
         "TransitEncryptionEnabled": bool(request.get("TransitEncryptionEnabled")),
-        "AtRestEncryptionEnabled": bool(request.get("AtRestEncryptionEnabled")),
+        "AtRestEncryptionEnabled": encrypted,
         "AuthTokenEnabled": bool(request.get("AuthToken")),
         "AutoMinorVersionUpgrade": request.get("AutoMinorVersionUpgrade") is not False,
     }
@@ -201,24 +180,8 @@ def modify_group(place: Place, request: dict[str, Any]) -> dict[str, Any]:
 
 def apply_changes(place: Place, group: Group, request: dict[str, Any]) -> None:
     """Records the changes to a group; they take effect when it is available again."""
-    now: dict[str, Any] = {}
-    later: dict[str, Any] = {}
-    engine = request.get("Engine") or group.engine
-    if engine != group.engine and (group.engine, engine) != ("redis", "valkey"):
-        raise AwsError("InvalidParameterCombination", f"The engine cannot be changed from {group.engine} to {engine}.")
-    version, family = version_of(
-        engine, request.get("EngineVersion") or (None if engine != group.engine else group.version)
-    )
-    if request.get("EngineVersion") or engine != group.engine:
-        if engine == group.engine and [int(n) for n in version.split(".")] < [int(n) for n in group.version.split(".")]:
-            raise invalid("Downgrading the engine version is not possible.")
-        later.update(version=version, engine=engine)
-        if not request.get("CacheParameterGroupName") and group.parameter_group.startswith("default."):
-            later["parameter_group"] = f"default.{family}"
-    if request.get("CacheParameterGroupName"):
-        now["parameter_group"] = check_parameters(place, request["CacheParameterGroupName"], family)
-    elif "parameter_group" not in later:
-        check_parameters(place, group.parameter_group, family)
+    later, parameters = change_of(place, group, request)
+    now: dict[str, Any] = {"parameter_group": parameters} if parameters else {}
     if request.get("CacheNodeType") and request["CacheNodeType"] != group.node_type:
         check_node_type(request["CacheNodeType"])
         later["node_type"] = request["CacheNodeType"]
@@ -241,11 +204,13 @@ def apply_changes(place: Place, group: Group, request: dict[str, Any]) -> None:
     group.deferred.update(later)
     group.pending.update(now)
     if now:
-        group.status, group.due = "modifying", timings.now() + timings.seconds("cache_modifying")
+        group.status = group.held or "modifying"
+        group.due = timings.now() + timings.seconds("cache_modifying")
 
 
 def begin_delete(group: Group) -> None:
     """Starts the deletion of a replication group or a standalone cluster."""
+    group.held = ""
     group.status, group.due = "deleting", timings.now() + timings.seconds("cache_deleting")
 
 
@@ -309,27 +274,6 @@ def delete_cluster(place: Place, request: dict[str, Any]) -> dict[str, Any]:
     group, node = require_standalone(place, request["CacheClusterId"])
     begin_delete(group)
     return {"CacheCluster": cache_cluster_response(place, group, node, False)}
-
-
-def engine_versions(_: Place, request: dict[str, Any]) -> dict[str, Any]:
-    """DescribeCacheEngineVersions: returns the known versions of an engine or a parameter group family, or all."""
-    listed = []
-    for engine, known in VERSIONS.items():
-        for full, family in dict.fromkeys(known.values()):
-            if request.get("Engine") in (None, engine) and request.get("CacheParameterGroupFamily") in (None, family):
-                listed.append({"Engine": engine, "EngineVersion": full, "CacheParameterGroupFamily": family})
-    return {"CacheEngineVersions": listed}
-
-
-def node_offerings(_: Place, request: dict[str, Any]) -> dict[str, Any]:
-    """DescribeReservedCacheNodesOfferings: returns an offering for a node type or for each one, at most MaxRecords."""
-    wanted = request.get("CacheNodeType")
-    found = [
-        {"ReservedCacheNodesOfferingId": f"offering-{number}", "CacheNodeType": known, "ProductDescription": "redis"}
-        for number, known in enumerate(NODE_TYPES)
-        if wanted in (None, known)
-    ]
-    return {"ReservedCacheNodesOfferings": found[: int(request.get("MaxRecords") or 100)]}
 
 
 OPERATIONS: dict[str, Operation] = {

@@ -14,9 +14,11 @@ from . import interfaces, settings, timings
 from .errors import AwsError
 from .patching import Place, attached_state
 
+MEMCACHED = "1.4.5 1.4.14 1.4.24 1.4.33 1.4.34 1.5.10 1.5.16 1.6.6 1.6.12 1.6.17 1.6.22".split()
 #: Full version and parameter group family by engine and by the version that a request names.
 VERSIONS: dict[str, dict[str, tuple[str, str]]] = {
     "redis": {
+        "5.0.5": ("5.0.5", "redis5.0"),
         "5.0.6": ("5.0.6", "redis5.0"),
         "6.0": ("6.0.5", "redis6.x"),
         "6.2": ("6.2.6", "redis6.x"),
@@ -30,10 +32,12 @@ VERSIONS: dict[str, dict[str, tuple[str, str]]] = {
         "8.1": ("8.1.0", "valkey8"),
         "8.2": ("8.2.0", "valkey8"),
     },
-    "memcached": {"1.6.22": ("1.6.22", "memcached1.6")},
+    "memcached": {version: (version, f"memcached{version[:3]}") for version in MEMCACHED},
 }
 DEFAULT_VERSION = {"redis": "7.1", "valkey": "8.0", "memcached": "1.6.22"}
 FAMILIES = sorted({family for known in VERSIONS.values() for _, family in known.values()})
+#: Full versions that AWS does not offer yet, by account and engine.
+_hidden: dict[str, dict[str, list[str]]] = {}
 #: Accounts for whose cache nodes AWS has no capacity.
 _without_capacity: set[str] = set()
 #: Offered node types. (ElastiCache user guide: Supported node types)
@@ -87,6 +91,8 @@ class Group:
     due: float = 0.0
     pending: dict[str, Any] = field(default_factory=dict)
     deferred: dict[str, Any] = field(default_factory=dict)
+    #: Status that a test has set; it stays until the test releases it.
+    held: str = ""
     created: datetime = field(default_factory=lambda: datetime.now(UTC))
 
 
@@ -160,9 +166,38 @@ def set_capacity(account: str, available: bool) -> None:
     _without_capacity.discard(account) if available else _without_capacity.add(account)
 
 
+def hide_versions(account: str, hidden: dict[str, list[str]]) -> None:
+    """Makes AWS offer to an account all engine versions except these, which are full versions by engine."""
+    _hidden[account] = hidden
+
+
+def offered(account: str, engine: str) -> dict[str, tuple[str, str]]:
+    """Returns the offered versions of an engine: full version and family by the version that a request names."""
+    hidden = _hidden.get(account, {}).get(engine, [])
+    return {short: found for short, found in VERSIONS[engine].items() if found[0] not in hidden}
+
+
+#: Statuses in which a group can be held. `available` hides accepted changes, which AWS shows only after some seconds.
+HELD = ("available", "modifying", "snapshotting")
+
+
+def hold(place: Place, name: str, status: str) -> None:
+    """Holds a replication group in a status, or releases it if the status is empty. AWS takes automatic snapshots
+    (`snapshotting`) and does maintenance (`modifying`) at times of its own. A change that was accepted meanwhile begins
+    with the release.
+    """
+    group = cache_state(place).replication_group(name)
+    if status and status not in HELD:
+        raise ValueError(f"a group cannot be held in status {status!r}, only in {', '.join(HELD)}")
+    group.held = status
+    group.status = status or ("modifying" if group.pending else "available")
+    group.due = timings.now() + (timings.seconds("cache_modifying") if group.pending else 0)
+
+
 def reset() -> None:
-    """Makes capacity available to all accounts."""
+    """Makes capacity and all versions available to all accounts."""
     _without_capacity.clear()
+    _hidden.clear()
 
 
 def random_hash() -> str:
@@ -178,7 +213,7 @@ def advance(place: Place) -> None:
         return
     state = cache_state(place)
     for group in list(state.groups.values()):
-        if group.status in ("available", "create-failed") or timings.now() < group.due:
+        if group.held or group.status in ("available", "create-failed") or timings.now() < group.due:
             continue
         if group.status == "creating" and place.account in _without_capacity:
             group.status = "create-failed"
@@ -266,7 +301,9 @@ def cache_cluster_response(place: Place, group: Group, node: Node, with_nodes: b
     """Returns a cache cluster in the form of ElastiCache's responses, with version, parameter group, security groups
     and subnet group.
     """
-    pending = {"CacheNodeType": group.deferred.get("node_type"), "EngineVersion": group.deferred.get("version")}
+    # AWS shows neither a pending engine nor a pending parameter group.
+    changes = {**group.deferred, **group.pending}
+    pending = {"CacheNodeType": changes.get("node_type"), "EngineVersion": changes.get("version")}
     answer: dict[str, Any] = {
         "CacheClusterId": node.id,
         "ARN": place.arn("elasticache", f"cluster:{node.id}"),

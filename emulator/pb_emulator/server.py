@@ -180,10 +180,8 @@ class Application:
             wanted = json.loads(body or b"{}")
             s3.set_conditions_ignored(wanted["bucket"], bool(wanted["without_conditions"]))
             return json_response(wanted)
-        if (method, path) == ("POST", "cache-capacity"):
-            wanted = json.loads(body or b"{}")
-            elasticache_model.set_capacity(wanted["account"], bool(wanted["available"]))
-            return json_response(wanted)
+        if method == "POST" and path.startswith("cache-"):
+            return self._control_cache(path, json.loads(body or b"{}"))
         if (method, path) == ("POST", "record-protections"):
             wanted = json.loads(body or b"{}")
             with self._lock:
@@ -217,6 +215,21 @@ class Application:
                 self._data_plane.sync(place)
                 return json_response({"listeners": self._data_plane.listener_addresses(place)})
         return json_response({"error": f"no control endpoint {method} /_pb/{path}"}, 404)
+
+    def _control_cache(self, path: str, wanted: dict[str, Any]) -> Response:
+        """Serves the control endpoints of ElastiCache."""
+        with self._lock:
+            if path == "cache-capacity":
+                elasticache_model.set_capacity(wanted["account"], bool(wanted["available"]))
+            elif path == "cache-versions":
+                elasticache_model.hide_versions(wanted["account"], wanted["hidden"])
+            elif path == "cache-status":
+                place = Place(wanted["account"], wanted["region"])
+                rules.advance(place.account, place.region)
+                elasticache_model.hold(place, wanted["group"], wanted["status"])
+            else:
+                return json_response({"error": f"no control endpoint POST /_pb/{path}"}, 404)
+        return json_response(wanted)
 
 
 def read_body(environ: dict[str, Any]) -> bytes:
