@@ -34,6 +34,11 @@ def cache_capacity(aws: Aws) -> None:
     require_control(aws, "cache-capacity", {"account": aws.account, "available": True})
 
 
+def cache_control(aws: Aws) -> None:
+    """Checks that the offered engine versions can be limited, and a queue be held in a state."""
+    require_control(aws, "cache-versions", {"account": aws.account, "hidden": {}})
+
+
 def data_plane(aws: Aws) -> None:
     """Checks that listeners and web tasks answer requests."""
     require_control(aws, "data-plane", {"account": aws.account, "region": aws.region})

@@ -38,6 +38,11 @@ fn engine_change_recovers_from_every_fault() {
 }
 
 #[test]
+fn engine_change_back_recovers_from_unknown_outcomes() {
+    check_all(&scenarios::engine_back(), Depth::UnknownOutcome);
+}
+
+#[test]
 fn network_change_recovers_from_unknown_outcomes() {
     check_all(&scenarios::network(), Depth::UnknownOutcome);
 }

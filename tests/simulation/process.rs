@@ -41,8 +41,8 @@ fn state_location() -> StateLocation {
     }
 }
 
-/// Returns the prerequisites that a deploy looks up.
-fn prerequisites() -> Prerequisites {
+/// Returns the prerequisites that a deploy looks up. A configuration without a version of the queue has the newest one.
+fn prerequisites(workspace: &Workspace) -> Prerequisites {
     Prerequisites {
         account: crate::account::ACCOUNT.to_owned(),
         execution_role_arn: format!("arn:aws:iam::{}:role/ecsTaskExecutionRole", crate::account::ACCOUNT),
@@ -52,6 +52,7 @@ fn prerequisites() -> Prerequisites {
         zones: ["us-east-2a".to_owned(), "us-east-2b".to_owned()],
         images: Images::default(),
         public_dns: None,
+        queue_version: workspace.redis.version.clone().unwrap_or_else(|| "8.0".to_owned()),
     }
 }
 
@@ -205,7 +206,7 @@ impl Process {
             .retry_config(pb_aws::retries())
             .timeout_config(pb_aws::timeouts())
             .build();
-        let graph = stack::build(&aws, workspace, &prerequisites()).unwrap();
+        let graph = stack::build(&aws, workspace, &prerequisites(workspace)).unwrap();
         Self { aws, death, graph }
     }
 

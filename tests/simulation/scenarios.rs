@@ -50,10 +50,17 @@ pub fn port() -> Scenario {
     change("port", "[services.flask]\nport = 6060")
 }
 
-/// Returns the scenario of a change of the queue's engine: another parameter group is created before the old one is
-/// deleted, and the queue is re-created under the same name.
+/// Returns the scenario of an upgrade from Redis to Valkey: another parameter group is created before the old one is
+/// deleted, and the queue is changed in between.
 pub fn engine() -> Scenario {
     change("engine", "[redis]\nengine = \"valkey\"")
+}
+
+/// Returns the scenario of the way back from Valkey to Redis: another parameter group is created before the old one is
+/// deleted, and the queue is re-created under the same name.
+pub fn engine_back() -> Scenario {
+    let before = workspace("[redis]\nengine = \"valkey\"");
+    Scenario::new("engine-back", empty(), Some(&before), workspace(""), Goal::Deploy)
 }
 
 /// Returns the scenario of a change of the VPC's CIDR block: everything is replaced.
@@ -116,6 +123,7 @@ pub fn all() -> Vec<Scenario> {
         destroy(),
         port(),
         engine(),
+        engine_back(),
         network(),
         services(),
         https(),

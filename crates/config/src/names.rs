@@ -19,8 +19,8 @@ pub struct NameParts<'a> {
     pub hostname: &'a str,
     /// Prefix of the state's key; may be empty.
     pub key_prefix: &'a str,
-    /// Family of the queue's parameter group.
-    pub family: &'a str,
+    /// Family of the queue's parameter group, if the configuration determines it.
+    pub family: Option<&'a str>,
     /// Port of Flask.
     pub flask_port: u16,
     /// Keys of the services other than Flask and Celery, each with the port if it is a web service.
@@ -57,8 +57,10 @@ pub struct Names {
     pub replication_group: String,
     /// `W-jobqr`
     pub cache_subnet_group: String,
-    /// `W-jobqr-FAMILY`: a parameter group has one family, so another family needs another group.
-    pub cache_parameter_group: String,
+    /// `W-jobqr-FAMILY`: a parameter group has one family, so another family needs another group. `None` if the
+    /// configuration does not determine the family; see [`Names::parameter_group`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cache_parameter_group: Option<String>,
     /// `W-pb_workers`
     pub log_group: String,
     /// `W-celeryflask`: image repository.
@@ -91,6 +93,11 @@ pub(crate) fn hostname(workspace: &str, hostname: &str) -> String {
     }
 }
 
+/// Returns the name of the parameter group of a family.
+fn parameter_group(workspace: &str, family: &str) -> String {
+    format!("{workspace}-jobqr-{}", family.replace('.', "-"))
+}
+
 impl Names {
     /// Derives the names. They are not checked against the rules of AWS; [`Names::check`] does this.
     pub fn new(parts: &NameParts<'_>) -> Self {
@@ -107,7 +114,7 @@ impl Names {
             cache_group: of("elasticache-jobqr-sg"),
             replication_group: of("jobqr"),
             cache_subnet_group: of("jobqr"),
-            cache_parameter_group: of(&format!("jobqr-{}", parts.family.replace('.', "-"))),
+            cache_parameter_group: parts.family.map(|family| parameter_group(parts.workspace, family)),
             log_group: of("pb_workers"),
             repository: of("celeryflask"),
             cluster: of("ecs-cluster"),
@@ -138,6 +145,11 @@ impl Names {
         }
     }
 
+    /// Returns the name of the queue's parameter group: the one in these names, or the one for `family`.
+    pub fn parameter_group(&self, workspace: &str, family: &str) -> String {
+        self.cache_parameter_group.clone().unwrap_or_else(|| parameter_group(workspace, family))
+    }
+
     /// Returns the names of all services, in the order of [`Services::all`](crate::Services::all).
     pub fn services(&self) -> impl Iterator<Item = &str> {
         [&self.flask, &self.celery].into_iter().chain(self.others.values()).map(String::as_str)
@@ -154,7 +166,9 @@ impl Names {
         names::load_balancer(&self.load_balancer)?;
         names::replication_group(&self.replication_group)?;
         names::cache_subnet_group(&self.cache_subnet_group)?;
-        names::cache_parameter_group(&self.cache_parameter_group)?;
+        if let Some(group) = &self.cache_parameter_group {
+            names::cache_parameter_group(group)?;
+        }
         for group in [&self.balancer_group, &self.flask_group, &self.celery_group, &self.cache_group] {
             names::security_group(group)?;
         }
@@ -179,7 +193,7 @@ mod tests {
             stack: "pb-deploy",
             hostname: "example.org",
             key_prefix,
-            family,
+            family: Some(family),
             flask_port: 5050,
             others: &[],
         })
@@ -198,7 +212,7 @@ mod tests {
         let names = names("production", "valkey8", "");
         assert_eq!(names.hostname, "example.org");
         assert_eq!(names.state_key, "pb-deploy/production/state.json");
-        assert_eq!(names.cache_parameter_group, "production-jobqr-valkey8");
+        assert_eq!(names.cache_parameter_group.as_deref(), Some("production-jobqr-valkey8"));
     }
 
     #[test]

@@ -69,7 +69,7 @@ pub(crate) fn workspace(name: &str, root: &mut Section<'_, '_>) -> Workspace {
         stack: &stack.value,
         hostname: &hostname.value,
         key_prefix: &state.key_prefix,
-        family: &redis.family,
+        family: redis.family.as_deref(),
         flask_port: services.flask.port,
         others: &services.others.iter().map(|(key, other)| (key.as_str(), other.port())).collect::<Vec<_>>(),
     });
@@ -262,23 +262,30 @@ fn egress_rule(section: &mut Section<'_, '_>) -> Egress {
 fn redis(section: &mut Section<'_, '_>) -> Redis {
     let engines = [("redis", Engine::Redis), ("valkey", Engine::Valkey)];
     let engine = section.choice("engine", &engines, Engine::Redis, "redis");
-    let default = match engine.value {
-        Engine::Redis => "7.1",
-        Engine::Valkey => "8.0",
+    // Without a version, Valkey has the newest one that AWS offers when the queue is created.
+    let version = match engine.value {
+        Engine::Redis => {
+            let version = section.text("version", "7.1", |_| Ok(()));
+            Located { value: Some(version.value), origin: version.origin }
+        }
+        Engine::Valkey => section.optional_text("version", |_| Ok(())),
     };
-    let version = section.text("version", default, |_| Ok(()));
     let help = "choose a version of the engine, such as redis 7.1 or valkey 8.0";
-    let family = cache::family(engine.value.as_str(), &version.value);
-    section.reader.check(&[&engine.origin, &version.origin], "version", help, || {
-        family.clone().and_then(|_| cache::celery_broker(engine.value.as_str(), &version.value))
+    let family = version.value.as_deref().map(|version| cache::family(engine.value.as_str(), version));
+    section.reader.check(&[&engine.origin, &version.origin], "version", help, || match (&family, &version.value) {
+        (Some(family), Some(version)) => {
+            family.clone().and_then(|_| cache::celery_broker(engine.value.as_str(), version))
+        }
+        _ => Ok(()),
     });
     Redis {
         engine: engine.value,
         version: version.value,
-        family: family.unwrap_or_else(|_| "redis7".to_owned()),
+        family: family.map(|family| family.unwrap_or_else(|_| "redis7".to_owned())),
         node_type: section.text("node_type", "cache.t3.small", cache::node_type).value,
         port: section.number("port", 6400, network::port).value,
         auto_minor_version_upgrade: section.optional_flag("auto_minor_version_upgrade").value,
+        at_rest_encryption: section.optional_flag("at_rest_encryption").value,
     }
 }
 

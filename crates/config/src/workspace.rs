@@ -190,10 +190,13 @@ impl Protocol {
 pub struct Redis {
     /// Engine of the node.
     pub engine: Engine,
-    /// Version of the engine.
-    pub version: String,
+    /// Version of the engine; `None` means the version of the existing queue or, for a new one, the newest that is
+    /// offered. Always set for Redis.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
     /// Family of the parameter group, derived from the engine and its version.
-    pub family: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub family: Option<String>,
     /// Node type, such as `cache.t3.small`.
     pub node_type: String,
     /// Port that the queue listens on.
@@ -201,6 +204,9 @@ pub struct Redis {
     /// Allows AWS to upgrade the engine to later minor versions; `None` means that the setting is not managed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub auto_minor_version_upgrade: Option<bool>,
+    /// Encrypts the data on disk; `None` means that the setting is not managed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub at_rest_encryption: Option<bool>,
 }
 
 /// Engine of the queue.

@@ -65,12 +65,19 @@ fn tags_and_environments_are_merged_and_lists_replaced() {
 }
 
 #[test]
-fn default_version_depends_on_the_engine() {
-    let config = parse("[workspace.a]\n[workspace.b]\nredis.engine = \"valkey\"");
+fn only_redis_has_a_default_version() {
+    let config = parse(
+        "[workspace.a]\n[workspace.b]\nredis.engine = \"valkey\"\n\
+         [workspace.c]\nredis = { engine = \"valkey\", version = \"8.0\" }",
+    );
+    let names = |name| config.workspace(name).unwrap().names;
     let redis = config.workspace("b").unwrap().redis;
-    assert_eq!((redis.engine, redis.version.as_str()), (Engine::Valkey, "8.0"));
-    assert_eq!(config.workspace("b").unwrap().names.cache_parameter_group, "b-jobqr-valkey8");
-    assert_eq!(config.workspace("a").unwrap().names.cache_parameter_group, "a-jobqr-redis7");
+    assert_eq!((redis.engine, redis.version, redis.family), (Engine::Valkey, None, None));
+    assert_eq!(names("b").cache_parameter_group, None);
+    assert_eq!(names("b").parameter_group("b", "valkey8"), "b-jobqr-valkey8");
+    assert_eq!(names("c").cache_parameter_group.as_deref(), Some("c-jobqr-valkey8"));
+    assert_eq!(names("a").cache_parameter_group.as_deref(), Some("a-jobqr-redis7"));
+    assert_eq!(config.workspace("a").unwrap().redis.version.as_deref(), Some("7.1"));
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 mod https;
 pub mod names;
+pub mod queue_effects;
 pub mod target_health;
 #[cfg(test)]
 mod tests;
@@ -15,7 +16,7 @@ use crate::workspace::{availability, certificates, quotas};
 use aws_config::SdkConfig;
 use pb_config::{LoadBalancer, Route, WebService, Workspace};
 use pb_edge::{EdgeInputs, EdgeSpec, EdgeStack, HealthCheck, HealthyTargetsSpec, HttpsStack, RouteSpec};
-use pb_engine::{Failure, Graph, Input};
+use pb_engine::{Failure, Graph, Input, Refusal};
 use pb_fargate::{FargateInputs, FargateSpec, FargateStack, ReleaseCommand};
 use pb_net::{Egress, NetworkNames, NetworkSpec};
 use pb_redis::{QueueInputs, QueueSpec};
@@ -34,7 +35,7 @@ pub fn build(aws: &SdkConfig, workspace: &Workspace, prerequisites: &Prerequisit
     let queue = pb_redis::QueueStack::add(
         &mut graph,
         aws,
-        &queue_spec(workspace),
+        &queue_spec(workspace, prerequisites)?,
         QueueInputs {
             subnet_ids: vec![network.tasks_subnet.created().map(|subnet| subnet.id)],
             security_group_ids: vec![network.redis_group.id()],
@@ -170,19 +171,23 @@ fn network_spec(workspace: &Workspace, prerequisites: &Prerequisites) -> Network
     }
 }
 
-fn queue_spec(workspace: &Workspace) -> QueueSpec {
-    let (names, redis) = (&workspace.names, &workspace.redis);
-    QueueSpec {
+fn queue_spec(workspace: &Workspace, prerequisites: &Prerequisites) -> Result<QueueSpec, Failure> {
+    let (names, redis, version) = (&workspace.names, &workspace.redis, &prerequisites.queue_version);
+    let family = pb_rules::cache::family(redis.engine.as_str(), version).map_err(|violation| {
+        Failure::refused(Refusal::Configuration, "determine the version of the queue", violation.to_string())
+    })?;
+    Ok(QueueSpec {
         replication_group: names.replication_group.clone(),
         subnet_group: names.cache_subnet_group.clone(),
-        parameter_group: names.cache_parameter_group.clone(),
+        parameter_group: names.parameter_group(&workspace.name, &family),
         engine: redis.engine.as_str().to_owned(),
-        engine_version: redis.version.clone(),
+        engine_version: version.clone(),
         node_type: redis.node_type.clone(),
         port: redis.port.into(),
+        at_rest_encryption: redis.at_rest_encryption,
         auto_minor_version_upgrade: redis.auto_minor_version_upgrade,
         tags: workspace.tags.clone(),
-    }
+    })
 }
 
 fn edge_spec(workspace: &Workspace) -> EdgeSpec {

@@ -2,6 +2,7 @@
 
 mod clusters;
 pub mod names;
+mod nodes;
 mod offerings;
 mod ownership;
 mod parameter_group;
@@ -14,7 +15,10 @@ mod tags;
 mod testing;
 
 pub use aws_sdk_elasticache::Client;
-pub use offerings::{Offer, Offerings, Unavailable, offerings, unavailable};
+pub use nodes::{QueueNode, queue_nodes};
+pub use offerings::{
+    Offer, Offerings, UNLISTED_VERSION, Unavailable, VersionOffer, newest_version, offerings, unavailable,
+};
 pub use parameter_group::{ParameterGroup, ParameterGroupAttrs, ParameterGroupSpec};
 pub use quotas::{node_count, quota_usage};
 pub use replication_group::{ReplicationGroup, ReplicationGroupAttrs, ReplicationGroupSpec};

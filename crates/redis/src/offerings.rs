@@ -1,11 +1,20 @@
 //! Engine versions and node types that ElastiCache offers in a region.
 
-use crate::{Client, ReplicationGroup};
+use crate::replication_group::engine_version;
+use crate::{Client, ReplicationGroup, ReplicationGroupSpec};
 use aws_sdk_elasticache::config::Builder;
+use aws_sdk_elasticache::operation::describe_cache_engine_versions::builders::DescribeCacheEngineVersionsFluentBuilder;
+use aws_sdk_elasticache::types::CacheEngineVersion;
 use aws_types::SdkConfig;
 use futures_util::future::{join, join_all};
 use pb_aws::{ForOperation, no_retry};
 use pb_engine::{Address, Failure, Planned};
+
+const VERSIONS: &str = "elasticache:DescribeCacheEngineVersions";
+
+/// Version that a new queue gets if none is configured and the endpoint does not list any, as local endpoints do.
+/// ElastiCache itself always lists versions.
+pub const UNLISTED_VERSION: &str = "8.0";
 
 /// Availability of an engine version or a node type.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,10 +31,19 @@ pub enum Offer {
 #[derive(Debug)]
 pub struct Offerings {
     /// Availability of the engine version.
-    pub version: Result<Offer, Failure>,
+    pub version: Result<VersionOffer, Failure>,
     /// Availability of the node type. No call lists the node types, so the offerings of reserved nodes are looked up
     /// instead, which exist for every node type.
     pub node_type: Result<Offer, Failure>,
+}
+
+/// Availability of an engine version, and the newer ones.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VersionOffer {
+    /// Availability of the version; of the newest one if the lookup names no version.
+    pub offer: Offer,
+    /// Offered versions that are newer than the named one, the oldest first; all versions if the lookup names none.
+    pub newer: Vec<String>,
 }
 
 /// An engine version or a node type that a plan needs and that the region does not offer.
@@ -43,10 +61,19 @@ pub struct Unavailable {
 
 /// Looks up whether an engine version and a node type are offered. Failed calls are not retried, because nothing
 /// depends on the result.
-pub async fn offerings(config: &SdkConfig, engine: &str, version: &str, node_type: &str) -> Offerings {
+pub async fn offerings(config: &SdkConfig, engine: &str, version: Option<&str>, node_type: &str) -> Offerings {
     let client = Client::new(config);
     let (version, node_type) = join(version_offer(&client, engine, version), node_type_offer(&client, node_type)).await;
     Offerings { version, node_type }
+}
+
+/// Returns the newest offered version of an engine, such as `8.2`; `None` if the endpoint lists none. Versions whose
+/// parameter group family is unknown to this crate are left out, because their queue could not be configured.
+///
+/// # Errors
+/// A failed call.
+pub async fn newest_version(config: &SdkConfig, engine: &str) -> Result<Option<String>, Failure> {
+    Ok(usable(engine, &versions(&Client::new(config), Some(engine)).await?).pop())
 }
 
 /// Returns the engine versions and node types that a plan needs for a new or changed replication group and that the
@@ -57,11 +84,13 @@ pub async fn unavailable(config: &SdkConfig, planned: &Planned<'_>) -> Vec<Unava
     let modified = planned.modified::<ReplicationGroup>().into_iter().map(|(at, old, new)| (at, Some(old), new));
     let client = Client::new(config);
     let lookups = created.chain(modified).map(async |(address, before, spec)| {
-        let keeps_version = before.as_ref().is_some_and(|old| old.engine_version == spec.engine_version);
+        let engine = |spec: &ReplicationGroupSpec| (spec.engine.clone(), spec.engine_version.clone());
+        let keeps_version = before.as_ref().is_some_and(|old| engine(old) == engine(&spec));
         let keeps_type = before.as_ref().is_some_and(|old| old.node_type == spec.node_type);
         let mut found = Vec::new();
         if !keeps_version
-            && let Ok(Offer::NotOffered(offered)) = version_offer(&client, &spec.engine, &spec.engine_version).await
+            && let Ok(VersionOffer { offer: Offer::NotOffered(offered), .. }) =
+                version_offer(&client, &spec.engine, Some(&spec.engine_version)).await
         {
             let wanted = format!("{} {}", spec.engine, spec.engine_version);
             found.push(Unavailable { address: address.clone(), setting: "engine_version", wanted, offered });
@@ -74,24 +103,62 @@ pub async fn unavailable(config: &SdkConfig, planned: &Planned<'_>) -> Vec<Unava
     join_all(lookups).await.into_iter().flatten().collect()
 }
 
-async fn version_offer(client: &Client, engine: &str, version: &str) -> Result<Offer, Failure> {
-    let listed = versions(client, Some(engine)).await?;
+async fn version_offer(client: &Client, engine: &str, version: Option<&str>) -> Result<VersionOffer, Failure> {
+    let listed = without_retries(versions_call(client, Some(engine))).await?;
+    let mut newer = usable(engine, &listed);
+    let Some(version) = version else {
+        let offer = if newer.is_empty() { Offer::Unlisted } else { Offer::Offered };
+        return Ok(VersionOffer { offer, newer });
+    };
+    newer.retain(|found| engine_version::is_earlier(version, found));
     // AWS reports the patch version, too, and `6.x` stands for the newest version 6.
     let prefix = format!("{}.", version.strip_suffix(".x").unwrap_or(version));
-    if listed.iter().any(|found| found == version || found.starts_with(&prefix)) {
-        return Ok(Offer::Offered);
-    }
-    match listed.is_empty() && versions(client, None).await?.is_empty() {
-        true => Ok(Offer::Unlisted),
-        false => Ok(Offer::NotOffered(listed)),
+    let mut full = listed.iter().filter_map(|found| found.engine_version());
+    let offer = match full.any(|found| found == version || found.starts_with(&prefix)) {
+        true => Offer::Offered,
+        false if listed.is_empty() && without_retries(versions_call(client, None)).await?.is_empty() => Offer::Unlisted,
+        false => Offer::NotOffered(listed.iter().filter_map(|found| found.engine_version.clone()).collect()),
+    };
+    Ok(VersionOffer { offer, newer })
+}
+
+/// Returns the versions in the form in which they are configured, the oldest first, without those whose family differs
+/// from the one that this crate would use.
+fn usable(engine: &str, listed: &[CacheEngineVersion]) -> Vec<String> {
+    let usable = listed.iter().filter_map(|found| {
+        let version = engine_version::normalize(found.engine_version()?, None);
+        let family = pb_rules::cache::family(engine, &version).ok()?;
+        let is_same = found.cache_parameter_group_family().is_none_or(|reported| reported == family);
+        is_same.then_some(version)
+    });
+    let mut usable: Vec<String> = usable.collect();
+    usable.sort_by(|version, other| engine_version::compare(version, other));
+    usable.dedup();
+    usable
+}
+
+async fn versions(client: &Client, engine: Option<&str>) -> Result<Vec<CacheEngineVersion>, Failure> {
+    let answer = versions_call(client, engine).into_paginator().items().send().collect::<Result<Vec<_>, _>>().await;
+    answer.for_operation(VERSIONS)
+}
+
+/// Returns all pages of a call, none of which is retried.
+async fn without_retries(call: DescribeCacheEngineVersionsFluentBuilder) -> Result<Vec<CacheEngineVersion>, Failure> {
+    let (mut all, mut marker) = (Vec::new(), None);
+    loop {
+        let page = call.clone().set_marker(marker).customize();
+        let page =
+            page.config_override(Builder::new().retry_config(no_retry())).send().await.for_operation(VERSIONS)?;
+        marker = page.marker().filter(|marker| !marker.is_empty()).map(str::to_owned);
+        all.extend(page.cache_engine_versions.unwrap_or_default());
+        if marker.is_none() {
+            return Ok(all);
+        }
     }
 }
 
-async fn versions(client: &Client, engine: Option<&str>) -> Result<Vec<String>, Failure> {
-    let call = client.describe_cache_engine_versions().set_engine(engine.map(str::to_owned));
-    let answer = call.customize().config_override(Builder::new().retry_config(no_retry())).send().await;
-    let answer = answer.for_operation("elasticache:DescribeCacheEngineVersions")?;
-    Ok(answer.cache_engine_versions().iter().filter_map(|found| found.engine_version()).map(str::to_owned).collect())
+fn versions_call(client: &Client, engine: Option<&str>) -> DescribeCacheEngineVersionsFluentBuilder {
+    client.describe_cache_engine_versions().set_engine(engine.map(str::to_owned))
 }
 
 async fn node_type_offer(client: &Client, node_type: &str) -> Result<Offer, Failure> {
@@ -113,7 +180,7 @@ async fn has_offerings(client: &Client, node_type: Option<&str>) -> Result<bool,
 
 #[cfg(test)]
 mod tests {
-    use super::{Offer, node_type_offer, version_offer};
+    use super::{Offer, VersionOffer, node_type_offer, version_offer};
     use crate::Client;
     use aws_sdk_elasticache::operation::describe_cache_engine_versions::DescribeCacheEngineVersionsOutput;
     use aws_sdk_elasticache::operation::describe_reserved_cache_nodes_offerings::DescribeReservedCacheNodesOfferingsOutput;
@@ -142,16 +209,53 @@ mod tests {
         pb_aws::mock_client!(aws_sdk_elasticache, [&versions, &none, &nodes, &no_nodes])
     }
 
+    async fn offer(client: &Client, engine: &str, version: &str) -> Offer {
+        version_offer(client, engine, Some(version)).await.unwrap().offer
+    }
+
     #[tokio::test]
     async fn version_is_offered_with_any_patch_version() {
         let redis = client(&["6.2.6", "7.1.0"], true);
         for version in ["7.1", "7.1.0", "6.x"] {
-            assert_eq!(version_offer(&redis, "redis", version).await.unwrap(), Offer::Offered, "{version}");
+            assert_eq!(offer(&redis, "redis", version).await, Offer::Offered, "{version}");
         }
         let others = Offer::NotOffered(vec!["6.2.6".to_owned(), "7.1.0".to_owned()]);
-        assert_eq!(version_offer(&redis, "redis", "7").await.unwrap(), Offer::Offered);
-        assert_eq!(version_offer(&redis, "redis", "7.2").await.unwrap(), others);
-        assert_eq!(version_offer(&redis, "valkey", "8.0").await.unwrap(), Offer::NotOffered(Vec::new()));
+        assert_eq!(offer(&redis, "redis", "7").await, Offer::Offered);
+        assert_eq!(offer(&redis, "redis", "7.2").await, others);
+        assert_eq!(offer(&redis, "valkey", "8.0").await, Offer::NotOffered(Vec::new()));
+    }
+
+    /// Returns a client whose second page of Valkey versions has the newest one.
+    fn two_pages() -> Client {
+        let version = |text: &str, family: &str| {
+            CacheEngineVersion::builder().engine_version(text).cache_parameter_group_family(family).build()
+        };
+        let first = mock!(Client::describe_cache_engine_versions).match_requests(|call| call.marker().is_none());
+        let first = first.then_output(move || {
+            let page = DescribeCacheEngineVersionsOutput::builder().marker("next");
+            page.cache_engine_versions(version("9.0.1", "valkey9"))
+                .cache_engine_versions(version("8.2.0", "valkey8"))
+                .build()
+        });
+        let second = mock!(Client::describe_cache_engine_versions).match_requests(|call| call.marker() == Some("next"));
+        let second = second.then_output(move || {
+            let page = DescribeCacheEngineVersionsOutput::builder();
+            let page = page.cache_engine_versions(version("10.0.0", "valkey10"));
+            page.cache_engine_versions(version("11.0.0", "valkey-next")).build()
+        });
+        pb_aws::mock_client!(aws_sdk_elasticache, [&first, &second])
+    }
+
+    #[tokio::test]
+    async fn newest_version_is_found_on_all_pages_by_number() {
+        let valkey = two_pages();
+        let listed = super::versions(&valkey, Some("valkey")).await.unwrap();
+        let usable = super::usable("valkey", &listed);
+        assert_eq!(usable, ["8.2", "9.0", "10.0"], "the family of version 11 is unknown");
+        let found = version_offer(&valkey, "valkey", Some("9.0")).await.unwrap();
+        assert_eq!(found, VersionOffer { offer: Offer::Offered, newer: vec!["10.0".to_owned()] });
+        let found = version_offer(&valkey, "valkey", None).await.unwrap();
+        assert_eq!(found, VersionOffer { offer: Offer::Offered, newer: usable });
     }
 
     #[tokio::test]
@@ -164,7 +268,8 @@ mod tests {
     #[tokio::test]
     async fn endpoint_without_any_offerings_says_nothing() {
         let nothing = client(&[], false);
-        assert_eq!(version_offer(&nothing, "redis", "7.1").await.unwrap(), Offer::Unlisted);
+        assert_eq!(offer(&nothing, "redis", "7.1").await, Offer::Unlisted);
+        assert_eq!(version_offer(&nothing, "valkey", None).await.unwrap().offer, Offer::Unlisted);
         assert_eq!(node_type_offer(&nothing, "cache.t3.small").await.unwrap(), Offer::Unlisted);
     }
 }

@@ -1,12 +1,14 @@
 //! `elasticache.replication_group`: the queue itself, one node of Redis or Valkey.
 
 mod calls;
-mod engine_version;
+mod change;
+#[cfg(test)]
+mod change_tests;
+pub(crate) mod engine_version;
 mod observed;
 #[cfg(test)]
 mod tests;
 
-use self::calls::modify_failure;
 use self::observed::{attrs_of, member_of, status};
 use crate::clusters::CacheClusters;
 use crate::{Client, ownership, tags};
@@ -28,15 +30,15 @@ const CHANGE_TIMEOUT: Backoff = Backoff::minutes(Duration::from_secs(30 * 60));
 
 /// Limit of the wait until an accepted change becomes visible. Until then, the group still reports `available` for some
 /// seconds.
-const VISIBILITY_TIMEOUT: Backoff = Backoff::seconds(Duration::from_secs(30));
+const VISIBILITY_TIMEOUT: Backoff = Backoff::seconds(Duration::from_secs(120));
 
 /// Number of polls in which a new group may not be found yet: about half a minute.
 const MAX_INVISIBLE_POLLS: u32 = 60;
 
 /// Resource kind for replication groups.
 ///
-/// A change of the engine replaces the group: AWS can convert Redis into Valkey in place, but not Valkey into Redis.
-/// The plan shows the replacement. Jobs that wait in the queue are lost, as in every replacement.
+/// Redis becomes Valkey in place, with all jobs and the same endpoint. Valkey cannot become Redis, and no version can be
+/// lowered: such a change replaces the group. Jobs that wait in the queue are lost, as in every replacement.
 pub struct ReplicationGroup {
     client: Client,
 }
@@ -146,17 +148,11 @@ impl Resource for ReplicationGroup {
     }
 
     fn requires_replacement(field: &str) -> bool {
-        matches!(
-            field,
-            "id" | "engine" | "port" | "subnet_group" | "transit_encryption" | "at_rest_encryption" | "failed"
-        )
+        matches!(field, "id" | "port" | "subnet_group" | "transit_encryption" | "at_rest_encryption" | "failed")
     }
 
-    /// Returns whether the change is to an immutable field or to an earlier engine version. AWS upgrades in place, but
-    /// never downgrades. (ElastiCache user guide: Version management)
     fn change_requires_replacement(field: &str, old: &ReplicationGroupSpec, new: &ReplicationGroupSpec) -> bool {
-        let is_downgrade = || engine_version::is_earlier(&new.engine_version, &old.engine_version);
-        Self::requires_replacement(field) || (field == "engine_version" && is_downgrade())
+        Self::requires_replacement(field) || change::needs_another_group(field, old, new)
     }
 
     fn can_coexist(old: &ReplicationGroupSpec, new: &ReplicationGroupSpec) -> bool {
@@ -231,31 +227,11 @@ impl Resource for ReplicationGroup {
         changes: &[Change],
     ) -> Result<ReplicationGroupAttrs, Failure> {
         tags::change(&self.client, &attrs.arn, &spec.tags, changes).await?;
-        let changed = |field: &str| changes.iter().any(|change| change.field() == field);
         if changes.iter().any(|change| !matches!(change.field(), "tags" | "nodes")) {
-            let call = self
-                .client
-                .modify_replication_group()
-                .replication_group_id(&attrs.id)
-                .apply_immediately(true)
-                .set_replication_group_description(changed("description").then(|| spec.description.clone()))
-                .set_engine_version(changed("engine_version").then(|| spec.engine_version.clone()))
-                .set_cache_node_type(changed("node_type").then(|| spec.node_type.clone()))
-                .set_cache_parameter_group_name(changed("parameter_group").then(|| spec.parameter_group.clone()))
-                .set_security_group_ids(
-                    changed("security_group_ids").then(|| spec.security_group_ids.iter().cloned().collect()),
-                )
-                .set_automatic_failover_enabled(spec.automatic_failover.filter(|_| changed("automatic_failover")))
-                .set_multi_az_enabled(spec.multi_az.filter(|_| changed("multi_az")))
-                .set_auto_minor_version_upgrade(
-                    spec.auto_minor_version_upgrade.filter(|_| changed("auto_minor_version_upgrade")),
-                );
-            call.send().await.for_operation("elasticache:ModifyReplicationGroup").map_err(modify_failure)?;
-            self.wait_until_visible(cx, spec).await?;
+            self.modify(cx, attrs, spec, changes).await?;
         }
-        if let (true, Some(nodes)) = (changed("nodes"), spec.nodes) {
-            self.set_nodes(cx, attrs, nodes, changes).await?;
-            self.wait_until_visible(cx, spec).await?;
+        if let (true, Some(nodes)) = (change::has(changes, "nodes"), spec.nodes) {
+            self.set_nodes(cx, attrs, spec, nodes, changes).await?;
         }
         Ok(attrs.clone())
     }
@@ -286,14 +262,14 @@ impl Resource for ReplicationGroup {
     async fn delete(&self, cx: &Context, attrs: &ReplicationGroupAttrs) -> Result<(), Failure> {
         let id = &attrs.id;
         self.check_ownership(cx, attrs).await?;
-        let call = self.client.delete_replication_group().replication_group_id(id).retain_primary_cluster(false);
-        if let Err(failure) = call.send().await.for_operation("elasticache:DeleteReplicationGroup") {
-            let deleting =
-                tags::is_unavailable(&failure) && self.find(id).await?.is_none_or(|group| status(&group) == "deleting");
-            if !deleting {
-                return Err(
-                    failure.when(&["InvalidReplicationGroupState", "InvalidCacheClusterState"], Class::NotReady)
-                );
+        if let Err(failure) = self.send_delete(id).await {
+            if !tags::is_unavailable(&failure) {
+                return Err(failure);
+            }
+            let group = self.wait_until_changeable(cx, id).await?;
+            if group.is_some_and(|group| status(&group) != "deleting") {
+                let busy = ["InvalidReplicationGroupState", "InvalidCacheClusterState"];
+                self.send_delete(id).await.map_err(|failure| failure.when(&busy, Class::NotReady))?;
             }
         }
         cx.wait(DESCRIBE, CHANGE_TIMEOUT, || async {

@@ -25,6 +25,8 @@ pub struct QueueSpec {
     pub node_type: String,
     /// Port of the queue.
     pub port: i32,
+    /// `true` if data on disk is encrypted. If absent, it is not managed.
+    pub at_rest_encryption: Option<bool>,
     /// `true` if AWS may upgrade to a later minor version than the configured one. If absent, it is not managed.
     pub auto_minor_version_upgrade: Option<bool>,
     /// Tags of all three resources, without `Name` and the ownership tags.
@@ -43,6 +45,7 @@ impl QueueSpec {
             engine_version: "7.1".to_owned(),
             node_type: "cache.t3.small".to_owned(),
             port: 6379,
+            at_rest_encryption: None,
             auto_minor_version_upgrade: None,
             tags: BTreeMap::new(),
         }
@@ -132,7 +135,7 @@ impl QueueStack {
                     multi_az: None,
                     // The address of the queue has the scheme `redis://`, without TLS.
                     transit_encryption: false,
-                    at_rest_encryption: None,
+                    at_rest_encryption: wanted.at_rest_encryption,
                     auto_minor_version_upgrade: wanted.auto_minor_version_upgrade,
                     failed: false,
                     tags: named(&wanted.tags, &wanted.replication_group),

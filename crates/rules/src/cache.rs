@@ -65,6 +65,13 @@ pub fn celery_broker(engine_name: &str, version: &str) -> Verdict {
     }
 }
 
+/// Returns whether an upgrade from this version makes AWS move the endpoint to another node, for which connections fail for
+/// 30 to 60 seconds. (ElastiCache user guide: How to upgrade from Redis OSS to Valkey: before Redis 5.0.6)
+pub fn upgrade_needs_failover(engine_name: &str, version: &str) -> bool {
+    let parts: Vec<u32> = version.split('.').map_while(number).collect();
+    engine_name == "redis" && parts.as_slice() < [5, 0, 6].as_slice()
+}
+
 fn number(text: &str) -> Option<u32> {
     let plain = text.len() <= 3 && text.bytes().all(|byte| byte.is_ascii_digit());
     let padded = text.len() > 1 && text.starts_with('0');
@@ -157,6 +164,19 @@ mod tests {
             let violation = celery_broker("redis", version).unwrap_err();
             assert!(violation.to_string().contains("6.2 or later"), "{violation}");
             assert_eq!(violation.suggestion(), Some("7.1"));
+        }
+    }
+
+    #[test]
+    fn early_redis_is_upgraded_with_a_failover() {
+        for (engine, version, expected) in [
+            ("redis", "5.0.5", true),
+            ("redis", "4.0.10", true),
+            ("redis", "5.0.6", false),
+            ("redis", "6.x", false),
+            ("valkey", "7.2", false),
+        ] {
+            assert_eq!(upgrade_needs_failover(engine, version), expected, "{engine} {version}");
         }
     }
 

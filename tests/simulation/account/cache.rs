@@ -20,8 +20,9 @@ fn arn(sort: &str, name: &str) -> String {
 }
 
 /// Fields of a replication group that a call can change: their names in the request and in the stored body.
-const CHANGES: [(&str, &str); 5] = [
+const CHANGES: [(&str, &str); 6] = [
     ("ReplicationGroupDescription", "ReplicationGroupDescription"),
+    ("Engine", "Engine"),
     ("EngineVersion", "EngineVersion"),
     ("CacheNodeType", "CacheNodeType"),
     ("CacheParameterGroupName", "CacheParameterGroupName"),
@@ -64,8 +65,13 @@ impl Account {
             "DescribeReplicationGroups" => self.describe_caches(call.text("ReplicationGroupId")),
             "DescribeCacheClusters" => Ok(self.describe_clusters(call.text("CacheClusterId"))),
             "DescribeCacheEngineVersions" => {
-                let offered = if call.text("Engine") == "valkey" { ["7.2.6", "8.0.1"] } else { ["7.0.7", "7.1.0"] };
-                let versions: Vec<Value> = offered.map(|version| json!({"EngineVersion": version})).into();
+                let offered = match call.text("Engine") {
+                    "valkey" => [("7.2.6", "valkey7"), ("8.0.1", "valkey8")],
+                    _ => [("7.0.7", "redis7"), ("7.1.0", "redis7")],
+                };
+                let version =
+                    |(version, family)| json!({"EngineVersion": version, "CacheParameterGroupFamily": family});
+                let versions: Vec<Value> = offered.map(version).into();
                 Ok(json!({"CacheEngineVersions": {"CacheEngineVersion": versions}}))
             }
             "DescribeReservedCacheNodesOfferings" => {
@@ -221,8 +227,7 @@ impl Account {
         }
         let subnets = arn("subnetgroup", call.text("CacheSubnetGroupName"));
         let subnet = self.get(SUBNETS, &subnets, NO_SUBNETS)?.body["subnets"][0].as_str().unwrap().to_owned();
-        let parameters = arn("parametergroup", call.text("CacheParameterGroupName"));
-        self.get(PARAMETERS, &parameters, NO_PARAMETERS)?;
+        self.check_family(call.text("CacheParameterGroupName"), call.text("Engine"), call.text("EngineVersion"))?;
         let groups = call.texts("SecurityGroupIds");
         if groups.iter().any(|id| self.resources.get(id).is_none_or(|resource| resource.kind != GROUP)) {
             return refused("InvalidParameterValue", format!("some of {groups:?} do not exist"));
@@ -234,6 +239,37 @@ impl Account {
         self.put(CACHE, &id, body, tags_of(&call.input["Tags"], "Key", "Value"));
         self.attach_interface(&id, &subnet, &groups, false);
         self.cache_group(&id).map(|group| json!({"ReplicationGroup": group}))
+    }
+
+    /// Requires that a parameter group belongs to the family of an engine version.
+    fn check_family(&mut self, group: &str, engine: &str, version: &str) -> Result<(), Refusal> {
+        let group = self.get(PARAMETERS, &arn("parametergroup", group), NO_PARAMETERS)?;
+        let family = format!("{engine}{}", version.split('.').next().unwrap_or_default());
+        if group.body["CacheParameterGroupFamily"] != family {
+            let message = format!("{engine} {version} needs a parameter group of family {family}");
+            return refused("InvalidParameterCombination", message);
+        }
+        Ok(())
+    }
+
+    /// Requires that a change of the engine is one from Redis to Valkey with a version, that the version is not lowered,
+    /// and that the parameter group matches.
+    fn check_upgrade(&mut self, id: &str, call: &Call) -> Result<(), Refusal> {
+        let before = self.get(CACHE, id, NO_CACHE)?.body.clone();
+        let after = |field: &str| match call.text(field) {
+            "" => before[field].as_str().unwrap_or_default().to_owned(),
+            text => text.to_owned(),
+        };
+        let (engine, version) = (after("Engine"), after("EngineVersion"));
+        let changes = before["Engine"] != engine.as_str();
+        if changes && (engine != "valkey" || call.text("EngineVersion").is_empty()) {
+            return refused("InvalidParameterCombination", format!("{id} cannot become {engine}"));
+        }
+        let numbers = |text: &str| text.split('.').map(|part| part.parse().unwrap_or(0)).collect::<Vec<u32>>();
+        if !changes && numbers(&version) < numbers(before["EngineVersion"].as_str().unwrap_or_default()) {
+            return refused("InvalidParameterValue", format!("{id} cannot be downgraded to {version}"));
+        }
+        self.check_family(&after("CacheParameterGroupName"), &engine, &version)
     }
 
     /// Returns the status: `creating`, `available`, `modifying` or `deleting`.
@@ -318,6 +354,7 @@ impl Account {
         if self.status(&id)? != "available" {
             return refused("InvalidReplicationGroupState", format!("{id} is not in the available state"));
         }
+        self.check_upgrade(&id, call)?;
         let now = self.now();
         let cache = self.get(CACHE, &id, NO_CACHE)?;
         cache.changed_at = now;

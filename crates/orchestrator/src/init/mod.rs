@@ -71,6 +71,10 @@ pub const REQUIRED: [(&str, &str, &str); 4] = [
 const HTTPS_OFF: &str = "# [https]";
 const HTTPS_ON: &str = "[https]";
 
+/// Default version of Redis in the reference configuration, and the example of a version in a new one.
+const REDIS_VERSION: &str = "#version = \"7.1\"";
+const VALKEY_VERSION: &str = "# version = \"8.0\"";
+
 /// Returns the last setting of each key, in the order of the first.
 pub fn without_duplicates(settings: Vec<Setting>) -> Vec<Setting> {
     let mut kept: Vec<Setting> = Vec::new();
@@ -90,8 +94,10 @@ pub fn configuration(settings: &[Setting]) -> String {
         "# Configuration of the deployment. Check it with `pb-deploy validate`; preview it with `pb-deploy plan`."
             .clone_into(first);
     }
-    // An existing deployment keeps its port; a new one has HTTPS from the start.
+    // An existing deployment keeps its port and its queue; a new one has HTTPS and Valkey from the start.
     if settings.iter().all(|setting| setting.origin.is_none()) {
+        set(&mut lines, &Setting::text("redis", "engine", "valkey"));
+        lines.iter_mut().filter(|line| *line == REDIS_VERSION).for_each(|line| VALKEY_VERSION.clone_into(line));
         lines.iter_mut().filter(|line| *line == HTTPS_OFF).for_each(|line| HTTPS_ON.clone_into(line));
     }
     for (section, key, value) in REQUIRED {
@@ -140,7 +146,9 @@ mod tests {
         assert_eq!(config.workspace("staging").unwrap().names.hostname, "staging.example.org");
         assert!(!text.contains("ospc"), "no value of another deployment");
         assert!(text.contains("#retention_days = 30"));
-        assert!(config.workspace("staging").unwrap().https.is_some(), "a new deployment has HTTPS");
+        let staging = config.workspace("staging").unwrap();
+        assert!(staging.https.is_some(), "a new deployment has HTTPS");
+        assert_eq!((staging.redis.engine, staging.redis.version), (pb_config::Engine::Valkey, None));
     }
 
     #[test]
@@ -164,6 +172,8 @@ mod tests {
         let origin = Origin { name: "region".to_owned(), file: "terraform.tfvars".to_owned(), line: 1 };
         let text = configuration(&[Setting::text("", "region", "us-west-2").with_origin(origin)]);
         let config = Config::parse(&text, "new").unwrap_or_else(|error| panic!("{error}"));
-        assert_eq!(config.workspace("staging").unwrap().https, None);
+        let staging = config.workspace("staging").unwrap();
+        assert_eq!(staging.https, None);
+        assert_eq!((staging.redis.engine, staging.redis.version.as_deref()), (pb_config::Engine::Redis, Some("7.1")));
     }
 }

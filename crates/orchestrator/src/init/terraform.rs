@@ -32,7 +32,7 @@ const SUBNETS: [&str; 5] =
     ["public_subnets", "public_subnet_cidrs", "public_subnets_cidr", "public_subnet_cidr_blocks", "subnet_cidrs"];
 
 /// Names of Terraform variables, with the section and key that they correspond to.
-const KNOWN: [(&[&str], &str, &str); 31] = [
+const KNOWN: [(&[&str], &str, &str); 32] = [
     (&["region", "aws_region"], "", "region"),
     (&["api_hostname", "hostname", "domain", "domain_name"], "", "hostname"),
     (&["zone", "zone_name", "hosted_zone", "hosted_zone_name"], "", "zone"),
@@ -43,6 +43,7 @@ const KNOWN: [(&[&str], &str, &str); 31] = [
     (&["task_role", "task_role_name"], "roles", "task"),
     (&["vpc_cidr", "cidr", "cidr_block"], "network", "cidr"),
     (&["redis_port"], "redis", "port"),
+    (&["redis_engine", "cache_engine"], "redis", "engine"),
     (&["redis_version", "redis_engine_version"], "redis", "version"),
     (&["redis_node_type", "redis_instance_type", "node_type", "cache_node_type"], "redis", "node_type"),
     (&["log_retention", "log_retention_days", "log_retention_in_days", "retention_in_days"], "logs", "retention_days"),

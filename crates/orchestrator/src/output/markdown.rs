@@ -39,6 +39,9 @@ pub fn text(saved: &SavedPlan) -> String {
             format_args!("\n**Requests to `{}`** {}: {}\n", effect.service, plan::verdict(&effect), effect.text),
         );
     }
+    for effect in crate::stack::queue_effects::effects(&saved.plan) {
+        write(&mut text, format_args!("\n**Queue**: {}\n", effect.text()));
+    }
     for (check, message, details) in saved.plan.failing() {
         write(&mut text, format_args!("\n**Failing check** `{}`: {message}\n", check.address));
         details.iter().for_each(|detail| write(&mut text, format_args!("- {}\n", detail.replace('\n', " "))));

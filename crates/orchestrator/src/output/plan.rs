@@ -1,6 +1,7 @@
 //! Plans as text, with Terraform's signs.
 
 use super::{BAD, BOLD, DIM, GOOD, WARN, paint};
+use crate::stack::queue_effects;
 use crate::stack::traffic;
 use crate::stack::traffic::Effect;
 use crate::workspace::images::{NOT_PUSHED, NotDeployed};
@@ -42,7 +43,18 @@ pub fn text_with_not_deployed(plan: &Plan, not_deployed: &[NotDeployed], verbose
         line(&mut text, format_args!("\n{}", paint(BAD, format!("The repository is deleted with {lost}."))));
     }
     text.push_str(&requests(plan));
+    text.push_str(&queue(plan));
     text.push_str(&failing(plan));
+    text
+}
+
+/// Returns the effects of a plan on the jobs in the queue; empty if there are none.
+fn queue(plan: &Plan) -> String {
+    let mut text = String::new();
+    for effect in queue_effects::effects(plan) {
+        let (style, verdict) = if effect.is_loss() { (BAD, "jobs are lost") } else { (GOOD, "jobs stay") };
+        line(&mut text, format_args!("\nQueue:\n  {}: {}", paint(style, verdict), effect.text()));
+    }
     text
 }
 

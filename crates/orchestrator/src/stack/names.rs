@@ -7,6 +7,7 @@ pub use pb_edge::names::{
 };
 pub use pb_fargate::names::{CLUSTER, LOG_GROUP, REPOSITORY, service, task_definition};
 pub use pb_net::names::{BALANCER_SUBNET, TASKS_SUBNET, VPC};
+pub use pb_redis::names::REPLICATION_GROUP;
 
 /// Key of the web service that gets all requests without a matching listener rule.
 pub const DEFAULT_SERVICE: &str = "flask";

@@ -11,6 +11,7 @@ pub mod name_zones;
 pub mod preparation;
 pub mod prerequisites;
 pub mod public_dns;
+pub mod queue_version;
 pub mod quotas;
 pub mod recorded_names;
 pub mod role_permissions;

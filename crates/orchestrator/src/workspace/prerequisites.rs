@@ -5,13 +5,15 @@ use crate::exit::Error;
 use crate::stack::names;
 use crate::workspace::images::Images;
 use crate::workspace::preparation::{self, Creatable, Lookup};
-use crate::workspace::{name_zones, public_dns};
+use crate::workspace::{name_zones, public_dns, queue_version};
 use aws_config::SdkConfig;
+use futures_util::future::join;
 use pb_aws::ForOperation;
 use pb_config::{CreatedRole, TaskRole, Workspace};
 use pb_dns::Resolver;
 use pb_edge::Zone;
 use pb_engine::{Cause, Class, Failure, Goal, Refusal, Snapshot};
+use pb_redis::QueueNode;
 use std::collections::BTreeMap;
 
 /// Values of the prerequisites.
@@ -33,6 +35,8 @@ pub struct Prerequisites {
     pub images: Images,
     /// Resolver of public DNS, if the endpoint is AWS.
     pub public_dns: Option<Resolver>,
+    /// Version of the queue's engine.
+    pub queue_version: String,
 }
 
 impl Prerequisites {
@@ -53,6 +57,7 @@ impl Prerequisites {
                 .unwrap_or_else(|| ["a", "b"].map(|zone| format!("{}{zone}", workspace.region))),
             images: Images::default(),
             public_dns: None,
+            queue_version: queue_version::unknown(workspace),
         }
     }
 }
@@ -72,6 +77,7 @@ pub struct IndependentLookups {
     zone: Result<Zone, Lookup>,
     other_zones: Result<BTreeMap<String, Zone>, Failure>,
     images: Result<Images, Vec<Failure>>,
+    queue_nodes: Result<Option<Vec<QueueNode>>, Failure>,
 }
 
 impl IndependentLookups {
@@ -94,14 +100,22 @@ pub async fn without_snapshot(
     if goal == Goal::Destroy || bucket.creatable.is_none() {
         return Error::Failure(bucket.failure);
     }
-    let IndependentLookups { account, execution_role_arn: execution, task_role_arn: task, zone, other_zones, images } =
-        ahead;
+    let IndependentLookups {
+        account,
+        execution_role_arn: execution,
+        task_role_arn: task,
+        zone,
+        other_zones,
+        images,
+        queue_nodes,
+    } = ahead;
     let known = account.as_ref().ok().cloned();
     let other = |failure: Option<Failure>| failure.map(Lookup::from);
-    let others = other(other_zones.err());
-    let failed = [other(account.err()), Some(bucket), execution.err(), task.err(), zone.err(), others];
+    let others = [other(other_zones.err()), other(queue_nodes.err())];
+    let failed = [other(account.err()), Some(bucket), execution.err(), task.err(), zone.err()];
+    let failed = failed.into_iter().chain(others);
     let images = images.err().into_iter().flatten().map(Lookup::from);
-    preparation::error(aws, workspace, known.as_deref(), failed.into_iter().flatten().chain(images).collect()).await
+    preparation::error(aws, workspace, known.as_deref(), failed.flatten().chain(images).collect()).await
 }
 
 /// Runs all lookups that do not depend on the snapshot, concurrently.
@@ -117,15 +131,16 @@ pub async fn fetch_independent(aws: &SdkConfig, workspace: &Workspace, goal: Goa
         }
     };
     let execution = ("roles.execution", Creatable::ExecutionRole);
-    let (account, execution_role_arn, task_role_arn, zone, other_zones, images) = tokio::join!(
+    let (account, execution_role_arn, task_role_arn, zone, other_zones, images, queue_nodes) = tokio::join!(
         account(aws, workspace),
         creatable_role(aws, workspace, &workspace.roles.execution, execution, goal),
         task_role,
         zone(aws, workspace, goal),
         name_zones::look_up(aws, workspace, goal),
         images(aws, workspace, goal),
+        queue_version::nodes(aws, workspace, goal),
     );
-    IndependentLookups { account, execution_role_arn, task_role_arn, zone, other_zones, images }
+    IndependentLookups { account, execution_role_arn, task_role_arn, zone, other_zones, images, queue_nodes }
 }
 
 /// Resolves the images of the services. A destroy does not need them.
@@ -149,12 +164,20 @@ pub async fn resolve(
     ahead: IndependentLookups,
     moved: bool,
 ) -> Result<Prerequisites, Error> {
-    let IndependentLookups { account, execution_role_arn: execution, task_role_arn: task, zone, other_zones, images } =
-        ahead;
+    let IndependentLookups {
+        account,
+        execution_role_arn: execution,
+        task_role_arn: task,
+        zone,
+        other_zones,
+        images,
+        queue_nodes,
+    } = ahead;
     let images = if moved { self::images(aws, workspace, goal).await } else { images };
-    let zones = zones(aws, workspace, snapshot).await;
-    match (account, execution, task, zone, other_zones, zones, images) {
-        (Ok(account), Ok(execution), Ok(task), Ok(zone), Ok(other_zones), Ok(zones), Ok(images)) => {
+    let (zones, queue) =
+        join(zones(aws, workspace, snapshot), queue_version::resolve(aws, workspace, snapshot, queue_nodes)).await;
+    match (account, execution, task, zone, other_zones, zones, images, queue) {
+        (Ok(account), Ok(execution), Ok(task), Ok(zone), Ok(other_zones), Ok(zones), Ok(images), Ok(queue_version)) => {
             let (execution_role_arn, task_role_arn) = (execution, task);
             let public_dns = public_dns::resolver(aws);
             Ok(Prerequisites {
@@ -166,9 +189,10 @@ pub async fn resolve(
                 zones,
                 images,
                 public_dns,
+                queue_version,
             })
         }
-        (account, execution, task, zone, other_zones, zones, images) => {
+        (account, execution, task, zone, other_zones, zones, images, queue) => {
             let known = account.as_ref().ok().cloned();
             let other = |failure: Option<Failure>| failure.map(Lookup::from);
             let failed = [
@@ -178,6 +202,7 @@ pub async fn resolve(
                 zone.err(),
                 other(other_zones.err()),
                 other(zones.err()),
+                other(queue.err()),
             ];
             let images = images.err().into_iter().flatten().map(Lookup::from);
             let failed = failed.into_iter().flatten().chain(images).collect();

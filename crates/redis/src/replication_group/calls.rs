@@ -1,11 +1,11 @@
 //! AWS calls shared by several operations of the resource kind.
 
 use super::observed::{attrs_of, spec_of, status};
-use super::{DESCRIBE, ReplicationGroup, ReplicationGroupAttrs, ReplicationGroupSpec, VISIBILITY_TIMEOUT};
-use crate::{clusters, tags};
+use super::{DESCRIBE, ReplicationGroup, ReplicationGroupAttrs};
+use crate::tags;
 use aws_sdk_elasticache::types::{CacheCluster, ReplicationGroup as Group, SourceType};
 use pb_aws::ForOperation;
-use pb_engine::{Address, Change, Class, Context, Failure, Found, Progress, ReadScope, Resource};
+use pb_engine::{Address, Class, Context, Failure, Found, ReadScope};
 use std::collections::BTreeMap;
 
 impl ReplicationGroup {
@@ -20,6 +20,11 @@ impl ReplicationGroup {
             Err(failure) if failure.class == Class::NotFound => Ok(None),
             Err(failure) => Err(failure),
         }
+    }
+
+    pub(super) async fn send_delete(&self, id: &str) -> Result<(), Failure> {
+        let call = self.client.delete_replication_group().replication_group_id(id).retain_primary_cluster(false);
+        call.send().await.for_operation("elasticache:DeleteReplicationGroup").map(drop)
     }
 
     pub(super) async fn classify(
@@ -59,7 +64,8 @@ impl ReplicationGroup {
             address,
             spec: spec_of(group, member, wanted, &tags),
             attrs: attrs_of(group, member, wanted.map(|wanted| wanted.port)),
-            ready: status(group) == "available",
+            // A group serves while AWS takes a snapshot of it.
+            ready: matches!(status(group), "available" | "snapshotting"),
         }))
     }
 
@@ -114,27 +120,6 @@ impl ReplicationGroup {
         Ok(if deleting { failure.class(Class::NotReady) } else { failure })
     }
 
-    /// Waits until an accepted change is visible, so that the status `available` then means that the change was
-    /// applied. A timeout is not an error: the next plan shows the remaining difference.
-    pub(super) async fn wait_until_visible(&self, cx: &Context, spec: &ReplicationGroupSpec) -> Result<(), Failure> {
-        let seen = cx.wait(DESCRIBE, VISIBILITY_TIMEOUT, || async {
-            let Some(group) = self.find(&spec.id).await? else { return Ok(Progress::Ready(())) };
-            let member = group.member_clusters().first();
-            if status(&group) != "available" || member.is_none() {
-                return Ok(Progress::Ready(()));
-            }
-            let clusters = clusters::describe(&self.client, member.map(String::as_str)).await?;
-            let seen = spec_of(&group, clusters.first(), Some(spec), &spec.tags) == *spec;
-            let waiting =
-                || Progress::Pending(format!("waiting for the change of queue {} to become visible", spec.id));
-            Ok(if seen { Progress::Ready(()) } else { waiting() })
-        });
-        match seen.await {
-            Err(failure) if failure.class == Class::TimedOut => Ok(()),
-            answer => answer,
-        }
-    }
-
     /// Returns the failure of a group that AWS could not create, with the reason from the events of its nodes, if they
     /// can be read. (ElastiCache API: DescribeEvents)
     pub(super) async fn creation_failure(&self, group: &Group) -> Failure {
@@ -153,51 +138,5 @@ impl ReplicationGroup {
             "run the same command again: it deletes the group and creates another; if AWS has no capacity, choose \
              another node type or other zones",
         )
-    }
-
-    /// Adds or removes replicas once the group is available.
-    pub(super) async fn set_nodes(
-        &self,
-        cx: &Context,
-        attrs: &ReplicationGroupAttrs,
-        nodes: i32,
-        changes: &[Change],
-    ) -> Result<(), Failure> {
-        let attrs = self.wait_ready(cx, attrs.clone()).await?;
-        let before = changes.iter().find(|change| change.field() == "nodes").and_then(|change| change.before.as_ref());
-        let fewer = before.is_some_and(|before| before.as_i64() > Some(nodes.into()));
-        let (id, replicas) = (attrs.id, nodes - 1);
-        if fewer {
-            let call = self.client.decrease_replica_count().replication_group_id(id).apply_immediately(true);
-            let answer =
-                call.new_replica_count(replicas).send().await.for_operation("elasticache:DecreaseReplicaCount");
-            ignore_no_operation(answer.map(drop).map_err(modify_failure))
-        } else {
-            let call = self.client.increase_replica_count().replication_group_id(id).apply_immediately(true);
-            let answer =
-                call.new_replica_count(replicas).send().await.for_operation("elasticache:IncreaseReplicaCount");
-            ignore_no_operation(answer.map(drop).map_err(modify_failure))
-        }
-    }
-}
-
-/// Treats the failure of a call that had nothing to change as success: a preceding call took effect, and its response
-/// was lost. (ElastiCache API: IncreaseReplicaCount, DecreaseReplicaCount)
-fn ignore_no_operation(answer: Result<(), Failure>) -> Result<(), Failure> {
-    match answer {
-        Err(failure) if failure.is("NoOperationFault") => Ok(()),
-        answer => answer,
-    }
-}
-
-/// Classifies the failure of a modification. The failure is temporary while the group is being created or changed.
-/// Changes that the engine rejects, such as an earlier version, fail permanently.
-pub(super) fn modify_failure(failure: Failure) -> Failure {
-    if tags::is_unavailable(&failure) {
-        failure.class(Class::NotReady)
-    } else if failure.is("InvalidParameterValue") || failure.is("InvalidParameterCombination") {
-        failure.hint("ElastiCache cannot downgrade a queue in place; keep the version, or destroy the queue first")
-    } else {
-        failure
     }
 }

@@ -1,10 +1,12 @@
-//! Comparison of configured engine versions with those that AWS reports.
+//! Comparison of engine versions: configured ones, and those that AWS reports.
+
+use std::cmp::Ordering;
 
 /// Converts a version that AWS reports into the form that a spec uses. Returns `wanted` if the reported version matches
 /// it (AWS reports `7.1` as `7.1.0`, and `6.x` as `6.2.6`). Otherwise, returns only the major and minor version from
 /// version 6 on, where AWS chooses the patch version, and the full version before 6. (ElastiCache user guide: Engine
 /// versions and upgrading)
-pub(super) fn normalize(reported: &str, wanted: Option<&str>) -> String {
+pub(crate) fn normalize(reported: &str, wanted: Option<&str>) -> String {
     if let Some(wanted) = wanted
         && matches_version(wanted, reported)
     {
@@ -22,11 +24,19 @@ fn matches_version(wanted: &str, reported: &str) -> bool {
 
 /// Returns whether `version` is earlier than `other`. Only the parts that both versions specify are compared; `x` means
 /// any number, and is therefore not earlier.
-pub(super) fn is_earlier(version: &str, other: &str) -> bool {
-    let numbers = |text: &str| -> Vec<u32> { text.split('.').map_while(|part| part.parse().ok()).collect() };
+pub(crate) fn is_earlier(version: &str, other: &str) -> bool {
     let (version, other) = (numbers(version), numbers(other));
     let both = version.len().min(other.len());
     version.iter().take(both).lt(other.iter().take(both))
+}
+
+/// Compares two versions by their numbers.
+pub(crate) fn compare(version: &str, other: &str) -> Ordering {
+    numbers(version).cmp(&numbers(other))
+}
+
+fn numbers(text: &str) -> Vec<u32> {
+    text.split('.').map_while(|part| part.parse().ok()).collect()
 }
 
 /// Returns whether `version` is a later minor version than `other`, with the same major version. Only the parts that

@@ -3,35 +3,58 @@
 use super::check::{Check, Verdict};
 use super::{permissions, quotas};
 use crate::workspace::availability::listed;
+use crate::workspace::queue_version;
 use aws_config::SdkConfig;
 use pb_config::Workspace;
 use pb_engine::{Failure, Snapshot};
-use pb_redis::Offer;
+use pb_redis::{Offer, VersionOffer};
 use pb_rules::capacity::{Needs, usable_addresses};
 
 /// Makes all checks of the account in parallel.
 pub async fn checks(aws: &SdkConfig, workspace: &Workspace, snapshot: &Snapshot) -> Vec<Check> {
     let redis = &workspace.redis;
+    let version = redis.version.clone().or_else(|| queue_version::recorded(snapshot, redis.engine));
     let (room, offered, allowed) = tokio::join!(
         quotas::checks(aws, workspace, snapshot),
-        pb_redis::offerings(aws, redis.engine.as_str(), &redis.version, &redis.node_type),
+        pb_redis::offerings(aws, redis.engine.as_str(), version.as_deref(), &redis.node_type),
         permissions::check(aws, workspace),
     );
     let mut checks = room;
     checks.push(addresses(workspace));
-    checks.push(offer("engine", format!("{} {}", redis.engine.as_str(), redis.version), offered.version, workspace));
-    checks.push(offer("node type", redis.node_type.clone(), offered.node_type, workspace));
+    checks.push(engine(version.as_deref(), offered.version, workspace));
+    checks.push(offer("node type", "node_type", redis.node_type.clone(), offered.node_type, workspace));
     checks.push(allowed);
     checks
 }
 
-/// Checks whether an engine version or a node type is offered.
-fn offer(name: &str, wanted: String, offer: Result<Offer, Failure>, workspace: &Workspace) -> Check {
+/// Checks whether the engine version is offered, and names newer ones. Without a version, names the one of a new queue.
+fn engine(version: Option<&str>, found: Result<VersionOffer, Failure>, workspace: &Workspace) -> Check {
+    const NAME: &str = "engine";
+    let engine = workspace.redis.engine.as_str();
+    let (offer, newer) = match found {
+        Ok(VersionOffer { offer, newer }) => (Ok(offer), newer),
+        Err(failure) => (Err(failure), Vec::new()),
+    };
+    let wanted = match (version, newer.last()) {
+        (Some(version), _) => format!("{engine} {version}"),
+        (None, Some(newest)) => return Check::good(NAME, format!("{engine} {newest}, the newest version")),
+        (None, None) => engine.to_owned(),
+    };
+    let mut check = self::offer(NAME, "version", wanted, offer, workspace);
+    if check.verdict == Verdict::Good && !newer.is_empty() {
+        check
+            .found
+            .push_str(&format!("; newer: {} (an upgrade with `redis.version` keeps the jobs)", newer.join(", ")));
+    }
+    check
+}
+
+/// Checks whether an engine version or a node type is offered, which the configuration's key `redis.KEY` sets.
+fn offer(name: &str, key: &str, wanted: String, offer: Result<Offer, Failure>, workspace: &Workspace) -> Check {
     match offer {
         Ok(Offer::Offered) => Check::good(name, wanted),
         Ok(Offer::NotOffered(others)) => {
             let found = format!("{wanted} is not offered in {}{}", workspace.region, listed(&others));
-            let key = if name == "engine" { "version" } else { "node_type" };
             Check::bad(name, found, format!("choose another `redis.{key}`"))
         }
         Ok(Offer::Unlisted) => Check::new(name, Verdict::Unknown, "the endpoint does not list what it offers"),
