@@ -121,6 +121,28 @@ def test_version_of_new_queue_is_kept_and_never_raised(workspace: TestWorkspace)
     assert engine(workspace) == ("valkey", "8.0.1"), "a replacement keeps the version"
 
 
+def test_redis_makes_no_call_for_its_version(staging: TestWorkspace) -> None:
+    since = staging.mark()
+    staging.plan()
+    calls = staging.calls(since)
+    assert calls.count("elasticache:DescribeCacheClusters") == 1, "only the read of the queue"
+    assert "elasticache:DescribeCacheEngineVersions" not in calls
+
+
+def test_saved_plan_never_gets_a_newer_version(workspace: TestWorkspace) -> None:
+    workspace.deploy()
+    hide(workspace, *NEWER)
+    workspace.configure({"redis": {"engine": "valkey"}})
+    workspace.run("plan", "staging", "--out", "upgrade.plan").expect_exit()
+    hide(workspace)
+    since = workspace.mark()
+    workspace.run("apply", "upgrade.plan").expect_exit(1)
+    assert MODIFY not in workspace.calls(since) and engine(workspace) == ("redis", "7.1.0")
+    hide(workspace, *NEWER)
+    workspace.run("apply", "upgrade.plan").expect_exit()
+    assert engine(workspace) == ("valkey", "8.0.1")
+
+
 @pytest.mark.parametrize(
     ("before", "after", "field", "cause"),
     [

@@ -227,8 +227,8 @@ impl Resource for ReplicationGroup {
         changes: &[Change],
     ) -> Result<ReplicationGroupAttrs, Failure> {
         tags::change(&self.client, &attrs.arn, &spec.tags, changes).await?;
-        if changes.iter().any(|change| !matches!(change.field(), "tags" | "nodes")) {
-            self.modify(cx, attrs, spec, changes).await?;
+        for part in change::calls(changes) {
+            self.modify(cx, attrs, spec, &part).await?;
         }
         if let (true, Some(nodes)) = (change::has(changes, "nodes"), spec.nodes) {
             self.set_nodes(cx, attrs, spec, nodes, changes).await?;

@@ -12,7 +12,7 @@ use pb_engine::{Change, Class, Context, Failure, Progress, Resource};
 const MAX_INTERRUPTIONS: usize = 10;
 
 impl ReplicationGroup {
-    /// Sends all changes other than those of tags and nodes in one call, and waits until they are applied.
+    /// Sends the changes of one call, and waits until they are applied.
     ///
     /// AWS refuses the call while it takes a snapshot or does maintenance (`InvalidReplicationGroupState`); this is
     /// waited for. Then, or if the engine changes, the changes may be applied already, by a call of an interrupted run
@@ -174,6 +174,16 @@ impl ReplicationGroup {
             }
         }
     }
+}
+
+/// Returns the changes of each call, in order, without those of tags and nodes. All changes are one call, except that an
+/// upgrade to another engine precedes a change of the node type: AWS documents that a change of the node type blocks an
+/// upgrade, but not that both fit into one call. (ElastiCache user guide: Resolving blocked engine upgrades)
+pub(super) fn calls(changes: &[Change]) -> Vec<Vec<Change>> {
+    let all = changes.iter().filter(|change| !matches!(change.field(), "tags" | "nodes")).cloned();
+    let is_later = |change: &Change| has(changes, "engine") && change.field() == "node_type";
+    let (later, first): (Vec<Change>, Vec<Change>) = all.partition(is_later);
+    [first, later].into_iter().filter(|part| !part.is_empty()).collect()
 }
 
 /// Returns whether a field is among the changes.

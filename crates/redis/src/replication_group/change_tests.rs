@@ -11,7 +11,7 @@ use aws_sdk_elasticache::operation::modify_replication_group::{
 };
 use aws_sdk_elasticache::types::CacheParameterGroupStatus;
 use aws_smithy_mocks::{Rule, mock};
-use pb_engine::{Action, Class, Failure, Resource};
+use pb_engine::{Action, Change, Class, Failure, Resource};
 use std::sync::{Arc, Mutex};
 
 /// Node type before and after the change of [`larger`].
@@ -165,6 +165,21 @@ async fn redis_becomes_valkey_in_one_call() {
     stack.deploy().await.unwrap();
     assert_eq!(modify.num_calls(), 1);
     assert!(stack.plan().await.unwrap().is_empty());
+}
+
+#[test]
+fn node_type_changes_after_the_engine() {
+    let change = |path: &str| Change { path: path.to_owned(), before: None, after: None };
+    let calls = |paths: &[&str]| -> Vec<Vec<String>> {
+        let changes: Vec<Change> = paths.iter().map(|path| change(path)).collect();
+        super::change::calls(&changes).into_iter().map(|part| part.into_iter().map(|one| one.path).collect()).collect()
+    };
+    assert_eq!(
+        calls(&["engine", "engine_version", "node_type", "parameter_group", "tags.Name", "nodes"]),
+        [vec!["engine", "engine_version", "parameter_group"], vec!["node_type"]]
+    );
+    assert_eq!(calls(&["engine_version", "node_type"]), [["engine_version", "node_type"]]);
+    assert!(calls(&["tags.Name", "nodes"]).is_empty());
 }
 
 #[test]
