@@ -44,6 +44,13 @@ def request(port: int, method: str, path: str, timeout: float, body: str | None 
         connection.close()
 
 
+def redis_answer(port: int, *words: str) -> str:
+    """Sends a command to a Redis server and returns the beginning of its answer."""
+    with socket.create_connection(("127.0.0.1", port), timeout=5) as connection:
+        connection.sendall(" ".join(words).encode() + b"\r\n")
+        return connection.recv(10_000).decode()
+
+
 @dataclass
 class Observed:
     """The statuses of the answers to health checks, by the second of the outage, and to the requests with jobs."""
@@ -112,11 +119,13 @@ class Application:
             thread.join()
         return observed
 
+    def command(self, *words: str) -> None:
+        """Sends a command to the Redis server, which has to accept it."""
+        assert redis_answer(self.queue_port, *words).startswith("+OK")
+
     def fill_queue(self) -> None:
         """Makes the Redis server refuse writes, as it does when its memory is used up."""
-        with socket.create_connection(("127.0.0.1", self.queue_port), timeout=5) as connection:
-            connection.sendall(b"CONFIG SET maxmemory 1\r\n")
-            assert connection.recv(100) == b"+OK\r\n"
+        self.command("CONFIG", "SET", "maxmemory", "1")
 
     def stop_queue(self, number: signal.Signals) -> None:
         """Kills or suspends the Redis server."""
