@@ -92,6 +92,8 @@ class Task:
     stop_due: float | None = None
     run_due: float = 0.0
     healthy_due: float = 0.0
+    #: True once the task has logged that it is ready.
+    is_ready: bool = False
     code: str | None = None
     reason: str | None = None
     exit_code: int | None = None

@@ -82,6 +82,9 @@ def advance_task(place: Place, service: Service | None, task: Task) -> None:
         ecs_tasks.write_log(place, task, "fatal: the worker ended with status 1")
         ecs_tasks.begin_stop(task, "EssentialContainerExited", "Essential container in task exited", 1)
         return
+    if service and task.last == "RUNNING" and not task.balancers:
+        own = [one for one in ecs_state(place).tasks_of(service) if one.deployment_id == task.deployment_id]
+        ecs_tasks.log_ready(place, task, own.index(task))
     if service and task.last == "RUNNING" and moment >= task.healthy_due:
         targets.check(place, task)
 

@@ -196,7 +196,7 @@ def finish_stop(place: Place, service: Service | None, task: Task) -> None:
 
 def write_log(place: Place, task: Task, text: str) -> None:
     """Writes a line to the log streams of a task's containers. A container with the variable PB_EMULATOR_LOG writes its
-    value instead.
+    value instead, with a password in place of `<password>`: pb-deploy accepts no password in a variable.
     """
     for container in task.definition.containers:
         variables = {pair["name"]: pair["value"] for pair in container.get("environment") or []}
@@ -208,8 +208,24 @@ def write_log(place: Place, task: Task, text: str) -> None:
         stream = f"{options.get('awslogs-stream-prefix', 'ecs')}/{container['name']}/{task.id}"
         if stream not in logs.groups[group].streams:
             logs.create_log_stream(group, stream)
-        event = {"timestamp": int(time.time() * 1000), "message": variables.get("PB_EMULATOR_LOG", text)}
+        message = variables.get("PB_EMULATOR_LOG", text).replace("<password>", "hunter2")
+        event = {"timestamp": int(time.time() * 1000), "message": message}
         logs.put_log_events(group, stream, [event])
+
+
+def log_ready(place: Place, task: Task, position: int) -> None:
+    """Writes the line that a Celery worker logs at the level INFO when it is ready, some time after it has started. With
+    the variable PB_EMULATOR_READY_STEP, the tasks of a deployment do so one after another: each task `position` times as
+    many seconds later.
+    """
+    pairs = [pair for container in task.definition.containers for pair in container.get("environment") or []]
+    variables = {pair["name"]: pair["value"] for pair in pairs}
+    if variables.get("CELERY_WORKER_LOGLEVEL") != "INFO":
+        return
+    step = float(variables.get("PB_EMULATOR_READY_STEP", "0"))
+    if not task.is_ready and timings.now() >= task.run_due + timings.seconds("log_ingestion") + step * position:
+        task.is_ready = True
+        write_log(place, task, f"[INFO/MainProcess] celery@ip-{str(task.eni.private_ip_address).replace('.', '-')} ready.")
 
 
 def task_response(state: EcsState, task: Task, with_tags: bool) -> dict[str, Any]:

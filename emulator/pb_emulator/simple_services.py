@@ -18,6 +18,14 @@ RETENTION_DAYS = (
 )  # fmt: skip
 #: Stream prefix of the current FilterLogEvents request; moto ignores the parameter.
 stream_prefix: ContextVar[str] = ContextVar("stream_prefix", default="")
+#: Maximum number of logStreamNames in one FilterLogEvents request. (CloudWatch Logs API: FilterLogEvents)
+STREAM_NAMES_MAX = 100
+FILTER_PATTERN_MAX = 1024
+#: Terms of a filter pattern: a quoted phrase, in which a backslash escapes a quote, or a word. (CloudWatch Logs user
+#: guide: Filter pattern syntax)
+FILTER_TERMS = re.compile(r'\s*(?:[-?]?(?:"(?:[^"\\]|\\.)*"|\w+)(?=\s|$)\s*)*')
+#: Token of the page after the first one, which is empty.
+FIRST_PAGE = "first-page"
 LOG_GROUP_NAME = re.compile(r"[.\-_/#A-Za-z0-9]{1,512}")
 
 
@@ -42,17 +50,30 @@ def install_rules() -> None:
 
     @wrap(LogsBackend)
     def filter_log_events(
-        original: Any, self: Any, log_group_name: str, log_stream_names: list[str], *args: Any, **kwargs: Any
-    ) -> Any:
+        original: Any, self: Any, log_group_name: str, log_stream_names: list[str], start_time: int, end_time: int,
+        limit: int | None, next_token: str | None, filter_pattern: str, interleaved: bool,
+    ) -> Any:  # fmt: skip
+        check_filter(filter_pattern or "")
+        if filter_pattern and not next_token and log_group_name in self.groups:
+            # A page may be empty although further pages are not.
+            return [], FIRST_PAGE, []
+        token = None if next_token == FIRST_PAGE else next_token
         prefix = stream_prefix.get()
         if prefix and log_group_name in self.groups:
             streams = self.groups[log_group_name].streams
             log_stream_names = [name for name in streams if name.startswith(prefix)] or ["no such stream"]
-        return original(self, log_group_name, log_stream_names, *args, **kwargs)
+        return original(
+            self, log_group_name, log_stream_names, start_time, end_time, limit, token, filter_pattern, interleaved
+        )
 
     @wrap(LogsResponse, "filter_log_events")
     def filter_request(original: Any, self: Any) -> Any:
-        stream_prefix.set(self._get_param("logStreamNamePrefix") or "")
+        prefix, names = self._get_param("logStreamNamePrefix") or "", self._get_param("logStreamNames") or []
+        if prefix and names:
+            raise AwsError("InvalidParameterException", "Both logStreamNames and logStreamNamePrefix are specified.")
+        if len(names) > STREAM_NAMES_MAX:
+            raise AwsError("InvalidParameterException", f"logStreamNames can have at most {STREAM_NAMES_MAX} items.")
+        stream_prefix.set(prefix)
         return original(self)
 
     @wrap(LogsBackend)
@@ -60,6 +81,16 @@ def install_rules() -> None:
         if not LOG_GROUP_NAME.fullmatch(log_group_name or ""):
             raise AwsError("InvalidParameterException", f"The log group name '{log_group_name}' is invalid.")
         return original(self, log_group_name, *args, **kwargs)
+
+
+def check_filter(pattern: str) -> None:
+    """Checks a filter pattern: a term with other characters than letters, digits and underscores has to be quoted.
+    Patterns for JSON and for fields separated by blanks, and regular expressions, are not checked.
+    """
+    if len(pattern) > FILTER_PATTERN_MAX:
+        raise AwsError("InvalidParameterException", f"filterPattern can have at most {FILTER_PATTERN_MAX} characters.")
+    if not pattern.startswith(("{", "[", "%")) and not FILTER_TERMS.fullmatch(pattern):
+        raise AwsError("InvalidParameterException", f"Invalid character(s) in term '{pattern}'")
 
 
 def retention_policy(backend: LogsBackend) -> dict[str, Any]:

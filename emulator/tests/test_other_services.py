@@ -342,6 +342,28 @@ def test_log_events_are_filtered_by_stream_prefix(aws: Aws) -> None:
     assert len(messages()) == 3
 
 
+def test_filter_of_log_events_has_limits_and_empty_pages(aws: Aws) -> None:
+    logs, now = aws.logs, int(time.time() * 1000)
+    logs.create_log_group(logGroupName="g")
+    logs.create_log_stream(logGroupName="g", logStreamName="a/b/1")
+    event = {"timestamp": now, "message": "celery@h ready."}
+    logs.put_log_events(logGroupName="g", logStreamName="a/b/1", logEvents=[event])
+    query = {"logGroupName": "g", "filterPattern": '"ready."'}
+    first = logs.filter_log_events(**query)
+    assert first["events"] == [] and first["nextToken"], "an empty page is not always the last one"
+    second = logs.filter_log_events(**query, nextToken=first["nextToken"])
+    assert [found["message"] for found in second["events"]] == [event["message"]] and "nextToken" not in second
+    for refused in (
+        {"filterPattern": "ready."}, {"filterPattern": '"ready.'}, {"filterPattern": "a" * 1025},
+        {"logStreamNames": ["a/b/1"], "logStreamNamePrefix": "a/"},
+        {"logStreamNames": [f"a/b/{number}" for number in range(101)]},
+    ):  # fmt: skip
+        code = aws.code(logs.filter_log_events, **{"logGroupName": "g", **refused})
+        assert code == "InvalidParameterException", refused
+    for accepted in ('"say \\"hi\\""', "ERROR -INFO", '{ $.level = "x.y" }', "%a.b%"):
+        logs.filter_log_events(logGroupName="g", filterPattern=accepted)
+
+
 def test_tagging_api_uses_resource_types_of_aws(aws: Aws) -> None:
     aws.logs.create_log_group(logGroupName="g", tags={"stack": "s"})
     aws.ecr.create_repository(repositoryName="images", tags=[{"Key": "stack", "Value": "s"}])

@@ -51,7 +51,7 @@ def test_logs_are_selected_by_service_age_and_filter(workspace: TestWorkspace) -
 
 
 def test_logs_without_a_match_report_the_time_range(deployed: TestWorkspace) -> None:
-    empty = deployed.run("logs", "staging", "--filter", "nobody-writes-this").expect_exit()
+    empty = deployed.run("logs", "staging", "--filter", '"nobody-writes-this"').expect_exit()
     assert empty.out == "" and "No matching lines in the last 10 min" in empty.err and "--since" in empty.err
 
 

@@ -15,7 +15,7 @@ import pytest
 from endpoint import ROOT
 from harness import until
 from queue_outage import START_SECONDS, Application, Observed, dockerfile_command
-from real_parts import application_folder, ask, listens, redis_folder
+from real_parts import LoggedProcess, application_folder, ask, free_port, listens, redis_folder
 
 OUTAGE_SECONDS = 60.0
 #: A web service with the default settings of Celery.
@@ -85,11 +85,17 @@ def test_task_that_ends_in_queue_outage_succeeds(application: Application, numbe
     assert until(state, START_SECONDS) == "SUCCESS", worker.output()
 
 
-def signature(symptom: str) -> str:
-    """Returns the text by which a failed rollout recognizes a symptom in a log."""
+def signatures(symptom: str) -> list[str]:
+    """Returns the texts by which a failed rollout recognizes a symptom in a log."""
     table = (ROOT / "crates" / "fargate" / "src" / "rollout" / "diagnosis.rs").read_text(encoding="utf-8")
-    [text] = re.findall(rf'\("([^"]+)", Symptom::{symptom}\)', table)
-    return str(text)
+    texts = [str(text) for text in re.findall(rf'\("([^"]+)", Symptom::{symptom}\)', table)]
+    assert texts, f"{symptom} is not in the table"
+    return texts
+
+
+def shows(symptom: str, part: LoggedProcess) -> bool:
+    """Returns whether the output of a process shows a symptom."""
+    return any(text in part.output() for text in signatures(symptom))
 
 
 def test_known_log_lines_are_those_of_celery(application: Application) -> None:
@@ -97,7 +103,55 @@ def test_known_log_lines_are_those_of_celery(application: Application) -> None:
     application.fill_queue()
     full = application.start("full", *dockerfile_command("celery"))
     assert full.process.wait(START_SECONDS) == 1
-    assert any(signature("QueueMemoryUsedUp") in line for line in full.output().splitlines()[-10:]), full.output()
+    [text] = signatures("QueueMemoryUsedUp")
+    assert any(text in line for line in full.output().splitlines()[-10:]), full.output()
     application.stop_queue(signal.SIGKILL)
     unreachable = application.start("unreachable", *dockerfile_command("celery"))
-    until(lambda: signature("QueueUnreachable") in unreachable.output(), START_SECONDS)
+    until(lambda: shows("QueueUnreachable", unreachable), START_SECONDS)
+
+
+#: Text of the workers' `ready_log` that `init` writes.
+READY = "ready."
+
+
+def test_worker_without_its_queue_stays_up_and_is_never_ready(application: Application) -> None:
+    until(lambda: listens(application.queue_port), START_SECONDS)
+    application.command("CONFIG", "SET", "requirepass", "right")
+    assert f'# ready_log = "{READY}"' in (ROOT / "pb_deploy.toml").read_text(encoding="utf-8")
+
+    def worker(name: str, address: str) -> LoggedProcess:
+        queue = {"CELERY_BROKER_URL": f"redis://{address}/0", "CELERY_RESULT_BACKEND": f"redis://{address}/0"}
+        return application.start(name, *dockerfile_command("celery"), **queue)
+
+    port = application.queue_port
+    failing = {
+        "QueuePasswordRefused": [worker("wrong", f":other@127.0.0.1:{port}"), worker("none", f"127.0.0.1:{port}")],
+        "QueueUnreachable": [worker("port", f"127.0.0.1:{free_port()}")],
+        "HostUnknown": [worker("host", f"no-such-host.invalid:{port}")],
+    }
+    right = worker("right", f":right@127.0.0.1:{port}")
+    until(lambda: READY in right.output(), START_SECONDS)
+    for symptom, parts in failing.items():
+        for part in parts:
+            # The second attempt to connect: the worker does not give up.
+            until(lambda part=part: "(2/100)" in part.output(), START_SECONDS)
+            assert shows(symptom, part) and shows("QueueUnreachable", part), part.output()
+            assert READY not in part.output() and part.process.poll() is None, part.output()
+            assert "other@" not in part.output(), "Celery shows no password"
+
+
+def test_log_level_decides_whether_celery_logs_that_it_is_ready(application: Application) -> None:
+    until(lambda: listens(application.queue_port), START_SECONDS)
+    worker, beat = dockerfile_command("celery"), ["celery", "--app", "shop.queue", "beat", "--schedule"]
+    del worker[worker.index("--loglevel") : worker.index("--loglevel") + 2]
+    level = {"CELERY_WORKER_LOGLEVEL": "INFO", "CELERY_BEAT_LOGLEVEL": "INFO"}
+    shown = application.start("by-variable", *worker, **level)
+    scheduler = application.start("beat", *beat, str(application.folder / "schedule"), **level)
+    silent = application.start("by-default", *worker)
+    option = application.start("by-option", *worker, "--loglevel", "WARNING", **level)
+    until(lambda: READY in shown.output() and "beat: Starting..." in scheduler.output(), START_SECONDS)
+    for part in (silent, option):
+        # The queue shows the worker, which logs nothing about it.
+        until(lambda part=part: "[queues]" in part.output(), START_SECONDS)
+    time.sleep(5)
+    assert READY not in silent.output() and READY not in option.output()

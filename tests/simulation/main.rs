@@ -53,6 +53,11 @@ fn service_changes_recover_from_unknown_outcomes() {
 }
 
 #[test]
+fn rollout_that_waits_for_ready_tasks_recovers_from_every_fault() {
+    check_all(&scenarios::ready(), Depth::All);
+}
+
+#[test]
 fn https_recovers_from_every_fault() {
     check_all(&scenarios::https(), Depth::All);
 }

@@ -85,6 +85,11 @@ pub fn services() -> Scenario {
     Scenario::new("services", empty(), Some(&workspace(&before)), workspace(&after), Goal::Deploy)
 }
 
+/// Returns the scenario of a rollout of workers that succeeds when each new task has logged that it is ready.
+pub fn ready() -> Scenario {
+    change("ready", "[services.celery]\nready_log = \"ready.\"")
+}
+
 /// Returns the scenario of HTTPS for a workspace that has served only HTTP.
 pub fn https() -> Scenario {
     change("https", "[https]\nhsts = \"365d\"")
@@ -126,6 +131,7 @@ pub fn all() -> Vec<Scenario> {
         engine_back(),
         network(),
         services(),
+        ready(),
         https(),
         https_name(),
         https_names(),

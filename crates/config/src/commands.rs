@@ -73,6 +73,12 @@ impl Command {
         self.programs.iter().find_map(|program| option(program, "--queues", "DEB", Some('Q')))
     }
 
+    /// Returns the level from which on Celery logs: `-l LEVEL`, `-lLEVEL`, `--loglevel LEVEL` or `--loglevel=LEVEL`.
+    pub(crate) fn log_level(&self) -> Option<&str> {
+        let celery = self.programs.iter().filter(|program| runs(program, "celery"));
+        celery.map(|program| option(program, "--loglevel", "DEB", Some('l'))).find(Option::is_some).flatten()
+    }
+
     /// Returns whether an option names the file of the schedule.
     pub(crate) fn names_schedule_file(&self) -> bool {
         self.programs.iter().any(|program| option(program, "--schedule", "", Some('s')).is_some())
@@ -100,6 +106,15 @@ pub(crate) fn environment_note(name: &str, value: &str) -> Option<Advice> {
         "CELERY_BROKER_READ_URL" | "CELERY_BROKER_WRITE_URL" => broker_note(value),
         _ => None,
     }
+}
+
+/// Returns a note about a level of Celery's log that hides the line for which a rollout waits.
+pub(crate) fn level_note(level: &str) -> Option<Advice> {
+    let hides = ["WARNING", "WARN", "ERROR", "CRITICAL", "FATAL"].iter().any(|known| level.eq_ignore_ascii_case(known));
+    hides.then(|| {
+        let message = format!("Celery logs this line at the level INFO, and the log level {level} hides it");
+        advice(message, "set the log level INFO, or remove `ready_log`; otherwise, no rollout succeeds")
+    })
 }
 
 /// Returns a note about a broker address with which Celery fails at the first connection.

@@ -24,6 +24,16 @@ type Variables = BTreeMap<String, Located<String>>;
 /// writes the file into the working directory, and exits if it may not. (Celery 5.7.0, measured: docs/celery.md)
 const BEAT_SCHEDULE: (&str, &str) = ("CELERY_BEAT_SCHEDULE", "/tmp/celerybeat-schedule");
 
+/// Line that a program of Celery logs when it has started, and the environment variable with the level from which on it
+/// logs. The line has the level INFO; by default, Celery logs from WARNING on. (Celery 5.7.0, measured: docs/celery.md)
+struct ReadyLine {
+    line: &'static str,
+    level: &'static str,
+}
+
+const WORKER_READY: ReadyLine = ReadyLine { line: "celery@HOST ready.", level: "CELERY_WORKER_LOGLEVEL" };
+const BEAT_READY: ReadyLine = ReadyLine { line: "beat: Starting...", level: "CELERY_BEAT_LOGLEVEL" };
+
 /// Defaults that differ between the kinds of services.
 pub(crate) struct Defaults {
     tag: &'static str,
@@ -62,6 +72,7 @@ pub(crate) fn workers(section: &mut Section<'_, '_>) -> Service {
     if !names.is_empty() {
         service.environment.insert(WORKER_QUEUES.to_owned(), names.join(","));
     }
+    ready_log(section, &mut service, &WORKER_READY);
     service
 }
 
@@ -74,7 +85,30 @@ pub(crate) fn scheduler(section: &mut Section<'_, '_>) -> Service {
     if !is_named {
         service.environment.entry(name.to_owned()).or_insert_with(|| file.to_owned());
     }
+    ready_log(section, &mut service, &BEAT_READY);
     service
+}
+
+/// Reads the text that each new task logs when it is ready. If it is part of the line that Celery logs by itself, Celery's
+/// level is set, unless the configuration sets one; a level that hides the line has a note.
+fn ready_log(section: &mut Section<'_, '_>, service: &mut Service, celery: &ReadyLine) {
+    let text = section.optional_text("ready_log", fargate::ready_log);
+    if text.value.as_ref().is_some_and(|text| celery.line.contains(text.as_str())) {
+        let written = Command::new(&service.command).log_level().map(str::to_owned);
+        let level = written.or_else(|| service.environment.get(celery.level).cloned());
+        match (level.as_deref(), text.location()) {
+            (Some(level), Some(location)) => {
+                if let Some(note) = commands::level_note(level) {
+                    section.reader.note(location, note.message, note.help);
+                }
+            }
+            (None, _) if !service.secrets.contains_key(celery.level) => {
+                service.environment.insert(celery.level.to_owned(), "INFO".to_owned());
+            }
+            _ => {}
+        }
+    }
+    service.ready_log = text.value;
 }
 
 fn service(section: &mut Section<'_, '_>, defaults: &Defaults) -> Service {
@@ -108,6 +142,7 @@ fn service(section: &mut Section<'_, '_>, defaults: &Defaults) -> Service {
         max_percent: max.value,
         breaker: section.flag("breaker", true).value,
         breaker_threshold: section.optional_number("breaker_threshold", fargate::breaker_threshold).value,
+        ready_log: None,
         execute_command: section.optional_flag("execute_command").value.unwrap_or_default(),
         keep_scale: section.flag("keep_scale", false).value,
     }

@@ -1,6 +1,8 @@
 //! Notes about values that are valid, but do not do what is likely intended. The messages are in the snapshot next to this
 //! file.
 
+#![expect(clippy::panic, reason = "a panic is how a test fails")]
+
 use pb_config::{Config, Problem};
 
 /// Configuration of two workspaces, with notes about values for both and about values of one.
@@ -53,4 +55,57 @@ fn schedule_file_is_set_unless_the_configuration_names_one() {
     ] {
         assert_eq!(schedule(named), None, "{named}");
     }
+}
+
+/// Returns the configuration of a worker and a scheduler with these lines, and its notes.
+fn ready(celery: &str, beat: &str) -> (pb_config::Workspace, Vec<String>) {
+    let head = TEXT.split("[services.flask]").next().unwrap_or_default();
+    let text = format!(
+        "{head}[services.celery]\n{celery}\n[services.beat]\nkind = \"scheduler\"\n{beat}\n[workspace.production]\n"
+    );
+    let config = Config::parse(&text, "pb_deploy.toml").unwrap_or_else(|error| panic!("{error}"));
+    let notes = config.notes().iter().map(Problem::to_string).collect();
+    (config.workspace("production").unwrap_or_else(|error| panic!("{error}")), notes)
+}
+
+#[test]
+fn log_level_is_set_if_a_rollout_waits_for_the_line_of_celery() {
+    let beat = "command = [\"celery\", \"beat\"]";
+    let (found, notes) = ready("ready_log = \"ready.\"", &format!("{beat}\nready_log = \"beat: Starting\""));
+    assert_eq!(notes, [""; 0]);
+    assert_eq!(found.services.celery.ready_log.as_deref(), Some("ready."));
+    assert_eq!(found.services.celery.environment["CELERY_WORKER_LOGLEVEL"], "INFO");
+    let scheduler = found.services.get("beat").unwrap();
+    assert_eq!(scheduler.ready_log.as_deref(), Some("beat: Starting"));
+    assert_eq!(scheduler.environment["CELERY_BEAT_LOGLEVEL"], "INFO");
+    let arn = "arn:aws:ssm:us-east-2:123456789012:parameter/app/level";
+    for own in [
+        "",
+        "ready_log = \"warmed up\"",
+        "ready_log = \"ready.\"\ncommand = [\"celery\", \"worker\", \"-l\", \"DEBUG\"]",
+        &format!("ready_log = \"ready.\"\nsecrets = {{ CELERY_WORKER_LOGLEVEL = \"{arn}\" }}"),
+    ] {
+        let (found, notes) = ready(own, beat);
+        assert!(!found.services.celery.environment.contains_key("CELERY_WORKER_LOGLEVEL"), "{own}");
+        assert_eq!(notes, [""; 0], "{own}");
+    }
+}
+
+#[test]
+fn log_level_that_hides_the_line_has_a_note() {
+    let beat = "command = [\"celery\", \"beat\"]";
+    for own in [
+        "ready_log = \"ready.\"\ncommand = [\"celery\", \"worker\", \"--loglevel=WARNING\"]",
+        "ready_log = \"ready.\"\nenvironment = { CELERY_WORKER_LOGLEVEL = \"error\" }",
+    ] {
+        let (_, notes) = ready(own, beat);
+        assert!(notes.len() == 1 && notes[0].contains("hides it") && notes[0].contains("ready_log"), "{notes:?}");
+    }
+}
+
+#[test]
+fn web_service_has_no_text_to_wait_for() {
+    let text = TEXT.replacen("[services.flask]", "[services.flask]\nready_log = \"x\"", 1);
+    let error = Config::parse(&text, "pb_deploy.toml").unwrap_err().to_string();
+    assert!(error.contains("unknown key `ready_log`"), "{error}");
 }

@@ -106,6 +106,8 @@ fn every_key_is_in_the_file_with_its_default() {
             true => key,
             false => key.replace(service, "services.flask."),
         });
+        let of_workers = key.replace("services.flask.", "services.celery.");
+        let key = if all.contains_key(key) { key } else { &of_workers };
         let key_or_below = all.keys().any(|known| known == key || known.starts_with(&format!("{key}.")));
         assert!(key_or_below, "`{key}` is not in pb_deploy.toml");
         let Some(default) = default.filter(|_| !key.contains("[]") && key != "tags" && !shown_elsewhere) else {

@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod images;
+mod kinds;
 pub mod names;
 mod resources;
 mod revisions;
@@ -13,6 +14,7 @@ mod testing;
 mod text;
 
 pub use images::{EcrImage, ImageLookup, look_up_tags, pinned};
+pub use kinds::{Kinds, RolloutOptions, register_kinds, register_services};
 pub use resources::cluster::{ClusterAttrs, ClusterSpec, Clusters};
 pub use resources::container::{ContainerSpec, LogSpec};
 pub use resources::log_group::{LogGroupAttrs, LogGroupSpec, LogGroups};
@@ -28,8 +30,7 @@ pub use resources::workload::{Image, WorkloadSpec};
 pub use revisions::{RevisionInfo, active_revisions, revision};
 pub use rollout::deployments::{RollbackOutcome, ServiceDeployment, service_deployments, stop_rollout};
 pub use stack::{
-    FargateInputs, FargateSpec, FargateStack, Kinds, ReleaseCommand, ServiceTargetInputs, Workload, WorkloadHandles,
-    register_kinds, register_services,
+    FargateInputs, FargateSpec, FargateStack, ReleaseCommand, ServiceTargetInputs, Workload, WorkloadHandles,
 };
 pub use tasks::logs::{LogLine, LogQuery, Logs};
 pub use tasks::one_off::{OneOffState, TaskExit};

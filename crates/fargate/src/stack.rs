@@ -1,28 +1,25 @@
 //! All resources of the services concern in one graph.
 
+use crate::kinds::{Kinds, RolloutOptions, register_kinds};
 use crate::names;
-use crate::resources::cluster::{ClusterAttrs, ClusterSpec, Clusters};
+use crate::resources::cluster::{ClusterAttrs, ClusterSpec};
 use crate::resources::container::{ContainerSpec, LogSpec};
 use crate::resources::foreign_services::ForeignServices;
-use crate::resources::log_group::{LogGroupAttrs, LogGroupSpec, LogGroups};
-use crate::resources::release_command::{ReleaseCommandAttrs, ReleaseCommandSpec, ReleaseCommands};
+use crate::resources::log_group::{LogGroupAttrs, LogGroupSpec};
+use crate::resources::release_command::{ReleaseCommandAttrs, ReleaseCommandSpec};
 use crate::resources::repository::{Repositories, RepositoryAttrs, RepositorySpec, keep_untagged};
-use crate::resources::service::Services;
 use crate::resources::service::attrs::ServiceAttrs;
 use crate::resources::service::spec::{BreakerSpec, ServiceSpec, ServiceTargetSpec, ThresholdSpec};
-use crate::resources::task_definition::{TaskDefinitionAttrs, TaskDefinitionSpec, TaskDefinitions};
+use crate::resources::task_definition::{TaskDefinitionAttrs, TaskDefinitionSpec};
 use crate::resources::workload::{Image, WorkloadSpec};
 use crate::tags::Tags;
 use aws_types::SdkConfig;
-use pb_engine::{Failure, Graph, Handle, Input, Kind};
+use pb_engine::{Failure, Graph, Handle, Input};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 /// Environment variables that contain the address of the queue and are set in every container.
 const QUEUE_VARIABLES: [&str; 2] = ["CELERY_BROKER_URL", "CELERY_RESULT_BACKEND"];
-
-/// Timeout of a release command if runs do not wait for rollouts.
-const RELEASE_COMMAND_TIMEOUT: Duration = Duration::from_secs(30 * 60);
 
 /// The settings that all workloads share.
 #[derive(Debug, Clone)]
@@ -133,64 +130,6 @@ pub struct WorkloadHandles {
     pub service: Handle<ServiceAttrs>,
 }
 
-/// The resource kinds of this crate, registered in a graph.
-pub struct Kinds {
-    /// `logs.log_group`
-    pub log_groups: Kind<LogGroups>,
-    /// `ecr.repository`
-    pub repositories: Kind<Repositories>,
-    /// `ecs.cluster`
-    pub clusters: Kind<Clusters>,
-    /// `ecs.task_definition`
-    pub task_definitions: Kind<TaskDefinitions>,
-    /// `ecs.service`
-    pub services: Kind<Services>,
-    /// `ecs.before`
-    pub release_commands: Kind<ReleaseCommands>,
-}
-
-/// Registers all resource kinds of this crate in a graph, so that managed resources are found even if none are
-/// configured.
-pub fn register_kinds(
-    graph: &mut Graph,
-    config: &SdkConfig,
-    repositories: Repositories,
-    rollout_timeout: Option<Duration>,
-    keep_revisions: usize,
-) -> Kinds {
-    let ecs = aws_sdk_ecs::Client::new(config);
-    Kinds {
-        log_groups: graph.kind(LogGroups::new(aws_sdk_cloudwatchlogs::Client::new(config))),
-        repositories: graph.kind(repositories),
-        clusters: graph.kind(Clusters::new(ecs.clone())),
-        task_definitions: graph.kind(TaskDefinitions::new(ecs.clone())),
-        release_commands: graph.kind(ReleaseCommands::new(
-            ecs,
-            aws_sdk_cloudwatchlogs::Client::new(config),
-            rollout_timeout.unwrap_or(RELEASE_COMMAND_TIMEOUT),
-        )),
-        services: register_services(graph, config, rollout_timeout, keep_revisions, true),
-    }
-}
-
-/// Registers only the resource kind for services in a graph. A caller that only reads passes `false` for
-/// `abort_on_crash_loop`, which leaves crash-looping rollouts running.
-pub fn register_services(
-    graph: &mut Graph,
-    config: &SdkConfig,
-    rollout_timeout: Option<Duration>,
-    keep_revisions: usize,
-    abort_on_crash_loop: bool,
-) -> Kind<Services> {
-    let services = Services::new(aws_sdk_ecs::Client::new(config)).logs(aws_sdk_cloudwatchlogs::Client::new(config));
-    graph.kind(
-        services
-            .rollout_timeout(rollout_timeout)
-            .keep_revisions(keep_revisions)
-            .abort_on_crash_loop(abort_on_crash_loop),
-    )
-}
-
 impl FargateStack {
     /// Adds all resources to `graph`: log group, repository and cluster, a task definition and a service for each
     /// workload, and the release command, if there is one. [`names`] has their addresses.
@@ -205,7 +144,14 @@ impl FargateStack {
     ) -> Result<FargateStack, Failure> {
         let repositories = Repositories::new(aws_sdk_ecr::Client::new(config), spec.delete_images);
         let repositories = repositories.has_images(spec.has_images);
-        let kinds = register_kinds(graph, config, repositories, spec.rollout_timeout, spec.keep_revisions);
+        let named = |workload: &Workload| Some((workload.spec.name.clone(), workload.spec.ready_log.clone()?));
+        let rollouts = RolloutOptions {
+            timeout: spec.rollout_timeout,
+            keep_revisions: spec.keep_revisions,
+            abort_on_crash_loop: true,
+            ready_logs: inputs.workloads.iter().filter_map(named).collect(),
+        };
+        let kinds = register_kinds(graph, config, repositories, rollouts);
         graph.add_preflight_check(ForeignServices(aws_sdk_ecs::Client::new(config)));
         add_resources(graph, &kinds, spec, inputs)
     }

@@ -118,6 +118,18 @@ pub fn queue(name: &str) -> Verdict {
     only(what, name, |c| c.is_ascii_graphic() && c != ',', "visible ASCII characters other than a comma")
 }
 
+/// Checks the text that a task logs when it is ready. It is sent to CloudWatch Logs as a quoted phrase, in which a quote
+/// and a backslash take two characters. (CloudWatch Logs API: FilterLogEvents, `filterPattern`)
+pub fn ready_log(text: &str) -> Verdict {
+    let what = "a text to wait for";
+    length(what, text, 1, 500)?;
+    only(what, text, |c| !c.is_control(), "characters of a single line")?;
+    match text.trim() == text {
+        true => Ok(()),
+        false => Err(Violation::new(format!("{what} has no blank at its ends")).with_suggestion(text.trim())),
+    }
+}
+
 /// Checks the minimum percentage of tasks that keep running during a rollout. (ECS API: DeploymentConfiguration)
 pub fn min_healthy_percent(percent: i64) -> Verdict {
     between(percent, 0, 100, " percent")
@@ -234,6 +246,17 @@ mod tests {
             assert!(rule(min - 1).is_err());
             assert!(rule(max + 1).is_err());
         }
+    }
+
+    #[test]
+    fn text_to_wait_for_is_a_part_of_one_line() {
+        for text in ["ready.", "beat: Starting...", "say \"hi\"", &"x".repeat(500)] {
+            assert_eq!(ready_log(text), Ok(()), "{text}");
+        }
+        for text in ["", "two\nlines", &"x".repeat(501)] {
+            assert!(ready_log(text).is_err(), "{text}");
+        }
+        assert_eq!(ready_log(" ready. ").unwrap_err().suggestion(), Some("ready."));
     }
 
     #[test]

@@ -2,7 +2,9 @@
 
 mod detection;
 
-pub use detection::{REDACTED, is_secret_name, may_contain_secret, plain_variable, plain_word, redact_text};
+pub use detection::{
+    REDACTED, is_secret_name, mask_passwords, may_contain_secret, plain_variable, plain_word, redact_text,
+};
 
 use crate::account::account_id;
 use crate::region::{is_partition, partition, region};

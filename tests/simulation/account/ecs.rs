@@ -10,7 +10,7 @@ pub const CLUSTER: &str = "ecs.cluster";
 pub const TASK: &str = "ecs.task_definition";
 pub const SERVICE: &str = "ecs.service";
 
-fn arn(rest: &str) -> String {
+pub fn arn(rest: &str) -> String {
     format!("arn:aws:ecs:{REGION}:{ACCOUNT}:{rest}")
 }
 
@@ -62,7 +62,7 @@ impl Account {
             "ListServices" => self.list_services(call),
             "ListDaemons" => Ok(json!({"daemonSummariesList": []})),
             "DescribeServices" => self.describe_services(call),
-            "ListTasks" => Ok(json!({"taskArns": []})),
+            "ListTasks" => self.list_tasks(call),
             "TagResource" | "UntagResource" => self.ecs_tags(call),
             other => panic!("unsupported call to ECS: {other}"),
         }

@@ -15,6 +15,7 @@ mod other_services;
 mod routes;
 mod security_groups;
 mod state;
+mod tasks;
 
 pub use interfaces::Interface;
 

@@ -11,7 +11,7 @@ pub const IMAGES: &str = "ecr.repository";
 const NO_LOGS: &str = "ResourceNotFoundException";
 const NO_IMAGES: &str = "RepositoryNotFoundException";
 
-fn logs_arn(name: &str) -> String {
+pub fn logs_arn(name: &str) -> String {
     format!("arn:aws:logs:{REGION}:{ACCOUNT}:log-group:{name}")
 }
 
@@ -52,6 +52,7 @@ impl Account {
                 self.resources.remove(&logs);
                 Ok(json!({}))
             }
+            "FilterLogEvents" => self.filter_log_events(call),
             "CreateRepository" => self.create_repository(call, &images),
             "PutLifecyclePolicy" => {
                 self.repository(&images)?["policy"] = call.input["lifecyclePolicyText"].clone();

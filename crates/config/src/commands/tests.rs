@@ -1,4 +1,4 @@
-use super::{Command, Role, environment_note, tokens};
+use super::{Command, Role, environment_note, level_note, tokens};
 
 fn command(words: &[&str]) -> Command {
     Command::new(&words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>())
@@ -32,6 +32,23 @@ fn queues_are_found_in_every_spelling() {
     ] {
         assert_eq!(command(words).queues(), None, "{words:?}");
     }
+}
+
+#[test]
+fn log_level_of_celery_is_found_in_every_spelling() {
+    for words in [
+        &["celery", "-A", "app", "worker", "-l", "INFO"][..],
+        &["celery", "worker", "-lINFO"],
+        &["celery", "worker", "--loglevel", "INFO"],
+        &["celery", "beat", "--loglevel=INFO"],
+        &["sh", "-c", "cd /app && exec celery worker --loglevel INFO"],
+    ] {
+        assert_eq!(command(words).log_level(), Some("INFO"), "{words:?}");
+    }
+    for words in [&["celery", "worker", "--logfile", "x"][..], &["gunicorn", "--log-level", "x", "-l", "y"], &[]] {
+        assert_eq!(command(words).log_level(), None, "{words:?}");
+    }
+    assert!(level_note("warning").is_some() && level_note("info").is_none() && level_note("DEBUG").is_none());
 }
 
 #[test]

@@ -152,6 +152,9 @@ pub struct Service {
     pub breaker: bool,
     /// Number of failed tasks after which the circuit breaker ends a rollout; `None` means the ECS default.
     pub breaker_threshold: Option<i32>,
+    /// Text that each new task logs when it is ready, for which a rollout waits; `None` does not wait. Web services have
+    /// none, because the health of their targets is checked.
+    pub ready_log: Option<String>,
     /// Allows shells in the tasks of the service.
     pub execute_command: bool,
     /// Makes a deploy keep the count that was set with `pb-deploy scale`.

@@ -37,6 +37,9 @@ pub struct FailedRollout {
     pub events: Vec<String>,
     /// The last log lines of a task that failed, earliest first.
     pub log: Vec<String>,
+    /// Ids of the tasks that run, but have not logged that they are ready.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub not_ready: Vec<String>,
     /// Names of the known symptoms in the log and in the exits, such as `queue_unreachable`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub symptoms: Vec<&'static str>,
@@ -56,7 +59,14 @@ impl FailedRollout {
         let exits = self.exits.iter().map(|exit| format!("stopped: {exit}"));
         let events = self.events.iter().map(|event| format!("event: {event}"));
         let log = self.log.iter().map(|line| format!("log: {line}"));
-        exits.chain(events).chain(log).chain(self.rollback.clone()).chain(self.running.clone()).collect()
+        let not_ready = self.not_ready.iter().map(|task| format!("not ready: task {task}"));
+        exits
+            .chain(not_ready)
+            .chain(events)
+            .chain(log)
+            .chain(self.rollback.clone())
+            .chain(self.running.clone())
+            .collect()
     }
 }
 

@@ -86,6 +86,7 @@ error_codes! {
     Timeout = "PB0505", "A wait reached its timeout";
     Interrupted = "PB0506", "The run was interrupted";
     Asynchronous = "PB0507", "AWS accepted the request, but the operation failed later";
+    TasksNotReady = "PB0508", "Running tasks have not logged that they are ready";
     // Defects.
     Bug = "PB0901", "A defect of pb-deploy";
 }

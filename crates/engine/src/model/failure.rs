@@ -151,6 +151,7 @@ impl Failure {
         match (&self.cause, self.class) {
             (_, Class::Bug) => ErrorCode::Bug,
             (_, Class::Interrupted) => ErrorCode::Interrupted,
+            (Cause::Rollout(rollout), _) if !rollout.not_ready.is_empty() => ErrorCode::TasksNotReady,
             (Cause::Rollout(_), Class::TimedOut) => ErrorCode::RolloutTimeout,
             (Cause::Rollout(_), _) => ErrorCode::Rollout,
             (Cause::Health(_), _) => ErrorCode::Health,
@@ -243,6 +244,7 @@ mod tests {
             exits: vec!["2 x exit 1".to_owned()],
             events: vec!["it started".to_owned()],
             log: vec!["cannot import app".to_owned()],
+            not_ready: Vec::new(),
             symptoms: vec!["queue_unreachable"],
             rolled_back: true,
             rollback: Some("rolled back: the previous revision is serving again".to_owned()),
@@ -269,11 +271,15 @@ mod tests {
     fn code_follows_from_cause_and_class() {
         let call = |class| Failure::new(class, "test:Create", "no");
         let rollout = || Cause::Rollout(Box::default());
+        let not_ready =
+            || Cause::Rollout(Box::new(FailedRollout { not_ready: vec!["a".to_owned()], ..FailedRollout::default() }));
         let cases = [
             (call(Class::Denied), "PB0202"),
             (call(Class::NotFound).cause(Cause::Prerequisite), "PB0403"),
             (call(Class::Failed).cause(rollout()), "PB0501"),
             (call(Class::TimedOut).cause(rollout()), "PB0502"),
+            (call(Class::TimedOut).cause(not_ready()), "PB0508"),
+            (call(Class::Failed).cause(not_ready()), "PB0508"),
             (call(Class::Interrupted).cause(rollout()), "PB0506"),
             (call(Class::Locked), "PB0301"),
             (call(Class::Locked).cause(Cause::LeaseLost), "PB0302"),

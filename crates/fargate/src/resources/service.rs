@@ -4,6 +4,7 @@ use crate::resources::service::attrs::ServiceAttrs;
 use crate::resources::service::spec::{self as service_spec, ACTIVE, ServiceSpec, primary};
 use crate::rollout::old_revisions;
 use crate::rollout::poller::{Poller, describe};
+use crate::rollout::readiness;
 use crate::rollout::wait::RolloutWaiter;
 use crate::tags::{from_ecs, retag, to_ecs};
 use aws_sdk_ecs::Client;
@@ -11,6 +12,8 @@ use aws_sdk_ecs::types::{Deployment, DeploymentRolloutState, LaunchType, Propaga
 use pb_aws::ForOperation;
 use pb_engine::unknown;
 use pb_engine::{Backoff, Change, Class, Context, Failure, Found, Progress, ReadScope, Resource};
+use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Default timeout of a rollout.
@@ -26,6 +29,8 @@ pub struct Services {
     rollouts: RolloutWaiter,
     rollout_timeout: Option<Duration>,
     kept_revisions: usize,
+    /// Text that each new task logs when it is ready, by the name of the service.
+    ready_logs: Arc<BTreeMap<String, String>>,
 }
 
 impl Services {
@@ -38,7 +43,28 @@ impl Services {
             logs: None,
             abort_on_crash_loop: true,
         };
-        Self { client, rollouts, rollout_timeout: Some(ROLLOUT_TIMEOUT), kept_revisions: old_revisions::KEPT_REVISIONS }
+        let kept_revisions = old_revisions::KEPT_REVISIONS;
+        Self { client, rollouts, rollout_timeout: Some(ROLLOUT_TIMEOUT), kept_revisions, ready_logs: Arc::default() }
+    }
+
+    /// Sets the text that each new task of a service logs when it is ready, by the name of the service. A rollout of this
+    /// service has succeeded only when each of its tasks has logged the text. Requires a client for logs.
+    #[must_use]
+    pub fn ready_logs(self, ready_logs: BTreeMap<String, String>) -> Self {
+        Self { ready_logs: Arc::new(ready_logs), ..self }
+    }
+
+    /// Returns whether the tasks of a deployment that this program does not know as ready have to log that they are. An
+    /// unknown deployment of a managed service is one whose record was lost when a run was killed. Only a recent one is
+    /// awaited, because CloudWatch Logs may have deleted the lines of another.
+    fn awaits_ready_log(&self, scope: &ReadScope<Self>, service: &Service, attrs: &ServiceAttrs) -> bool {
+        let is_same = |known: &ServiceAttrs| (&known.cluster, &known.name) == (&attrs.cluster, &attrs.name);
+        let recorded = scope.recorded.iter().map(|(_, known)| known).find(|known| is_same(known));
+        self.ready_logs.contains_key(&attrs.name)
+            && match recorded.filter(|known| known.deployment == attrs.deployment) {
+                Some(known) => known.awaits_ready_log,
+                None => scope.address_from_tags(&from_ecs(service.tags())).is_some() && readiness::is_recent(service),
+            }
     }
 
     /// Adds a client for logs, so that a failure includes the last log lines of a failed container.
@@ -75,6 +101,7 @@ fn attrs(service: &Service) -> ServiceAttrs {
         cluster: crate::names::last_part(service.cluster_arn().unwrap_or_default()).to_owned(),
         deployment: primary(service).and_then(Deployment::id).map(str::to_owned),
         task_definition: service.task_definition().unwrap_or_default().to_owned(),
+        awaits_ready_log: false,
     }
 }
 
@@ -132,6 +159,7 @@ impl Resource for Services {
             cluster: spec.cluster.clone(),
             deployment: None,
             task_definition: spec.task_definition.clone(),
+            awaits_ready_log: false,
         }
     }
 
@@ -159,12 +187,14 @@ impl Resource for Services {
         let services = self.discover(scope).await?;
         let mut found = Vec::new();
         for service in &services {
-            let attrs = attrs(service);
+            let mut attrs = attrs(service);
+            attrs.awaits_ready_log = self.awaits_ready_log(scope, service, &attrs);
             let qualified = format!("{}/{}", attrs.cluster, attrs.name);
             found.extend(scope.untagged(&from_ecs(service.tags()), &attrs));
             let names = [attrs.arn.as_str(), &attrs.name, &qualified];
             if let Some(address) = scope.managed_address(&from_ecs(service.tags()), &names) {
-                let (spec, ready) = (service_spec::from_ecs(service), is_settled(service));
+                let ready = is_settled(service) && !attrs.awaits_ready_log;
+                let spec = service_spec::from_ecs(service);
                 found.push(Found::Managed { address, spec, attrs, ready });
             } else if let Some(address) =
                 scope.find_desired(|spec| (&spec.cluster, &spec.name) == (&attrs.cluster, &attrs.name))
@@ -200,6 +230,7 @@ impl Resource for Services {
         let answer = call.send().await.for_operation("ecs:CreateService").map_err(classify_refusal)?;
         Ok(ServiceAttrs {
             task_definition: spec.task_definition.clone(),
+            awaits_ready_log: self.ready_logs.contains_key(&spec.name),
             ..answer.service().map_or_else(|| Self::planned_attrs(spec), attrs)
         })
     }
@@ -262,16 +293,22 @@ impl Resource for Services {
         }
         let answer = call.send().await.for_operation("ecs:UpdateService").map_err(classify_refusal)?;
         let made = answer.service().map_or_else(|| Self::attrs_after_update(attrs, spec), self::attrs);
-        Ok(ServiceAttrs { task_definition: spec.task_definition.clone(), ..made })
+        // An update of the count alone starts no deployment.
+        let awaits_ready_log = match made.deployment == attrs.deployment {
+            true => attrs.awaits_ready_log,
+            false => self.ready_logs.contains_key(&attrs.name),
+        };
+        Ok(ServiceAttrs { task_definition: spec.task_definition.clone(), awaits_ready_log, ..made })
     }
 
-    /// Waits until the rollout has succeeded, and then deregisters old revisions. Without a rollout timeout, this
+    /// Waits until the rollout has succeeded and its tasks have logged that they are ready, and then deregisters old revisions. Without a rollout timeout, this
     /// happens only if another step depends on the service.
     async fn wait_ready(&self, cx: &Context, attrs: ServiceAttrs) -> Result<ServiceAttrs, Failure> {
         let Some(within) = self.rollout_timeout.or_else(|| cx.is_needed().then_some(ROLLOUT_TIMEOUT)) else {
             return Ok(attrs);
         };
-        let attrs = self.rollouts.wait_for_rollout(cx, &attrs, within).await?;
+        let text = self.ready_logs.get(&attrs.name).filter(|_| attrs.awaits_ready_log);
+        let attrs = self.rollouts.wait_for_rollout(cx, &attrs, within, text.map(String::as_str)).await?;
         // A failure is ignored: old revisions that remain cost nothing, and the next rollout tries again to deregister
         // them.
         old_revisions::prune(&self.client, cx, &attrs, self.kept_revisions).await.ok();

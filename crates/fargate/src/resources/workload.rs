@@ -36,6 +36,8 @@ pub struct WorkloadSpec {
     pub breaker: bool,
     /// Number of failed tasks after which the circuit breaker ends a rollout; if absent, the ECS default.
     pub breaker_threshold: Option<i32>,
+    /// Text that each new task logs when it is ready, and for which a rollout waits; if absent, running is enough.
+    pub ready_log: Option<String>,
     /// `true` if ECS Exec can open a shell in the tasks, for which the task role needs permissions.
     pub execute_command: bool,
 }
@@ -71,6 +73,7 @@ impl WorkloadSpec {
             max_percent: 200,
             breaker: true,
             breaker_threshold: None,
+            ready_log: None,
             execute_command: false,
         }
     }

@@ -5,6 +5,7 @@
 use aws_sdk_ecs::primitives::DateTime;
 use aws_sdk_ecs::types::{Task, TaskStopCode};
 use pb_rules::health_checks::FailedCheck;
+use std::time::Duration;
 
 /// Exit code of a process that SIGTERM has ended.
 const ENDED_BY_SIGTERM: i32 = 143;
@@ -16,6 +17,10 @@ pub(crate) enum Symptom {
     QueueMemoryUsedUp,
     /// The certificate of the queue, or of another server, is not trusted.
     CertificateRefused,
+    /// The queue does not accept the password, the user name, or a connection without them.
+    QueuePasswordRefused,
+    /// A host name, such as that of the queue, does not exist.
+    HostUnknown,
     /// A worker cannot connect to the queue.
     QueueUnreachable,
     /// The image has `redis` without the package that Celery's Redis transport needs.
@@ -29,9 +34,15 @@ pub(crate) enum Symptom {
 }
 
 /// Text in a log line for each symptom. If several match, the more specific one comes first.
-const SIGNATURES: [(&str, Symptom); 5] = [
+const SIGNATURES: [(&str, Symptom); 11] = [
     ("command not allowed when used memory", Symptom::QueueMemoryUsedUp),
     ("CERTIFICATE_VERIFY_FAILED", Symptom::CertificateRefused),
+    ("invalid username-password pair", Symptom::QueuePasswordRefused),
+    ("Authentication required..", Symptom::QueuePasswordRefused),
+    ("WRONGPASS ", Symptom::QueuePasswordRefused),
+    ("NOAUTH ", Symptom::QueuePasswordRefused),
+    ("Name or service not known", Symptom::HostUnknown),
+    ("Temporary failure in name resolution", Symptom::HostUnknown),
     ("No module named 'packaging'", Symptom::PackagingMissing),
     ("value is not an integer or out of range", Symptom::QueueTooOld),
     ("Cannot connect to redis", Symptom::QueueUnreachable),
@@ -43,6 +54,8 @@ impl Symptom {
         match self {
             Self::QueueMemoryUsedUp => "queue_memory_used_up",
             Self::CertificateRefused => "certificate_refused",
+            Self::QueuePasswordRefused => "queue_password_refused",
+            Self::HostUnknown => "host_unknown",
             Self::QueueUnreachable => "queue_unreachable",
             Self::PackagingMissing => "packaging_missing",
             Self::QueueTooOld => "queue_too_old",
@@ -64,6 +77,13 @@ impl Symptom {
                 "the certificate of the server is not trusted: install `ca-certificates` in the image, and use the host \
                  name of the queue instead of an address"
             }
+            Self::QueuePasswordRefused => {
+                "the queue refuses the user name or the password: check the secret from which the task gets them, and \
+                 restart the tasks when it is correct, because they read it only when they start"
+            }
+            Self::HostUnknown => {
+                "a host name does not exist: compare the host name in the log line with the address of the queue"
+            }
             Self::QueueUnreachable => {
                 "the worker cannot connect to the queue; the log line names the reason after the address of the queue"
             }
@@ -76,6 +96,26 @@ impl Symptom {
             Self::HealthCheck(check) => check.hint(),
         }
     }
+}
+
+impl Symptom {
+    /// Returns the time for which a running task has to show the symptom until it counts as permanent; `None` if the task
+    /// ends by itself. Celery tries to connect at 0, 2, 6, 12, 20 and 30 s. An address that does not answer may be that of
+    /// a queue whose node is being replaced, which takes some minutes.
+    pub(crate) fn is_permanent_after(self) -> Option<Duration> {
+        match self {
+            Self::QueuePasswordRefused | Self::CertificateRefused => Some(Duration::from_secs(30)),
+            Self::HostUnknown | Self::QueueUnreachable => Some(Duration::from_secs(5 * 60)),
+            _ => None,
+        }
+    }
+}
+
+/// Returns the most specific symptom in the log lines, and the latest line that shows it.
+pub(crate) fn first_line(log: &[String]) -> Option<(Symptom, &str)> {
+    SIGNATURES.iter().find_map(|(text, symptom)| {
+        log.iter().rev().find(|line| line.contains(text)).map(|line| (*symptom, line.as_str()))
+    })
 }
 
 /// Returns the symptoms in the log lines and events of a rollout and in its stopped tasks, each once.
@@ -126,6 +166,18 @@ mod tests {
             (piped, &[Symptom::QueueMemoryUsedUp]),
             (tls, &[Symptom::CertificateRefused, Symptom::QueueUnreachable]),
             ("consumer: Cannot connect to redis://q:6400/0: Error 111.", &[Symptom::QueueUnreachable]),
+            (
+                "Cannot connect to redis://:**@q:6400/0: invalid username-password pair or user is disabled..",
+                &[Symptom::QueuePasswordRefused, Symptom::QueueUnreachable],
+            ),
+            (
+                "Cannot connect to redis://:**@q:6400/0: Authentication required..",
+                &[Symptom::QueuePasswordRefused, Symptom::QueueUnreachable],
+            ),
+            (
+                "Cannot connect to redis://:**@q:6400/0: Error -2 connecting to q:6400. Name or service not known..",
+                &[Symptom::HostUnknown, Symptom::QueueUnreachable],
+            ),
             ("ModuleNotFoundError: No module named 'packaging'", &[Symptom::PackagingMissing]),
             ("redis.exceptions.ResponseError: value is not an integer or out of range", &[Symptom::QueueTooOld]),
             ("OutOfMemoryError: Container killed due to memory usage", &[]),

@@ -12,7 +12,7 @@ use aws_sdk_ecs::Client;
 use aws_sdk_ecs::types::{Container, ContainerDefinition, Service, Task, TaskDefinition};
 use pb_aws::ForOperation;
 use pb_engine::{Cause, Class, FailedRollout, Failure};
-use pb_rules::secrets::redact_text;
+use pb_rules::secrets::{mask_passwords, redact_text};
 use std::collections::BTreeMap;
 
 /// Maximum number of service events in a report.
@@ -22,12 +22,18 @@ const MAX_EXITS: usize = 3;
 /// Maximum number of log lines in a report.
 const LOG_LINES: i32 = 10;
 
+/// Remedy if running tasks have not logged that they are ready, and their log shows no known symptom.
+const NOT_READY_HINT: &str = "the log shows how far the task is; if the program logs another text when it is ready, or \
+                              hides the line by its log level, correct `ready_log` or the level";
+
 /// Builder of a failure report. It omits everything that cannot be read.
 pub(crate) struct FailureReport<'a> {
     pub ecs: &'a Client,
     /// Client for logs; if absent, the report has no log lines.
     pub logs: Option<&'a aws_sdk_cloudwatchlogs::Client>,
     pub expected: &'a ExpectedDeployment<'a>,
+    /// Ids of the running tasks that have not logged that they are ready.
+    pub not_ready: &'a [String],
 }
 
 impl FailureReport<'_> {
@@ -54,15 +60,20 @@ impl FailureReport<'_> {
         let recent = seen.or(now).into_iter().flat_map(|service| events(service, deployment)).take(MAX_EVENTS);
         let mut events: Vec<String> = recent.collect();
         events.reverse();
-        let log = match representative(&tasks) {
-            Some(task) => self.last_log_lines(task).await,
-            None => Vec::new(),
+        let log = match (self.not_ready.first(), representative(&tasks)) {
+            (Some(id), _) => self.last_log_lines(id, true).await,
+            (None, Some(task)) => {
+                let ran = task.containers().iter().any(|container| container.exit_code().is_some());
+                self.last_log_lines(crate::names::last_part(task.task_arn().unwrap_or_default()), ran).await
+            }
+            (None, None) => Vec::new(),
         };
         let symptoms = diagnosis::symptoms(&tasks, &events, &log);
         let rollout = FailedRollout {
             exits,
             events,
             log,
+            not_ready: self.not_ready.to_vec(),
             symptoms: symptoms.iter().map(|symptom| symptom.name()).collect(),
             rolled_back: rollback.as_ref().is_some_and(|rollback| rollback.rolled_back),
             rollback: rollback.map(|rollback| rollback.text),
@@ -71,13 +82,15 @@ impl FailureReport<'_> {
         let failure = Failure::new(class, format!("roll out {}", self.expected.service), reason);
         let mut failure = failure.cause(Cause::Rollout(Box::new(rollout)));
         let secrets = lacks_secrets.then(|| one_off::SECRET_ACCESS_HINT.to_owned());
-        failure.hint = secrets.or_else(|| diagnosis::hint(&symptoms));
+        let not_ready = || (!self.not_ready.is_empty()).then(|| NOT_READY_HINT.to_owned());
+        failure.hint = secrets.or_else(|| diagnosis::hint(&symptoms)).or_else(not_ready);
         failure
     }
 
-    /// Returns the last log lines of the task, earliest first, or one line that says that the container wrote nothing.
-    async fn last_log_lines(&self, task: &Task) -> Vec<String> {
-        let Some((logs, (group, stream))) = self.logs.zip(self.log_stream(task).await) else { return Vec::new() };
+    /// Returns the last log lines of a task, earliest first, or one line that says that its container, which `ran`, wrote
+    /// nothing.
+    async fn last_log_lines(&self, id: &str, ran: bool) -> Vec<String> {
+        let Some((logs, (group, stream))) = self.logs.zip(self.log_stream(id).await) else { return Vec::new() };
         let call = logs.get_log_events().log_group_name(&group).log_stream_name(&stream);
         let lines: Vec<String> =
             match call.limit(LOG_LINES).start_from_head(false).send().await.for_operation("logs:GetLogEvents") {
@@ -85,7 +98,6 @@ impl FailureReport<'_> {
                 Err(failure) if failure.is("ResourceNotFoundException") => Vec::new(),
                 Err(_) => return Vec::new(),
             };
-        let ran = task.containers().iter().any(|container| container.exit_code().is_some());
         match lines.is_empty() && ran {
             true => vec![format!("the container wrote nothing (log group {group}, stream {stream})")],
             false => lines,
@@ -93,16 +105,16 @@ impl FailureReport<'_> {
     }
 
     /// Returns the log group and stream of a task. (ECS developer guide: awslogs-stream-prefix)
-    async fn log_stream(&self, task: &Task) -> Option<(String, String)> {
+    async fn log_stream(&self, id: &str) -> Option<(String, String)> {
         let revision = revisions::describe(self.ecs, self.expected.task_definition).await.ok()??;
         let (name, log) = first_log(&revision.definition)?;
-        let id = crate::names::last_part(task.task_arn()?);
         Some((log.group, format!("{}/{name}/{id}", log.stream_prefix)))
     }
 }
 
-fn log_line(text: &str) -> String {
-    redact_text(text.trim_end())
+/// Returns a log line for display, without secrets.
+pub(crate) fn log_line(text: &str) -> String {
+    redact_text(&mask_passwords(text.trim_end()))
 }
 
 /// Returns the task whose log is reported: the latest task that exited with an error, or the latest task if none did.
@@ -160,7 +172,8 @@ fn container_exit(container: &Container, known: &str) -> Option<String> {
     }
 }
 
-fn first_log(definition: &TaskDefinition) -> Option<(&str, LogSpec)> {
+/// Returns the name of the first container whose logs are sent to CloudWatch Logs, and their destination.
+pub(crate) fn first_log(definition: &TaskDefinition) -> Option<(&str, LogSpec)> {
     let log = |container: &ContainerDefinition| container.log_configuration().and_then(log_from_ecs);
     let mut containers = definition.container_definitions().iter();
     containers.find_map(|container| Some((container.name().unwrap_or_default(), log(container)?)))

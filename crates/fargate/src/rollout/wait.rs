@@ -6,7 +6,9 @@ use crate::rollout::crash_loop::{CrashCheck, CrashWatch};
 use crate::rollout::deployments::{self, NO_PREVIOUS_REVISION, RollbackOutcome, ServiceDeployment};
 use crate::rollout::failure_report::FailureReport;
 use crate::rollout::poller::Poller;
+use crate::rollout::readiness::{ReadyCheck, ReadyWatch};
 use crate::rollout::status::{self, RolloutStatus};
+use crate::tasks::logs::Logs;
 use aws_sdk_ecs::Client;
 use aws_sdk_ecs::types::{Deployment, Service, ServiceDeploymentStatus as Status};
 use pb_engine::{Backoff, Class, Context, Failure, Progress};
@@ -33,6 +35,8 @@ enum RolloutEnd {
     Succeeded,
     /// Failed according to ECS, with the reason.
     Failed(String),
+    /// Completed by ECS, but some of its tasks will not be ready; the text is the reason.
+    NotReady(String),
     /// Failed because its tasks are in a crash loop, which ECS does not detect; the text describes the crashes.
     CrashLoop(String),
 }
@@ -42,10 +46,19 @@ struct RolloutWait {
     attrs: ServiceAttrs,
     last: Option<Service>,
     crashes: CrashWatch,
+    /// Watch for the text that the tasks log when they are ready, with the reader of their logs.
+    ready: Option<(ReadyWatch, Logs)>,
+}
+
+impl RolloutWait {
+    fn not_ready(&self) -> &[String] {
+        self.ready.as_ref().map(|(watch, _)| watch.waiting()).unwrap_or_default()
+    }
 }
 
 impl RolloutWaiter {
-    /// Waits until the deployment that this program started has completed with its revision.
+    /// Waits until the deployment that this program started has completed with its revision and, with `ready_log`, each
+    /// of its tasks has logged this text.
     ///
     /// # Errors
     /// `Failed` if the rollout failed, `TimedOut` after `within`, both with a failure report; any failure of the ECS
@@ -55,9 +68,11 @@ impl RolloutWaiter {
         cx: &Context,
         attrs: &ServiceAttrs,
         within: Duration,
+        ready_log: Option<&str>,
     ) -> Result<ServiceAttrs, Failure> {
         let watch = self.poller.watch(&attrs.cluster, &attrs.name);
-        let wait = RolloutWait { attrs: attrs.clone(), last: None, crashes: CrashWatch::new() };
+        let ready = ready_log.map(ReadyWatch::new).zip(self.logs.clone().map(Logs::of));
+        let wait = RolloutWait { attrs: attrs.clone(), last: None, crashes: CrashWatch::new(), ready };
         let wait = tokio::sync::Mutex::new(wait);
         let since = Instant::now();
         let limits =
@@ -66,14 +81,19 @@ impl RolloutWaiter {
             .wait("ecs:DescribeServices", limits, || async {
                 let seen = watch.service().await?;
                 let mut wait = wait.lock().await;
-                Ok(self.progress(&mut wait, seen, since).await)
+                self.progress(&mut wait, seen, since).await
             })
             .await;
-        let RolloutWait { attrs, last: service, .. } = wait.into_inner();
+        let wait = wait.into_inner();
+        let attrs = &wait.attrs;
         let (class, reason, rollback) = match waited {
-            Ok(RolloutEnd::Succeeded) => return Ok(attrs),
-            Ok(RolloutEnd::Failed(reason)) => (Class::Failed, reason, self.wait_for_rollback(cx, &attrs, within).await),
-            Ok(RolloutEnd::CrashLoop(reason)) => (Class::Failed, reason, self.abort_rollout(&attrs, within).await),
+            Ok(RolloutEnd::Succeeded) => return Ok(ServiceAttrs { awaits_ready_log: false, ..attrs.clone() }),
+            Ok(RolloutEnd::NotReady(reason)) => (Class::Failed, reason, Some(replaced())),
+            Ok(RolloutEnd::Failed(reason)) => (Class::Failed, reason, self.wait_for_rollback(cx, attrs, within).await),
+            Ok(RolloutEnd::CrashLoop(reason)) => (Class::Failed, reason, self.abort_rollout(attrs, within).await),
+            Err(failure) if failure.class == Class::TimedOut && !wait.not_ready().is_empty() => {
+                (Class::TimedOut, failure.message, Some(replaced()))
+            }
             Err(failure) if failure.class == Class::TimedOut => (
                 Class::TimedOut,
                 failure.message,
@@ -82,19 +102,24 @@ impl RolloutWaiter {
             Err(failure) => return Err(failure),
         };
         let now = self.poller.watch(&attrs.cluster, &attrs.name).service().await.ok().flatten();
-        let expected = expected(&attrs);
-        let report = FailureReport { ecs: &self.client, logs: self.logs.as_ref(), expected: &expected };
-        Err(report.failure((class, &reason), service.as_ref(), now.as_ref(), rollback).await)
+        let (expected, not_ready) = (expected(attrs), wait.not_ready());
+        let report = FailureReport { ecs: &self.client, logs: self.logs.as_ref(), expected: &expected, not_ready };
+        Err(report.failure((class, &reason), wait.last.as_ref(), now.as_ref(), rollback).await)
     }
 
     /// Evaluates the state of the rollout. `seen` is the service that ECS returned, or `None` if ECS returned none.
-    async fn progress(&self, wait: &mut RolloutWait, seen: Option<Service>, since: Instant) -> Progress<RolloutEnd> {
+    async fn progress(
+        &self,
+        wait: &mut RolloutWait,
+        seen: Option<Service>,
+        since: Instant,
+    ) -> Result<Progress<RolloutEnd>, Failure> {
         let service = match seen {
             Some(service) => service,
             None if wait.last.is_some() => {
-                return Progress::Ready(RolloutEnd::Failed("the service was deleted".to_owned()));
+                return Ok(Progress::Ready(RolloutEnd::Failed("the service was deleted".to_owned())));
             }
-            None => return Progress::Pending("waiting for the service to appear".to_owned()),
+            None => return Ok(Progress::Pending("waiting for the service to appear".to_owned())),
         };
         if wait.attrs.deployment.is_none() {
             wait.attrs.deployment = primary(&service).and_then(Deployment::id).map(str::to_owned);
@@ -103,7 +128,7 @@ impl RolloutWaiter {
         let is_expected = |deployment: &Deployment| deployment.id() == Some(expected.deployment);
         let unseen = wait.last.is_none() && !service.deployments().iter().any(is_expected);
         if unseen && since.elapsed() < CONSISTENCY_WINDOW {
-            return Progress::Pending("waiting for the deployment to appear".to_owned());
+            return Ok(Progress::Pending("waiting for the deployment to appear".to_owned()));
         }
         let mut rollout = status::rollout_status(&service, &expected);
         if let RolloutStatus::InProgress(words) = &mut rollout
@@ -112,23 +137,19 @@ impl RolloutWaiter {
         {
             *words = format!("{words}; {paused}");
         }
+        let ready = match (&mut wait.ready, &rollout) {
+            (Some((watch, logs)), RolloutStatus::Succeeded) => {
+                watch.check(&self.client, logs, &expected, &service).await?
+            }
+            _ => ReadyCheck::Ready,
+        };
+        let is_done = (&rollout, &ready) == (&RolloutStatus::Succeeded, &ReadyCheck::Ready);
         let crashes = match &rollout {
             RolloutStatus::Failed(_) => CrashCheck::None,
-            going => wait.crashes.check(&self.client, &expected, &service, *going == RolloutStatus::Succeeded).await,
+            _ => wait.crashes.check(&self.client, &expected, &service, is_done).await,
         };
         wait.last = Some(service);
-        match (rollout, crashes) {
-            (RolloutStatus::Failed(reason), _) => Progress::Ready(RolloutEnd::Failed(reason)),
-            (_, CrashCheck::TooMany(words)) => Progress::Ready(RolloutEnd::CrashLoop(words)),
-            (RolloutStatus::Succeeded, CrashCheck::None) => Progress::Ready(RolloutEnd::Succeeded),
-            (RolloutStatus::InProgress(words), CrashCheck::None) => Progress::Pending(words),
-            (RolloutStatus::InProgress(words), CrashCheck::Recent(ended)) => {
-                Progress::Pending(format!("{words}; {ended}"))
-            }
-            (RolloutStatus::Succeeded, CrashCheck::Recent(ended)) => {
-                Progress::Pending(format!("all tasks are running, but {ended}"))
-            }
-        }
+        Ok(evaluate(rollout, crashes, ready))
     }
 
     /// Stops a crash-looping rollout and rolls it back, if `abort_on_crash_loop` is set and an earlier rollout has
@@ -184,4 +205,28 @@ impl RolloutWaiter {
             Err(_) => None,
         }
     }
+}
+
+/// Returns the progress of a rollout with this status, these crashes, and tasks of this readiness.
+fn evaluate(rollout: RolloutStatus, crashes: CrashCheck, ready: ReadyCheck) -> Progress<RolloutEnd> {
+    match (rollout, crashes, ready) {
+        (RolloutStatus::Failed(reason), ..) => Progress::Ready(RolloutEnd::Failed(reason)),
+        (_, CrashCheck::TooMany(words), _) => Progress::Ready(RolloutEnd::CrashLoop(words)),
+        (RolloutStatus::Succeeded, _, ReadyCheck::Failed(words)) => Progress::Ready(RolloutEnd::NotReady(words)),
+        (RolloutStatus::InProgress(words), CrashCheck::None, _)
+        | (RolloutStatus::Succeeded, CrashCheck::None, ReadyCheck::Pending(words)) => Progress::Pending(words),
+        (RolloutStatus::InProgress(words), CrashCheck::Recent(ended), _)
+        | (RolloutStatus::Succeeded, CrashCheck::Recent(ended), ReadyCheck::Pending(words)) => {
+            Progress::Pending(format!("{words}; {ended}"))
+        }
+        (RolloutStatus::Succeeded, CrashCheck::None, ReadyCheck::Ready) => Progress::Ready(RolloutEnd::Succeeded),
+        (RolloutStatus::Succeeded, CrashCheck::Recent(ended), ReadyCheck::Ready) => {
+            Progress::Pending(format!("all tasks are running, but {ended}"))
+        }
+    }
+}
+
+/// Returns the outcome of a rollout that ECS has completed, although its tasks are not ready.
+fn replaced() -> RollbackOutcome {
+    RollbackOutcome::not_rolled_back("not rolled back: ECS has completed the rollout, and the old tasks are gone")
 }

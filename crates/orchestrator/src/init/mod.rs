@@ -75,6 +75,10 @@ const HTTPS_ON: &str = "[https]";
 const REDIS_VERSION: &str = "#version = \"7.1\"";
 const VALKEY_VERSION: &str = "# version = \"8.0\"";
 
+/// Line that makes a rollout of workers wait until they are ready, in the reference configuration and in a new one.
+const READY_LOG_OFF: &str = "# ready_log = \"ready.\"";
+const READY_LOG_ON: &str = "ready_log = \"ready.\"";
+
 /// Returns the last setting of each key, in the order of the first.
 pub fn without_duplicates(settings: Vec<Setting>) -> Vec<Setting> {
     let mut kept: Vec<Setting> = Vec::new();
@@ -94,11 +98,13 @@ pub fn configuration(settings: &[Setting]) -> String {
         "# Configuration of the deployment. Check it with `pb-deploy validate`; preview it with `pb-deploy plan`."
             .clone_into(first);
     }
-    // An existing deployment keeps its port and its queue; a new one has HTTPS and Valkey from the start.
+    // An existing deployment keeps its port, its queue and the log level of its workers; a new one has HTTPS, Valkey and
+    // workers that log when they are ready from the start.
     if settings.iter().all(|setting| setting.origin.is_none()) {
         set(&mut lines, &Setting::text("redis", "engine", "valkey"));
-        lines.iter_mut().filter(|line| *line == REDIS_VERSION).for_each(|line| VALKEY_VERSION.clone_into(line));
-        lines.iter_mut().filter(|line| *line == HTTPS_OFF).for_each(|line| HTTPS_ON.clone_into(line));
+        for (off, on) in [(REDIS_VERSION, VALKEY_VERSION), (HTTPS_OFF, HTTPS_ON), (READY_LOG_OFF, READY_LOG_ON)] {
+            lines.iter_mut().filter(|line| *line == off).for_each(|line| on.clone_into(line));
+        }
     }
     for (section, key, value) in REQUIRED {
         set(&mut lines, &Setting::text(section, key, value));
@@ -149,6 +155,8 @@ mod tests {
         let staging = config.workspace("staging").unwrap();
         assert!(staging.https.is_some(), "a new deployment has HTTPS");
         assert_eq!((staging.redis.engine, staging.redis.version), (pb_config::Engine::Valkey, None));
+        assert_eq!(staging.services.celery.ready_log.as_deref(), Some("ready."));
+        assert_eq!(staging.services.celery.environment["CELERY_WORKER_LOGLEVEL"], "INFO");
     }
 
     #[test]
@@ -173,7 +181,7 @@ mod tests {
         let text = configuration(&[Setting::text("", "region", "us-west-2").with_origin(origin)]);
         let config = Config::parse(&text, "new").unwrap_or_else(|error| panic!("{error}"));
         let staging = config.workspace("staging").unwrap();
-        assert_eq!(staging.https, None);
+        assert_eq!((staging.https, staging.services.celery.ready_log), (None, None));
         assert_eq!((staging.redis.engine, staging.redis.version.as_deref()), (pb_config::Engine::Redis, Some("7.1")));
     }
 }

@@ -39,16 +39,18 @@ pub async fn record_after_wait(
     outcome: &Outcome,
     followed: &Snapshot,
 ) {
-    let not_ready = |address: &&Address| context.snapshot.resources.get(*address).is_some_and(|record| !record.ready);
+    // A release that no run has waited for is recorded as ready, but its tasks may have yet to log that they are.
+    let followed = |address: &Address| {
+        let record = followed.resources.get(address)?;
+        (context.snapshot.resources.get(address)? != record).then(|| (address.clone(), record.clone()))
+    };
     let results = WaitResults {
         conclusions: conclusions(plan, outcome, &context.snapshot, true),
         ready: plan
             .steps
             .iter()
             .filter(|step| is_done(step, plan, outcome))
-            .map(|step| &step.address)
-            .filter(not_ready)
-            .filter_map(|address| Some((address.clone(), followed.resources.get(address)?.clone())))
+            .filter_map(|step| followed(&step.address))
             .collect(),
         completes_run: outcome.is_complete()
             && context.snapshot.intents.as_ref().is_some_and(|intents| intents.written),

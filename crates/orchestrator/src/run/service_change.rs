@@ -173,7 +173,8 @@ impl<'a> ServiceRun<'a> {
     /// Reads the services, and the routing to them if it may be repaired.
     async fn observe(&self, snapshot: &Snapshot, reading: Reading<'_>) -> Result<Observed, Error> {
         let mut graph = Graph::new();
-        pb_fargate::register_services(&mut graph, &self.context.aws, None, usize::MAX, false);
+        let rollouts = deployed::observed_rollouts(self.context, None);
+        pb_fargate::register_services(&mut graph, &self.context.aws, rollouts);
         if self.repair_routing {
             graph::Kinds::register(&mut graph, &self.context.aws);
         }

@@ -49,7 +49,7 @@ pub async fn wait_for_releases(
 /// Returns the graph of the recorded services with the checks of their targets, and the plan that waits for both.
 fn graph(context: &WorkspaceContext, timeout: Option<Duration>) -> Result<(Graph, Plan), Error> {
     let mut graph = Graph::new();
-    let kind = pb_fargate::register_services(&mut graph, &context.aws, timeout, usize::MAX, false);
+    let kind = pb_fargate::register_services(&mut graph, &context.aws, deployed::observed_rollouts(context, timeout));
     let healthy = target_health::kind(&context.aws, &context.workspace, timeout);
     let mut steps = Vec::new();
     for address in deployed::services(context) {

@@ -131,6 +131,7 @@ fn workload(kind: WorkloadSpec, service: &Service) -> WorkloadSpec {
         max_percent: service.max_percent,
         breaker: service.breaker,
         breaker_threshold: service.breaker_threshold,
+        ready_log: service.ready_log.clone(),
         execute_command: service.execute_command,
         ..kind
     }

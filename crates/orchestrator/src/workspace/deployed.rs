@@ -4,8 +4,9 @@ use crate::cli::{Global, WaitOptions};
 use crate::exit::Error;
 use crate::stack::names;
 use crate::workspace::context::WorkspaceContext;
+use pb_config::Service;
 use pb_engine::{Address, ErrorCode, Resource};
-use pb_fargate::Services;
+use pb_fargate::{RolloutOptions, Services};
 use std::time::Duration;
 
 /// Opens a workspace with deployed services.
@@ -47,4 +48,18 @@ pub fn service_address(context: &WorkspaceContext, key: &str) -> Result<Address,
 pub fn rollout_timeout(context: &WorkspaceContext, wait: &WaitOptions) -> Option<Duration> {
     let seconds = wait.wait_timeout.unwrap_or(context.workspace.deploy.wait_timeout);
     (!wait.no_wait).then(|| Duration::from_secs(seconds.into()))
+}
+
+/// Returns the options for a graph that only observes the rollouts of the configured services. `timeout` is the time to
+/// wait for a rollout.
+pub fn observed_rollouts(context: &WorkspaceContext, timeout: Option<Duration>) -> RolloutOptions {
+    let named = |(key, service): (&str, &Service)| {
+        Some((context.workspace.names.service(key)?.to_owned(), service.ready_log.clone()?))
+    };
+    RolloutOptions {
+        timeout,
+        keep_revisions: usize::MAX,
+        abort_on_crash_loop: false,
+        ready_logs: context.workspace.services.all().filter_map(named).collect(),
+    }
 }

@@ -1,6 +1,7 @@
 //! Detection of secrets by the name of a variable or by the value.
 
 use crate::{Verdict, Violation};
+use std::ops::Range;
 
 /// Placeholder that replaces a value from AWS that looks like a secret, wherever the value is stored or displayed.
 pub const REDACTED: &str = "(hidden: it looks like a secret)";
@@ -161,20 +162,39 @@ fn secret_kind(value: &str) -> Option<&'static str> {
     value.split(|c| !is_word(c)).any(is_token).then_some("contains a key or token")
 }
 
-/// Returns whether a value contains `scheme://user:password@host`, unless the password is a placeholder.
+/// Masks the passwords of the URLs in a text with `**`, as Celery does; their hosts stay readable.
+#[must_use]
+pub fn mask_passwords(text: &str) -> String {
+    let mut masked = text.to_owned();
+    // From the last to the first, so that earlier positions stay valid.
+    for (at, mark) in text.rmatch_indices("://") {
+        if let Some(password) = password_at(text, at + mark.len()) {
+            masked.replace_range(password, "**");
+        }
+    }
+    masked
+}
+
+/// Returns whether a value contains `scheme://user:password@host`, unless the password is a placeholder or a mask.
 fn has_password(value: &str) -> bool {
-    value.match_indices("://").any(|(at, mark)| {
-        let rest = &value[at + mark.len()..];
-        let end = rest.find(|c: char| "\"'".contains(c) || c.is_whitespace()).unwrap_or(rest.len());
-        let Some((user, rest)) = rest[..end].split_once(':') else { return false };
-        let Some((password, _)) = rest.split_once('@') else { return false };
-        // If the URL has no user, this is the port of its host, and the rest of the URL may contain an `@`.
-        let is_port =
-            password.split(['/', '?', '#']).next().is_some_and(|port| port.bytes().all(|b| b.is_ascii_digit()));
-        let is_port = is_port && password.contains(['/', '?', '#']);
-        let is_user = !user.contains(['/', '?', '#', '@']);
-        is_user && !is_port && !password.is_empty() && !is_placeholder(password)
-    })
+    value.match_indices("://").any(|(at, mark)| password_at(value, at + mark.len()).is_some())
+}
+
+/// Returns the range of the password in the URL whose user begins at `start`. It ends at the last `@` of the word, because
+/// the password may contain another one.
+fn password_at(value: &str, start: usize) -> Option<Range<usize>> {
+    let rest = &value[start..];
+    let end = rest.find(|c: char| "\"'".contains(c) || c.is_whitespace()).unwrap_or(rest.len());
+    let (user, rest) = rest[..end].split_once(':')?;
+    let (password, _) = rest.split_once('@')?;
+    // If the URL has no user, this is the port of its host, and the rest of the URL may contain an `@`.
+    let is_port = password.split(['/', '?', '#']).next().is_some_and(|port| port.bytes().all(|b| b.is_ascii_digit()));
+    let is_port = is_port && password.contains(['/', '?', '#']);
+    let is_user = !user.contains(['/', '?', '#', '@']);
+    let is_mask = password.bytes().all(|b| b == b'*');
+    let start = start + user.len() + 1;
+    let end = start + rest.rfind('@')?;
+    (is_user && !is_port && !is_mask && !is_placeholder(password)).then_some(start..end)
 }
 
 /// Returns whether a value contains an assignment such as `--password=x`, `A_TOKEN=x;` or `?api_key=x`.
@@ -270,6 +290,7 @@ mod tests {
             ("URL", "http://example.org/a:b@c"),
             ("CELERY_BROKER_URL", "redis://cache.example.org:6400/0"),
             ("OPTIONS", "token=${TOKEN} password=<password>"),
+            ("CELERY_BROKER_URL", "redis://:**@cache.example.org:6400/0"),
             ("REGION", "ASIA"),
             ("HOST", "a.b.c"),
         ] {
@@ -287,6 +308,17 @@ mod tests {
         assert_eq!(redact_text(text), format!("cannot reach {REDACTED} timeout"));
         assert_eq!(redact_text("nothing  of that"), "nothing  of that");
         assert_eq!(redact_text("key: -----BEGIN RSA PRIVATE KEY-----\\nMII"), REDACTED);
+    }
+
+    #[test]
+    fn passwords_of_urls_are_masked_and_hosts_stay() {
+        for (text, masked) in [
+            ("connect to redis://:hunter2@q:6400/0: refused", "connect to redis://:**@q:6400/0: refused"),
+            ("amqp://a:p@ss@mq 'rediss://u:x/y@q'", "amqp://a:**@mq 'rediss://u:**@q'"),
+            ("redis://:**@q:6400/0, http://example.org:80/a@b", "redis://:**@q:6400/0, http://example.org:80/a@b"),
+        ] {
+            assert_eq!(mask_passwords(text), masked);
+        }
     }
 
     #[test]

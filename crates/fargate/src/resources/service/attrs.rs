@@ -16,6 +16,9 @@ pub struct ServiceAttrs {
     pub deployment: Option<String>,
     /// ARN of the revision of that deployment.
     pub task_definition: String,
+    /// Set until the tasks of that deployment have logged that they are ready, if the program waits for that.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub awaits_ready_log: bool,
 }
 
 /// Returns the deployment with which the rollout of the service succeeds.

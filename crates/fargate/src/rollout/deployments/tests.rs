@@ -18,6 +18,7 @@ type Rollouts = Vec<(u32, Status)>;
 
 fn attrs(revision: u32) -> ServiceAttrs {
     ServiceAttrs {
+        awaits_ready_log: false,
         arn: "arn".to_owned(),
         name: "web".to_owned(),
         cluster: "c".to_owned(),

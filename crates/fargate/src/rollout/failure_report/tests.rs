@@ -68,7 +68,7 @@ async fn failure_report_has_exits_events_log_and_running_tasks() {
         });
     let ecs = ecs(vec![task("old", "ecs-svc/1", 9, 3), task("t1", "ecs-svc/2", 1, 1), task("t2", "ecs-svc/2", 2, 1)]);
     let logs = pb_aws::mock_client!(aws_sdk_cloudwatchlogs, [&lines]);
-    let report = FailureReport { ecs: &ecs, logs: Some(&logs), expected: &EXPECTED };
+    let report = FailureReport { ecs: &ecs, logs: Some(&logs), expected: &EXPECTED, not_ready: &[] };
     let rolled_back = RollbackOutcome { rolled_back: true, text: "rolled back".to_owned() };
     let failure = report.failure((Class::Failed, "why"), Some(&service()), None, Some(rolled_back)).await;
     assert_eq!(failure.to_string(), "roll out staging-web: why");
@@ -93,7 +93,7 @@ async fn failure_report_has_exits_events_log_and_running_tasks() {
 async fn failure_report_omits_tasks_of_other_rollouts() {
     let ecs = ecs(vec![task("old", "ecs-svc/1", 9, 1)]);
     let logs = pb_aws::mock_client!(aws_sdk_cloudwatchlogs, [] as [&Rule; 0]);
-    let report = FailureReport { ecs: &ecs, logs: Some(&logs), expected: &EXPECTED };
+    let report = FailureReport { ecs: &ecs, logs: Some(&logs), expected: &EXPECTED, not_ready: &[] };
     let failure = report.failure((Class::Failed, "why"), Some(&service()), None, None).await;
     let count = |word: &str| failure.details().iter().filter(|detail| detail.starts_with(word)).count();
     assert_eq!((count("stopped:"), count("log:"), count("event:")), (0, 0, 5), "{:?}", failure.details());
@@ -105,7 +105,7 @@ async fn failure_report_mentions_an_empty_log() {
         .then_http_response(|| refused("ResourceNotFoundException", "no such stream"));
     let ecs = ecs(vec![task("t2", "ecs-svc/2", 2, 1)]);
     let logs = pb_aws::mock_client!(aws_sdk_cloudwatchlogs, [&none]);
-    let report = FailureReport { ecs: &ecs, logs: Some(&logs), expected: &EXPECTED };
+    let report = FailureReport { ecs: &ecs, logs: Some(&logs), expected: &EXPECTED, not_ready: &[] };
     let failure = report.failure((Class::Failed, "why"), None, None, None).await;
     let silent = "log: the container wrote nothing (log group g, stream p/web/t2)".to_owned();
     assert!(failure.details().contains(&silent), "{:?}", failure.details());
@@ -117,7 +117,7 @@ async fn failure_report_omits_what_cannot_be_read() {
     let revision =
         mock!(Client::describe_task_definition).then_http_response(|| refused("AccessDeniedException", "no"));
     let ecs = pb_aws::mock_client!(aws_sdk_ecs, [&listed, &revision]);
-    let report = FailureReport { ecs: &ecs, logs: None, expected: &EXPECTED };
+    let report = FailureReport { ecs: &ecs, logs: None, expected: &EXPECTED, not_ready: &[] };
     let failure = report.failure((Class::TimedOut, "why"), None, None, None).await;
     assert_eq!((failure.to_string().as_str(), failure.class), ("roll out staging-web: why", Class::TimedOut));
     assert!(failure.details().is_empty(), "{:?}", failure.details());

@@ -3,10 +3,11 @@
 use crate::exit::Error;
 use crate::stack::{names, target_health};
 use crate::workspace::context::WorkspaceContext;
+use crate::workspace::deployed;
 use aws_config::SdkConfig;
 use pb_edge::{Listener, ListenerRule, LoadBalancerClient};
 use pb_engine::{Action, Failure, Graph, Handle, Kind, Resource, Step};
-use pb_fargate::{ServiceSpec, Services};
+use pb_fargate::{RolloutOptions, ServiceSpec, Services};
 use pb_net::{Ec2, SecurityGroupRule, SecurityGroupRuleAttrs};
 use std::time::Duration;
 
@@ -34,7 +35,12 @@ impl Kinds {
 pub(super) fn graph(context: &WorkspaceContext, steps: &[Step], within: Option<Duration>) -> Result<Graph, Error> {
     let mut graph = Graph::new();
     let kept = context.workspace.deploy.keep_revisions.into();
-    let services = pb_fargate::register_services(&mut graph, &context.aws, within, kept, true);
+    let rollouts = RolloutOptions {
+        keep_revisions: kept,
+        abort_on_crash_loop: true,
+        ..deployed::observed_rollouts(context, within)
+    };
+    let services = pb_fargate::register_services(&mut graph, &context.aws, rollouts);
     let kinds = Kinds::register(&mut graph, &context.aws);
     if let Some(within) = within.filter(|within| !within.is_zero()) {
         graph.wait_at_most(within);
