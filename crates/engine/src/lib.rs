@@ -9,7 +9,8 @@
 //!    [`Plan`]. [`preflight`](preflight()) looks for anything else in AWS that would make the plan fail midway.
 //! 4. [`apply_plan`](apply_plan()) executes the plan. It starts each step as soon as the dependencies of the step are
 //!    ready, and records every result in a [`Ledger`]. It also waits for the [`Check`]s of the graph, which are
-//!    conditions that create nothing and are never recorded.
+//!    conditions that create nothing and are never recorded. A [`Guard`] is a condition that must hold before the first
+//!    step.
 //!
 //! # Guarantees
 //!
@@ -43,7 +44,7 @@ pub use model::observed::{Imports, Live, Observed, Untagged};
 pub use model::operation::Operation;
 pub use model::outcome::{Outcome, Remains, StepFailure};
 pub use model::ownership::{ADDRESS_TAG, Ownership, STACK_TAG, WORKSPACE_TAG};
-pub use model::plan::{Action, Order, Origin, Plan, Step};
+pub use model::plan::{Action, Order, Origin, Plan, PlannedGuard, Step};
 pub use model::plan_error::PlanError;
 pub use model::release::ReleaseOutcome;
 pub use model::snapshot::{Intent, Intents, Record, Release, Released, Scaled, Snapshot};
@@ -61,6 +62,7 @@ pub use resource::check::Check;
 pub use resource::context::Context;
 pub use resource::contract::{Found, ReadScope, Resource};
 pub use resource::graph::{Graph, Kind};
+pub use resource::guard::Guard;
 pub use resource::inputs::{Handle, Input, Inputs};
 pub use resource::interim::{Awaited, Interim};
 pub use resource::preflight_check::{Planned, PreflightCheck};

@@ -5,6 +5,7 @@ mod phases;
 mod revert;
 mod started_checks;
 
+use crate::apply::guards::check_guards;
 use crate::apply::ledger::{Entry, Ledger};
 use crate::apply::phase::PhaseResult;
 use crate::model::address::Address;
@@ -72,12 +73,13 @@ impl Run {
 /// finds it.
 ///
 /// # Errors
-/// If the intents cannot be stored durably, in which case nothing has been written to AWS. A failed step is not an error
+/// If a guard does not hold or the intents cannot be stored durably, in which case nothing has been changed in AWS. A failed step is not an error
 /// of `apply_plan`, and neither is a failure to store the end of the run: both are part of the outcome.
 pub async fn apply_plan(graph: &Graph, plan: &Plan, ledger: &dyn Ledger, run: &Run) -> Result<Outcome, Failure> {
     let schedule = Schedule::new(graph, plan).map_err(|refused| {
         Failure::new(Class::Bug, "order the steps", format!("{}: {}", refused.address, refused.why))
     })?;
+    check_guards(graph, plan, run).await?;
     let steps: Vec<Intent> = plan
         .writes()
         .map(|step| Intent {

@@ -146,6 +146,18 @@ pub struct Plan {
     /// The conditions that must hold after the run. They are not resources and are not counted as such.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub checks: Vec<PlannedCheck>,
+    /// The guards that are checked before the first step.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub guards: Vec<PlannedGuard>,
+}
+
+/// A guard that applies to a plan.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PlannedGuard {
+    /// The address of the guard.
+    pub address: Address,
+    /// The words that announce the guard.
+    pub notice: String,
 }
 
 impl Plan {
@@ -179,7 +191,7 @@ mod tests {
     use super::Plan;
 
     #[test]
-    fn plan_without_checks_still_loads() {
+    fn plan_without_checks_and_guards_still_loads() {
         let plan: Plan = serde_json::from_str(r#"{"steps": []}"#).unwrap();
         assert_eq!(plan, Plan::default());
         assert_eq!(serde_json::to_string(&plan).unwrap(), r#"{"steps":[]}"#);

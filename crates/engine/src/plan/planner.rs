@@ -5,7 +5,7 @@ use crate::model::diff::{Change, diff, is_at_or_below, keep_ignored, keep_unset,
 use crate::model::failure::Failure;
 use crate::model::goal::{Goal, PlanScope};
 use crate::model::observed::{Live, Observed};
-use crate::model::plan::{Action, Order, Origin, Plan, Step};
+use crate::model::plan::{Action, Order, Origin, Plan, PlannedGuard, Step};
 use crate::model::plan_error::PlanError;
 use crate::model::snapshot::{Record, Snapshot};
 use crate::model::unmanaged::Obstacle;
@@ -13,6 +13,7 @@ use crate::plan::checks::plan_checks;
 use crate::plan::drift::{drifted_fields, is_other_revision};
 use crate::plan::schedule::Schedule;
 use crate::resource::graph::{Graph, Node};
+use crate::resource::guard::GuardNode;
 use crate::resource::kind::AnyKind;
 use crate::resource::readiness::Values;
 use serde_json::Value;
@@ -60,13 +61,21 @@ pub(crate) fn draft_plan(
         Goal::Deploy => plan_checks(graph, observed, &steps, &values)?,
         Goal::Destroy => Vec::new(),
     };
-    let plan = Plan { steps, checks };
+    let mut plan = Plan { steps, checks, guards: Vec::new() };
+    plan.guards = plan_guards(graph, &plan);
     if refused.is_empty()
         && let Err(cycle) = Schedule::new(graph, &plan)
     {
         refused.push(cycle);
     }
     Ok((plan, refused))
+}
+
+/// Returns the guards that apply to a plan.
+fn plan_guards(graph: &Graph, plan: &Plan) -> Vec<PlannedGuard> {
+    let announced =
+        |node: &GuardNode| node.guard.notice(plan).map(|notice| PlannedGuard { address: node.address.clone(), notice });
+    graph.guards.iter().filter_map(announced).collect()
 }
 
 struct Planner<'a> {

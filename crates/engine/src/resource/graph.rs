@@ -5,6 +5,7 @@ use crate::model::diff::keep_ignored;
 use crate::model::failure::{Class, Failure};
 use crate::resource::check::{Check, CheckNode, ErasedCheck};
 use crate::resource::contract::Resource;
+use crate::resource::guard::{Guard, GuardNode};
 use crate::resource::inputs::{Handle, Inputs};
 use crate::resource::json::to_json;
 use crate::resource::kind::{AnyKind, Erased};
@@ -26,6 +27,7 @@ pub struct Graph {
     /// Upper bound on each wait of a step.
     pub(crate) max_wait: Option<Duration>,
     pub(crate) preflight_checks: Vec<Box<dyn PreflightCheck>>,
+    pub(crate) guards: Vec<GuardNode>,
 }
 
 /// A resource of the graph.
@@ -117,11 +119,23 @@ impl Graph {
         Ok(())
     }
 
-    /// Parses an address and checks that no node or check has it yet.
+    /// Adds a condition that must hold before the plans to which it applies are applied. `address` names it in plans and
+    /// events.
+    ///
+    /// # Errors
+    /// `Bug` if the address is malformed or already taken.
+    pub fn add_guard(&mut self, address: &str, guard: impl Guard + 'static) -> Result<(), Failure> {
+        let address = self.free_address(address)?;
+        self.guards.push(GuardNode { address, guard: Box::new(guard) });
+        Ok(())
+    }
+
+    /// Parses an address and checks that no node, check or guard has it yet.
     fn free_address(&self, address: &str) -> Result<Address, Failure> {
         let bug = |message: String| Failure::new(Class::Bug, format!("add {address}"), message);
         let address = Address::new(address).map_err(|e| bug(e.to_string()))?;
-        let mut taken = self.addresses().chain(self.checks.iter().map(|check| &check.address));
+        let checks = self.checks.iter().map(|check| &check.address);
+        let mut taken = self.addresses().chain(checks).chain(self.guards.iter().map(|guard| &guard.address));
         if taken.any(|taken| *taken == address) {
             return Err(bug("this address is already taken".to_owned()));
         }

@@ -7,9 +7,8 @@ use crate::model::ownership::Ownership;
 use crate::model::plan::{Action, Order, Plan, Step};
 use crate::model::plan_error::PlanError;
 use crate::resource::contract::Resource;
-use crate::resource::json::from_json;
+use crate::resource::typed_plan::typed;
 use futures_util::future::BoxFuture;
-use serde::de::DeserializeOwned;
 use serde_json::Value;
 use std::collections::BTreeMap;
 
@@ -25,11 +24,7 @@ impl Planned<'_> {
     /// Returns each resource of kind `R` that the plan deletes, including those that it replaces.
     #[must_use]
     pub fn deleted<R: Resource>(&self) -> Vec<(Address, R::Spec, R::Attrs)> {
-        let deleted = self.steps::<R>().filter(|step| matches!(step.action, Action::Delete | Action::Replace { .. }));
-        let typed = deleted.filter_map(|step| {
-            Some((step.address.clone(), typed::<R, _>(step.before.as_ref())?, typed::<R, _>(step.attrs.as_ref())?))
-        });
-        typed.collect()
+        self.plan.deleted::<R>()
     }
 
     /// Returns each resource of kind `R` that the plan adds while all existing resources of the kind still exist: each
@@ -39,7 +34,7 @@ impl Planned<'_> {
         let is_added = |step: &&Step| {
             matches!(step.action, Action::Create | Action::Replace { order: Order::CreateBeforeDestroy })
         };
-        let added = self.steps::<R>().filter(is_added);
+        let added = self.plan.steps_of::<R>().filter(is_added);
         added.filter_map(|step| Some((step.address.clone(), typed::<R, _>(step.after.as_ref())?))).collect()
     }
 
@@ -47,7 +42,8 @@ impl Planned<'_> {
     /// Strings in the specs may be unknown.
     #[must_use]
     pub fn created<R: Resource>(&self) -> Vec<(Address, R::Spec)> {
-        let created = self.steps::<R>().filter(|step| matches!(step.action, Action::Create | Action::Replace { .. }));
+        let created =
+            self.plan.steps_of::<R>().filter(|step| matches!(step.action, Action::Create | Action::Replace { .. }));
         created.filter_map(|step| Some((step.address.clone(), typed::<R, _>(step.after.as_ref())?))).collect()
     }
 
@@ -60,7 +56,7 @@ impl Planned<'_> {
     /// Returns each resource of kind `R` that the plan updates, with its live and its desired spec.
     #[must_use]
     pub fn modified<R: Resource>(&self) -> Vec<(Address, R::Spec, R::Spec)> {
-        let updated = self.steps::<R>().filter(|step| step.action == Action::Update);
+        let updated = self.plan.steps_of::<R>().filter(|step| step.action == Action::Update);
         let typed = updated.filter_map(|step| {
             Some((step.address.clone(), typed::<R, _>(step.before.as_ref())?, typed::<R, _>(step.after.as_ref())?))
         });
@@ -90,16 +86,6 @@ impl Planned<'_> {
     pub fn specs(&self) -> impl Iterator<Item = &Value> {
         self.observed.managed.values().flatten().map(|live| &live.spec).chain(&self.desired)
     }
-
-    fn steps<R: Resource>(&self) -> impl Iterator<Item = &Step> {
-        self.plan.steps.iter().filter(|step| step.kind == R::KIND)
-    }
-}
-
-/// Converts a spec or attributes from JSON to the type of the resource kind. Returns `None` if an older version of
-/// pb-deploy wrote the value in another format.
-fn typed<R: Resource, T: DeserializeOwned>(value: Option<&Value>) -> Option<T> {
-    from_json(R::KIND, value?).ok()
 }
 
 /// A check for conditions in AWS that would make a plan fail midway.

@@ -4,6 +4,7 @@
 
 mod checks;
 mod faults;
+mod guards;
 mod lost_lease;
 mod plan_scope;
 mod preflight;

@@ -317,7 +317,8 @@ mod tests {
         let details = vec!["target 10.0.1.9:5050: unhealthy: Health checks failed".to_owned()];
         let message = "no target of staging-flask is healthy (1 needed)".to_owned();
         let steps = vec![step("net/vpc", Action::NoOp)];
-        let fails = Plan { steps: steps.clone(), checks: vec![check(Verdict::Fails { message, details })] };
+        let checks = vec![check(Verdict::Fails { message, details })];
+        let fails = Plan { steps: steps.clone(), checks, ..Plan::default() };
         insta::assert_snapshot!(plain(&text(&fails, false)), @r"
         No changes. 1 resource matches the configuration.
 
@@ -325,7 +326,7 @@ mod tests {
           edge/flask_health: no target of staging-flask is healthy (1 needed)
             target 10.0.1.9:5050: unhealthy: Health checks failed
         ");
-        let holds = Plan { steps, checks: vec![check(Verdict::Holds)] };
+        let holds = Plan { steps, checks: vec![check(Verdict::Holds)], ..Plan::default() };
         assert_eq!(plain(&text(&holds, true)).lines().count(), 3);
     }
 }

@@ -77,5 +77,5 @@ fn graph(context: &WorkspaceContext, timeout: Option<Duration>) -> Result<(Graph
         });
     }
     let checks = if timeout.is_some() { graph.due_checks() } else { Vec::new() };
-    Ok((graph, Plan { steps, checks }))
+    Ok((graph, Plan { steps, checks, ..Plan::default() }))
 }
