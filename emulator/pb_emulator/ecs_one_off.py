@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from . import quotas, timings
+from . import queued_jobs, quotas, timings
 from .ecs_definitions import compact
 from .ecs_model import INACTIVE, Definition, Task, ecs_state, hex_id
 from .ecs_tasks import NO_CAPACITY, check_network, invalid, launch, launch_error, task_response
@@ -75,15 +75,18 @@ def command_override(task: Task) -> list[str]:
     return next((override["command"] for override in overrides if override.get("command")), [])
 
 
-def command_result(task: Task) -> tuple[int, list[str]] | None:
+def command_result(place: Place, task: Task) -> tuple[int, list[str]] | None:
     """Returns the exit code and the log lines of a command override. Nothing is executed, so only a few commands are
     supported.
 
-    `echo WORDS`, `false`, `sh -c "exit N"`, and `sleep N`, which runs until it is stopped; all others succeed.
+    `echo WORDS`, `false`, `sh -c "exit N"`, `sleep N`, which runs until it is stopped, and the program that counts the
+    jobs in the queue; all others succeed.
     """
     command = command_override(task)
     if not command or command[0] == "sleep":
         return None
+    if command[0] == "python" and queued_jobs.RESULT in command[-1]:
+        return queued_jobs.count(place, task)
     if command[0] == "echo":
         return 0, [" ".join(command[1:])]
     if found := re.search(r"\bexit (\d+)$", command[-1]):

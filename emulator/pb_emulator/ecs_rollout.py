@@ -71,7 +71,7 @@ def advance_task(place: Place, service: Service | None, task: Task) -> None:
         task.last, task.started = "RUNNING", utc()
         for arn in targets.register(place, task) if service else []:
             service.event(f"registered 1 targets in (target-group {arn})")
-    ended = ecs_one_off.command_result(task) if service is None and task.last == "RUNNING" else None
+    ended = ecs_one_off.command_result(place, task) if service is None and task.last == "RUNNING" else None
     if ended and moment >= task.run_due + timings.seconds("task_failing"):
         for line in ended[1]:
             ecs_tasks.write_log(place, task, line)

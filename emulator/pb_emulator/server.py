@@ -17,7 +17,8 @@ from cheroot.wsgi import Server
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 
 from . import (
-    acm_model, certificate_authority, ecs_rollout, elasticache_model, prerequisites, route53, rules, s3, timings,
+    acm_model, certificate_authority, ecs_rollout, elasticache_model, prerequisites, queued_jobs, route53, rules, s3,
+    timings,
 )  # fmt: skip
 from .data_plane import DataPlane
 from .dns_server import PublicDns
@@ -182,6 +183,11 @@ class Application:
             return json_response(wanted)
         if method == "POST" and path.startswith("cache-"):
             return self._control_cache(path, json.loads(body or b"{}"))
+        if (method, path) == ("POST", "queued-jobs"):
+            wanted = json.loads(body or b"{}")
+            with self._lock:
+                queued_jobs.prescribe(Place(wanted["account"], wanted["region"]), wanted["group"], wanted["jobs"])
+            return json_response(wanted)
         if (method, path) == ("POST", "record-protections"):
             wanted = json.loads(body or b"{}")
             with self._lock:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from conftest import App, wait_until
+from conftest import App, control, wait_until
 
 
 def run(app: App, command: list[str], **settings: Any) -> dict[str, Any]:
@@ -87,3 +87,35 @@ def test_execute_command_requires_task_role(app: App) -> None:
 def test_overrides_beyond_limit_are_refused(app: App) -> None:
     run(app, ["echo", "x" * 8000])
     assert app.aws.code(lambda: run(app, ["echo", "x" * 8192])) == "InvalidParameterException"
+
+
+def test_counting_program_gets_the_prescribed_jobs(app: App) -> None:
+    cache = app.aws.elasticache
+    cache.create_cache_subnet_group(
+        CacheSubnetGroupName="s", CacheSubnetGroupDescription="s", SubnetIds=[app.net.subnets[0]]
+    )
+    cache.create_replication_group(
+        ReplicationGroupId="q", ReplicationGroupDescription="q", Engine="redis", CacheNodeType="cache.t3.small",
+        NumCacheClusters=1, CacheSubnetGroupName="s", SecurityGroupIds=[app.net.group],
+    )  # fmt: skip
+
+    def host() -> str:
+        [group] = cache.describe_replication_groups(ReplicationGroupId="q")["ReplicationGroups"]
+        return group["NodeGroups"][0]["PrimaryEndpoint"]["Address"] if group["NodeGroups"] else ""
+
+    def count(broker: str) -> tuple[int, str]:
+        environment = [{"name": "CELERY_BROKER_URL", "value": f"redis://{broker}:6379/0"}]
+        definition = app.definition(container={"environment": environment})
+        command = ["python", "-c", "print('pb-deploy-jobs')"]
+        task = wait_stopped(app, run(app, command, taskDefinition=definition)["taskArn"])
+        return task["containers"][0]["exitCode"], log(app, task["taskArn"])[-1]
+
+    queue = str(wait_until(host))
+    assert count(queue) == (0, 'pb-deploy-jobs {"waiting": {}, "unacknowledged": 0}')
+    place = {"account": app.aws.account, "region": app.aws.region}
+    control(app.aws.url, "POST", "queued-jobs", {**place, "group": "q", "jobs": {"waiting": {"celery": 2}}})
+    assert count(queue) == (3, 'pb-deploy-jobs {"waiting": {"celery": 2}, "unacknowledged": 0}')
+    code, line = count("elsewhere")
+    assert code == 1 and "connecting to elsewhere" in line
+    control(app.aws.url, "POST", "queued-jobs", {**place, "group": "q", "jobs": None})
+    assert count(queue)[0] == 1

@@ -39,6 +39,11 @@ def cache_control(aws: Aws) -> None:
     require_control(aws, "cache-versions", {"account": aws.account, "hidden": {}})
 
 
+def queued_jobs(aws: Aws) -> None:
+    """Checks that jobs can be put into a queue, and that one-off tasks count them."""
+    require_control(aws, "queued-jobs", {"account": aws.account, "region": aws.region, "group": "none", "jobs": {}})
+
+
 def data_plane(aws: Aws) -> None:
     """Checks that listeners and web tasks answer requests."""
     require_control(aws, "data-plane", {"account": aws.account, "region": aws.region})

@@ -7,7 +7,9 @@ from collections.abc import Callable
 from typing import Any
 
 from botocore.exceptions import ClientError
-from control_probes import Missing, cache_capacity, cache_control, data_plane, paused_rollouts, s3_stand_in
+from control_probes import (
+    Missing, cache_capacity, cache_control, data_plane, paused_rollouts, queued_jobs, s3_stand_in,
+)  # fmt: skip
 from endpoint import Aws
 
 #: Maximum time that a probe waits for a resource to become ready.
@@ -355,6 +357,7 @@ PROBES: dict[str, Callable[[Aws], None]] = {
     "paused-rollouts": paused_rollouts,
     "cache-capacity": cache_capacity,
     "cache-control": cache_control,
+    "queued-jobs": queued_jobs,
     "data-plane": data_plane,
     "dynamodb-conditions": dynamodb_conditions,
     "ec2-rules": ec2_rules,

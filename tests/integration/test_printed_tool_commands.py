@@ -60,6 +60,7 @@ COMMANDS: dict[str, tuple[str, int]] = {
     "pb-deploy {run.operation.to_string} {workspace}": ("pb-deploy deploy staging --yes", 0),
     "pb-deploy rollback {workspace}": ("pb-deploy rollback staging --yes", 0),
     "pb-deploy deploy {workspace} --replace {address}": ("pb-deploy deploy staging --replace fargate/celery --yes", 0),
+    "pb-deploy {cx.operation.to_string} {self.owner.workspace} --lose-jobs": ("pb-deploy deploy staging --lose-jobs --yes", 0),
     # Nobody has the lock, so it cannot be broken.
     "pb-deploy unlock {} {}": ("pb-deploy unlock staging 00000000-0000-0000-0000-000000000000", 1),
     "pb-deploy unlock {workspace} {}": ("pb-deploy unlock staging 00000000-0000-0000-0000-000000000000", 1),

@@ -73,6 +73,11 @@ fn replaced_listener_certificate_recovers_from_unknown_outcomes() {
 }
 
 #[test]
+fn destroy_with_a_count_of_jobs_recovers_from_every_fault() {
+    check_all(&scenarios::counted_destroy(), Depth::All);
+}
+
+#[test]
 fn destroy_with_https_recovers_from_unknown_outcomes() {
     check_all(&scenarios::https_destroy(), Depth::UnknownOutcome);
 }

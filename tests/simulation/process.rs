@@ -206,7 +206,10 @@ impl Process {
             .retry_config(pb_aws::retries())
             .timeout_config(pb_aws::timeouts())
             .build();
-        let graph = stack::build(&aws, workspace, &prerequisites(workspace)).unwrap();
+        let mut graph = stack::build(&aws, workspace, &prerequisites(workspace)).unwrap();
+        if account.lock().unwrap_or_else(PoisonError::into_inner).counts_jobs {
+            stack::queued_jobs::add_guard(&mut graph, &aws, workspace, &owner(), false).unwrap();
+        }
         Self { aws, death, graph }
     }
 

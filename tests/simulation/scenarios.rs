@@ -38,6 +38,12 @@ pub fn published_deploy() -> Scenario {
     Scenario::new("published-deploy", Account::new(Times::PUBLISHED), None, workspace(""), Goal::Deploy)
 }
 
+/// Returns the scenario of the destroy of a deployed workspace whose queue is empty, which a one-off task finds out.
+pub fn counted_destroy() -> Scenario {
+    let account = Account { counts_jobs: true, ..empty() };
+    Scenario::new("counted-destroy", account, Some(&workspace("")), workspace(""), Goal::Destroy)
+}
+
 /// Returns the scenario of the destroy of a deployed workspace, with the durations that AWS publishes.
 pub fn published_destroy() -> Scenario {
     let account = Account::new(Times::PUBLISHED);
@@ -126,6 +132,7 @@ pub fn all() -> Vec<Scenario> {
     vec![
         deploy(),
         destroy(),
+        counted_destroy(),
         port(),
         engine(),
         engine_back(),

@@ -28,9 +28,10 @@ pub mod testing;
 
 pub use adopt::adoption::{AdoptionPlan, apply_ownership_changes, plan_adoption, plan_forget};
 pub use adopt::state_move::{MovePlan, plan_move};
-pub use apply::executor::{Run, apply_plan};
+pub use apply::executor::apply_plan;
 pub use apply::ledger::{Entry, Ledger, MemoryLedger};
 pub use apply::partial_ledger::PartialLedger;
+pub use apply::run::Run;
 pub use apply::standalone::Standalone;
 pub use model::address::{Address, InvalidAddress};
 pub use model::cause::{Cause, FailedHealth, FailedRollout, Refusal};

@@ -34,4 +34,5 @@ pub use stack::{
 };
 pub use tasks::logs::{LogLine, LogQuery, Logs};
 pub use tasks::one_off::{OneOffState, TaskExit};
+pub use tasks::stopped::{OneOffCommand, StoppedTask};
 pub use tasks::task_client::{ShellSession, StartedTask, TaskClient, TaskStatus};

@@ -6,8 +6,8 @@ mod options;
 mod printed_commands;
 
 pub use options::{
-    Acceptance, AdoptOptions, Consent, GraphFormat, ImageOptions, InitOptions, LocalOptions, LogOptions, OnInterrupt,
-    SchemaOf, Selection, WaitOptions,
+    Acceptance, AdoptOptions, Consent, GraphFormat, ImageOptions, InitOptions, JobOptions, LocalOptions, LogOptions,
+    OnInterrupt, SchemaOf, Selection, WaitOptions,
 };
 use options::{count, wait_seconds};
 
@@ -95,6 +95,8 @@ pub enum Command {
         #[arg(long, requires = "destroy")]
         delete_images: bool,
         #[command(flatten)]
+        jobs: JobOptions,
+        #[command(flatten)]
         images: ImageOptions,
         #[command(flatten)]
         selection: Selection,
@@ -111,6 +113,8 @@ pub enum Command {
         consent: Consent,
         #[command(flatten)]
         acceptance: Acceptance,
+        #[command(flatten)]
+        jobs: JobOptions,
         #[command(flatten)]
         images: ImageOptions,
         #[command(flatten)]
@@ -134,6 +138,8 @@ pub enum Command {
         /// Also delete the images in the repository; without this option, a repository with images is not deleted
         #[arg(long)]
         delete_images: bool,
+        #[command(flatten)]
+        jobs: JobOptions,
         #[command(flatten)]
         consent: Consent,
         #[command(flatten)]

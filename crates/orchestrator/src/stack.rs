@@ -3,6 +3,7 @@
 mod https;
 pub mod names;
 pub mod queue_effects;
+pub mod queued_jobs;
 pub mod target_health;
 #[cfg(test)]
 mod tests;

@@ -62,7 +62,11 @@ impl Account {
             "ListServices" => self.list_services(call),
             "ListDaemons" => Ok(json!({"daemonSummariesList": []})),
             "DescribeServices" => self.describe_services(call),
+            "RunTask" => self.run_task(call),
+            "ListTasks" if call.text("serviceName").is_empty() => self.list_one_off_tasks(call),
             "ListTasks" => self.list_tasks(call),
+            "DescribeTasks" => self.describe_tasks(call),
+            "StopTask" => self.stop_task(call),
             "TagResource" | "UntagResource" => self.ecs_tags(call),
             other => panic!("unsupported call to ECS: {other}"),
         }
@@ -105,6 +109,9 @@ impl Account {
         if self.of_kind(SERVICE).any(|(_, service)| service.body["clusterArn"] == id) {
             let message = "The Cluster cannot be deleted while Services are active.";
             return refused("ClusterContainsServicesException", message);
+        }
+        if self.has_running_task() {
+            return refused("ClusterContainsTasksException", "The Cluster cannot be deleted while Tasks are active.");
         }
         let cluster = self.get(CLUSTER, &id, "ClusterNotFoundException")?;
         cluster.inactive = true;
@@ -165,7 +172,7 @@ impl Account {
     }
 
     /// Refuses a service that refers to missing resources.
-    fn check_service(&mut self, input: &Value) -> Result<(), Refusal> {
+    pub fn check_service(&mut self, input: &Value) -> Result<(), Refusal> {
         let vpc = &input["networkConfiguration"]["awsvpcConfiguration"];
         for (field, kind, code) in
             [("subnets", SUBNET, "InvalidSubnetID.NotFound"), ("securityGroups", GROUP, "InvalidGroup.NotFound")]

@@ -11,6 +11,7 @@ mod elb;
 mod interfaces;
 mod inventory;
 mod listener_rules;
+mod one_off_tasks;
 mod other_services;
 mod routes;
 mod security_groups;
@@ -18,6 +19,7 @@ mod state;
 mod tasks;
 
 pub use interfaces::Interface;
+pub use one_off_tasks::OneOffTask;
 
 use crate::fault::{Fault, ReceivedCall};
 use crate::wire::Call;
@@ -182,6 +184,10 @@ pub struct Account {
     pub around_calls: Option<Arc<Mutex<Vec<AccountAroundCall>>>>,
     pub started: Duration,
     pub clock: Option<Instant>,
+    /// One-off tasks, which are not resources of the stack.
+    pub tasks: Vec<OneOffTask>,
+    /// Set if a plan that deletes the queue counts the jobs in it.
+    pub counts_jobs: bool,
 }
 
 /// The account before and after a call.
@@ -209,6 +215,8 @@ impl Account {
             around_calls: None,
             started: seconds(1000),
             clock: None,
+            tasks: Vec::new(),
+            counts_jobs: false,
         }
     }
 

@@ -1,10 +1,10 @@
 //! Planning and execution of ownership changes: importing existing resources and forgetting managed ones. They change
 //! only ownership tags and records.
 
-use crate::apply::executor::Run;
 use crate::apply::ledger::{Entry, Ledger};
 use crate::apply::operations::Operations;
 use crate::apply::phase::run_unless_lost;
+use crate::apply::run::Run;
 use crate::model::address::Address;
 use crate::model::event::Event;
 use crate::model::failure::{Class, Failure};

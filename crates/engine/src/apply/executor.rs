@@ -8,22 +8,19 @@ mod started_checks;
 use crate::apply::guards::check_guards;
 use crate::apply::ledger::{Entry, Ledger};
 use crate::apply::phase::PhaseResult;
+use crate::apply::run::Run;
 use crate::model::address::Address;
 use crate::model::diff::{diff, differs_only_where_unknown, keep_ignored};
-use crate::model::event::{Event, Events};
+use crate::model::event::Event;
 use crate::model::failure::{Class, Failure};
-use crate::model::operation::Operation;
 use crate::model::outcome::{Outcome, Remains, StepFailure};
-use crate::model::ownership::Ownership;
 use crate::model::plan::{Action, Plan, Step};
 use crate::model::snapshot::{Intent, Intents, Record};
 use crate::model::unknown::has_unknown;
 use crate::plan::planner::with_retained_fields;
 use crate::plan::schedule::{Schedule, Task, deletes};
-use crate::resource::context::Context;
 use crate::resource::graph::Graph;
 use crate::resource::readiness::{Readiness, Values};
-use crate::resource::wait::Cancel;
 use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
@@ -31,42 +28,11 @@ use serde_json::Value;
 use started_checks::Checks;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
-use std::time::Duration;
 use tokio::time::Instant;
 
 /// Maximum number of steps that create or update resources in parallel. Deletes, and steps that only wait, are not
 /// limited.
 const CALLS_AT_A_TIME: usize = 32;
-
-/// The identity of a run, its receiver of events and its stop signal.
-pub struct Run {
-    /// The id of the plan. Client tokens are derived from it.
-    pub id: String,
-    /// The operation of the run.
-    pub operation: Operation,
-    /// The owner of the resources.
-    pub owner: Arc<Ownership>,
-    /// The receiver of events.
-    pub events: Events,
-    /// The signal that stops the run.
-    pub cancel: Cancel,
-}
-
-impl Run {
-    /// Returns the context for the operations and checks of `address`.
-    pub(crate) fn context(&self, address: &Address, max_wait: Option<Duration>, is_needed: bool) -> Context {
-        Context {
-            address: address.clone(),
-            owner: Arc::clone(&self.owner),
-            events: self.events.clone(),
-            cancel: self.cancel.clone(),
-            run: Arc::from(self.id.as_str()),
-            operation: self.operation,
-            max_wait,
-            is_needed,
-        }
-    }
-}
 
 /// Executes a plan. Each step starts as soon as its dependencies are ready. If a step fails, its dependents are skipped
 /// and all other steps continue. The ledger records what a stopped or failed run leaves behind, so that the next plan

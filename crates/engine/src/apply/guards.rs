@@ -1,6 +1,6 @@
 //! Guards of a plan, before its first step.
 
-use crate::apply::executor::Run;
+use crate::apply::run::Run;
 use crate::model::event::Event;
 use crate::model::failure::Failure;
 use crate::model::plan::{Action, Plan};

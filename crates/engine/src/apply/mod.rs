@@ -6,4 +6,5 @@ pub(crate) mod ledger;
 pub(crate) mod operations;
 pub(crate) mod partial_ledger;
 pub(crate) mod phase;
+pub(crate) mod run;
 pub(crate) mod standalone;

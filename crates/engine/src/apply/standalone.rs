@@ -1,7 +1,8 @@
 //! Standalone runs of a graph, for programs that use one concern or one resource.
 
-use crate::apply::executor::{Run, apply_plan};
+use crate::apply::executor::apply_plan;
 use crate::apply::ledger::MemoryLedger;
+use crate::apply::run::Run;
 use crate::model::cause::Refusal;
 use crate::model::event::Events;
 use crate::model::failure::{Class, Failure};

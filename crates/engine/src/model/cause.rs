@@ -114,6 +114,8 @@ pub enum Refusal {
     RolePermission,
     /// The plan cannot be applied.
     Plan,
+    /// The queue that the plan deletes contains jobs.
+    QueuedJobs,
 }
 
 impl Refusal {
@@ -136,6 +138,7 @@ impl Refusal {
             Self::Untagged => ErrorCode::Untagged,
             Self::RolePermission => ErrorCode::RolePermission,
             Self::Plan => ErrorCode::PlanRefused,
+            Self::QueuedJobs => ErrorCode::QueuedJobs,
         }
     }
 }

@@ -78,6 +78,7 @@ error_codes! {
     Unmanaged = "PB0408", "An unmanaged resource has a name that is needed";
     Revision = "PB0409", "The revision cannot be used";
     RolePermission = "PB0410", "A role lacks a permission";
+    QueuedJobs = "PB0411", "Jobs would be lost with the queue";
     // The run.
     Rollout = "PB0501", "A rollout failed";
     RolloutTimeout = "PB0502", "A rollout did not finish in time";

@@ -2,4 +2,5 @@
 
 pub(crate) mod logs;
 pub(crate) mod one_off;
+pub(crate) mod stopped;
 pub(crate) mod task_client;

@@ -93,6 +93,14 @@ pub struct Acceptance {
     pub accept_changed_plan: bool,
 }
 
+#[derive(Debug, Clone, Copy, Default, Args)]
+pub struct JobOptions {
+    /// Delete or replace the queue with the jobs in it, without counting them. Without this option, a run that would
+    /// delete a queue with jobs ends before it changes anything
+    #[arg(long)]
+    pub lose_jobs: bool,
+}
+
 #[derive(Debug, Clone, Default, Args)]
 pub struct ImageOptions {
     /// Use this image for a service, in this run only: a tag of the workspace's own repository, a digest (sha256:...)

@@ -29,8 +29,12 @@ pub async fn apply(global: &Global, file: &Path, consent: &Consent) -> Result<Ex
     // Checked before the first call, because a different region may have no endpoint that answers, or no state.
     let region = load_workspace(global, &bound.workspace)?.region;
     saved.check_location(&PlanBinding { region, ..bound.clone() })?;
-    let options =
-        RunOptions { images: saved.images.clone(), delete_images: saved.delete_images, ..RunOptions::default() };
+    let options = RunOptions {
+        images: saved.images.clone(),
+        delete_images: saved.delete_images,
+        lose_jobs: saved.lose_jobs,
+        ..RunOptions::default()
+    };
     let mut context = StackContext::open(global, &bound.workspace, goal.unwrap_or(Goal::Deploy), &options).await?;
     saved.check_location(&context.plan_binding(&context.base.snapshot, &Observed::default()))?;
     context.scope = saved.scope.clone();

@@ -29,7 +29,7 @@ mod tasks;
 mod wait;
 
 use crate::cli::{
-    Acceptance, Cli, Command, Global, LocalCommand, Selection, StateCommand, WaitOptions, WorkspaceCommand,
+    Cli, Command, Global, JobOptions, LocalCommand, Selection, StateCommand, WaitOptions, WorkspaceCommand,
 };
 use crate::exit::{Error, Exit};
 use crate::workspace::stack_context::RunOptions;
@@ -42,23 +42,43 @@ use pb_engine::Goal;
 pub async fn dispatch(cli: Cli) -> Result<Exit, Error> {
     let global = &cli.global;
     match cli.command {
-        Command::Plan { workspace, out, detailed_exitcode, destroy, delete_images, selection, markdown, images } => {
+        Command::Plan {
+            workspace,
+            out,
+            detailed_exitcode,
+            destroy,
+            delete_images,
+            jobs,
+            selection,
+            markdown,
+            images,
+        } => {
             let goal = if destroy { Goal::Destroy } else { Goal::Deploy };
-            let run_options = RunOptions { images: images.given(), selection, delete_images, ..RunOptions::default() };
+            let (images, JobOptions { lose_jobs }) = (images.given(), jobs);
+            let run_options = RunOptions { images, selection, delete_images, lose_jobs, ..RunOptions::default() };
             let options = plan::PlanOptions { out, detailed_exitcode, markdown };
             plan::plan(global, &workspace, goal, &run_options, &options).await
         }
-        Command::Deploy { workspace, selection, consent, acceptance, images, wait, on_interrupt } => {
-            let Acceptance { accept_changed_plan } = acceptance;
-            let images = images.given();
-            let run_options =
-                RunOptions { images, wait, selection, on_interrupt, accept_changed_plan, ..RunOptions::default() };
+        Command::Deploy { workspace, selection, consent, acceptance, jobs, images, wait, on_interrupt } => {
+            let run_options = RunOptions {
+                images: images.given(),
+                wait,
+                selection,
+                on_interrupt,
+                accept_changed_plan: acceptance.accept_changed_plan,
+                lose_jobs: jobs.lose_jobs,
+                ..RunOptions::default()
+            };
             deploy::deploy(global, &workspace, Goal::Deploy, &consent, &run_options).await
         }
-        Command::Destroy { workspace, targets, delete_images, consent, acceptance } => {
-            let selection = Selection { targets, ..Selection::default() };
-            let Acceptance { accept_changed_plan } = acceptance;
-            let run_options = RunOptions { selection, accept_changed_plan, delete_images, ..RunOptions::default() };
+        Command::Destroy { workspace, targets, delete_images, jobs, consent, acceptance } => {
+            let run_options = RunOptions {
+                selection: Selection { targets, ..Selection::default() },
+                accept_changed_plan: acceptance.accept_changed_plan,
+                delete_images,
+                lose_jobs: jobs.lose_jobs,
+                ..RunOptions::default()
+            };
             deploy::deploy(global, &workspace, Goal::Destroy, &consent, &run_options).await
         }
         Command::Bootstrap { workspace, zone, consent } => {

@@ -42,11 +42,12 @@ pub async fn plan(
         output::warnings(&planned.warnings).for_each(console::note);
         let part = context.scope.clone();
         let (images, not_deployed) = (run_options.images.clone(), context.not_deployed(goal));
-        let delete_images = run_options.delete_images;
+        let RunOptions { delete_images, lose_jobs, .. } = *run_options;
         SavedPlan {
             images,
             not_deployed,
             delete_images,
+            lose_jobs,
             ..SavedPlan::new(goal.into(), planned.binding, part, planned.plan)
         }
     };

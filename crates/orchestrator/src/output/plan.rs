@@ -44,6 +44,7 @@ pub fn text_with_not_deployed(plan: &Plan, not_deployed: &[NotDeployed], verbose
     }
     text.push_str(&requests(plan));
     text.push_str(&queue(plan));
+    text.push_str(&guards(plan));
     text.push_str(&failing(plan));
     text
 }
@@ -54,6 +55,16 @@ fn queue(plan: &Plan) -> String {
     for effect in queue_effects::effects(plan) {
         let (style, verdict) = if effect.is_loss() { (BAD, "jobs are lost") } else { (GOOD, "jobs stay") };
         line(&mut text, format_args!("\nQueue:\n  {}: {}", paint(style, verdict), effect.text()));
+    }
+    text
+}
+
+/// Returns the guards of a plan, one line each: `jobs: counted before the queue is deleted`.
+fn guards(plan: &Plan) -> String {
+    let mut text = String::new();
+    for guard in &plan.guards {
+        let (_, name) = guard.address.as_str().rsplit_once('/').unwrap_or_default();
+        line(&mut text, format_args!("\n{} {}", paint(BOLD, format!("{name}:")), paint(WARN, &guard.notice)));
     }
     text
 }

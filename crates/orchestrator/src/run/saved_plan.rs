@@ -27,6 +27,9 @@ pub struct SavedPlan {
     /// Set if the images are deleted with the repository, because of an option.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub delete_images: bool,
+    /// Set if jobs in a queue that is deleted may be lost, because of an option.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub lose_jobs: bool,
     /// Values that the plan is bound to.
     #[serde(rename = "bound")]
     pub binding: PlanBinding,
@@ -121,8 +124,20 @@ impl SavedPlan {
     pub fn new(operation: Operation, binding: PlanBinding, scope: PlanScope, plan: Plan) -> Self {
         let id = uuid::Uuid::new_v4().to_string();
         let (images, not_deployed, drift) = (ImageOverrides::default(), Vec::new(), Vec::new());
-        let delete_images = false;
-        Self { format: FORMAT, id, operation, images, delete_images, binding, scope, plan, not_deployed, drift }
+        let (delete_images, lose_jobs) = (false, false);
+        Self {
+            format: FORMAT,
+            id,
+            operation,
+            images,
+            delete_images,
+            lose_jobs,
+            binding,
+            scope,
+            plan,
+            not_deployed,
+            drift,
+        }
     }
 
     /// Returns the goal of the plan; `None` for a refresh, which has none.

@@ -65,7 +65,7 @@ impl Input for ServiceRun<'_> {
         let within = self.rollout_timeout();
         let graph = graph::graph(self.context, &steps, within)?;
         let checks = if within.is_some() { graph.due_checks() } else { Vec::new() };
-        Ok(PlannedChange { plan: Plan { steps, checks }, graph })
+        Ok(PlannedChange { plan: Plan { steps, checks, ..Plan::default() }, graph })
     }
 
     fn show(&self, reporter: &Reporter, planned: &PlannedChange) {

@@ -15,6 +15,9 @@ pub const DEFAULT_SERVICE: &str = "flask";
 /// Address in the ownership tags of one-off tasks, which are in no graph.
 pub const ONE_OFF_TASK: &str = "fargate/run";
 
+/// Address of the guard of the jobs in the queue.
+pub const QUEUED_JOBS: &str = "redis/jobs";
+
 /// Prefix and suffix of the addresses of target health checks.
 const HEALTH_CHECK: (&str, &str) = ("edge/", "_health");
 

@@ -4,7 +4,7 @@ use crate::cli::{Global, OnInterrupt, Selection, WaitOptions};
 use crate::exit::Error;
 use crate::run::saved_plan::{PlanBinding, fingerprint, observed_fingerprint};
 use crate::stack;
-use crate::stack::names;
+use crate::stack::{names, queued_jobs};
 use crate::workspace::context::{
     WorkspaceContext, account_region, connect, load_workspace, project_folder, state_location,
 };
@@ -15,7 +15,7 @@ use crate::workspace::{lost_images, select, tag_index, untagged};
 use aws_config::SdkConfig;
 use pb_config::Workspace;
 use pb_engine::{
-    Action, Address, Cancel, Failure, Goal, Graph, Observed, Plan, PlanScope, Snapshot, TagIndex, Untagged,
+    Action, Address, Cancel, Failure, Goal, Graph, Observed, Ownership, Plan, PlanScope, Snapshot, TagIndex, Untagged,
 };
 use pb_engine::{compute_plan, observe, observe_with_index, preflight, with_checks};
 use pb_state::{Session, Store};
@@ -31,6 +31,8 @@ pub struct StackContext {
     index: Option<TagIndex>,
     /// Scope of the run's plan; everything by default.
     pub scope: PlanScope,
+    /// Set if jobs in a queue that is deleted may be lost.
+    lose_jobs: bool,
 }
 
 /// Options from the command line.
@@ -50,6 +52,8 @@ pub struct RunOptions {
     pub accept_changed_plan: bool,
     /// Set if a destroy deletes the images with the repository, whatever the configuration says.
     pub delete_images: bool,
+    /// Set if jobs in a queue that is deleted may be lost.
+    pub lose_jobs: bool,
 }
 
 /// Plan with the values that it is bound to.
@@ -61,8 +65,15 @@ pub struct PlanResult {
 }
 
 /// Builds the graph of a workspace, with the fields in `ignore_changes`.
-fn build_graph(aws: &SdkConfig, workspace: &Workspace, prerequisites: &Prerequisites) -> Result<Graph, Error> {
+fn build_graph(
+    aws: &SdkConfig,
+    workspace: &Workspace,
+    prerequisites: &Prerequisites,
+    owner: &Ownership,
+    lose_jobs: bool,
+) -> Result<Graph, Error> {
     let mut graph = stack::build(aws, workspace, prerequisites)?;
+    queued_jobs::add_guard(&mut graph, aws, workspace, owner, lose_jobs)?;
     // A service whose image is not pushed yet is not in the graph.
     let whole = prerequisites.images.missing().next().is_none();
     select::apply_ignore_changes(&mut graph, workspace, whole)?;
@@ -107,13 +118,14 @@ impl StackContext {
         let prerequisites = prerequisites::resolve(&aws, &workspace, &snapshot, goal, ahead, moved).await?;
         // The index may not yet contain resources that an unfinished run created.
         let index = index.filter(|_| snapshot.intents.is_none());
-        let graph = build_graph(&aws, &workspace, &prerequisites)?;
+        let lose_jobs = options.lose_jobs;
+        let graph = build_graph(&aws, &workspace, &prerequisites, &location.owner, lose_jobs)?;
         let scope = select::plan_scope(&graph, &snapshot, &options.selection)?;
         let (owner, timing) = (Arc::new(location.owner.clone()), global.timing());
         let account_region = account_region(&workspace, Some(prerequisites.account.clone()));
         let project = project_folder(global);
         let base = WorkspaceContext { workspace, project, aws, owner, location, account_region, snapshot, timing };
-        Ok(Self { base, prerequisites, graph, index, scope })
+        Ok(Self { base, prerequisites, graph, index, scope, lose_jobs })
     }
 
     /// Returns this context with newly pushed images; `None` if no missing image has been pushed in the meantime.
@@ -126,8 +138,10 @@ impl StackContext {
             return Ok(None);
         }
         let prerequisites = Prerequisites { images, ..self.prerequisites.clone() };
+        let WorkspaceContext { aws, workspace, owner, .. } = &self.base;
         Ok(Some(Self {
-            graph: build_graph(&self.base.aws, &self.base.workspace, &prerequisites)?,
+            graph: build_graph(aws, workspace, &prerequisites, owner, self.lose_jobs)?,
+            lose_jobs: self.lose_jobs,
             base: self.base.clone(),
             prerequisites,
             index: None,
