@@ -9,6 +9,7 @@ pub fn arguments(phase: Phase) -> Vec<&'static str> {
     match phase {
         Phase::PlanFromNothing | Phase::PlanWithoutChanges => vec!["plan", WORKSPACE, "--detailed-exitcode"],
         Phase::Deploy | Phase::Update => vec!["deploy", WORKSPACE, "--yes"],
+        // Terraform does not count the jobs in the queue.
         Phase::Destroy => vec!["destroy", WORKSPACE, "--yes", "--lose-jobs"],
     }
 }

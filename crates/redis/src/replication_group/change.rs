@@ -176,14 +176,21 @@ impl ReplicationGroup {
     }
 }
 
-/// Returns the changes of each call, in order, without those of tags and nodes. All changes are one call, except that an
+/// Returns the changes of each call, in order, without those of tags, of nodes and of fields that are not managed. All changes are one call, except that an
 /// upgrade to another engine precedes a change of the node type: AWS documents that a change of the node type blocks an
 /// upgrade, but not that both fit into one call. (ElastiCache user guide: Resolving blocked engine upgrades)
 pub(super) fn calls(changes: &[Change]) -> Vec<Vec<Change>> {
-    let all = changes.iter().filter(|change| !matches!(change.field(), "tags" | "nodes")).cloned();
+    let is_sent = |change: &&Change| is_set(change) && !matches!(change.field(), "tags" | "nodes");
+    let all = changes.iter().filter(is_sent).cloned();
     let is_later = |change: &Change| has(changes, "engine") && change.field() == "node_type";
     let (later, first): (Vec<Change>, Vec<Change>) = all.partition(is_later);
     [first, later].into_iter().filter(|part| !part.is_empty()).collect()
+}
+
+/// Returns whether a change has a new value. A field that is not managed has none: after a create whose response was lost,
+/// all fields of the group that was found are compared.
+fn is_set(change: &Change) -> bool {
+    change.after.as_ref().is_some_and(|value| !value.is_null())
 }
 
 /// Returns whether a field is among the changes.

@@ -169,7 +169,7 @@ async fn redis_becomes_valkey_in_one_call() {
 
 #[test]
 fn node_type_changes_after_the_engine() {
-    let change = |path: &str| Change { path: path.to_owned(), before: None, after: None };
+    let change = |path: &str| Change { path: path.to_owned(), before: None, after: Some("new".into()) };
     let calls = |paths: &[&str]| -> Vec<Vec<String>> {
         let changes: Vec<Change> = paths.iter().map(|path| change(path)).collect();
         super::change::calls(&changes).into_iter().map(|part| part.into_iter().map(|one| one.path).collect()).collect()
@@ -180,6 +180,13 @@ fn node_type_changes_after_the_engine() {
     );
     assert_eq!(calls(&["engine_version", "node_type"]), [["engine_version", "node_type"]]);
     assert!(calls(&["tags.Name", "nodes"]).is_empty());
+}
+
+#[test]
+fn field_that_is_not_managed_is_not_sent() {
+    let unset = Change { path: "multi_az".to_owned(), before: Some(false.into()), after: Some(().into()) };
+    let removed = Change { after: None, ..unset.clone() };
+    assert!(super::change::calls(&[unset, removed]).is_empty());
 }
 
 #[test]
