@@ -38,7 +38,7 @@ struct Jobs {
 
 /// Guard of plans that delete the queue. Counts the jobs in a one-off task, because only the tasks can reach the queue.
 struct QueuedJobs {
-    tasks: TaskClient,
+    aws: SdkConfig,
     owner: Ownership,
     tags: BTreeMap<String, String>,
     /// Set if the jobs may be lost.
@@ -56,9 +56,8 @@ pub fn add_guard(
     owner: &Ownership,
     loses_jobs: bool,
 ) -> Result<(), Failure> {
-    let tasks = TaskClient::new(aws, &workspace.names.cluster);
-    let (owner, tags) = (owner.clone(), workspace.tags.clone());
-    graph.add_guard(names::QUEUED_JOBS, QueuedJobs { tasks, owner, tags, loses_jobs })
+    let (aws, owner, tags) = (aws.clone(), owner.clone(), workspace.tags.clone());
+    graph.add_guard(names::QUEUED_JOBS, QueuedJobs { aws, owner, tags, loses_jobs })
 }
 
 impl Guard for QueuedJobs {
@@ -84,7 +83,9 @@ impl Guard for QueuedJobs {
 }
 
 impl QueuedJobs {
-    async fn count(&self, cx: &Context, (service, container): (String, String)) -> Result<String, Failure> {
+    async fn count(&self, cx: &Context, counting: CountingService) -> Result<String, Failure> {
+        let CountingService { cluster, service, container } = counting;
+        let tasks = TaskClient::new(&self.aws, &cluster);
         let mut tags = self.tags.clone();
         tags.insert("Name".to_owned(), format!("{service}-count-jobs"));
         let one = OneOffCommand {
@@ -93,12 +94,12 @@ impl QueuedJobs {
             command: ["python", "-c", PROGRAM].map(str::to_owned).to_vec(),
             tags: self.owner.tags(cx.address(), &tags),
         };
-        let stopped = self.tasks.run_until_stopped(cx, &one, LIMIT).await;
+        let stopped = tasks.run_until_stopped(cx, &one, LIMIT).await;
         let again = invocation::command(&[&cx.operation().to_string(), &self.owner.workspace, "--lose-jobs"]);
         match stopped {
             Ok(StoppedTask { exit: TaskExit { exit_code: Some(0), .. }, .. }) => Ok("no jobs".to_owned()),
             Ok(task) => {
-                let log = self.tasks.last_lines(&task).await;
+                let log = tasks.last_lines(&task).await;
                 let has_jobs = task.exit.exit_code == Some(HAS_JOBS);
                 Err(if has_jobs { self::has_jobs(&log, &again) } else { not_counted(&task, &log, &again) })
             }
@@ -108,20 +109,31 @@ impl QueuedJobs {
     }
 }
 
-/// Returns the name of a deployed service with the name of its application container: a service without a load balancer
-/// if there is one, because those are the workers. Any service can reach the queue.
-fn counting_service(plan: &Plan) -> Option<(String, String)> {
+/// A deployed service in whose image the jobs are counted.
+#[derive(Debug, PartialEq, Eq)]
+struct CountingService {
+    /// Name of its cluster. An imported cluster can have another name than the configuration gives to a new one.
+    cluster: String,
+    service: String,
+    /// Name of the application container.
+    container: String,
+}
+
+/// Returns the service that counts: one without a load balancer if there is one, because those are the workers. Any service
+/// can reach the queue.
+fn counting_service(plan: &Plan) -> Option<CountingService> {
     let definitions = plan.existing::<TaskDefinitions>();
-    let services = plan.existing::<Services>().into_iter().filter_map(|(address, service, _)| {
+    let services = plan.existing::<Services>().into_iter().map(|(address, service, _)| {
         let key = names::service_key(&address);
         let definition = definitions.iter().find(|(at, ..)| names::workload_key(at) == Some(key));
         let containers = definition.map(|(_, definition, _)| &definition.containers);
         // As in one-off tasks of users: the container with the key of the service, or the only one.
         let only = containers.filter(|all| !all.contains_key(key)).and_then(|all| all.keys().next());
         let container = only.map_or(key, String::as_str).to_owned();
-        Some((!service.load_balancers.is_empty(), service.name, container))
+        let counting = CountingService { cluster: service.cluster, service: service.name, container };
+        (!service.load_balancers.is_empty(), counting)
     });
-    services.min().map(|(_, service, container)| (service, container))
+    services.min_by_key(|(serves, counting)| (*serves, counting.service.clone())).map(|(_, counting)| counting)
 }
 
 fn has_jobs(log: &[String], again: &str) -> Failure {
@@ -160,9 +172,10 @@ impl fmt::Display for Jobs {
 
 #[cfg(test)]
 mod tests {
-    use super::{Jobs, has_jobs, not_counted};
-    use pb_engine::{ErrorCode, Refusal};
+    use super::{CountingService, Jobs, counting_service, has_jobs, not_counted};
+    use pb_engine::{ErrorCode, Plan, Refusal};
     use pb_fargate::{StoppedTask, TaskExit};
+    use serde_json::{Value, json};
 
     #[test]
     fn jobs_are_listed_by_queue() {
@@ -171,6 +184,34 @@ mod tests {
         assert_eq!(jobs(r#"{"waiting": {}, "unacknowledged": 2}"#), "2 jobs (2 not acknowledged)");
         let both = r#"{"waiting": {"celery": 2, "reports": 1}, "unacknowledged": 1}"#;
         assert_eq!(jobs(both), "4 jobs (celery 2, reports 1, 1 not acknowledged)");
+    }
+
+    /// Returns the step that deletes a service of an imported cluster.
+    fn service(key: &str, targets: &Value) -> Value {
+        let name = format!("staging-{key}s");
+        let before = json!({
+            "name": name, "cluster": "imported", "task_definition": "arn:1", "desired_count": 1,
+            "launch_type": "FARGATE", "subnets": [], "security_groups": [], "assign_public_ip": true,
+            "load_balancers": targets, "health_check_grace_seconds": 0, "min_healthy_percent": 100,
+            "max_percent": 200, "circuit_breaker": {"enable": true, "rollback": true, "threshold": null},
+            "propagate_tags": "SERVICE", "managed_tags": true, "execute_command": false, "status": "ACTIVE",
+            "failed": false, "tags": {},
+        });
+        let attrs = json!({
+            "arn": "arn:service", "name": name, "cluster": "imported", "deployment": null, "task_definition": "arn:1",
+        });
+        let (address, action) = (format!("fargate/{key}"), json!({"do": "delete"}));
+        json!({"address": address, "kind": "ecs.service", "action": action, "before": before, "attrs": attrs})
+    }
+
+    #[test]
+    fn jobs_are_counted_by_a_worker_in_its_own_cluster() {
+        let web = json!([{"target_group_arn": "arn:targets", "container": "api", "port": 80}]);
+        let steps = [service("api", &web), service("worker", &json!([]))];
+        let plan: Plan = serde_json::from_value(json!({ "steps": steps })).unwrap();
+        let [cluster, service, container] = ["imported", "staging-workers", "worker"].map(str::to_owned);
+        assert_eq!(counting_service(&plan), Some(CountingService { cluster, service, container }));
+        assert_eq!(counting_service(&Plan::default()), None);
     }
 
     #[test]
