@@ -7,7 +7,7 @@ mod printed_commands;
 
 pub use options::{
     Acceptance, AdoptOptions, Consent, GraphFormat, ImageOptions, InitOptions, JobOptions, LocalOptions, LogOptions,
-    OnInterrupt, SchemaOf, Selection, WaitOptions,
+    OnInterrupt, PlanOutput, SchemaOf, Selection, WaitOptions,
 };
 use options::{count, wait_seconds};
 
@@ -82,12 +82,8 @@ pub enum Command {
     /// Show what a deploy would do, without changing anything
     Plan {
         workspace: String,
-        /// Save the plan to a file, for `apply`
-        #[arg(long, value_name = "FILE")]
-        out: Option<PathBuf>,
-        /// Exit with 2 if the plan has changes
-        #[arg(long)]
-        detailed_exitcode: bool,
+        #[command(flatten)]
+        output: PlanOutput,
         /// Plan a destroy instead
         #[arg(long)]
         destroy: bool,
@@ -100,9 +96,6 @@ pub enum Command {
         images: ImageOptions,
         #[command(flatten)]
         selection: Selection,
-        /// Print the plan as Markdown, for a pull request
-        #[arg(long, conflicts_with = "json")]
-        markdown: bool,
     },
     /// Create or update a workspace: show the plan, ask for confirmation, apply the plan
     Deploy {

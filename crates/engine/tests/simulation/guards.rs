@@ -45,7 +45,7 @@ async fn apply(
     let events = Events::new(move |event| match event {
         Event::Started { address, .. } => sink.lock().unwrap().push(format!("started {address}")),
         Event::Done { address, id, .. } => {
-            sink.lock().unwrap().push(format!("done {address} {}", id.unwrap_or_default()))
+            sink.lock().unwrap().push(format!("done {address} {}", id.unwrap_or_default()));
         }
         _ => {}
     });

@@ -93,6 +93,19 @@ pub struct Acceptance {
     pub accept_changed_plan: bool,
 }
 
+#[derive(Debug, Clone, Default, Args)]
+pub struct PlanOutput {
+    /// Save the plan to a file, for `apply`
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
+    /// Exit with 2 if the plan has changes
+    #[arg(long)]
+    pub detailed_exitcode: bool,
+    /// Print the plan as Markdown, for a pull request
+    #[arg(long, conflicts_with = "json")]
+    pub markdown: bool,
+}
+
 #[derive(Debug, Clone, Copy, Default, Args)]
 pub struct JobOptions {
     /// Delete or replace the queue with the jobs in it, without counting them. Without this option, a run that would

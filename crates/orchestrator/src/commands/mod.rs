@@ -29,7 +29,7 @@ mod tasks;
 mod wait;
 
 use crate::cli::{
-    Cli, Command, Global, JobOptions, LocalCommand, Selection, StateCommand, WaitOptions, WorkspaceCommand,
+    Acceptance, Cli, Command, Global, JobOptions, LocalCommand, Selection, StateCommand, WaitOptions, WorkspaceCommand,
 };
 use crate::exit::{Error, Exit};
 use crate::workspace::stack_context::RunOptions;
@@ -42,43 +42,20 @@ use pb_engine::Goal;
 pub async fn dispatch(cli: Cli) -> Result<Exit, Error> {
     let global = &cli.global;
     match cli.command {
-        Command::Plan {
-            workspace,
-            out,
-            detailed_exitcode,
-            destroy,
-            delete_images,
-            jobs,
-            selection,
-            markdown,
-            images,
-        } => {
+        Command::Plan { workspace, output, destroy, delete_images, jobs, selection, images } => {
             let goal = if destroy { Goal::Destroy } else { Goal::Deploy };
-            let (images, JobOptions { lose_jobs }) = (images.given(), jobs);
-            let run_options = RunOptions { images, selection, delete_images, lose_jobs, ..RunOptions::default() };
-            let options = plan::PlanOptions { out, detailed_exitcode, markdown };
-            plan::plan(global, &workspace, goal, &run_options, &options).await
+            let (images, acceptance) = (images.given(), Acceptance::default());
+            let run_options = RunOptions { images, selection, delete_images, ..accepted(acceptance, jobs) };
+            plan::plan(global, &workspace, goal, &run_options, &output).await
         }
         Command::Deploy { workspace, selection, consent, acceptance, jobs, images, wait, on_interrupt } => {
-            let run_options = RunOptions {
-                images: images.given(),
-                wait,
-                selection,
-                on_interrupt,
-                accept_changed_plan: acceptance.accept_changed_plan,
-                lose_jobs: jobs.lose_jobs,
-                ..RunOptions::default()
-            };
+            let images = images.given();
+            let run_options = RunOptions { images, wait, selection, on_interrupt, ..accepted(acceptance, jobs) };
             deploy::deploy(global, &workspace, Goal::Deploy, &consent, &run_options).await
         }
         Command::Destroy { workspace, targets, delete_images, jobs, consent, acceptance } => {
-            let run_options = RunOptions {
-                selection: Selection { targets, ..Selection::default() },
-                accept_changed_plan: acceptance.accept_changed_plan,
-                delete_images,
-                lose_jobs: jobs.lose_jobs,
-                ..RunOptions::default()
-            };
+            let selection = Selection { targets, ..Selection::default() };
+            let run_options = RunOptions { selection, delete_images, ..accepted(acceptance, jobs) };
             deploy::deploy(global, &workspace, Goal::Destroy, &consent, &run_options).await
         }
         Command::Bootstrap { workspace, zone, consent } => {
@@ -128,6 +105,12 @@ pub async fn dispatch(cli: Cli) -> Result<Exit, Error> {
         Command::Fmt { check } => format::format(global, check),
         Command::Explain { code } => explain::explain(global, code.as_deref()),
     }
+}
+
+/// Returns the options of a run with what the user accepts.
+fn accepted(acceptance: Acceptance, jobs: JobOptions) -> RunOptions {
+    let (Acceptance { accept_changed_plan }, JobOptions { lose_jobs }) = (acceptance, jobs);
+    RunOptions { accept_changed_plan, lose_jobs, ..RunOptions::default() }
 }
 
 /// Runs a command on the state of a workspace.

@@ -1,6 +1,6 @@
 //! `plan` and `show`: show a new or a saved plan.
 
-use crate::cli::Global;
+use crate::cli::{Global, PlanOutput};
 use crate::exit::{Error, Exit};
 use crate::output;
 use crate::output::console;
@@ -9,18 +9,8 @@ use crate::run::refresh::{PlannedRefresh, Refresh};
 use crate::run::saved_plan::SavedPlan;
 use crate::workspace::stack_context::{RunOptions, StackContext};
 use pb_engine::{Goal, Operation, Plan};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
-
-/// Options of `plan`.
-pub struct PlanOptions {
-    /// File to save the plan to.
-    pub out: Option<PathBuf>,
-    /// Set if the exit code is to tell whether the plan has changes, or services that are not deployed.
-    pub detailed_exitcode: bool,
-    /// Set if the plan is printed as Markdown.
-    pub markdown: bool,
-}
 
 /// Shows the plan of a run, and saves it to a file if `options` name one. Changes nothing.
 ///
@@ -31,7 +21,7 @@ pub async fn plan(
     workspace: &str,
     goal: Goal,
     run_options: &RunOptions,
-    options: &PlanOptions,
+    options: &PlanOutput,
 ) -> Result<Exit, Error> {
     let context = StackContext::open(global, workspace, goal, run_options).await?;
     let saved = if run_options.selection.refresh_only {
