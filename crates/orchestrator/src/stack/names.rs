@@ -32,6 +32,14 @@ pub fn workload_key(address: &Address) -> Option<&str> {
     pb_fargate::names::service_key(address).or_else(|| pb_fargate::names::task_definition_key(address))
 }
 
+/// Returns the name of the application container of a service among the names of its containers: the key of the service,
+/// or the only name.
+pub fn application_container<'a>(containers: impl IntoIterator<Item = &'a String>, key: &'a str) -> &'a str {
+    let mut names = containers.into_iter().map(String::as_str);
+    let first = names.next().unwrap_or(key);
+    if names.any(|name| name == key) { key } else { first }
+}
+
 /// Returns the field of a service's desired count, as in `ignore_changes`.
 pub fn desired_count(key: &str) -> String {
     format!("{}.desired_count", service(key))

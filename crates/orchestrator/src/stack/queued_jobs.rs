@@ -24,7 +24,7 @@ const RESULT: &str = "pb-deploy-jobs ";
 /// Exit code of the program if there are jobs.
 const HAS_JOBS: i32 = 3;
 
-/// Limit of the start of the task, and of its run. Fargate needs about a minute for an image that it has to pull.
+/// Limit of the start of the task, and of its run: both wait for capacity and for the image at worst.
 const LIMIT: Backoff = Backoff::minutes(Duration::from_secs(10 * 60));
 
 /// The result of the program.
@@ -126,10 +126,8 @@ fn counting_service(plan: &Plan) -> Option<CountingService> {
     let services = plan.existing::<Services>().into_iter().map(|(address, service, _)| {
         let key = names::service_key(&address);
         let definition = definitions.iter().find(|(at, ..)| names::workload_key(at) == Some(key));
-        let containers = definition.map(|(_, definition, _)| &definition.containers);
-        // As in one-off tasks of users: the container with the key of the service, or the only one.
-        let only = containers.filter(|all| !all.contains_key(key)).and_then(|all| all.keys().next());
-        let container = only.map_or(key, String::as_str).to_owned();
+        let containers = definition.into_iter().flat_map(|(_, definition, _)| definition.containers.keys());
+        let container = names::application_container(containers, key).to_owned();
         let counting = CountingService { cluster: service.cluster, service: service.name, container };
         (!service.load_balancers.is_empty(), counting)
     });

@@ -32,9 +32,8 @@ pub fn family(workspace: &Workspace, snapshot: &Snapshot, key: &str) -> String {
 /// Returns the application container of a service: the container whose name is the service's key, or the only
 /// container.
 pub fn container(snapshot: &Snapshot, key: &str) -> String {
-    let containers = containers(snapshot, key);
-    let only = containers.filter(|all| !all.contains_key(key)).and_then(|all| all.keys().next());
-    only.map_or(key, String::as_str).to_owned()
+    let containers = containers(snapshot, key).into_iter().flat_map(Map::keys);
+    names::application_container(containers, key).to_owned()
 }
 
 /// Returns the prefix of the log streams of a service.
